@@ -1,0 +1,177 @@
+"""The ledger: content-addressed stage directories that are whole or absent.
+
+A stage writes into `<root>/<stage>/<key>.tmp-<uuid>`, every file is synced, the manifest with the SHA-256 of each file is
+written last, and the directory is renamed into place. A stage is done exactly when its manifest exists and verifies;
+whatever a scheduler says about it is only news.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+MANIFEST = "manifest.json"
+
+
+class ArtifactError(RuntimeError):
+    """A stage directory that is missing, damaged or cannot be written; the message says what to do."""
+
+
+def content_key(**parts: Any) -> str:
+    """Short hash of JSON-like values: the name of a result by what it was made from (inputs, config, code version)."""
+    text = json.dumps(parts, sort_keys=True, default=str, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, read in blocks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as handle:
+        for block in iter(lambda: handle.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """What a finished stage hands to the next one: a path and what is known about it, never the data."""
+
+    stage: str
+    key: str
+    path: str
+    counts: dict[str, int] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def file(self, name: str) -> Path:
+        """Path of one of the stage's files."""
+        return Path(self.path) / name
+
+
+class Ledger:
+    """Stage directories below one root."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+
+    def directory(self, stage: str, key: str) -> Path:
+        return self.root / stage / key
+
+    def find(self, stage: str, key: str) -> StageRecord | None:
+        """The record of a finished stage, or None. A damaged directory counts as absent and is set aside."""
+        directory = self.directory(stage, key)
+        if not (directory / MANIFEST).exists():
+            return None
+        try:
+            return verify(directory)
+        except ArtifactError:
+            directory.rename(directory.with_name(f"{key}.damaged-{uuid.uuid4().hex[:8]}"))
+            return None
+
+    def run(self, stage: str, key: str, work: Callable[[Path], Mapping[str, Any] | None]) -> StageRecord:
+        """Return the finished stage, or do `work(directory)` once and record it.
+
+        `work` gets an empty directory to fill and may return {"counts": {...}, "facts": {...}}. Two processes with
+        the same key do the work once: the second waits on a file lock that the kernel drops if the first dies.
+        """
+        done = self.find(stage, key)
+        if done is not None:
+            return done
+        with self._lock(stage, key):
+            done = self.find(stage, key)
+            if done is not None:
+                return done
+            return self._write(stage, key, work)
+
+    def _write(self, stage: str, key: str, work: Callable[[Path], Mapping[str, Any] | None]) -> StageRecord:
+        for stale in (self.root / stage).glob(f"{key}.tmp-*"):  # left by a killed process; we hold the lock
+            shutil.rmtree(stale, ignore_errors=True)
+        temporary = self.root / stage / f"{key}.tmp-{uuid.uuid4().hex[:12]}"
+        try:
+            temporary.mkdir(parents=True)
+            said = dict(work(temporary) or {})
+            write_manifest(temporary, stage=stage, key=key, **said)
+            temporary.rename(self.directory(stage, key))
+            _sync_directory(self.root / stage)
+        except OSError as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise ArtifactError(f"stage {stage}: {error}; free space or fix {self.root}, then run it again") from error
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        return verify(self.directory(stage, key), deep=False)
+
+    @contextmanager
+    def _lock(self, stage: str, key: str) -> Iterator[None]:
+        folder = self.root / stage
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            handle = (folder / f"{key}.lock").open("w")
+        except OSError as error:
+            raise ArtifactError(f"cannot write below {self.root}: {error}") from error
+        with handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+
+def write_manifest(directory: Path, *, stage: str, key: str, **facts: Any) -> None:
+    """Sync every file of `directory` and write the manifest last."""
+    files = {}
+    for path in sorted(p for p in directory.rglob("*") if p.is_file() and p.name != MANIFEST):
+        _sync_file(path)
+        files[str(path.relative_to(directory))] = {"sha256": file_sha256(path), "bytes": path.stat().st_size}
+    text = json.dumps({"stage": stage, "key": key, "files": files, **facts}, indent=1, sort_keys=True, default=str)
+    write_atomic(directory / MANIFEST, text)
+
+
+def verify(directory: str | Path, *, deep: bool = True) -> StageRecord:
+    """Check a stage directory against its manifest. Raises ArtifactError naming the first file that differs."""
+    directory = Path(directory)
+    try:
+        manifest = json.loads((directory / MANIFEST).read_text())
+        listed = manifest["files"].items()
+        record = StageRecord(
+            manifest["stage"], manifest["key"], str(directory), manifest.get("counts", {}), manifest.get("facts", {})
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise ArtifactError(f"{directory} has no readable manifest ({error}); delete it and run the stage again") from error
+    for name, entry in listed:
+        path = directory / name
+        if not path.exists() or path.stat().st_size != entry["bytes"] or (deep and file_sha256(path) != entry["sha256"]):
+            raise ArtifactError(f"{path} is missing or was changed; delete {directory} and run the stage again")
+    return record
+
+
+def write_atomic(path: Path, data: str | bytes) -> None:
+    """Write a file so that a reader sees the old content or the new, never half of it."""
+    temporary = path.with_name(f"{path.name}.tmp-{uuid.uuid4().hex[:8]}")
+    try:
+        with temporary.open("wb") as handle:
+            handle.write(data.encode() if isinstance(data, str) else data)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as handle:
+        os.fsync(handle.fileno())
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

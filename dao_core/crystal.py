@@ -1,0 +1,261 @@
+"""The two structure types of the project: `Crystal` (one, numpy) and `CrystalBatch` (many, torch)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dao_core.elements import MAX_ATOMIC_NUMBER, SYMBOLS, atomic_number
+
+if TYPE_CHECKING:
+    import torch
+    from ase import Atoms
+    from pymatgen.core import Structure
+
+MIN_VOLUME_PER_ATOM = 1.0  # angstrom^3; the densest known solids have about 5
+MAX_VOLUME_PER_ATOM = 1000.0
+
+
+class InvalidCrystalError(ValueError):
+    """The numbers do not describe a crystal; the message says which check failed."""
+
+
+def wrap(frac_coords: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Fractional coordinates modulo 1, in [0, 1) (a tiny negative number must not become 1.0)."""
+    wrapped = frac_coords - np.floor(frac_coords)
+    return np.where(wrapped >= 1.0, 0.0, wrapped)
+
+
+@dataclass(frozen=True, eq=False)
+class Crystal:
+    """One periodic structure.
+
+    Shapes: `lattice` (3, 3) with the lattice vectors as rows in angstrom, `frac_coords` (N, 3) in [0, 1),
+    `atomic_numbers` (N,). Raises InvalidCrystalError on wrong shapes, NaN, a cell without volume or an unknown element.
+    """
+
+    lattice: NDArray[np.float64]
+    frac_coords: NDArray[np.float64]
+    atomic_numbers: NDArray[np.int64]
+    info: dict[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        lattice = np.array(self.lattice, dtype=np.float64)
+        frac_coords = np.array(self.frac_coords, dtype=np.float64).reshape(-1, 3)
+        atomic_numbers = np.array(self.atomic_numbers, dtype=np.int64).reshape(-1)
+        _check(lattice, frac_coords, atomic_numbers)
+        object.__setattr__(self, "lattice", lattice)
+        object.__setattr__(self, "frac_coords", wrap(frac_coords))
+        object.__setattr__(self, "atomic_numbers", atomic_numbers)
+
+    @property
+    def n_atoms(self) -> int:
+        return len(self.atomic_numbers)
+
+    @property
+    def volume(self) -> float:
+        """Cell volume in angstrom^3."""
+        return float(abs(np.linalg.det(self.lattice)))
+
+    @property
+    def cart_coords(self) -> NDArray[np.float64]:
+        """Cartesian positions (N, 3) in angstrom."""
+        return self.frac_coords @ self.lattice
+
+    @property
+    def symbols(self) -> list[str]:
+        return [SYMBOLS[z] for z in self.atomic_numbers]
+
+    @property
+    def composition(self) -> dict[str, int]:
+        """Symbol -> count in this cell, alphabetical."""
+        symbols = self.symbols
+        return {s: symbols.count(s) for s in sorted(set(symbols))}
+
+    @property
+    def formula_reduced(self) -> str:
+        """Reduced formula in pymatgen's order, such as SrTiO3."""
+        from pymatgen.core import Composition
+
+        return Composition(self.composition).reduced_formula
+
+    @property
+    def chemsys(self) -> str:
+        """Alphabetical chemical system, such as O-Sr-Ti."""
+        return "-".join(sorted(set(self.symbols)))
+
+    def replace(
+        self,
+        *,
+        lattice: ArrayLike | None = None,
+        frac_coords: ArrayLike | None = None,
+        atomic_numbers: ArrayLike | None = None,
+    ) -> Crystal:
+        """A copy with some arrays exchanged."""
+        return Crystal(
+            self.lattice if lattice is None else np.asarray(lattice),
+            self.frac_coords if frac_coords is None else np.asarray(frac_coords),
+            self.atomic_numbers if atomic_numbers is None else np.asarray(atomic_numbers),
+            dict(self.info),
+        )
+
+    def niggli(self) -> Crystal:
+        """The same crystal in its Niggli-reduced cell (right-handed). Atoms keep their order."""
+        reduced = self.to_pymatgen().lattice.get_niggli_reduced_lattice()
+        lattice = np.array(reduced.matrix)
+        if np.linalg.det(lattice) < 0:
+            lattice = -lattice
+        # pymatgen returns the reduced cell rotated; expressed through the integer transformation it stays in place.
+        mapping = self.to_pymatgen().lattice.find_mapping(reduced, ltol=1e-3, atol=0.1)
+        if mapping is not None:
+            lattice = np.array(mapping[2], dtype=np.float64) @ self.lattice
+            if np.linalg.det(lattice) < 0:
+                lattice = -lattice
+        return Crystal(lattice, self.cart_coords @ np.linalg.inv(lattice), self.atomic_numbers, dict(self.info))
+
+    def to_pymatgen(self) -> Structure:
+        from pymatgen.core import Lattice, Structure
+
+        return Structure(Lattice(self.lattice), self.symbols, self.frac_coords)
+
+    @classmethod
+    def from_pymatgen(cls, structure: Structure) -> Crystal:
+        """From an ordered pymatgen structure. Raises InvalidCrystalError where a site is partially occupied."""
+        if not structure.is_ordered:
+            raise InvalidCrystalError("partially occupied sites: make an ordered approximation first")
+        numbers = [int(site.specie.Z) for site in structure]
+        return cls(structure.lattice.matrix, structure.frac_coords, np.array(numbers))
+
+    def to_ase(self) -> Atoms:
+        from ase import Atoms
+
+        return Atoms(numbers=self.atomic_numbers, scaled_positions=self.frac_coords, cell=self.lattice, pbc=True)
+
+    @classmethod
+    def from_ase(cls, atoms: Atoms) -> Crystal:
+        return cls(atoms.cell.array, atoms.get_scaled_positions(wrap=True), atoms.numbers)
+
+    def to_cif(self) -> str:
+        """CIF text in P1. The format stores cell lengths and angles, so the orientation in space is not kept."""
+        from pymatgen.io.cif import CifWriter
+
+        return str(CifWriter(self.to_pymatgen(), significant_figures=15))
+
+    @classmethod
+    def from_cif(cls, text: str) -> Crystal:
+        """First structure of a CIF text. Raises InvalidCrystalError with the parser's reason."""
+        from pymatgen.io.cif import CifParser
+
+        try:
+            parser = CifParser(io.StringIO(text), site_tolerance=1e-6)
+            structure = parser.parse_structures(primitive=False, on_error="raise")[0]
+        except (ValueError, IndexError, KeyError, AttributeError, AssertionError, TypeError) as error:
+            raise InvalidCrystalError(f"unreadable CIF: {error}") from error
+        return cls.from_pymatgen(structure)
+
+    def to_extxyz(self) -> str:
+        """One extended-xyz frame with 17 significant digits (ASE's own writer keeps 8 decimals)."""
+        lattice = " ".join(repr(float(x)) for x in self.lattice.ravel())
+        lines = [str(self.n_atoms), f'Lattice="{lattice}" Properties=species:S:1:pos:R:3 pbc="T T T"']
+        lines += [f"{s} {x!r} {y!r} {z!r}" for s, (x, y, z) in zip(self.symbols, self.cart_coords.tolist(), strict=True)]
+        return "\n".join(lines) + "\n"
+
+    @classmethod
+    def from_extxyz(cls, text: str) -> Crystal:
+        """First frame of an extended-xyz text."""
+        from ase.io import read
+
+        try:
+            return cls.from_ase(read(io.StringIO(text), index=0, format="extxyz"))
+        except (ValueError, KeyError, IndexError, OSError) as error:
+            raise InvalidCrystalError(f"unreadable extxyz: {error}") from error
+
+
+def _check(lattice: NDArray[np.float64], frac_coords: NDArray[np.float64], numbers: NDArray[np.int64]) -> None:
+    if lattice.shape != (3, 3):
+        raise InvalidCrystalError(f"lattice has shape {lattice.shape}, expected (3, 3)")
+    if len(numbers) == 0 or len(numbers) != len(frac_coords):
+        raise InvalidCrystalError(f"{len(numbers)} atomic numbers for {len(frac_coords)} positions")
+    if not (np.isfinite(lattice).all() and np.isfinite(frac_coords).all()):
+        raise InvalidCrystalError("NaN or infinity in lattice or coordinates")
+    if numbers.min() < 1 or numbers.max() > MAX_ATOMIC_NUMBER:
+        raise InvalidCrystalError(f"atomic number outside 1..{MAX_ATOMIC_NUMBER}: {sorted(set(numbers.tolist()))}")
+    volume_per_atom = abs(np.linalg.det(lattice)) / len(numbers)
+    if not MIN_VOLUME_PER_ATOM <= volume_per_atom <= MAX_VOLUME_PER_ATOM:
+        raise InvalidCrystalError(
+            f"volume per atom {volume_per_atom:.3g} A^3 is outside {MIN_VOLUME_PER_ATOM}..{MAX_VOLUME_PER_ATOM}"
+        )
+
+
+def crystal_from_symbols(lattice: ArrayLike, symbols: Sequence[str], frac_coords: ArrayLike) -> Crystal:
+    """Crystal from element symbols. Raises UnknownElementError by name."""
+    numbers = np.array([atomic_number(s) for s in symbols])
+    return Crystal(np.asarray(lattice, dtype=np.float64), np.asarray(frac_coords, dtype=np.float64), numbers)
+
+
+@dataclass
+class CrystalBatch:
+    """Many structures, padded to the largest.
+
+    Shapes: `lattice` (B, 3, 3), `frac_coords` (B, N, 3), `atomic_numbers` (B, N) with 0 on padding.
+    """
+
+    lattice: torch.Tensor
+    frac_coords: torch.Tensor
+    atomic_numbers: torch.Tensor
+
+    @property
+    def mask(self) -> torch.Tensor:
+        """True where there is an atom, (B, N)."""
+        return self.atomic_numbers > 0
+
+    @property
+    def n_atoms(self) -> torch.Tensor:
+        """Atoms in each structure, (B,)."""
+        return self.mask.sum(dim=1)
+
+    def __len__(self) -> int:
+        return self.lattice.shape[0]
+
+    def to(self, target: torch.device | torch.dtype) -> CrystalBatch:
+        """Moved to a device, or the floating tensors to a dtype."""
+        import torch
+
+        numbers = self.atomic_numbers.to(target) if isinstance(target, torch.device) else self.atomic_numbers
+        return CrystalBatch(self.lattice.to(target), self.frac_coords.to(target), numbers)
+
+    @classmethod
+    def from_crystals(
+        cls, crystals: Sequence[Crystal], *, pad_to: int | None = None, dtype: torch.dtype | None = None
+    ) -> CrystalBatch:
+        """Stack crystals, padding to `pad_to` atoms (default: the largest)."""
+        import torch
+
+        n_max = max(c.n_atoms for c in crystals) if pad_to is None else pad_to
+        frac = np.zeros((len(crystals), n_max, 3))
+        numbers = np.zeros((len(crystals), n_max), dtype=np.int64)
+        for i, c in enumerate(crystals):
+            frac[i, : c.n_atoms] = c.frac_coords
+            numbers[i, : c.n_atoms] = c.atomic_numbers
+        dtype = dtype or torch.get_default_dtype()
+        lattice = torch.as_tensor(np.stack([c.lattice for c in crystals]), dtype=dtype)
+        return cls(lattice, torch.as_tensor(frac, dtype=dtype), torch.as_tensor(numbers))
+
+    def to_crystals(self) -> list[Crystal | InvalidCrystalError]:
+        """Back to single structures; one that is not a crystal comes back as its error, the others are kept."""
+        lattice = self.lattice.detach().double().cpu().numpy()
+        frac = self.frac_coords.detach().double().cpu().numpy()
+        numbers = self.atomic_numbers.cpu().numpy()
+        out: list[Crystal | InvalidCrystalError] = []
+        for i in range(len(self)):
+            keep = numbers[i] > 0
+            try:
+                out.append(Crystal(lattice[i], frac[i][keep], numbers[i][keep]))
+            except InvalidCrystalError as error:
+                out.append(error)
+        return out

@@ -1,0 +1,102 @@
+"""The fixed element table: symbols and numbers, without any import heavier than the standard library.
+
+Descriptors that need pymatgen are computed on first use (`element_descriptors`).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+SYMBOLS: tuple[str, ...] = tuple(
+    (
+        "X H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr "
+        "Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu "
+        "Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm"
+    ).split()
+)
+MAX_ATOMIC_NUMBER = len(SYMBOLS) - 1  # 100
+_NUMBER = {symbol: z for z, symbol in enumerate(SYMBOLS) if z > 0}
+
+
+class UnknownElementError(ValueError):
+    """A symbol that is not an element from H to Fm."""
+
+
+def atomic_number(symbol: str) -> int:
+    """Atomic number of an element symbol. Raises UnknownElementError by name."""
+    try:
+        return _NUMBER[symbol]
+    except KeyError:
+        raise UnknownElementError(f"unknown element {symbol!r}: use a symbol from H to Fm") from None
+
+
+DESCRIPTOR_NAMES = ("group", "period", "block", "electronegativity", "radius", "valence", "ionization", "affinity", "volume")
+
+
+def _one_hot(index: int, size: int) -> list[float]:
+    return [1.0 if i == index else 0.0 for i in range(size)]
+
+
+def _binned(values: list[float | None], *, bins: int = 10, log: bool = False) -> NDArray[np.float64]:
+    """One-hot in equal-width bins between the table's extremes; all zero where the value is unknown. (100, bins)."""
+    x = np.array([np.nan if v is None else v for v in values], dtype=float)
+    if log:
+        x = np.log(x)
+    low, high = np.nanmin(x), np.nanmax(x)
+    out = np.zeros((len(x), bins))
+    for i, v in enumerate(x):
+        if np.isfinite(v):
+            out[i, min(int((v - low) / (high - low) * bins), bins - 1)] = 1.0
+    return out
+
+
+@lru_cache(maxsize=1)
+def element_descriptors() -> NDArray[np.float64]:
+    """CGCNN-style element vectors, (101, 92); row 0 is the padding atom (zeros).
+
+    One-hot group (18), period (9), block (4) and ten bins each of electronegativity, covalent radius, valence
+    electrons (12 bins), ionisation energy, electron affinity and molar volume (9 bins), from pymatgen's and ASE's
+    tables. Same layout idea and width as Xie and Grossman, Phys. Rev. Lett. 120, 145301 (2018).
+    """
+    from ase.data import covalent_radii
+    from pymatgen.core import Element
+
+    elements = [Element(SYMBOLS[z]) for z in range(1, MAX_ATOMIC_NUMBER + 1)]
+
+    def known(value: object) -> float | None:
+        try:
+            number = float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            return None
+        return number if np.isfinite(number) and number != 0.0 else None
+
+    group = np.array([_one_hot(e.group - 1, 18) for e in elements])
+    period = np.array([_one_hot(e.row - 1, 9) for e in elements])
+    block = np.array([_one_hot("spdf".index(e.block), 4) for e in elements])
+    valence = np.array([_one_hot(min(_valence_electrons(e), 12) - 1, 12) for e in elements])
+    columns = [
+        group,
+        period,
+        block,
+        _binned([known(e.X) for e in elements]),
+        _binned([known(covalent_radii[e.Z]) for e in elements]),
+        valence,
+        _binned([known(e.ionization_energy) for e in elements], log=True),
+        _binned([known(e.electron_affinity) for e in elements]),
+        _binned([known(e.molar_volume) for e in elements], bins=9, log=True),
+    ]
+    table = np.concatenate(columns, axis=1)  # (100, 92)
+    return np.concatenate([np.zeros((1, table.shape[1])), table])
+
+
+def _valence_electrons(element: object) -> int:
+    """Electrons outside the noble-gas core, without a filled d or f shell below (12 at most are told apart)."""
+    group, block = element.group, element.block  # type: ignore[attr-defined]
+    if block in "sd":
+        return int(group)
+    if block == "p":
+        return int(group) - 10 if element.Z != 2 else 2  # type: ignore[attr-defined]
+    return int(element.Z) - (54 if element.Z < 72 else 86)  # type: ignore[attr-defined]
