@@ -1,12 +1,13 @@
 """The ledger: content-addressed stage directories that are whole or absent.
 
-A stage writes into `<root>/<stage>/<key>.tmp-<uuid>`, every file is synced, the manifest with the SHA-256 of each file is
-written last, and the directory is renamed into place. A stage is done exactly when its manifest exists and verifies;
+A stage writes into `<root>/<stage>/<key>.tmp-<uuid>`, every file is synced, the manifest with the SHA-256 of each file
+is written last, and the directory is renamed into place. A stage is done exactly when its manifest exists and verifies;
 whatever a scheduler says about it is only news.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -16,10 +17,13 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 MANIFEST = "manifest.json"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 class ArtifactError(RuntimeError):
@@ -28,8 +32,21 @@ class ArtifactError(RuntimeError):
 
 def content_key(**parts: Any) -> str:
     """Short hash of JSON-like values: the name of a result by what it was made from (inputs, config, code version)."""
-    text = json.dumps(parts, sort_keys=True, default=str, separators=(",", ":"))
+    text = json.dumps(parts, sort_keys=True, default=_plain, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def _plain(value: Any) -> Any:
+    """A value JSON does not know, as one it does; only kinds whose text is the same in every process."""
+    if hasattr(value, "model_dump"):  # pydantic
+        return value.model_dump(mode="json")
+    if isinstance(value, Path | date | UUID):
+        return str(value)
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    if hasattr(value, "tolist"):  # numpy scalars and arrays
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} has no stable text for a content key: pass its plain values")
 
 
 def file_sha256(path: Path) -> str:
@@ -66,14 +83,10 @@ class Ledger:
         return self.root / stage / key
 
     def find(self, stage: str, key: str) -> StageRecord | None:
-        """The record of a finished stage, or None. A damaged directory counts as absent and is set aside."""
-        directory = self.directory(stage, key)
-        if not (directory / MANIFEST).exists():
-            return None
+        """The record of a finished stage, or None. A damaged directory counts as absent (`run` sets it aside)."""
         try:
-            return verify(directory)
+            return verify(self.directory(stage, key))
         except ArtifactError:
-            directory.rename(directory.with_name(f"{key}.damaged-{uuid.uuid4().hex[:8]}"))
             return None
 
     def run(self, stage: str, key: str, work: Callable[[Path], Mapping[str, Any] | None]) -> StageRecord:
@@ -99,11 +112,16 @@ class Ledger:
             temporary.mkdir(parents=True)
             said = dict(work(temporary) or {})
             write_manifest(temporary, stage=stage, key=key, **said)
-            temporary.rename(self.directory(stage, key))
+            final = self.directory(stage, key)
+            if final.exists():  # `find` refused it, and only the holder of the lock may move it
+                final.rename(final.with_name(f"{key}.damaged-{uuid.uuid4().hex[:8]}"))
+            temporary.rename(final)
             _sync_directory(self.root / stage)
         except OSError as error:
             shutil.rmtree(temporary, ignore_errors=True)
-            raise ArtifactError(f"stage {stage}: {error}; free space or fix {self.root}, then run it again") from error
+            if error.errno not in _NO_ROOM:
+                raise  # the work's own trouble (a missing input, say) keeps its type
+            raise ArtifactError(f"stage {stage}: {error}; free space below {self.root}, then run it again") from error
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
@@ -130,6 +148,7 @@ def write_manifest(directory: Path, *, stage: str, key: str, **facts: Any) -> No
         files[str(path.relative_to(directory))] = {"sha256": file_sha256(path), "bytes": path.stat().st_size}
     text = json.dumps({"stage": stage, "key": key, "files": files, **facts}, indent=1, sort_keys=True, default=str)
     write_atomic(directory / MANIFEST, text)
+    _sync_directory(directory)
 
 
 def verify(directory: str | Path, *, deep: bool = True) -> StageRecord:
@@ -141,11 +160,17 @@ def verify(directory: str | Path, *, deep: bool = True) -> StageRecord:
         record = StageRecord(
             manifest["stage"], manifest["key"], str(directory), manifest.get("counts", {}), manifest.get("facts", {})
         )
-    except (OSError, ValueError, KeyError) as error:
-        raise ArtifactError(f"{directory} has no readable manifest ({error}); delete it and run the stage again") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(
+            f"{directory} has no readable manifest ({error}); delete it and run the stage again"
+        ) from error
     for name, entry in listed:
         path = directory / name
-        if not path.exists() or path.stat().st_size != entry["bytes"] or (deep and file_sha256(path) != entry["sha256"]):
+        if (
+            not path.exists()
+            or path.stat().st_size != entry["bytes"]
+            or (deep and file_sha256(path) != entry["sha256"])
+        ):
             raise ArtifactError(f"{path} is missing or was changed; delete {directory} and run the stage again")
     return record
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 MIN_VOLUME_PER_ATOM = 1.0  # angstrom^3; the densest known solids have about 5
 MAX_VOLUME_PER_ATOM = 1000.0
+_SYMMETRY_OPERATION = re.compile(
+    r"""^\s*(?:\d+\s+)?['"]?[-+xyz\d/. ]+,[-+xyz\d/. ]+,[-+xyz\d/. ]+['"]?\s*$""", re.I | re.M
+)
 
 
 class InvalidCrystalError(ValueError):
@@ -106,16 +110,13 @@ class Crystal:
 
     def niggli(self) -> Crystal:
         """The same crystal in its Niggli-reduced cell (right-handed). Atoms keep their order."""
-        reduced = self.to_pymatgen().lattice.get_niggli_reduced_lattice()
-        lattice = np.array(reduced.matrix)
+        from pymatgen.core import Lattice
+
+        reduced = Lattice(self.lattice).get_niggli_reduced_lattice().matrix
+        # Integer combinations of our own vectors: rebuilt from the integers they carry no search tolerance.
+        lattice = np.rint(reduced @ np.linalg.inv(self.lattice)) @ self.lattice
         if np.linalg.det(lattice) < 0:
             lattice = -lattice
-        # pymatgen returns the reduced cell rotated; expressed through the integer transformation it stays in place.
-        mapping = self.to_pymatgen().lattice.find_mapping(reduced, ltol=1e-3, atol=0.1)
-        if mapping is not None:
-            lattice = np.array(mapping[2], dtype=np.float64) @ self.lattice
-            if np.linalg.det(lattice) < 0:
-                lattice = -lattice
         return Crystal(lattice, self.cart_coords @ np.linalg.inv(lattice), self.atomic_numbers, dict(self.info))
 
     def to_pymatgen(self) -> Structure:
@@ -141,28 +142,48 @@ class Crystal:
         return cls(atoms.cell.array, atoms.get_scaled_positions(wrap=True), atoms.numbers)
 
     def to_cif(self) -> str:
-        """CIF text in P1. The format stores cell lengths and angles, so the orientation in space is not kept."""
+        """CIF text in P1. The format stores cell lengths and angles, so the orientation in space is not kept.
+
+        Lengths and angles cannot say that a cell is left-handed (the crystal would come back as its mirror image), so
+        such a cell is written with all three vectors reversed: the same crystal, right-handed.
+        """
         from pymatgen.io.cif import CifWriter
 
-        return str(CifWriter(self.to_pymatgen(), significant_figures=15))
+        crystal = (
+            self
+            if np.linalg.det(self.lattice) > 0
+            else self.replace(lattice=-self.lattice, frac_coords=-self.frac_coords)
+        )
+        return str(CifWriter(crystal.to_pymatgen(), significant_figures=15))
 
     @classmethod
     def from_cif(cls, text: str) -> Crystal:
-        """First structure of a CIF text. Raises InvalidCrystalError with the parser's reason."""
+        """First structure of a CIF text, atoms in the order of the file. Raises InvalidCrystalError with the reason.
+
+        Files with symmetry operations get pymatgen's tolerances (0.3333 means 1/3); a P1 list is taken as it stands.
+        """
         from pymatgen.io.cif import CifParser
 
+        in_p1 = len(_SYMMETRY_OPERATION.findall(text)) == 1
+        tolerances = {"site_tolerance": 1e-6, "frac_tolerance": 0.0} if in_p1 else {}
         try:
-            parser = CifParser(io.StringIO(text), site_tolerance=1e-6)
+            parser = CifParser(io.StringIO(text), **tolerances)
             structure = parser.parse_structures(primitive=False, on_error="raise")[0]
+            in_file = next(b["_atom_site_label"] for b in parser.as_dict().values() if "_atom_site_label" in b)
+            rank = {label: i for i, label in reversed(list(enumerate(in_file)))}
         except (ValueError, IndexError, KeyError, AttributeError, AssertionError, TypeError) as error:
             raise InvalidCrystalError(f"unreadable CIF: {error}") from error
-        return cls.from_pymatgen(structure)
+        crystal = cls.from_pymatgen(structure)
+        order = sorted(range(len(structure)), key=lambda i: rank.get(structure[i].label, len(rank)))
+        return crystal.replace(frac_coords=crystal.frac_coords[order], atomic_numbers=crystal.atomic_numbers[order])
 
     def to_extxyz(self) -> str:
         """One extended-xyz frame with 17 significant digits (ASE's own writer keeps 8 decimals)."""
         lattice = " ".join(repr(float(x)) for x in self.lattice.ravel())
         lines = [str(self.n_atoms), f'Lattice="{lattice}" Properties=species:S:1:pos:R:3 pbc="T T T"']
-        lines += [f"{s} {x!r} {y!r} {z!r}" for s, (x, y, z) in zip(self.symbols, self.cart_coords.tolist(), strict=True)]
+        lines += [
+            f"{s} {x!r} {y!r} {z!r}" for s, (x, y, z) in zip(self.symbols, self.cart_coords.tolist(), strict=True)
+        ]
         return "\n".join(lines) + "\n"
 
     @classmethod
@@ -172,8 +193,8 @@ class Crystal:
 
         try:
             return cls.from_ase(read(io.StringIO(text), index=0, format="extxyz"))
-        except (ValueError, KeyError, IndexError, OSError) as error:
-            raise InvalidCrystalError(f"unreadable extxyz: {error}") from error
+        except (ValueError, KeyError, IndexError, OSError, StopIteration) as error:
+            raise InvalidCrystalError(f"unreadable extxyz: {error or 'no frame in it'}") from error
 
 
 def _check(lattice: NDArray[np.float64], frac_coords: NDArray[np.float64], numbers: NDArray[np.int64]) -> None:

@@ -5,13 +5,14 @@ Descriptors that need pymatgen are computed on first use (`element_descriptors`)
 
 from __future__ import annotations
 
+import warnings
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 SYMBOLS: tuple[str, ...] = tuple(
-    (
+    (  # noqa: SIM905 - a hundred quoted strings are harder to read
         "X H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr "
         "Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu "
         "Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm"
@@ -33,7 +34,17 @@ def atomic_number(symbol: str) -> int:
         raise UnknownElementError(f"unknown element {symbol!r}: use a symbol from H to Fm") from None
 
 
-DESCRIPTOR_NAMES = ("group", "period", "block", "electronegativity", "radius", "valence", "ionization", "affinity", "volume")
+DESCRIPTOR_NAMES = (
+    "group",
+    "period",
+    "block",
+    "electronegativity",
+    "radius",
+    "valence",
+    "ionization",
+    "affinity",
+    "volume",
+)
 
 
 def _one_hot(index: int, size: int) -> list[float]:
@@ -77,17 +88,19 @@ def element_descriptors() -> NDArray[np.float64]:
     period = np.array([_one_hot(e.row - 1, 9) for e in elements])
     block = np.array([_one_hot("spdf".index(e.block), 4) for e in elements])
     valence = np.array([_one_hot(min(_valence_electrons(e), 12) - 1, 12) for e in elements])
-    columns = [
-        group,
-        period,
-        block,
-        _binned([known(e.X) for e in elements]),
-        _binned([known(covalent_radii[e.Z]) for e in elements]),
-        valence,
-        _binned([known(e.ionization_energy) for e in elements], log=True),
-        _binned([known(e.electron_affinity) for e in elements]),
-        _binned([known(e.molar_volume) for e in elements], bins=9, log=True),
-    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pymatgen says for each noble gas that it has no electronegativity
+        columns = [
+            group,
+            period,
+            block,
+            _binned([known(e.X) for e in elements]),
+            _binned([known(covalent_radii[e.Z]) for e in elements]),
+            valence,
+            _binned([known(e.ionization_energy) for e in elements], log=True),
+            _binned([known(e.electron_affinity) for e in elements]),
+            _binned([known(e.molar_volume) for e in elements], bins=9, log=True),
+        ]
     table = np.concatenate(columns, axis=1)  # (100, 92)
     return np.concatenate([np.zeros((1, table.shape[1])), table])
 
