@@ -1,0 +1,42 @@
+# `make demo` and `make test` start from a bare clone: they set up what they need once, later runs skip it.
+VENV ?= .venv
+BIN := $(VENV)/bin
+export TORCH_INDEX PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint docs server clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(VENV)/.stamp-core ## virtual environment with the pinned packages (CPU torch unless CUDA is found)
+
+$(VENV)/.stamp-core: pyproject.toml infra/setup.sh
+	@bash infra/setup.sh $(VENV) core && touch $@
+
+$(VENV)/.stamp-test: pyproject.toml infra/setup.sh
+	@bash infra/setup.sh $(VENV) test,chgnet && touch $@ $(VENV)/.stamp-core
+
+$(VENV)/.stamp-dev: pyproject.toml infra/setup.sh
+	@bash infra/setup.sh $(VENV) dev && touch $@ $(VENV)/.stamp-test $(VENV)/.stamp-core
+
+$(VENV)/.stamp-docs: pyproject.toml infra/setup.sh
+	@bash infra/setup.sh $(VENV) docs && touch $@ $(VENV)/.stamp-core
+
+demo: $(VENV)/.stamp-core ## the whole campaign on the embedded sample, offline, under 10 minutes on 2 cores
+	@$(BIN)/dao campaign configs/campaign-demo.yaml
+
+test: $(VENV)/.stamp-test ## every test that needs nothing but this checkout
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not shared and not qe and not browser" $(TESTS)
+
+lint: $(VENV)/.stamp-dev ## ruff and mypy
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+docs: $(VENV)/.stamp-docs ## the documentation site, into site/ (warnings are errors)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet && echo "docs: site/index.html"
+
+server: $(VENV)/.stamp-core ## a Prefect server with a process worker (PostgreSQL where DAO_DATABASE_URL names one)
+	@bash infra/server.sh $(BIN)
+
+clean: ## what runs and builds left behind (not the virtual environment)
+	rm -rf runs site .pytest_cache .mypy_cache .ruff_cache .hypothesis lightning_logs
