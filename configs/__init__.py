@@ -1,0 +1,1 @@
+"""Shipped configurations: YAML instances of the typed models in dao_core."""

@@ -1,0 +1,105 @@
+"""`PwInput`, the value that says everything about one pw.x run, and `Action`, one recorded repair of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from dao_core.artifacts import content_key
+from dao_core.crystal import Crystal
+from dao_core.elements import atomic_number
+
+Calculation = Literal["scf", "relax", "vc-relax"]
+Restart = Literal["scratch", "charge", "full"]
+Decision = Literal["retry", "resubmit", "accept", "give_up"]
+
+
+class InputError(ValueError):
+    """A structure or a setting from which no input can be made; the message says which."""
+
+
+class InputMismatchError(RuntimeError):
+    """The file that was written does not say what was meant: a bug in the writer or a change in ASE."""
+
+
+@dataclass(frozen=True)
+class Action:
+    """One repair, as recorded: which handler, for which failure, what it decided and what it changed."""
+
+    handler: str
+    failure: str
+    decision: Decision
+    restart: Restart = "scratch"
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class PwInput:
+    """Everything one pw.x run needs. `history` holds the repairs so far, so that handlers need no other state."""
+
+    crystal: Crystal
+    calculation: Calculation
+    namelists: Mapping[str, Mapping[str, Any]]
+    kpoints: tuple[int, int, int]
+    pseudo_files: Mapping[str, str]
+    pseudo_dir: str
+    pseudo_identity: str
+    magnetisation: Mapping[str, float] = field(default_factory=dict)
+    restart: Restart = "scratch"
+    ranks: int = 1
+    pools: int = 1
+    wall_seconds: float = 43200.0
+    memory_gb: float | None = None
+    history: tuple[Action, ...] = ()
+
+    def get(self, section: str, key: str, default: Any = None) -> Any:
+        """A namelist value."""
+        return self.namelists.get(section, {}).get(key, default)
+
+    def with_values(self, section: str, **values: Any) -> PwInput:
+        """A copy with namelist values set; None removes one."""
+        merged = {k: v for k, v in {**self.namelists.get(section, {}), **values}.items() if v is not None}
+        return replace(self, namelists={**self.namelists, section: merged})
+
+    def key(self) -> str:
+        """Content key: what determines the result (not the repairs, the machine or the time limit)."""
+        names = {s: {k: v for k, v in d.items() if k not in _NOT_IN_KEY} for s, d in self.namelists.items()}
+        return content_key(
+            lattice=np.round(self.crystal.lattice, 8).tolist(),
+            frac_coords=np.round(self.crystal.frac_coords, 8).tolist(),
+            numbers=self.crystal.atomic_numbers.tolist(),
+            calculation=self.calculation,
+            namelists=names,
+            kpoints=self.kpoints,
+            pseudo=self.pseudo_identity,
+            magnetisation=dict(self.magnetisation),
+        )
+
+
+_NOT_IN_KEY = {"max_seconds", "outdir", "prefix", "restart_mode", "pseudo_dir", "disk_io", "verbosity"}
+
+
+def to_dict(pw_input: PwInput) -> dict[str, Any]:
+    """JSON form of an input, for the record and for resuming."""
+    content = {k: v for k, v in vars(pw_input).items() if k not in ("crystal", "history")}
+    crystal = pw_input.crystal
+    return content | {
+        "lattice": crystal.lattice.tolist(),
+        "frac_coords": crystal.frac_coords.tolist(),
+        "symbols": crystal.symbols,
+        "history": [vars(a) for a in pw_input.history],
+    }
+
+
+def from_dict(content: Mapping[str, Any]) -> PwInput:
+    """The input of a JSON form. Raises KeyError, TypeError or ValueError when it is not one."""
+    values = dict(content)
+    numbers = np.array([atomic_number(s) for s in values.pop("symbols")])
+    crystal = Crystal(np.array(values.pop("lattice")), np.array(values.pop("frac_coords")), numbers)
+    history = tuple(Action(**a) for a in values.pop("history"))
+    a, b, c = values.pop("kpoints")
+    return PwInput(crystal=crystal, history=history, kpoints=(a, b, c), **values)

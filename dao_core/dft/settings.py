@@ -1,0 +1,93 @@
+"""Typed settings of a DFT validation: protocols (how accurate) and the run (where, how long, which files)."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+ProtocolName = Literal["fast", "balanced", "stringent"]
+PROTOCOLS_FILE = "dft_protocols.yaml"
+
+
+class Protocol(BaseModel):
+    """Numerical accuracy of one level, in Quantum ESPRESSO's own units (Ry, bohr, kbar)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cutoff_level: Literal["low", "normal", "high"] = Field(description="which of the library's cutoffs")
+    kpoint_distance: float = Field(gt=0, description="largest distance of k-points, 1/angstrom, 2 pi included")
+    conv_thr_per_atom: float = Field(gt=0, description="SCF convergence, Ry per atom")
+    etot_conv_thr_per_atom: float = Field(gt=0, description="ionic convergence of the energy, Ry per atom")
+    forc_conv_thr: float = Field(gt=0, description="ionic convergence of forces, Ry/bohr")
+    press_conv_thr: float = Field(gt=0, description="cell convergence of pressure, kbar")
+    smearing: Literal["cold", "gaussian", "methfessel-paxton"] = "cold"
+    degauss: float = Field(gt=0, description="smearing width, Ry")
+    mixing_beta: float = Field(gt=0, le=1)
+    electron_maxstep: int = Field(ge=1)
+    nstep: int = Field(ge=1, description="ionic steps")
+
+
+class DftProtocols(BaseModel):
+    """The three protocols; `configs/dft_protocols.yaml` is the shipped instance."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fast: Protocol
+    balanced: Protocol
+    stringent: Protocol
+
+    def get(self, name: ProtocolName) -> Protocol:
+        chosen: Protocol = getattr(self, name)
+        return chosen
+
+
+class DftSettings(BaseModel):
+    """How and where to run pw.x for a validation.
+
+    `ecutwfc`/`ecutrho` (Ry) replace the library's cutoffs; `electronic_type` "insulator" turns smearing off (by
+    default every crystal is treated as a possible metal); `spin` "auto" polarises when a magnetic element is there.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    protocol: ProtocolName = "fast"
+    protocols_file: Path | None = None
+    command: str = "pw.x"
+    ranks: int = Field(1, ge=1, description="MPI ranks of one calculation")
+    mpi_command: str = "mpirun -np {ranks}"
+    pseudo_dir: Path | None = None
+    ecutwfc: float | None = Field(None, gt=0)
+    ecutrho: float | None = Field(None, gt=0)
+    electronic_type: Literal["metal", "insulator"] = "metal"
+    spin: Literal["auto", "none", "polarised"] = "auto"
+    pressure_gpa: float = 0.0
+    wall_seconds: float = Field(12 * 3600, gt=0, description="longest time of one pw.x run")
+    stall_seconds: float | None = Field(None, gt=0, description="stop a run whose output has not grown for so long")
+    max_rounds: int = Field(5, ge=1, description="pw.x runs of one calculation, repairs included")
+    min_free_bytes: int = Field(200_000_000, ge=0, description="refuse to start on a fuller disk")
+    elements: bool = Field(True, description="also run the elements, for the formation energy")
+    keep_scratch: bool = Field(False, description="keep wavefunctions and charge densities of finished runs")
+
+    def resolved_protocol(self) -> Protocol:
+        return load_protocols(self.protocols_file).get(self.protocol)
+
+
+class ProtocolFileError(ValueError):
+    """The file of protocols is missing or not valid; the message says where."""
+
+
+def load_protocols(path: str | Path | None = None) -> DftProtocols:
+    """Protocols from a YAML file, by default the shipped one. Raises ProtocolFileError with the field that is wrong."""
+    try:
+        text = Path(path).read_text() if path else resources.files("configs").joinpath(PROTOCOLS_FILE).read_text()
+        return DftProtocols.model_validate(yaml.safe_load(text))
+    except (OSError, ModuleNotFoundError) as error:
+        raise ProtocolFileError(
+            f"cannot read the protocols ({error}); give `protocols_file` in the settings"
+        ) from error
+    except (ValidationError, yaml.YAMLError) as error:
+        raise ProtocolFileError(f"{path or PROTOCOLS_FILE}: {error}") from error
