@@ -6,10 +6,15 @@ Descriptors that need pymatgen are computed on first use (`element_descriptors`)
 from __future__ import annotations
 
 import warnings
+import warnings
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from pymatgen.core import Element
 
 SYMBOLS: tuple[str, ...] = tuple(
     (  # noqa: SIM905 - a hundred quoted strings are harder to read
@@ -68,14 +73,25 @@ def _binned(values: list[float | None], *, bins: int = 10, log: bool = False) ->
 def element_descriptors() -> NDArray[np.float64]:
     """CGCNN-style element vectors, (101, 92); row 0 is the padding atom (zeros).
 
-    One-hot group (18), period (9), block (4) and ten bins each of electronegativity, covalent radius, valence
-    electrons (12 bins), ionisation energy, electron affinity and molar volume (9 bins), from pymatgen's and ASE's
-    tables. Same layout idea and width as Xie and Grossman, Phys. Rev. Lett. 120, 145301 (2018).
+    One-hot group (18), period (9), block (4), valence electrons (12) and ten bins each of electronegativity, covalent
+    radius, ionisation energy, electron affinity and molar volume (9 bins), from pymatgen's and ASE's tables. Same idea
+    and width as Xie and Grossman, Phys. Rev. Lett. 120, 145301 (2018).
     """
-    from ase.data import covalent_radii
     from pymatgen.core import Element
 
     elements = [Element(SYMBOLS[z]) for z in range(1, MAX_ATOMIC_NUMBER + 1)]
+    discrete = [
+        np.array([_one_hot(e.group - 1, 18) for e in elements]),
+        np.array([_one_hot(e.row - 1, 9) for e in elements]),
+        np.array([_one_hot("spdf".index(e.block), 4) for e in elements]),
+        np.array([_one_hot(min(_valence_electrons(e), 12) - 1, 12) for e in elements]),
+    ]
+    table = np.concatenate([*discrete, *_continuous(elements)], axis=1)  # (100, 92)
+    return np.concatenate([np.zeros((1, table.shape[1])), table])
+
+
+def _continuous(elements: list[Element]) -> list[NDArray[np.float64]]:
+    from ase.data import covalent_radii
 
     def known(value: object) -> float | None:
         try:
@@ -84,32 +100,22 @@ def element_descriptors() -> NDArray[np.float64]:
             return None
         return number if np.isfinite(number) and number != 0.0 else None
 
-    group = np.array([_one_hot(e.group - 1, 18) for e in elements])
-    period = np.array([_one_hot(e.row - 1, 9) for e in elements])
-    block = np.array([_one_hot("spdf".index(e.block), 4) for e in elements])
-    valence = np.array([_one_hot(min(_valence_electrons(e), 12) - 1, 12) for e in elements])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pymatgen says for each noble gas that it has no electronegativity
-        columns = [
-            group,
-            period,
-            block,
+        warnings.simplefilter("ignore")  # pymatgen announces every value it does not have; those become all-zero bins
+        return [
             _binned([known(e.X) for e in elements]),
             _binned([known(covalent_radii[e.Z]) for e in elements]),
-            valence,
             _binned([known(e.ionization_energy) for e in elements], log=True),
             _binned([known(e.electron_affinity) for e in elements]),
             _binned([known(e.molar_volume) for e in elements], bins=9, log=True),
         ]
-    table = np.concatenate(columns, axis=1)  # (100, 92)
-    return np.concatenate([np.zeros((1, table.shape[1])), table])
 
 
-def _valence_electrons(element: object) -> int:
+def _valence_electrons(element: Element) -> int:
     """Electrons outside the noble-gas core, without a filled d or f shell below (12 at most are told apart)."""
-    group, block = element.group, element.block  # type: ignore[attr-defined]
+    group, block = element.group, element.block
     if block in "sd":
         return int(group)
     if block == "p":
-        return int(group) - 10 if element.Z != 2 else 2  # type: ignore[attr-defined]
-    return int(element.Z) - (54 if element.Z < 72 else 86)  # type: ignore[attr-defined]
+        return int(group) - 10 if element.Z != 2 else 2
+    return int(element.Z) - (54 if element.Z < 72 else 86)

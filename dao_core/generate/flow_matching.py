@@ -1,0 +1,159 @@
+"""Flow matching on torus coordinates and the log-lattice, from an uninformed base or from a template.
+
+Follows the published family (FlowMM, Miller et al. 2024; CrystalFlow, Luo et al. 2024): straight geodesic paths on the flat
+torus with the centre-of-mass velocity removed, straight paths in the standardised log-lattice. t = 0 is the base, 1 the data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from dao_core.crystal import CrystalBatch
+from dao_core.generate.assignment import assign_batch
+from dao_core.generate.lattice import LatticeBase
+from dao_core.models.geometry import wrap_centered
+from dao_core.models.heads import Outputs, masked_mean
+
+COORD_SCALE = 0.2  # typical size of a geodesic displacement after assignment; the network predicts in this unit
+SEED_SCALE = 0.05  # the same for trajectories that start at a template
+
+
+class FlowSettings(BaseModel):
+    """Settings of the path that are fixed at training time."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    assign: bool = Field(True, description="per-species optimal assignment of base to data")
+    seeded_share: float = Field(0.5, ge=0, le=1, description="share of training trajectories that start near the data")
+    seed_coord_noise: float = Field(0.01, ge=0, description="jitter added to a template, fractional")
+    seed_lattice_noise: float = Field(0.02, ge=0, description="noise on the log-lattice, added to a template")
+    synthetic_coord_noise: float = Field(0.08, ge=0, description="displacement of a made-up template, fractional")
+    synthetic_lattice_noise: float = Field(0.06, ge=0, description="strain of a made-up template, log units")
+
+
+@dataclass
+class FlowState:
+    """A point of the trajectory: `frac_coords` (B, N, 3), `z` (B, 6) standardised log-lattice, `seeded` (B,)."""
+
+    frac_coords: Tensor
+    z: Tensor
+    atomic_numbers: Tensor
+    seeded: Tensor
+
+
+def remove_mean(velocity: Tensor, mask: Tensor) -> Tensor:
+    """Subtract the centre-of-mass velocity, so that a rigid translation costs nothing."""
+    return (velocity - masked_mean(velocity, mask).unsqueeze(1)) * mask.unsqueeze(-1).to(velocity.dtype)
+
+
+def coord_unit(seeded: Tensor) -> Tensor:
+    """Size of one unit of the network's coordinate output, (B, 1, 1)."""
+    return torch.where(seeded > 0.5, SEED_SCALE, COORD_SCALE).view(-1, 1, 1)
+
+
+def lattice_unit(seeded: Tensor, base: LatticeBase, settings: FlowSettings) -> Tensor:
+    """Size of one unit of the network's lattice output in z, (B, 6)."""
+    small = settings.synthetic_lattice_noise / base.std.to(seeded)
+    return torch.where(seeded.unsqueeze(-1) > 0.5, small, torch.ones_like(small))
+
+
+def base_sample(atomic_numbers: Tensor, rng: torch.Generator) -> FlowState:
+    """Uninformed base: uniform coordinates, unit Gaussian lattice."""
+    b, n = atomic_numbers.shape
+    frac = torch.rand(b, n, 3, generator=rng)
+    return FlowState(frac, torch.randn(b, 6, generator=rng), atomic_numbers, torch.zeros(b))
+
+
+def seeded_sample(template: CrystalBatch, base: LatticeBase, settings: FlowSettings, rng: torch.Generator) -> FlowState:
+    """Template base: a template structure with a little noise, so that equal templates give different samples."""
+    numbers = template.atomic_numbers
+    b, n = numbers.shape
+    frac = template.frac_coords + settings.seed_coord_noise * torch.randn(b, n, 3, generator=rng)
+    z = base.to_normal(template.lattice, numbers)
+    z = z + settings.seed_lattice_noise / base.std * torch.randn(b, 6, generator=rng)
+    return FlowState(frac, z, numbers, torch.ones(b))
+
+
+def training_base(
+    data: CrystalBatch,
+    template: CrystalBatch | None,
+    has_template: Tensor,
+    base: LatticeBase,
+    settings: FlowSettings,
+    rng: torch.Generator,
+) -> FlowState:
+    """Base points for a training batch: uninformed, a retrieved template, or (where none is known) a made-up one."""
+    free = base_sample(data.atomic_numbers, rng)
+    b, n = data.atomic_numbers.shape
+    seeded = torch.rand(b, generator=rng) < settings.seeded_share
+    if settings.assign:
+        lattice = data.lattice.double().numpy()
+        assigned = assign_batch(
+            free.frac_coords.double().numpy(), data.frac_coords.double().numpy(), data.atomic_numbers.numpy(), lattice
+        )
+        free.frac_coords = torch.as_tensor(assigned, dtype=data.frac_coords.dtype)
+    size = settings.synthetic_coord_noise * torch.rand(b, 1, 1, generator=rng)
+    near = CrystalBatch(data.lattice, data.frac_coords + size * torch.randn(b, n, 3, generator=rng), data.atomic_numbers)
+    if template is not None:
+        pick = has_template.view(-1, 1, 1)
+        near = CrystalBatch(
+            torch.where(pick, template.lattice, near.lattice),
+            torch.where(pick, template.frac_coords, near.frac_coords),
+            data.atomic_numbers,
+        )
+    seed = seeded_sample(near, base, settings, rng)
+    strain = settings.synthetic_lattice_noise / base.std * torch.randn(b, 6, generator=rng)
+    seed.z = seed.z + torch.where(has_template.unsqueeze(-1), torch.zeros_like(strain), strain)
+    return FlowState(
+        torch.where(seeded.view(-1, 1, 1), seed.frac_coords, free.frac_coords),
+        torch.where(seeded.unsqueeze(-1), seed.z, free.z),
+        data.atomic_numbers,
+        seeded.float(),
+    )
+
+
+def interpolate(start: FlowState, data: CrystalBatch, base: LatticeBase, t: Tensor) -> tuple[FlowState, Tensor, Tensor]:
+    """Point at time t on the straight path, and the velocities (B, N, 3) and (B, 6) that the network learns."""
+    mask = data.mask
+    velocity = remove_mean(wrap_centered(data.frac_coords - start.frac_coords), mask)
+    z_velocity = base.to_normal(data.lattice, data.atomic_numbers) - start.z
+    frac = start.frac_coords + t.view(-1, 1, 1) * velocity
+    point = FlowState(frac, start.z + t.unsqueeze(-1) * z_velocity, start.atomic_numbers, start.seeded)
+    return point, velocity, z_velocity
+
+
+def velocities(
+    outputs: Outputs, state: FlowState, base: LatticeBase, settings: FlowSettings
+) -> tuple[Tensor, Tensor]:
+    """Network outputs to velocities in fractional units and in z."""
+    coords = remove_mean(outputs.coords, state.atomic_numbers > 0) * coord_unit(state.seeded).to(outputs.coords)
+    return coords, outputs.lattice_log * lattice_unit(state.seeded, base, settings).to(outputs.lattice_log)
+
+
+def flow_loss(
+    network: torch.nn.Module,
+    start: FlowState,
+    data: CrystalBatch,
+    base: LatticeBase,
+    settings: FlowSettings,
+    rng: torch.Generator,
+) -> dict[str, Tensor]:
+    """Mean squared velocity errors, each trajectory in its own unit (coordinates per atom, lattice per component)."""
+    t = torch.rand(len(data), generator=rng)
+    point, velocity, z_velocity = interpolate(start, data, base, t)
+    lattice = base.to_lattice(point.z, data.atomic_numbers)
+    outputs = network(lattice, point.frac_coords, data.atomic_numbers, t, start.seeded)
+    mask = data.mask
+    target = velocity / coord_unit(start.seeded)
+    z_target = z_velocity / lattice_unit(start.seeded, base, settings)
+    coords = remove_mean(outputs.coords, mask)
+    # A wrong template must not outweigh all others: beyond a few units the squared error grows linearly.
+    coord_error = torch.nn.functional.huber_loss(coords, target, reduction="none", delta=3.0).mean(-1)
+    weight = mask.to(coord_error.dtype)
+    coord_loss = (coord_error * weight).sum(1) / weight.sum(1)
+    lattice_loss = torch.nn.functional.huber_loss(outputs.lattice_log, z_target, reduction="none", delta=3.0).mean(-1)
+    return {"coords": coord_loss.mean(), "lattice": lattice_loss.mean(), "loss": coord_loss.mean() + lattice_loss.mean()}

@@ -1,0 +1,106 @@
+"""The lattice as a rotation-free vector: the symmetric matrix logarithm of the polar-decomposed cell."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dao_core.crystal import Crystal
+
+_ROOT2 = math.sqrt(2.0)
+
+
+def log_lattice(lattice: Tensor) -> Tensor:
+    """S with exp(S) = (L L^T)^(1/2) as an isometric 6-vector, (B, 3, 3) -> (B, 6); trace S = log volume.
+
+    L = exp(S) Q with a rotation Q, so S holds everything but the orientation in space.
+    """
+    values, vectors = torch.linalg.eigh(lattice @ lattice.transpose(-1, -2))
+    s = (vectors * (0.5 * values.clamp_min(1e-8).log()).unsqueeze(-2)) @ vectors.transpose(-1, -2)
+    return torch.stack(
+        [s[:, 0, 0], s[:, 1, 1], s[:, 2, 2], _ROOT2 * s[:, 1, 2], _ROOT2 * s[:, 0, 2], _ROOT2 * s[:, 0, 1]], dim=-1
+    )
+
+
+def lattice_from_log(vector: Tensor) -> Tensor:
+    """Symmetric cell exp(S), (B, 6) -> (B, 3, 3); inverse of `log_lattice` up to a rotation. Differentiable."""
+    a, b, c = vector[:, 0], vector[:, 1], vector[:, 2]
+    yz, xz, xy = vector[:, 3] / _ROOT2, vector[:, 4] / _ROOT2, vector[:, 5] / _ROOT2
+    s = torch.stack([a, xy, xz, xy, b, yz, xz, yz, c], dim=-1).view(-1, 3, 3)
+    return torch.linalg.matrix_exp(s)
+
+
+def fit_atomic_volumes(crystals: list[Crystal]) -> NDArray[np.float64]:
+    """Volume of each element in angstrom^3, (101,), by ridge-regularised least squares on log volume ratios.
+
+    Starts from covalent radii and fits multiplicative corrections with a few Gauss-Newton steps; an element that is not
+    in the data keeps its radius-based volume times the mean correction.
+    """
+    from ase.data import covalent_radii
+
+    start = 4.0 * np.power(np.concatenate([[1.0], covalent_radii[1:101]]), 3) + 4.0
+    counts = np.zeros((len(crystals), 101))
+    for row, crystal in enumerate(crystals):
+        np.add.at(counts[row], crystal.atomic_numbers, 1.0)
+    target = np.log([c.volume for c in crystals])
+    log_volume = np.log(start)
+    log_volume += np.mean(target - np.log(counts @ start))
+    prior = log_volume.copy()
+    for _ in range(8):
+        volumes = np.exp(log_volume)
+        predicted = counts @ volumes
+        jacobian = counts * volumes / predicted[:, None]
+        residual = target - np.log(predicted)
+        normal = jacobian.T @ jacobian + np.eye(101)
+        log_volume = log_volume + np.linalg.solve(normal, jacobian.T @ residual - (log_volume - prior))
+    return np.exp(log_volume)
+
+
+@dataclass
+class LatticeBase:
+    """The informative base of the lattice: a Gaussian around an isotropic-on-average cell of the predicted volume.
+
+    `volumes` (101,) angstrom^3 by atomic number; `mean`, `std` (6,) of S - log(V)/3 on the diagonal over the training set.
+    """
+
+    volumes: Tensor
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def fit(cls, crystals: list[Crystal]) -> LatticeBase:
+        """Fit volumes and the spread of cell shapes on Niggli-reduced training structures."""
+        volumes = torch.tensor(fit_atomic_volumes(crystals))
+        lattice = torch.tensor(np.stack([c.lattice for c in crystals]))
+        predicted = torch.stack([volumes[torch.as_tensor(c.atomic_numbers)].sum() for c in crystals])
+        shape = log_lattice(lattice)
+        shape[:, :3] -= predicted.log().unsqueeze(-1) / 3
+        return cls(volumes.float(), shape.mean(0).float(), shape.std(0).clamp_min(0.02).float())
+
+    def center(self, atomic_numbers: Tensor) -> Tensor:
+        """Mean log-lattice of each composition, (B, N) -> (B, 6)."""
+        volume = (self.volumes.to(atomic_numbers.device)[atomic_numbers] * (atomic_numbers > 0)).sum(1)
+        center = self.mean.to(volume).expand(len(volume), 6).clone()
+        center[:, :3] += volume.log().unsqueeze(-1) / 3
+        return center
+
+    def to_normal(self, lattice: Tensor, atomic_numbers: Tensor) -> Tensor:
+        """Lattice to the standardised coordinates z in which the base is a unit Gaussian, (B, 6)."""
+        return (log_lattice(lattice) - self.center(atomic_numbers).to(lattice)) / self.std.to(lattice)
+
+    def to_lattice(self, z: Tensor, atomic_numbers: Tensor) -> Tensor:
+        """Back from z to a symmetric cell matrix, (B, 3, 3)."""
+        return lattice_from_log(z * self.std.to(z) + self.center(atomic_numbers).to(z))
+
+    def state(self) -> dict[str, list[float]]:
+        """JSON form for a checkpoint's config."""
+        return {"volumes": self.volumes.tolist(), "mean": self.mean.tolist(), "std": self.std.tolist()}
+
+    @classmethod
+    def from_state(cls, state: dict[str, list[float]]) -> LatticeBase:
+        return cls(*(torch.tensor(state[name]) for name in ("volumes", "mean", "std")))

@@ -1,0 +1,166 @@
+"""DAO-G as its users see it: a composition in, proposals out, each reproducible by (seed, composition, sample)."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dao_core.crystal import Crystal, CrystalBatch, InvalidCrystalError
+from dao_core.elements import SYMBOLS, atomic_number
+from dao_core.generate.diffusion import sample_diffusion
+from dao_core.generate.flow_matching import FlowSettings, FlowState
+from dao_core.generate.integrate import Guidance, SamplerSettings, integrate
+from dao_core.generate.lattice import LatticeBase
+from dao_core.models.checkpoint_io import Checkpoint, load_checkpoint
+
+DE_NOVO = "de novo"
+
+
+class UnseenElementError(ValueError):
+    """The generator was never trained on an element of the formula."""
+
+
+@dataclass
+class Proposal:
+    """One sample: a structure with its origin ("de novo" or a template id), or the reason why there is none."""
+
+    crystal: Crystal | None
+    origin: str
+    seed: int
+    model: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One sample to draw: its atoms (N,), its own seed, and the template to start from, if any."""
+
+    atomic_numbers: NDArray[np.int64]
+    seed: int
+    template: Crystal | None = None
+    origin: str = DE_NOVO
+
+
+def sample_seed(seed: int, composition: dict[str, int], index: int, origin: str = DE_NOVO) -> int:
+    """The seed of one sample: a pure function of run seed, cell content, number and origin."""
+    text = f"{seed}|{sorted(composition.items())}|{index}|{origin}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
+
+
+def numbers_of(composition: dict[str, int]) -> NDArray[np.int64]:
+    """Atomic numbers of a cell's content, (N,), grouped by element."""
+    return np.concatenate([np.full(count, atomic_number(symbol)) for symbol, count in sorted(composition.items())])
+
+
+class Generator:
+    """A trained DAO-G."""
+
+    def __init__(self, checkpoint: Checkpoint, settings: SamplerSettings | None = None, *, batch_pairs: int = 60_000) -> None:
+        config = checkpoint.config
+        self.network, self.identity = checkpoint.network, checkpoint.identity
+        self.process: str = config["process"]
+        self.base = LatticeBase.from_state(config["lattice_base"])
+        self.flow = FlowSettings(**config["flow"])
+        self.elements = set(config["elements"])
+        self.max_atoms: int = config["max_atoms"]
+        self.settings = settings or SamplerSettings(**config.get("sampler", {}))
+        self.batch_pairs = batch_pairs
+
+    @classmethod
+    def load(cls, directory: Path | str = "generator", settings: SamplerSettings | None = None) -> Generator:
+        """Load a generator checkpoint; `generator` is the one that ships. Raises CheckpointError."""
+        return cls(load_checkpoint(directory, kind="generator"), settings)
+
+    def check(self, composition: dict[str, int]) -> None:
+        """Raise UnseenElementError for an element outside the training data; warn above the trained cell size."""
+        unseen = [s for s in composition if atomic_number(s) not in self.elements]
+        if unseen:
+            raise UnseenElementError(f"the generator never saw {', '.join(unseen)}: use templates, or train on data with it")
+        if sum(composition.values()) > self.max_atoms:
+            warnings.warn(
+                f"{sum(composition.values())} atoms a cell; trained on at most {self.max_atoms}: expect worse structures",
+                stacklevel=3,
+            )
+
+    def propose(
+        self, composition: dict[str, int], n: int, seed: int, templates: Sequence[tuple[str, Crystal]] = ()
+    ) -> list[Proposal]:
+        """Draw `n` de novo samples of a cell content (symbol -> count), and one from each (id, template)."""
+        self.check(composition)
+        numbers = numbers_of(composition)
+        tasks = [Task(numbers, sample_seed(seed, composition, i)) for i in range(n)]
+        tasks += [
+            Task(t.atomic_numbers, sample_seed(seed, composition, i, name), t, name) for i, (name, t) in enumerate(templates)
+        ]
+        return self.sample(tasks)
+
+    def sample(self, tasks: Sequence[Task], guidance: Guidance | None = None) -> list[Proposal]:
+        """Draw many samples, batched by size; the order of the answer is the order of the tasks."""
+        out: list[Proposal | None] = [None] * len(tasks)
+        order = sorted(range(len(tasks)), key=lambda i: (tasks[i].template is not None, len(tasks[i].atomic_numbers)))
+        while order:
+            first = tasks[order[0]]
+            rows = [order.pop(0)]
+            while order and (tasks[order[0]].template is None) == (first.template is None):
+                size = len(tasks[order[0]].atomic_numbers)
+                if (len(rows) + 1) * size**2 > self.batch_pairs:
+                    break
+                rows.append(order.pop(0))
+            for row, proposal in zip(rows, self._batch([tasks[i] for i in rows], guidance), strict=True):
+                out[row] = proposal
+        return [p for p in out if p is not None]
+
+    def _batch(self, tasks: Sequence[Task], guidance: Guidance | None) -> list[Proposal]:
+        n = max(len(t.atomic_numbers) for t in tasks)
+        streams = [np.random.default_rng(t.seed) for t in tasks]
+        numbers = np.zeros((len(tasks), n), dtype=np.int64)
+        for row, task in enumerate(tasks):
+            numbers[row, : len(task.atomic_numbers)] = task.atomic_numbers
+        if self.process == "diffusion":
+            rng = torch.Generator().manual_seed(tasks[0].seed & 0x7FFFFFFF)
+            batch = sample_diffusion(self.network, torch.as_tensor(numbers), rng)
+        else:
+            start = self._start(tasks, streams, torch.as_tensor(numbers))
+
+            def noise() -> tuple[torch.Tensor, torch.Tensor]:
+                frac = np.zeros((len(tasks), n, 3), dtype=np.float32)
+                for row, stream in enumerate(streams):
+                    frac[row, : len(tasks[row].atomic_numbers)] = stream.random((len(tasks[row].atomic_numbers), 3)) - 0.5
+                return torch.as_tensor(frac), torch.as_tensor(np.stack([s.normal(size=6) for s in streams]), dtype=torch.float32)
+
+            batch = integrate(self.network, start, self.base, self.flow, self.settings, noise=noise, guidance=guidance)
+        return [self._proposal(c, t) for c, t in zip(batch.to_crystals(), tasks, strict=True)]
+
+    def _start(self, tasks: Sequence[Task], streams: Sequence[np.random.Generator], numbers: torch.Tensor) -> FlowState:
+        b, n = numbers.shape
+        frac, z = np.zeros((b, n, 3), dtype=np.float32), np.zeros((b, 6), dtype=np.float32)
+        seeded = tasks[0].template is not None
+        for row, (task, stream) in enumerate(zip(tasks, streams, strict=True)):
+            size = len(task.atomic_numbers)
+            jitter = stream.normal(size=(size, 3)) if seeded else stream.random((size, 3))
+            z[row] = stream.normal(size=6)
+            frac[row, :size] = jitter if task.template is None else (
+                task.template.frac_coords + self.flow.seed_coord_noise * jitter
+            )
+        start = FlowState(torch.as_tensor(frac), torch.as_tensor(z), numbers, torch.full((b,), float(seeded)))
+        if seeded:
+            cells = CrystalBatch.from_crystals([t.template for t in tasks if t.template is not None], pad_to=n)
+            center = self.base.to_normal(cells.lattice, numbers)
+            start.z = center + self.flow.seed_lattice_noise / self.base.std * start.z
+        return start
+
+    def _proposal(self, crystal: Crystal | InvalidCrystalError, task: Task) -> Proposal:
+        if isinstance(crystal, InvalidCrystalError):
+            return Proposal(None, task.origin, task.seed, self.identity, str(crystal))
+        return Proposal(crystal, task.origin, task.seed, self.identity)
+
+    def unseen(self, crystal: Crystal) -> list[str]:
+        """Symbols of a crystal that the generator was not trained on."""
+        return [SYMBOLS[z] for z in sorted(set(crystal.atomic_numbers.tolist()) - self.elements)]

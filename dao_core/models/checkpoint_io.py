@@ -1,0 +1,83 @@
+"""Checkpoints: `model.safetensors`, `config.json` (with the weights' SHA-256) and `card.md`. Never pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from dao_core.artifacts import write_atomic
+from dao_core.models.build import build_network, parse_model_config
+
+FORMAT = 1
+SHIPPED = Path(__file__).parent / "checkpoints"
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that is missing, damaged or of another kind; the message names it and the remedy."""
+
+
+@dataclass
+class Checkpoint:
+    """A network ready for use and all that is known about it."""
+
+    network: nn.Module
+    kind: str
+    config: dict[str, Any]
+    path: Path
+
+    @property
+    def identity(self) -> str:
+        """Kind and weights hash: what made an energy or a structure."""
+        return f"dao-{self.kind}-{self.config['sha256'][:12]}"
+
+
+def save_checkpoint(
+    directory: Path, weights: dict[str, Tensor], *, kind: str, model: dict[str, Any], extra: dict[str, Any], card: str
+) -> Path:
+    """Write a checkpoint directory. `extra` is what the kind needs beside the weights (scalers, lattice base, data version)."""
+    directory.mkdir(parents=True, exist_ok=True)
+    data = save_tensors({name: w.detach().cpu().contiguous() for name, w in sorted(weights.items())})
+    write_atomic(directory / "model.safetensors", data)
+    config = {"format": FORMAT, "kind": kind, "sha256": hashlib.sha256(data).hexdigest(), "model": model, **extra}
+    write_atomic(directory / "card.md", card)
+    write_atomic(directory / "config.json", json.dumps(config, indent=1))
+    return directory
+
+
+def load_checkpoint(directory: Path | str, *, kind: str | None = None) -> Checkpoint:
+    """Load and verify a checkpoint. Raises CheckpointError where it is missing, damaged or not of the wanted kind."""
+    directory = resolve(directory)
+    try:
+        config = json.loads((directory / "config.json").read_text())
+        data = (directory / "model.safetensors").read_bytes()
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{directory} is not a checkpoint: {error}") from error
+    if kind is not None and config.get("kind") != kind:
+        raise CheckpointError(f"{directory} holds a {config.get('kind')!r} model, a {kind!r} is needed")
+    if config.get("format") != FORMAT:
+        raise CheckpointError(f"{directory} has checkpoint format {config.get('format')}, this version reads {FORMAT}")
+    if hashlib.sha256(data).hexdigest() != config["sha256"]:
+        raise CheckpointError(f"{directory}/model.safetensors is damaged (SHA-256 differs): fetch or train it again")
+    network = build_network(parse_model_config(config["model"]))
+    try:
+        network.load_state_dict(load_tensors(data), strict=True)
+    except (RuntimeError, SafetensorError) as error:
+        raise CheckpointError(f"{directory}: the weights do not fit the configuration: {error}") from error
+    network.eval()
+    return Checkpoint(network, config["kind"], config, directory)
+
+
+def resolve(directory: Path | str) -> Path:
+    """A directory, or the name of a checkpoint that ships with the package (such as `generator`)."""
+    path = Path(directory)
+    if not path.exists() and path == Path(path.name) and (SHIPPED / path.name).is_dir():
+        return SHIPPED / path.name
+    return path

@@ -1,0 +1,101 @@
+"""Periodic geometry as differentiable tensors: offsets, Gram matrices, Fourier features and image-summed distances."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+MAX_IMAGES = 4  # images searched along an axis; a cell flatter than cutoff/4.5 loses smoothness, not validity
+
+
+def gram(lattice: Tensor) -> Tensor:
+    """L L^T, (B, 3, 3): invariant under rotations of the crystal."""
+    return lattice @ lattice.transpose(-1, -2)
+
+
+def cell_volume(lattice: Tensor) -> Tensor:
+    """Absolute volume, (B,), angstrom^3, bounded away from zero."""
+    return torch.linalg.det(lattice).abs().clamp_min(1e-3)
+
+
+def offsets(frac_coords: Tensor) -> Tensor:
+    """f_j - f_i for every ordered pair, (B, N, N, 3)."""
+    return frac_coords.unsqueeze(-3) - frac_coords.unsqueeze(-2)
+
+
+def wrap_centered(x: Tensor) -> Tensor:
+    """Fractional offset folded into [-0.5, 0.5)."""
+    return x - torch.floor(x + 0.5)
+
+
+def fourier_features(offset: Tensor, n_frequencies: int, *, first: int = 0) -> Tensor:
+    """sin and cos of 2 pi k x for k = first .. first + n - 1 on each axis, (..., 6 n): periodic, so smooth everywhere."""
+    k = torch.arange(first, first + n_frequencies, dtype=offset.dtype, device=offset.device)
+    angle = (2 * math.pi) * offset.unsqueeze(-1) * k  # (..., 3, n)
+    return torch.cat([angle.sin(), angle.cos()], dim=-1).flatten(-2)
+
+
+def _image_shifts(lattice: Tensor, cutoff: float) -> Tensor:
+    """Integer translations that can bring any pair of the batch within the cutoff, (M, 3)."""
+    # perpendicular width along axis k is 1 / |column k of L^-1|
+    inverse = torch.linalg.pinv(lattice)  # a collapsed cell gives large numbers, capped below
+    per_axis = (cutoff * inverse.norm(dim=-2) + 0.5).floor().amax(dim=0).clamp(0, MAX_IMAGES)  # (3,)
+    ranges = [torch.arange(-int(n), int(n) + 1, device=lattice.device) for n in per_axis.tolist()]
+    return torch.cartesian_prod(*ranges).reshape(-1, 3).to(lattice.dtype)
+
+
+def neighbor_edges(lattice: Tensor, frac_coords: Tensor, mask: Tensor, cutoff: float) -> tuple[Tensor, Tensor]:
+    """All (structure, i, j) with an image of j within the cutoff of i, and that image's shift.
+
+    Returns index (3, E) and shift (E, 3), to be added to f_j - f_i. An atom is no neighbour of itself, its images are.
+    """
+    with torch.no_grad():
+        b, n = mask.shape
+        shifts = _image_shifts(lattice, cutoff)  # (M, 3)
+        raw = offsets(frac_coords)
+        folded = wrap_centered(raw)
+        pair_mask = mask.unsqueeze(1) & mask.unsqueeze(2)
+        cart = folded.reshape(b, n * n, 3) @ lattice
+        shift_cart = shifts @ lattice  # (B, M, 3)
+        squared = (
+            cart.square().sum(-1).unsqueeze(-1)
+            + shift_cart.square().sum(-1).unsqueeze(1)
+            + 2 * cart @ shift_cart.transpose(1, 2)
+        )  # (B, N*N, M)
+        near = (squared < cutoff * cutoff) & pair_mask.reshape(b, n * n, 1)
+        zero_shift = int((shifts.abs().sum(-1) == 0).nonzero()[0, 0])
+        diagonal = torch.arange(n, device=mask.device) * (n + 1)
+        near[:, diagonal, zero_shift] = False
+        structure, pair, image = near.nonzero(as_tuple=True)
+        i, j = pair // n, pair % n
+        shift = shifts[image] + (folded - raw).reshape(b, n * n, 3)[structure, pair]
+    return torch.stack([structure, i, j]), shift.round()
+
+
+def edge_distances(lattice: Tensor, frac_coords: Tensor, index: Tensor, shift: Tensor) -> Tensor:
+    """Distances of the edges of `neighbor_edges`, (E,), angstrom, differentiable in lattice and coordinates."""
+    structure, i, j = index
+    delta = frac_coords[structure, j] - frac_coords[structure, i] + shift  # (E, 3)
+    vector = torch.einsum("ec,ecd->ed", delta, lattice[structure])
+    return (vector.square().sum(-1) + 1e-10).sqrt()
+
+
+def radial_basis(distance: Tensor, n_radial: int, cutoff: float) -> Tensor:
+    """Gaussians on [0, cutoff] times an envelope that ends with zero value, slope and curvature, (E, n_radial)."""
+    centers = torch.linspace(0.0, cutoff, n_radial, dtype=distance.dtype, device=distance.device)
+    width = cutoff / n_radial
+    x = (distance / cutoff).clamp(max=1.0).unsqueeze(-1)
+    envelope = 1 - 10 * x**3 + 15 * x**4 - 6 * x**5
+    return torch.exp(-0.5 * ((distance.unsqueeze(-1) - centers) / width) ** 2) * envelope
+
+
+def radial_pair_features(lattice: Tensor, frac_coords: Tensor, mask: Tensor, n_radial: int, cutoff: float) -> Tensor:
+    """Radial basis summed over all images of j around i, (B, N, N, n_radial): smooth across cell boundaries."""
+    b, n = mask.shape
+    index, shift = neighbor_edges(lattice, frac_coords, mask, cutoff)
+    basis = radial_basis(edge_distances(lattice, frac_coords, index, shift), n_radial, cutoff)
+    flat = (index[0] * n + index[1]) * n + index[2]
+    out = torch.zeros(b * n * n, n_radial, dtype=basis.dtype, device=basis.device)
+    return out.index_add(0, flat, basis).reshape(b, n, n, n_radial)

@@ -1,0 +1,52 @@
+"""Output heads that both networks share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+
+@dataclass
+class Outputs:
+    """What a network says about a batch.
+
+    `coords` (B, N, 3) score or velocity of the fractional coordinates; `lattice_matrix` (B, 3, 3), to be multiplied onto
+    L from the left; `lattice_log` (B, 6) update of the symmetric log-matrix; `energies` (B, 2) per atom: energy above
+    hull and formation energy, both in the trained scaler's units; `atoms` (B, N, width) the last hidden state.
+    """
+
+    coords: Tensor
+    lattice_matrix: Tensor
+    lattice_log: Tensor
+    energies: Tensor
+    atoms: Tensor
+
+
+def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
+    """Mean over real atoms, (B, width)."""
+    weight = mask.to(x.dtype).unsqueeze(-1)
+    return (x * weight).sum(1) / weight.sum(1)
+
+
+class Heads(nn.Module):
+    """Coordinate score, lattice update in two forms, energies (method section 2)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.coords = nn.Linear(width, 3, bias=False)
+        self.lattice = nn.Linear(width, 9, bias=False)
+        self.lattice_log = nn.Linear(width, 6)
+        self.energy = nn.Sequential(nn.Linear(width, width // 2), nn.SiLU(), nn.Linear(width // 2, 2))
+
+    def forward(self, atoms: Tensor, mask: Tensor) -> Outputs:
+        pooled = masked_mean(atoms, mask)
+        coords = self.coords(atoms) * mask.unsqueeze(-1).to(atoms.dtype)
+        # Energies are read from each atom and averaged, so that a supercell has the energy of its cell.
+        energies = masked_mean(self.energy(atoms), mask)
+        return Outputs(coords, self.lattice(pooled).view(-1, 3, 3), self.lattice_log(pooled), energies, atoms)
+
+
+def parameter_count(module: nn.Module) -> int:
+    """Number of trainable parameters."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)

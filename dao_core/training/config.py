@@ -1,0 +1,41 @@
+"""Typed settings of a training run."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from dao_core.generate.flow_matching import FlowSettings
+from dao_core.models.config import CrysformerConfig, ModelConfig
+
+
+class TrainingConfig(BaseModel):
+    """How a network is trained. A run ends at `max_steps` or `max_seconds`, whichever comes first."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: ModelConfig = Field(default_factory=CrysformerConfig)
+    process: Literal["flow", "diffusion"] = "flow"
+    flow: FlowSettings = Field(default_factory=FlowSettings)
+    batch_size: int = Field(128, gt=0)
+    max_pairs: int = Field(40_000, gt=0, description="most atom pairs (padded) in a batch: bounds memory")
+    learning_rate: float = Field(1e-3, gt=0)
+    final_learning_rate: float = Field(1e-5, gt=0)
+    warmup_steps: int = Field(200, ge=0)
+    weight_decay: float = Field(0.0, ge=0)
+    clip_value: float = Field(0.5, gt=0, description="gradients are clipped by value, as published")
+    clip_norm: float = Field(1.0, gt=0)
+    ema_decay: float = Field(0.999, ge=0, lt=1)
+    max_steps: int | None = Field(None, gt=0)
+    max_seconds: float | None = Field(None, gt=0)
+    checkpoint_every_s: float = Field(120.0, gt=0)
+    threads: int = Field(1, gt=0, description="torch threads of the process; two only pay on an idle machine")
+    precision: Literal["auto", "32", "bf16-mixed"] = Field("auto", description="auto: bf16 on CUDA, 32 elsewhere")
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _has_an_end(self) -> TrainingConfig:
+        if self.max_steps is None and self.max_seconds is None:
+            raise ValueError("set max_steps or max_seconds: a run without an end is refused")
+        return self

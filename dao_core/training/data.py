@@ -1,0 +1,147 @@
+"""Training data as flat packed arrays, and batches of similar size drawn from them in a reproducible order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import IterableDataset
+
+from dao_core.crystal import Crystal, CrystalBatch
+
+
+@dataclass
+class PackedCrystals:
+    """Many structures without padding: row i owns atoms pointer[i]:pointer[i + 1].
+
+    `labels` holds one float per structure (NaN: not known), `atom_labels` three per atom, `cell_labels` nine per structure.
+    """
+
+    lattice: NDArray[np.float32]  # (M, 3, 3)
+    frac_coords: NDArray[np.float32]  # (A, 3)
+    atomic_numbers: NDArray[np.uint8]  # (A,)
+    pointer: NDArray[np.int64]  # (M + 1,)
+    labels: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    atom_labels: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    cell_labels: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.lattice)
+
+    @property
+    def n_atoms(self) -> NDArray[np.int64]:
+        return np.diff(self.pointer)
+
+    @classmethod
+    def from_crystals(cls, crystals: Sequence[Crystal], **labels: Sequence[float]) -> PackedCrystals:
+        """Pack structures with per-structure labels."""
+        sizes = [c.n_atoms for c in crystals]
+        return cls(
+            np.stack([c.lattice for c in crystals]).astype(np.float32),
+            np.concatenate([c.frac_coords for c in crystals]).astype(np.float32),
+            np.concatenate([c.atomic_numbers for c in crystals]).astype(np.uint8),
+            np.concatenate([[0], np.cumsum(sizes)]),
+            {name: np.asarray(values, dtype=np.float32) for name, values in labels.items()},
+        )
+
+    def crystal(self, row: int) -> Crystal:
+        """One row as a `Crystal`."""
+        a, b = self.pointer[row], self.pointer[row + 1]
+        return Crystal(self.lattice[row], self.frac_coords[a:b], self.atomic_numbers[a:b])
+
+    def gather(self, rows: NDArray[np.int64]) -> Batch:
+        """The padded batch of some rows."""
+        sizes = self.n_atoms[rows]
+        b, n = len(rows), int(sizes.max())
+        column = np.arange(n)
+        mask = column < sizes[:, None]
+        source = np.where(mask, self.pointer[rows][:, None] + column, 0)
+        numbers = np.where(mask, self.atomic_numbers[source], 0).astype(np.int64)
+
+        def per_atom(values: NDArray[np.float32]) -> Tensor:
+            return torch.from_numpy(np.where(mask[..., None], values[source], 0.0).astype(np.float32))
+
+        crystals = CrystalBatch(
+            torch.from_numpy(self.lattice[rows]), per_atom(self.frac_coords), torch.from_numpy(numbers)
+        )
+        labels = {k: torch.from_numpy(v[rows]) for k, v in self.labels.items()}
+        labels |= {k: per_atom(v) for k, v in self.atom_labels.items()}
+        labels |= {k: torch.from_numpy(v[rows]).view(b, 3, 3) for k, v in self.cell_labels.items()}
+        return Batch(crystals, labels, torch.from_numpy(np.asarray(rows)))
+
+    def save(self, path: Path) -> None:
+        """Write as one uncompressed npz file (memory-mappable arrays, no pickle)."""
+        arrays = {name: getattr(self, name) for name in ("lattice", "frac_coords", "atomic_numbers", "pointer")}
+        for kind in ("labels", "atom_labels", "cell_labels"):
+            arrays |= {f"{kind}.{name}": values for name, values in getattr(self, kind).items()}
+        np.savez(path, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> PackedCrystals:
+        with np.load(path, allow_pickle=False) as data:
+            arrays = {name: data[name] for name in data.files}
+        kinds: dict[str, dict[str, NDArray[np.float32]]] = {"labels": {}, "atom_labels": {}, "cell_labels": {}}
+        for name in [n for n in arrays if "." in n]:
+            kind, label = name.split(".", 1)
+            kinds[kind][label] = arrays.pop(name)
+        return cls(**arrays, **kinds)
+
+
+@dataclass
+class Batch:
+    """A padded batch with its labels: (B,) per structure, (B, N, 3) per atom, (B, 3, 3) per cell; `rows` (B,)."""
+
+    crystals: CrystalBatch
+    labels: dict[str, Tensor]
+    rows: Tensor
+
+
+class SizedBatches(IterableDataset[Batch]):
+    """Endless stream of batches of similar size, a pure function of (seed, step): a resumed run sees the same batches.
+
+    An epoch is a random order, cut into pools that are sorted by size and cut into batches of at most `batch_size`
+    structures and `max_pairs` atom pairs; the batches then come in random order. `rank` of `world` takes every world-th.
+    """
+
+    def __init__(
+        self, data: PackedCrystals, *, batch_size: int, seed: int, max_pairs: int = 40_000, start: int = 0
+    ) -> None:
+        self.data, self.batch_size, self.seed, self.max_pairs = data, batch_size, seed, max_pairs
+        self.start = start
+        self.rank, self.world = 0, 1
+
+    def epoch(self, number: int) -> list[NDArray[np.int64]]:
+        """Row numbers of each batch of an epoch."""
+        rng = np.random.default_rng([self.seed, number])
+        order = rng.permutation(len(self.data))
+        sizes = self.data.n_atoms
+        batches: list[NDArray[np.int64]] = []
+        pool = 50 * self.batch_size
+        for begin in range(0, len(order), pool):
+            rows = order[begin : begin + pool]
+            rows = rows[np.argsort(sizes[rows], kind="stable")]
+            while len(rows):
+                take = min(self.batch_size, len(rows))
+                while take > 1 and take * int(sizes[rows[take - 1]]) ** 2 > self.max_pairs:
+                    take = max(1, min(take - 1, self.max_pairs // int(sizes[rows[take - 1]]) ** 2))
+                batches.append(rows[:take])
+                rows = rows[take:]
+        return [batches[i] for i in rng.permutation(len(batches))]
+
+    def __iter__(self) -> Iterator[Batch]:
+        step, number = 0, 0
+        while True:
+            batches = self.epoch(number)
+            if step + len(batches) > self.start * self.world:
+                for rows in batches:
+                    if step >= self.start * self.world and step % self.world == self.rank:
+                        yield self.data.gather(rows)
+                    step += 1
+            else:
+                step += len(batches)
+            number += 1

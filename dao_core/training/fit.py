@@ -1,0 +1,174 @@
+"""Training runs: from packed structures to a checkpoint directory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from dao_core.crystal import CrystalBatch
+from dao_core.generate.diffusion import diffusion_loss
+from dao_core.generate.flow_matching import flow_loss, training_base
+from dao_core.generate.lattice import LatticeBase
+from dao_core.models.build import build_network
+from dao_core.models.checkpoint_io import load_checkpoint, save_checkpoint
+from dao_core.training.config import TrainingConfig
+from dao_core.training.data import Batch, PackedCrystals, SizedBatches
+from dao_core.training.module import DaoModule, Objective, RunLog
+
+
+def run_training(
+    network: nn.Module, objective: Objective, data: PackedCrystals, config: TrainingConfig, directory: Path
+) -> dict[str, Any]:
+    """Train until the configured end, continuing from `directory/last` where an earlier attempt left it.
+
+    Returns the facts of the run: steps, structures seen, seconds, last losses; `network` ends with the averaged weights.
+    """
+    import pytorch_lightning as pl
+
+    from dao_core.training.checkpoint_plugin import SafetensorsIO, resume_path
+
+    directory.mkdir(parents=True, exist_ok=True)
+    if not torch.cuda.is_available():
+        torch.set_num_threads(config.threads)
+    resume = resume_path(directory)
+    start = json.loads((resume_file(resume)).read_text())["dict"] if resume else []
+    step = next((value for key, value in start if key == "global_step"), 0)
+    batches = SizedBatches(
+        data, batch_size=config.batch_size, seed=config.seed, max_pairs=config.max_pairs, start=step
+    )
+    module = DaoModule(network, objective, config, batches)
+    precision = config.precision
+    if precision == "auto":  # bf16 is some sixty times slower than fp32 on CPUs without it
+        precision = "bf16-mixed" if torch.cuda.is_available() else "32"
+    trainer = pl.Trainer(
+        max_steps=config.max_steps or -1,
+        max_epochs=-1,
+        accelerator="auto",
+        devices="auto" if torch.cuda.is_available() else 1,
+        precision="32-true" if precision == "32" else "bf16-mixed",
+        plugins=[SafetensorsIO()],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        barebones=False,
+        callbacks=[RunLog(directory, every_s=15.0, checkpoint_every_s=config.checkpoint_every_s)],
+    )
+    trainer.fit(module, ckpt_path=str(directory / "last") if resume else None, weights_only=True)
+    with torch.no_grad():
+        for name, p in network.named_parameters():
+            p.copy_(module.average.weights[name])
+    losses = {name: float(value) for name, value in getattr(module, "last_losses", {}).items()}
+    return {
+        "steps": trainer.global_step,
+        "structures": module.structures,
+        "seconds": round(module.elapsed_s, 1),
+        "last_losses": losses,
+    }
+
+
+def resume_file(directory: Path) -> Path:
+    """The JSON part of a resume state, also where a kill left only the previous one."""
+    current = directory / "state.json"
+    return current if current.exists() else directory.with_name("last.old") / "state.json"
+
+
+def generator_objective(
+    config: TrainingConfig, base: LatticeBase, templates: PackedCrystals | None, template_rows: torch.Tensor | None
+) -> Objective:
+    """The generator's loss. `template_rows` (M, K) lists rows of `templates` retrieved for each structure, -1: none."""
+
+    def objective(network: nn.Module, batch: Batch, rng: torch.Generator) -> dict[str, torch.Tensor]:
+        crystals = batch.crystals
+        if config.process == "diffusion":
+            return diffusion_loss(network, crystals, rng)
+        template, target, has = _pick_template(batch, templates, template_rows, rng)
+        start = training_base(target, template, has, base, config.flow, rng)
+        return flow_loss(network, start, target, base, config.flow, rng)
+
+    return objective
+
+
+def _pick_template(
+    batch: Batch, templates: PackedCrystals | None, rows: torch.Tensor | None, rng: torch.Generator
+) -> tuple[CrystalBatch | None, CrystalBatch, torch.Tensor]:
+    """One random retrieved template a structure, and the target in that template's cell setting and atom order."""
+    crystals = batch.crystals
+    none = torch.zeros(len(crystals), dtype=torch.bool)
+    if templates is None or rows is None:
+        return None, crystals, none
+    options = rows[batch.rows]  # (B, K)
+    column = (torch.rand(len(crystals), generator=rng) * options.shape[1]).long()
+    chosen = options.gather(1, column.unsqueeze(1)).squeeze(1)
+    has = chosen >= 0
+    if not has.any():
+        return None, crystals, none
+    found = templates.gather(chosen.clamp_min(0).numpy())
+    n = crystals.atomic_numbers.shape[1]
+    target_lattice, target_frac = found.labels["target_lattice"], _pad(found.labels["target_frac"], n)
+    template = CrystalBatch(
+        found.crystals.lattice, _pad(found.crystals.frac_coords, n), crystals.atomic_numbers
+    )
+    pick = has.view(-1, 1, 1)
+    numbers = torch.where(has.unsqueeze(1), _pad(found.crystals.atomic_numbers.unsqueeze(-1), n).squeeze(-1), crystals.atomic_numbers)
+    target = CrystalBatch(
+        torch.where(pick, target_lattice, crystals.lattice),
+        torch.where(pick, target_frac, crystals.frac_coords),
+        numbers,
+    )
+    template.atomic_numbers = numbers
+    return template, target, has
+
+
+def _pad(x: torch.Tensor, n: int) -> torch.Tensor:
+    """Cut or pad the atom axis to n."""
+    if x.shape[1] >= n:
+        return x[:, :n]
+    return torch.nn.functional.pad(x, (0, 0, 0, n - x.shape[1]))
+
+
+def fit_generator(
+    data: PackedCrystals,
+    config: TrainingConfig,
+    directory: Path,
+    *,
+    about: dict[str, Any],
+    card: str,
+    start_from: Path | None = None,
+    templates: PackedCrystals | None = None,
+    template_rows: torch.Tensor | None = None,
+) -> dict[str, Any]:
+    """Train DAO-G and write `directory/checkpoint`. `about` records the data version; `start_from` continues a stage."""
+    torch.manual_seed(config.seed)
+    if start_from is None:
+        network = build_network(config.model)
+        base = LatticeBase.fit([data.crystal(i) for i in range(len(data))])
+    else:
+        earlier = load_checkpoint(start_from, kind="generator")
+        network, base = earlier.network, LatticeBase.from_state(earlier.config["lattice_base"])
+        network.train()
+    objective = generator_objective(config, base, templates, template_rows)
+    facts = run_training(network, objective, data, config, directory)
+    seen = sorted({int(z) for z in data.atomic_numbers})
+    extra = {
+        "process": config.process,
+        "flow": config.flow.model_dump(),
+        "lattice_base": base.state(),
+        "elements": seen,
+        "max_atoms": int(data.n_atoms.max()),
+        "training": facts,
+        "data": about,
+    }
+    save_checkpoint(
+        directory / "checkpoint",
+        network.state_dict(),
+        kind="generator",
+        model=config.model.model_dump(),
+        extra=extra,
+        card=card,
+    )
+    return facts
