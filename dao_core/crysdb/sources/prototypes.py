@@ -1,0 +1,196 @@
+"""Decorated crystal prototypes: the AFLOW library that pymatgen carries, with elements of choice on its sites.
+
+Gives unrelaxed structures of known types for the embedded sample, and any number of them for benchmarks.
+Source: Mehl et al., Comput. Mater. Sci. 136, S1 (2017), 288 prototypes through pymatgen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import permutations
+from math import comb
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dao_core.crystal import Crystal, InvalidCrystalError
+from dao_core.elements import atomic_number
+
+CONTACT = 1.03  # bond length over the sum of covalent radii, the median of common solids
+
+
+@dataclass(frozen=True, eq=False)
+class Prototype:
+    """A structure type: a primitive cell and which of its elements ("slot") sits on each site.
+
+    `slots` (N,) holds 0, 1, ...; `label` is AFLOW's, such as AB_cF8_225_a_b. `distinct` lists the orders of elements
+    that give different structures (swapping the two of rock salt gives rock salt again).
+    """
+
+    label: str
+    name: str
+    strukturbericht: str
+    lattice: NDArray[np.float64]
+    frac_coords: NDArray[np.float64]
+    slots: NDArray[np.int64]
+    distinct: tuple[tuple[int, ...], ...]
+
+    @property
+    def n_atoms(self) -> int:
+        return len(self.slots)
+
+    @property
+    def n_elements(self) -> int:
+        return int(self.slots.max()) + 1
+
+    def decorate(self, elements: Sequence[str]) -> Crystal:
+        """The type with `elements[slot]` on each site, scaled by covalent radii. Raises ValueError on a wrong count."""
+        if len(elements) != self.n_elements:
+            raise ValueError(f"{self.label} takes {self.n_elements} elements, got {len(elements)}: {list(elements)}")
+        numbers = np.array([atomic_number(e) for e in elements])[self.slots]
+        scale = contact_scale(self.lattice, self.frac_coords, numbers)
+        return Crystal(self.lattice * scale, self.frac_coords, numbers)
+
+
+def contact_scale(
+    lattice: NDArray[np.float64], frac_coords: NDArray[np.float64], atomic_numbers: NDArray[np.int64]
+) -> float:
+    """Factor on the lattice at which the atoms' nearest bonds are, on average, sums of covalent radii (x 1.03).
+
+    Contacts are those shortest by ratio, not by length, so a small cation in a large cage doesn't set the scale alone.
+    """
+    radii = _covalent_radii()[atomic_numbers]
+    ratio = _nearest_matrix(lattice, frac_coords) / (radii[:, None] + radii[None, :])
+    return CONTACT / float(ratio.min(axis=1).mean())
+
+
+@lru_cache(maxsize=4)
+def load_prototypes(max_atoms: int = 12) -> tuple[Prototype, ...]:
+    """AFLOW's prototypes with at most `max_atoms` atoms in the primitive cell, in a fixed order, without twins.
+
+    Raises ImportError where the installed pymatgen carries no AFLOW library.
+    """
+    from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
+
+    found: dict[tuple[object, ...], Prototype] = {}
+    for entry in AFLOW_PROTOTYPE_LIBRARY:
+        structure = entry["snl"].structure if not isinstance(entry["snl"], dict) else None
+        if structure is None or not structure.is_ordered:
+            continue
+        primitive = structure.get_primitive_structure()
+        if len(primitive) > max_atoms:
+            continue
+        prototype = _prototype(entry["tags"], Crystal.from_pymatgen(primitive))
+        # AFLOW lists some types twice, by mineral; the fingerprint at equal volume tells
+        key = (prototype.label.split("_")[0], _fingerprint(prototype, tuple(range(prototype.n_elements))))
+        found.setdefault(key, prototype)
+    return tuple(sorted(found.values(), key=lambda p: (p.n_elements, p.n_atoms, p.label, p.name)))
+
+
+def _prototype(tags: dict[str, str], crystal: Crystal) -> Prototype:
+    symbols = sorted(set(crystal.symbols))
+    slots = np.array([symbols.index(s) for s in crystal.symbols])
+    bare = Prototype(
+        label=tags["aflow"],
+        name=tags.get("mineral") or tags["aflow"],
+        strukturbericht="" if tags.get("strukturbericht") in (None, "None") else tags["strukturbericht"],
+        lattice=crystal.lattice,
+        frac_coords=crystal.frac_coords,
+        slots=slots,
+        distinct=(),
+    )
+    seen: dict[object, tuple[int, ...]] = {}
+    for order in permutations(range(len(symbols))):
+        seen.setdefault(_fingerprint(bare, order), order)
+    return Prototype(**{**bare.__dict__, "distinct": tuple(seen.values())})
+
+
+def _fingerprint(prototype: Prototype, order: tuple[int, ...]) -> tuple[object, ...]:
+    """Distances by species at unit volume, rounded: equal for structures that differ by naming only."""
+    species = np.array(order)[prototype.slots]
+    scale = (abs(np.linalg.det(prototype.lattice)) / len(species)) ** (-1 / 3)
+    shifts = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    frac = prototype.frac_coords
+    vectors = (frac[:, None, None] - frac[None, :, None] + shifts) @ prototype.lattice  # (N, N, S, 3)
+    distance = np.linalg.norm(vectors, axis=-1) * scale
+    rows = []
+    for i, kind in enumerate(species):
+        others, images = np.nonzero(distance[i] < 1.8)
+        near = sorted(zip(np.round(distance[i, others, images], 2).tolist(), species[others].tolist(), strict=True))
+        rows.append((int(kind), tuple(near)))
+    return tuple(sorted(rows))
+
+
+def _nearest_matrix(lattice: NDArray[np.float64], frac: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Shortest distance from each atom to each other atom or its image, (N, N) in angstrom."""
+    shifts = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    difference = frac[:, None] - frac[None, :]
+    difference -= np.round(difference)
+    distance = np.linalg.norm((difference[:, :, None] + shifts) @ lattice, axis=-1)  # (N, N, 27)
+    distance[distance < 1e-8] = np.inf
+    return distance.min(axis=-1)
+
+
+@lru_cache(maxsize=1)
+def _covalent_radii() -> NDArray[np.float64]:
+    from ase.data import covalent_radii
+
+    return np.array(covalent_radii)
+
+
+@dataclass(frozen=True, eq=False)
+class Decorated:
+    """A decorated prototype: its crystal, the type, and the elements in the order of the slots."""
+
+    crystal: Crystal
+    prototype: Prototype
+    elements: tuple[str, ...]
+
+
+def decorations(prototype: Prototype, elements: Sequence[str]) -> Iterator[Decorated]:
+    """Every different structure with exactly these elements on the prototype's slots."""
+    for order in prototype.distinct:
+        placed = tuple(elements[i] for i in order)
+        try:
+            yield Decorated(prototype.decorate(placed), prototype, placed)
+        except InvalidCrystalError:
+            continue  # radii too unlike for this type: the volume per atom is out of bounds
+
+
+def iter_decorated(
+    prototypes: Sequence[Prototype], elements: Sequence[str], limit: int, seed: int = 0, *, strain: float = 0.0
+) -> Iterator[Decorated]:
+    """Up to `limit` decorated prototypes with elements drawn from `elements`, without repeats, by seed.
+
+    With `strain` > 0 each crystal is stretched at random by about that fraction (so rows of a benchmark differ in
+    structure too), and repeats are allowed once all decorations are used up. Stops early when none are left.
+    """
+    rng = np.random.default_rng(seed)
+    usable = [p for p in prototypes if p.n_elements <= len(elements)]
+    choices = [comb(len(elements), p.n_elements) * len(p.distinct) for p in usable]
+    weights = np.array(choices, dtype=float) ** 0.5  # neither all ternaries nor all unaries
+    used: set[tuple[int, tuple[str, ...]]] = set()
+    total, given = sum(choices), 0
+    while given < limit:
+        if len(used) >= total:
+            if strain <= 0.0:
+                return
+            used.clear()
+        k = int(rng.choice(len(usable), p=weights / weights.sum()))
+        prototype = usable[k]
+        chosen = sorted(rng.choice(len(elements), size=prototype.n_elements, replace=False).tolist())
+        order = prototype.distinct[int(rng.integers(len(prototype.distinct)))]
+        placed = tuple(elements[chosen[i]] for i in order)
+        if (k, placed) in used:
+            continue
+        used.add((k, placed))
+        try:
+            crystal = prototype.decorate(placed)
+        except InvalidCrystalError:
+            continue
+        if strain > 0.0:
+            crystal = crystal.replace(lattice=crystal.lattice @ (np.eye(3) + rng.normal(0.0, strain, (3, 3))))
+        given += 1
+        yield Decorated(crystal, prototype, placed)

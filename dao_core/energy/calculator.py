@@ -1,0 +1,89 @@
+"""ASE on both sides: any of our potentials as an ASE calculator, any ASE calculator as one of our potentials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ase.calculators.calculator import Calculator, CalculatorError, all_changes
+
+from dao_core.crystal import Crystal, InvalidCrystalError
+from dao_core.energy.potential import Outcome, Potential, PotentialFailure, PotentialResult, checked
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+class PotentialCalculator(Calculator):
+    """ASE calculator over a Potential: `atoms.calc = PotentialCalculator(potential)`.
+
+    Energy in eV, forces in eV/angstrom, stress in eV/angstrom^3 (Voigt, tension positive). Raises CalculatorError with
+    the potential's reason where it fails, and on atoms that are not periodic in three directions.
+    """
+
+    implemented_properties = ("energy", "free_energy", "forces", "stress")
+
+    def __init__(self, potential: Potential, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.potential = potential
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = tuple(all_changes),
+    ) -> None:
+        """Fill `results` for the atoms."""
+        super().calculate(atoms, list(properties), list(system_changes))
+        if not self.atoms.pbc.all():
+            raise CalculatorError("the potential is for crystals: set atoms.pbc = True and give a cell")
+        try:
+            crystal = Crystal.from_ase(self.atoms)
+        except InvalidCrystalError as error:
+            raise CalculatorError(f"not a crystal: {error}") from error
+        outcome = checked(self.potential.compute([crystal])[0], crystal)
+        if isinstance(outcome, PotentialFailure):
+            raise CalculatorError(f"{self.potential.identity}: {outcome.reason}")
+        s = outcome.stress
+        self.results = {
+            "energy": outcome.energy,
+            "free_energy": outcome.energy,
+            "forces": outcome.forces,
+            "stress": np.array([s[0, 0], s[1, 1], s[2, 2], s[1, 2], s[0, 2], s[0, 1]]),
+        }
+
+
+class AsePotential:
+    """An ASE calculator as a Potential, so that a user's own model relaxes, ranks and judges here.
+
+    `make` returns a fresh calculator; it is called once for each crystal because ASE calculators keep state (neighbour
+    lists, last results) that would let one crystal touch the next. Failures inside the calculator come back as
+    PotentialFailure.
+    """
+
+    def __init__(self, make: Callable[[], Calculator], identity: str) -> None:
+        self._make = make
+        self._identity = identity
+
+    @property
+    def identity(self) -> str:
+        return self._identity
+
+    def compute(self, crystals: Sequence[Crystal]) -> list[Outcome]:
+        """One outcome for each crystal."""
+        return [self._one(crystal) for crystal in crystals]
+
+    def _one(self, crystal: Crystal) -> Outcome:
+        atoms = crystal.to_ase()
+        atoms.calc = self._make()
+        try:
+            outcome = PotentialResult(
+                energy=float(atoms.get_potential_energy()),
+                forces=np.array(atoms.get_forces(), dtype=np.float64),
+                stress=np.array(atoms.get_stress(voigt=False), dtype=np.float64),
+            )
+        except (ArithmeticError, ValueError, KeyError, IndexError, RuntimeError, NotImplementedError) as error:
+            # what ASE's calculators raise for unknown elements, missing properties and failed codes
+            return PotentialFailure(f"{type(error).__name__}: {error}")
+        return checked(outcome, crystal)

@@ -1,0 +1,64 @@
+"""What every interatomic potential looks like here: crystals in, energies, forces and stresses out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dao_core.crystal import Crystal
+
+GPA_PER_EV_A3 = 160.21766208  # 1 eV/angstrom^3 in GPa
+
+
+@dataclass(frozen=True, eq=False)
+class PotentialResult:
+    """Energy of one crystal and its derivatives.
+
+    `energy` is the total in eV, `forces` (N, 3) in eV/angstrom, `stress` (3, 3) in eV/angstrom^3 with tension
+    positive (ASE's sign): stress = dE/dstrain / volume.
+    """
+
+    energy: float
+    forces: NDArray[np.float64]
+    stress: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PotentialFailure:
+    """Why a potential has no answer for one crystal; the others of its batch are not concerned."""
+
+    reason: str
+
+
+Outcome: TypeAlias = PotentialResult | PotentialFailure
+
+
+class Potential(Protocol):
+    """Anything that computes; bring your own.
+
+    `identity` names the model and its weights and travels with every energy, because energies of two potentials
+    must never meet on one hull.
+    """
+
+    @property
+    def identity(self) -> str: ...
+
+    def compute(self, crystals: Sequence[Crystal]) -> list[Outcome]:
+        """One outcome for each crystal, in order; a crystal that fails yields a PotentialFailure, no exception."""
+        ...
+
+
+def checked(outcome: Outcome, crystal: Crystal) -> Outcome:
+    """The outcome, or a failure where it holds NaN, infinity or arrays of the wrong shape."""
+    if isinstance(outcome, PotentialFailure):
+        return outcome
+    if np.shape(outcome.forces) != (crystal.n_atoms, 3) or np.shape(outcome.stress) != (3, 3):
+        return PotentialFailure(f"forces {np.shape(outcome.forces)} or stress {np.shape(outcome.stress)} misshapen")
+    for name in ("energy", "forces", "stress"):
+        if not np.isfinite(getattr(outcome, name)).all():
+            return PotentialFailure(f"{name} is NaN or infinite")
+    return outcome

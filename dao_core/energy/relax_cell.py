@@ -1,0 +1,106 @@
+"""Log-strain coordinates: positions and cell of one crystal as one flat vector that an optimiser can walk in.
+
+With the start lattice A0 (rows) and a symmetric log strain S, the lattice is A = A0 exp(S) and the positions are
+X = U exp(S), so a change of S strains the crystal homogeneously. The walker sees [U (N, 3); c S (3, 3)] flattened.
+This is the coordinate of ASE's FrechetCellFilter, restricted to symmetric strain (no rotation of the cell).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dao_core.crystal import Crystal
+from dao_core.energy.potential import PotentialResult
+
+Vector = NDArray[np.float64]
+
+
+@dataclass
+class CellWalker:
+    """The fixed part of the coordinates: start lattice, species and the weight of the strain against the positions.
+
+    `strain_weight` c (angstrom) makes a strain step and a displacement comparable: the curvature of a crystal is about
+    10 eV/angstrom^2 an atom in U and 10-20 eV N in S, which are alike at c = sqrt(N) angstrom.
+    """
+
+    lattice: NDArray[np.float64]
+    atomic_numbers: NDArray[np.int64]
+    strain_weight: float
+    relax_cell: bool
+
+    @property
+    def n_atoms(self) -> int:
+        return len(self.atomic_numbers)
+
+
+def walker_init(crystal: Crystal, *, relax_cell: bool, strain_weight: float | None = None) -> tuple[CellWalker, Vector]:
+    """Walker and start vector (3N,) or (3N + 9,) of a crystal; `strain_weight` defaults to sqrt(N) angstrom."""
+    weight = float(np.sqrt(crystal.n_atoms)) if strain_weight is None else strain_weight
+    walker = CellWalker(crystal.lattice, crystal.atomic_numbers, weight, relax_cell)
+    x = crystal.cart_coords.ravel()
+    return walker, np.concatenate([x, np.zeros(9)]) if relax_cell else x
+
+
+def walker_arrays(walker: CellWalker, x: Vector) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lattice (3, 3) and fractional coordinates (N, 3), unwrapped, at the vector x."""
+    u = x[: 3 * walker.n_atoms].reshape(-1, 3)
+    frac: NDArray[np.float64] = np.linalg.solve(walker.lattice.T, u.T).T.astype(
+        np.float64
+    )  # U = F A0, whatever the strain
+    if not walker.relax_cell:
+        return walker.lattice, frac
+    eigenvalues, q = np.linalg.eigh(_strain(walker, x))
+    return walker.lattice @ ((q * np.exp(eigenvalues)) @ q.T), frac
+
+
+def walker_gradient(walker: CellWalker, x: Vector, result: PotentialResult, pressure: float) -> Vector:
+    """Gradient of the enthalpy E + pV in the walker's coordinates; `pressure` in eV/angstrom^3.
+
+    The derivative of the matrix exponential is the Daleckii-Krein formula in the eigenbasis of S.
+    """
+    if not walker.relax_cell:
+        return -result.forces.ravel()
+    eigenvalues, q = np.linalg.eigh(_strain(walker, x))
+    exponentials = np.exp(eigenvalues)
+    deformation = (q * exponentials) @ q.T
+    lattice = walker.lattice @ deformation
+    volume = abs(float(np.linalg.det(lattice)))
+    virial = volume * (result.stress + pressure * np.eye(3))  # dH/dstrain in the present cell
+    inverse = (q / exponentials) @ q.T
+    by_deformation = inverse @ virial
+    difference = eigenvalues[:, None] - eigenvalues[None, :]
+    mean = np.exp(0.5 * (eigenvalues[:, None] + eigenvalues[None, :]))
+    # (e^a - e^b) / (a - b) = e^((a + b) / 2) sinh(d) / d with d = (a - b) / 2, which is stable at a = b
+    half = 0.5 * difference
+    ratio = np.where(np.abs(half) < 1e-6, 1.0, np.sinh(half) / np.where(half == 0.0, 1.0, half))
+    by_strain = q @ ((mean * ratio) * (q.T @ by_deformation @ q)) @ q.T
+    by_strain = 0.5 * (by_strain + by_strain.T) / walker.strain_weight
+    return np.concatenate([-(result.forces @ deformation).ravel(), by_strain.ravel()])
+
+
+def _strain(walker: CellWalker, x: Vector) -> NDArray[np.float64]:
+    strain = x[3 * walker.n_atoms :].reshape(3, 3) / walker.strain_weight
+    return 0.5 * (strain + strain.T)
+
+
+def min_distance(lattice: NDArray[np.float64], frac_coords: NDArray[np.float64]) -> float:
+    """Shortest distance in angstrom between two atoms or an atom and its image.
+
+    Looks at the 26 cells around, which is exact for reduced cells and close for the cells a relaxation meets.
+    """
+    shifts = _shifts()
+    difference = frac_coords[:, None, :] - frac_coords[None, :, :]
+    difference -= np.round(difference)
+    i, j = np.triu_indices(len(frac_coords))  # the diagonal holds an atom's own images
+    vectors = (difference[i, j][:, None, :] + shifts[None, :, :]) @ lattice  # (pairs, 27, 3)
+    squared = np.einsum("psx,psx->ps", vectors, vectors)
+    squared[i == j, len(shifts) // 2] = np.inf  # the atom itself
+    return float(np.sqrt(squared.min()))
+
+
+def _shifts() -> NDArray[np.float64]:
+    axis = np.array([-1.0, 0.0, 1.0])
+    return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(27, 3)

@@ -1,0 +1,63 @@
+"""Keeps a crystal's space group during relaxation by averaging forces and stress over its operations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dao_core.crystal import Crystal
+from dao_core.energy.potential import PotentialResult
+
+
+@dataclass(frozen=True, eq=False)
+class SymmetryOperations:
+    """Operations of a space group acting on one crystal's atoms.
+
+    `rotations` (G, 3, 3) are integer, in fractional coordinates (column convention f' = W f + w); `permutations`
+    (G, N) say where each atom lands: operation g carries atom i to atom `permutations[g, i]`.
+    """
+
+    rotations: NDArray[np.int64]
+    permutations: NDArray[np.int64]
+    spacegroup_number: int
+
+
+def find_operations(crystal: Crystal, *, symprec: float = 0.01) -> SymmetryOperations:
+    """Space-group operations by moyopy; the identity alone where it finds none. `symprec` in angstrom."""
+    import moyopy
+
+    n = crystal.n_atoms
+    identity = SymmetryOperations(np.eye(3, dtype=np.int64)[None], np.arange(n)[None], 1)
+    cell = moyopy.Cell(crystal.lattice.tolist(), crystal.frac_coords.tolist(), crystal.atomic_numbers.tolist())
+    try:
+        dataset = moyopy.MoyoDataset(cell, symprec=symprec)
+    except (ValueError, RuntimeError):  # moyopy gives up on crystals without usable symmetry
+        return identity
+    rotations = np.array(dataset.operations.rotations, dtype=np.int64)
+    translations = np.array(dataset.operations.translations, dtype=np.float64)
+    permutations = np.empty((len(rotations), n), dtype=np.int64)
+    for g, (w, t) in enumerate(zip(rotations, translations, strict=True)):
+        image = crystal.frac_coords @ w.T + t  # (N, 3)
+        difference = image[:, None, :] - crystal.frac_coords[None, :, :]
+        difference = (difference - np.round(difference)) @ crystal.lattice
+        distance = np.linalg.norm(difference, axis=-1)
+        distance[crystal.atomic_numbers[:, None] != crystal.atomic_numbers[None, :]] = np.inf
+        permutations[g] = distance.argmin(axis=1)
+        if len(set(permutations[g].tolist())) != n:
+            return identity
+    return SymmetryOperations(rotations, permutations, int(dataset.number))
+
+
+def symmetrized(
+    result: PotentialResult, operations: SymmetryOperations, lattice: NDArray[np.float64]
+) -> PotentialResult:
+    """The result with forces (N, 3) and stress (3, 3) averaged over the operations, in the present lattice."""
+    inverse = np.linalg.inv(lattice)
+    rotations = lattice.T @ operations.rotations @ inverse.T  # Cartesian, (G, 3, 3), x' = R x
+    forces = np.zeros_like(result.forces)
+    for rotation, permutation in zip(rotations, operations.permutations, strict=True):
+        forces[permutation] += result.forces @ rotation.T
+    stress = (rotations @ result.stress @ np.swapaxes(rotations, 1, 2)).mean(axis=0)
+    return PotentialResult(result.energy, forces / len(rotations), 0.5 * (stress + stress.T))
