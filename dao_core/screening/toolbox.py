@@ -1,0 +1,48 @@
+"""The models of a search by name: what ships with the package, a checkpoint folder, or CHGNet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dao_core.energy.potential import Potential
+
+if TYPE_CHECKING:
+    from dao_core.generate.sampler import Generator
+    from dao_core.generate.templates import TemplateIndex
+    from dao_core.screening.search import Toolbox
+
+
+def load_potential(name: str = "dao") -> Potential:
+    """`dao` (shipped), `chgnet`, or a DAO-P checkpoint folder. Raises CheckpointError or ChgnetMissingError."""
+    if name == "chgnet":
+        from dao_core.energy.chgnet import ChgnetPotential
+
+        return ChgnetPotential()
+    from dao_core.energy.predictor import DaoPotential
+
+    return DaoPotential.load("predictor" if name == "dao" else name)
+
+
+def load_generator(name: str = "dao") -> Generator | None:
+    """`dao` (shipped), `none`, or a DAO-G checkpoint folder. Raises CheckpointError."""
+    if name == "none":
+        return None
+    from dao_core.generate.sampler import Generator
+
+    return Generator.load("generator" if name == "dao" else name)
+
+
+def load_templates(name: str = "default") -> TemplateIndex | None:
+    """`default` (AFLOW prototypes), `none`, or the folder of a saved index."""
+    if name == "none":
+        return None
+    from dao_core.generate.templates import TemplateIndex
+
+    return TemplateIndex.default() if name == "default" else TemplateIndex.load(name)
+
+
+def load_toolbox(*, generator: str = "dao", potential: str = "dao", templates: str = "default") -> Toolbox:
+    """Everything a search works with, by name."""
+    from dao_core.screening.search import Toolbox
+
+    return Toolbox(load_potential(potential), load_generator(generator), load_templates(templates))

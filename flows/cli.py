@@ -1,0 +1,128 @@
+"""The `dao` command. Everything heavy is imported inside the commands: `dao --help` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows import cli_crysdb, cli_runs, cli_train
+from flows.console import INTERRUPTED, explain, fail
+
+app = typer.Typer(
+    name="dao",
+    help="Crystal structure prediction: from a chemical formula to ranked structures.\n\n"
+    "First steps:  dao predict SrTiO3    dao campaign configs/campaign-demo.yaml    dao COMMAND --help",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # rich's help would take half of the start-up time
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+app.add_typer(cli_crysdb.app, name="crysdb")
+app.add_typer(cli_train.app, name="train")
+app.add_typer(cli_runs.app, name="runs")
+app.command("status")(cli_runs.status)
+
+Out = Annotated[
+    Path | None, typer.Option(help="Folder for CIF files in rank order, candidates.parquet and index.html.")
+]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same candidates.")]
+PotentialName = Annotated[str, typer.Option(help="Energy model: 'dao', a DAO-P checkpoint folder, or 'chgnet'.")]
+GeneratorName = Annotated[str, typer.Option(help="'dao', a DAO-G checkpoint folder, or 'none' (prototypes only).")]
+
+
+@app.command()
+def predict(
+    formula: Annotated[str, typer.Argument(help="A formula such as SrTiO3 or Ca(OH)2.")],
+    n: Annotated[
+        int, typer.Option("--n", "-n", min=1, help="Structures proposed, half generated, half from prototypes.")
+    ] = 40,
+    z: Annotated[str, typer.Option(help="Formula units per cell: 'auto' (all that fit) or a number.")] = "auto",
+    max_atoms: Annotated[int, typer.Option(min=1, max=64, help="Largest cell for --z auto.")] = 20,
+    out: Out = None,
+    seed: Seed = 0,
+    budget: Annotated[float, typer.Option(min=1, help="Seconds after which no new relaxation starts.")] = 40.0,
+    potential: PotentialName = "dao",
+    generator: GeneratorName = "dao",
+    top: Annotated[int, typer.Option(min=1, help="Rows shown.")] = 10,
+) -> None:
+    """Predict the crystal structures of one formula, offline, in about a minute.
+
+    Examples:  dao predict SrTiO3    dao predict NaCl --out nacl --n 80    dao predict TiO2 --z 4 --seed 7
+    """
+    _search([formula], n=n, z=z, max_atoms=max_atoms, out=out, seed=seed, budget=budget, potential=potential,
+            generator=generator, top=top)  # fmt: skip
+
+
+@app.command()
+def relax(
+    files: Annotated[list[Path], typer.Argument(help="CIF or extxyz files.")],
+    out: Annotated[Path, typer.Option(help="Folder for the relaxed CIF files and relaxed.csv.")] = Path("relaxed"),
+    potential: PotentialName = "dao",
+    fmax: Annotated[float, typer.Option(min=1e-6, help="Largest force at the end, eV/angstrom.")] = 0.05,
+    steps: Annotated[int, typer.Option(min=0, help="Most steps.")] = 300,
+    pressure: Annotated[float, typer.Option(help="GPa.")] = 0.0,
+    keep_cell: Annotated[bool, typer.Option("--keep-cell", help="Relax positions only.")] = False,
+    keep_symmetry: Annotated[bool, typer.Option("--keep-symmetry", help="Keep the space group.")] = False,
+) -> None:
+    """Relax structures. A structure that blows up is rejected by name and its original kept.
+
+    Examples:  dao relax a.cif b.cif    dao relax *.cif --out done --potential chgnet --pressure 10
+    """
+    from flows.relaxing import relax_files
+
+    settings = {"fmax": fmax, "max_steps": steps, "pressure_gpa": pressure, "relax_cell": not keep_cell,
+                "keep_symmetry": keep_symmetry}  # fmt: skip
+    raise typer.Exit(relax_files(files, out, potential, settings))
+
+
+@app.command()
+def campaign(
+    config: Annotated[Path, typer.Argument(help="YAML settings, such as configs/campaign-demo.yaml.")],
+    root: Annotated[Path | None, typer.Option(help="Folder of the run instead of the one in the settings.")] = None,
+) -> None:
+    """Run the whole way: database, training, relaxation, generation, ranking, report. Continues where it stopped.
+
+    Example:  dao campaign configs/campaign-demo.yaml
+    """
+    from flows.running import run_campaign
+
+    try:
+        run_campaign(config, root)
+    except KeyboardInterrupt:
+        print(f"\nstopped; `dao campaign {config}` continues with the stage that was running", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _search(formulas: list[str], *, n: int, z: str, max_atoms: int, out: Path | None, seed: int, budget: float,
+            potential: str, generator: str, top: int) -> None:  # fmt: skip
+    from flows.predicting import predict_formulas
+
+    if z != "auto" and not z.isdigit():
+        fail(f"--z {z}: give 'auto' or a number of formula units")
+    settings: dict[str, Any] = {
+        "z": "auto" if z == "auto" else int(z),
+        "max_atoms": max_atoms,
+        "n_generated": 0 if generator == "none" else n // 2,
+        "n_templates": n if generator == "none" else n - n // 2,
+        "seed": seed,
+        "budget_seconds": budget,
+    }
+    raise typer.Exit(predict_formulas(formulas, settings, generator, potential, out, top))
+
+
+def main() -> None:
+    """Entry point of the console script: user errors become one line and status 2, faults keep their traceback."""
+    try:
+        app()
+    except Exception as error:
+        message = explain(error)
+        if message is None:
+            raise
+        fail(message)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""What the terminal shows: one console, tables, progress bars, and errors as one line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from dao_core.screening.candidate import Candidate
+    from dao_core.screening.search import Progress
+
+USER_ERROR = 2
+INTERRUPTED = 130
+_OURS = ("dao_core.", "tasks.", "flows.")
+
+
+def explain(error: BaseException) -> str | None:
+    """One line for an error that the user can act on, None for one that is a fault of the program.
+
+    Exceptions defined in this project carry the remedy in their message; of others only missing or unwritable files
+    and settings that do not validate are the user's.
+    """
+    kind = type(error)
+    if kind.__module__.startswith(_OURS):
+        return str(error)
+    if kind.__module__.startswith("pydantic"):
+        return _explain_settings(error)
+    if kind.__module__.startswith("yaml"):
+        return f"not readable as YAML: {' '.join(str(error).split())}"
+    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
+        return f"{error.strerror}: {error.filename}"
+    if isinstance(error, OSError) and error.errno in (28, 122):  # no space, over quota
+        return f"no space left on the disk ({error.filename or 'while writing'}): free some and run it again"
+    return None
+
+
+def _explain_settings(error: Any) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or error.title
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        return f"settings: unknown key {where!r}: remove it or correct its spelling{more}"
+    return f"settings: {where}: {first['msg']}, got {first['input']!r}{more}"
+
+
+def fail(message: str) -> NoReturn:
+    """Print one line to stderr and leave with the status of a user error."""
+    print(f"dao: {' '.join(message.split())}", file=sys.stderr)
+    raise SystemExit(USER_ERROR)
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Progress]:
+    """A rich progress bar on stderr that disappears when done; silent where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+               TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+
+        def update(step: str, done: int, of: int) -> None:
+            bar.update(task, description=f"{title}: {step}", completed=done, total=of)
+
+        yield update
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table; numbers are shown as they come, None as a dash."""
+    from rich.console import Console
+    from rich.table import Table
+
+    view = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        view.add_column(column)
+    for row in rows:
+        view.add_row(*("-" if cell is None else str(cell) for cell in row))
+    Console(soft_wrap=False).print(view)
+
+
+def candidate_table(candidates: Sequence[Candidate], *, limit: int) -> None:
+    """The best candidates as a table, energies relative to the best polymorph of each formula."""
+    from dao_core.screening.ranking import ground_states, relative_energy
+    from dao_core.screening.symmetry import spacegroup_symbol
+
+    best = ground_states(candidates)
+    rows = []
+    for i, c in enumerate(candidates[:limit], start=1):
+        number = c.spacegroup_after or c.spacegroup_before
+        above = relative_energy(c, best)
+        rows.append(
+            (
+                i,
+                c.formula,
+                c.z,
+                f"{spacegroup_symbol(number)} ({number})" if number else None,
+                _decimals(c.energy_per_atom, 4),
+                _decimals(above, 4),
+                _decimals(c.e_above_hull, 3),
+                c.relaxation_status,
+                c.origin,
+                c.n_merged,
+                c.novelty,
+            )
+        )
+    names = ("rank", "formula", "Z", "space group", "eV/atom", "above best", "above hull", "relaxation", "origin",
+             "found", "known?")  # fmt: skip
+    table(f"{min(limit, len(candidates))} of {len(candidates)} distinct structures", names, rows)
+
+
+def _decimals(value: float | None, digits: int) -> str | None:
+    return None if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,43 @@
+"""`dao predict` and `dao screen` in this process, without an orchestrator: its start-up would be half of the wait."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flows.console import candidate_table, fail, progress_bar
+
+
+def predict_formulas(
+    formulas: Sequence[str], settings: Mapping[str, Any], generator: str, potential: str, out: Path | None, top: int
+) -> int:
+    """Search, print the table and write the files; the exit status: 0, or 1 where no candidate was usable."""
+    start = time.monotonic()
+    from dao_core.screening.formulas import parse_formula
+
+    parsed = [parse_formula(f) for f in formulas]  # refused before anything slow is imported
+    from dao_core.screening.search import SearchSettings, cells_of, search
+
+    wanted = SearchSettings(**settings)
+    for formula in parsed:
+        cells_of(formula, wanted)
+    if out is not None and out.exists() and not out.is_dir():
+        fail(f"--out {out} is a file: name a folder")
+    from dao_core.screening.toolbox import load_toolbox
+
+    with progress_bar(", ".join(formulas)) as show:
+        tools = load_toolbox(generator=generator, potential=potential)
+        outcome = search(parsed, tools, wanted, on_progress=show)
+    candidate_table(outcome.candidates, limit=top)
+    counts = ", ".join(f"{v} {k}" for k, v in outcome.counts.items())
+    print(f"{counts}; {time.monotonic() - start:.0f} s; energies from {tools.potential.identity}")
+    if out is not None:
+        from dao_core.screening.report import write_report
+        from dao_core.screening.search import report_info
+
+        info = report_info(", ".join(formulas), outcome, tools, wanted)
+        page = write_report(outcome.candidates, out, info=info)
+        print(f"CIF files and the page: {page}")
+    return 0 if any(c.usable for c in outcome.candidates) else 1

@@ -1,0 +1,45 @@
+"""`dao relax`: structures in, relaxed structures and a table out."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flows.console import fail, table
+
+
+def relax_files(files: Sequence[Path], out: Path, potential: str, settings: Mapping[str, Any]) -> int:
+    """Relax every readable file; 0, or 1 where at least one was unreadable or rejected."""
+    from dao_core.crystal import Crystal, InvalidCrystalError
+
+    crystals, names, refused = [], [], []
+    for path in files:
+        try:
+            text = path.read_text(errors="replace")
+            crystals.append(Crystal.from_extxyz(text) if path.suffix in (".xyz", ".extxyz") else Crystal.from_cif(text))
+            names.append(path.name)
+        except (InvalidCrystalError, OSError) as error:
+            refused.append((path.name, "unreadable", None, None, None, str(error)))
+    if not crystals:
+        fail(f"none of {len(files)} files could be read; the first: {refused[0][5]}")
+    from dao_core.artifacts import write_atomic
+    from dao_core.energy.relax import RelaxSettings, relax
+    from dao_core.screening.toolbox import load_potential
+
+    model = load_potential(potential)
+    results = relax(crystals, model, RelaxSettings(**settings))
+    out.mkdir(parents=True, exist_ok=True)
+    rows: list[tuple[object, ...]] = list(refused)
+    for name, result in zip(names, results, strict=True):
+        write_atomic(out / f"{Path(name).stem}.cif", result.crystal.to_cif())
+        energy = None if result.energy_per_atom is None else f"{result.energy_per_atom:.4f}"
+        rows.append((name, str(result.status), energy, result.n_steps, f"{result.fmax:.3f}", result.reason))
+    columns = ("file", "status", "energy_per_atom", "steps", "fmax", "reason")
+    text = io.StringIO()
+    csv.writer(text).writerows([columns, *rows])
+    write_atomic(out / "relaxed.csv", text.getvalue())
+    table(f"energies in eV/atom from {model.identity}", columns, rows)
+    return 1 if refused or any("rejected" in str(r.status) or "failed" in str(r.status) for r in results) else 0

@@ -1,0 +1,149 @@
+"""The journal of a run: what each stage did, in files that any process can read while the run goes on.
+
+`run.json` is the state (replaced whole at each change), `events.jsonl` the structured log. The journal informs; whether
+a stage is done is decided by the ledger alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dao_core.artifacts import StageRecord, write_atomic
+
+STATE, EVENTS = "run.json", "events.jsonl"
+
+
+class RunNotFoundError(FileNotFoundError):
+    """No run with this id; the message lists the ones there are."""
+
+
+def now() -> str:
+    """This moment in UTC, ISO 8601, whole seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class Journal:
+    """Writes the journal of one run in `root`; a later attempt of the same run continues it."""
+
+    def __init__(self, root: str | Path, *, name: str, command: str, flow_run_id: str | None = None) -> None:
+        self.root = Path(root)
+        self.root.mkdir(parents=True, exist_ok=True)
+        earlier = read_state(self.root) or {}
+        self.state: dict[str, Any] = {
+            "id": earlier.get("id") or f"{name}-{uuid.uuid4().hex[:6]}",
+            "name": name,
+            "command": command,
+            "attempts": int(earlier.get("attempts", 0)) + 1,
+            "status": "running",
+            "pid": os.getpid(),
+            "pid_started": process_start(os.getpid()),
+            "flow_run_id": flow_run_id,
+            "started": now(),
+            "stages": {},
+        }
+        self._save()
+        self.event("run started", attempt=self.state["attempts"])
+
+    @property
+    def run_id(self) -> str:
+        return str(self.state["id"])
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[dict[str, Any]]:
+        """Record a stage's time and outcome; put counts and facts into the yielded dictionary."""
+        entry: dict[str, Any] = {"status": "running", "started": now()}
+        self.state["stages"][name] = entry
+        self._save()
+        self.event("stage started", stage=name)
+        begin = time.monotonic()
+        try:
+            yield entry
+        except BaseException as error:
+            entry |= {"status": "failed", "error": f"{type(error).__name__}: {error}"[:500]}
+            raise
+        else:
+            entry["status"] = "done"
+        finally:
+            entry["seconds"] = round(time.monotonic() - begin, 2)
+            self._save()
+            self.event(f"stage {entry['status']}", stage=name, **{k: v for k, v in entry.items() if k != "status"})
+
+    def done(self, name: str, record: StageRecord) -> None:
+        """Note the ledger's record of a finished stage."""
+        self.state["stages"].setdefault(name, {}).update(
+            {"key": record.key, "path": record.path, "counts": record.counts}
+        )
+        self._save()
+
+    def finish(self, status: str, *, error: str | None = None, summary: Mapping[str, Any] | None = None) -> None:
+        """Close the run as completed or failed."""
+        self.state |= {"status": status, "finished": now(), "error": error, "summary": dict(summary or {})}
+        self._save()
+        self.event(f"run {status}", error=error)
+
+    def event(self, message: str, **facts: Any) -> None:
+        """Append one line to the structured log."""
+        line = json.dumps({"time": now(), "run": self.run_id, "message": message, **facts}, default=str)
+        with (self.root / EVENTS).open("a") as handle:
+            handle.write(line + "\n")
+
+    def _save(self) -> None:
+        write_atomic(self.root / STATE, json.dumps(self.state, indent=1, default=str))
+
+
+def read_state(root: Path) -> dict[str, Any] | None:
+    """The state of the run in `root`, or None where there is none. A run whose process is gone is `interrupted`."""
+    try:
+        state: dict[str, Any] = json.loads((root / STATE).read_text())
+    except (OSError, ValueError):
+        return None
+    if state.get("status") == "running" and process_start(int(state["pid"])) != state.get("pid_started"):
+        state["status"] = "interrupted"
+    return state
+
+
+def process_start(pid: int) -> str | None:
+    """When a process started, in kernel ticks: tells it from a later one with its number. None: no process."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return _alive_elsewhere(pid)
+    return None if fields[0] == "Z" else fields[19]
+
+
+def _alive_elsewhere(pid: int) -> str | None:
+    """On systems without /proc: only whether the process exists."""
+    if Path("/proc/self").exists():
+        return None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass
+    return "alive"
+
+
+def find_runs(root: str | Path) -> list[tuple[Path, dict[str, Any]]]:
+    """All runs one or two folders below `root`, newest first."""
+    folders = [*Path(root).glob(f"*/{STATE}"), *Path(root).glob(f"*/*/{STATE}")]
+    found = [(path.parent, state) for path in folders if (state := read_state(path.parent)) is not None]
+    return sorted(found, key=lambda item: str(item[1].get("started")), reverse=True)
+
+
+def find_run(root: str | Path, run_id: str) -> tuple[Path, dict[str, Any]]:
+    """The run with this id (or name, or unambiguous beginning). Raises RunNotFoundError."""
+    runs = find_runs(root)
+    hits = [r for r in runs if r[1]["id"] == run_id] or [r for r in runs if str(r[1]["id"]).startswith(run_id)]
+    if len(hits) == 1:
+        return hits[0]
+    known = ", ".join(str(state["id"]) for _, state in runs) or "none"
+    raise RunNotFoundError(f"{'no' if not hits else 'more than one'} run {run_id!r} below {root} (there: {known})")
