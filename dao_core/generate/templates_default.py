@@ -1,0 +1,39 @@
+"""The template index that needs no database: the AFLOW prototype library that pymatgen carries."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from dao_core.crystal import Crystal, InvalidCrystalError
+from dao_core.elements import UnknownElementError
+
+if TYPE_CHECKING:
+    from dao_core.generate.templates import TemplateIndex
+
+SOURCE = "AFLOW prototype library as shipped with pymatgen (Mehl et al., Comput. Mater. Sci. 136, S1, 2017)"
+
+
+@lru_cache(maxsize=1)
+def aflow_index() -> TemplateIndex:
+    """Index over the primitive cells of the AFLOW prototypes, each id being the AFLOW label; built once a process."""
+    from dao_core.generate.templates import TemplateIndex
+
+    return TemplateIndex.build(aflow_prototypes(), source=SOURCE)
+
+
+def aflow_prototypes() -> list[tuple[str, Crystal]]:
+    """(AFLOW label, primitive cell) of each ordered prototype; repeated labels get a running number."""
+    from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
+
+    out: list[tuple[str, Crystal]] = []
+    seen: dict[str, int] = {}
+    for entry in AFLOW_PROTOTYPE_LIBRARY:
+        label = entry["tags"]["aflow"]
+        try:
+            crystal = Crystal.from_pymatgen(entry["snl"].structure.get_primitive_structure())
+        except (InvalidCrystalError, UnknownElementError, ValueError):
+            continue  # a partially occupied prototype, or one with deuterium, is no template
+        seen[label] = seen.get(label, 0) + 1
+        out.append((label if seen[label] == 1 else f"{label}#{seen[label]}", crystal))
+    return out
