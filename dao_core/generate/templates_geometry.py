@@ -1,4 +1,4 @@
-"""What a template looks like once the elements are forgotten: species classes, prototype key and geometric fingerprint."""
+"""What a template is once its elements are forgotten: species classes, prototype key, geometric fingerprint."""
 
 from __future__ import annotations
 

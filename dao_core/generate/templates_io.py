@@ -63,7 +63,7 @@ def load_index(directory: Path) -> TemplateIndex:
         description = json.loads((directory / "index.json").read_text())
         if description["format"] != FORMAT:
             raise TemplateIndexError(
-                f"{directory} holds index format {description['format']}, not {FORMAT}: build it again"
+                f"{directory}: index format {description['format']} is not {FORMAT}; build it again"
             )
         if file_sha256(directory / "index.npz") != description["sha256"]:
             raise TemplateIndexError(f"{directory / 'index.npz'} is damaged (hash differs): build the index again")

@@ -24,7 +24,7 @@ ALIGNMENTS = 120  # class orders tried when an entry is laid on its prototype
 class Bucket:
     """Entries with the same counts of species classes, sorted by prototype.
 
-    `members` (n,) rows of the index, `prototypes` (n,) ascending numbers from 0, `elements` (n, S) atomic numbers by slot,
+    `members` (n,) rows of the index, `prototypes` (n,) ascending from 0, `elements` (n, S) atomic numbers by slot,
     `fingerprints` (n, S, S, K) by slot. Slot j means the same sites in all entries of one prototype.
     """
 

@@ -108,8 +108,8 @@ class Ranker:
     def untrained(cls) -> Ranker:
         """Order by pooled evidence alone."""
         weight = np.zeros((len(FEATURES), 1))
-        weight[FEATURES.index("log_share")] = 1.0
-        return cls(np.zeros(len(FEATURES)), np.ones(len(FEATURES)), ((weight, np.zeros(1)),), "nothing")
+        weight[FEATURES.index("log_share")] = 1e3
+        return cls(np.zeros(len(FEATURES)), np.full(len(FEATURES), 1e3), ((weight, np.zeros(1)),), "nothing")
 
     @classmethod
     def shipped(cls) -> Ranker:

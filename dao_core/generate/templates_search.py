@@ -20,8 +20,8 @@ KERNEL_WIDTH = 0.06  # fingerprint distance over which prototypes lend each othe
 class Candidates:
     """(prototype, assignment) pairs of one query, best evidence first; C pairs of S species.
 
-    `rows` (C,) bucket row of the chemically nearest entry, `old` and `new` (C, S) atomic numbers of each slot before and
-    after substitution, `evidence` (C,) log-sum of substitution likelihoods over the prototype's entries, `nearest` (C,)
+    `rows` (C,) bucket row of the chemically nearest entry, `old` and `new` (C, S) atomic numbers of each slot before
+    and after substitution, `evidence` (C,) log-sum of substitution likelihoods over the prototype's entries, `nearest` (C,)
     that of the representative alone, `votes` (C,) entries of the prototype, `prints` (C, S, S, K) fingerprints with
     classes in the order of the query's elements, `distances` (C, C) between them.
     """
@@ -98,7 +98,7 @@ def _pair_distances(prints: NDArray[np.float32]) -> NDArray[np.float64]:
 def select_distinct(
     scores: NDArray[np.float64], distances: NDArray[np.float64], k: int, closest: float
 ) -> NDArray[np.int64]:
-    """The k best candidates with none closer than `closest` to a better one; near-repeats only fill what is left over."""
+    """The k best candidates, none closer than `closest` to a better one; near-repeats only fill what is left."""
     order = np.argsort(-scores, kind="stable")
     kept: list[int] = []
     spare: list[int] = []
