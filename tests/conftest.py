@@ -14,6 +14,7 @@ os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
 
+PEERS = Path(os.environ.get("DAO_PEERS_VENV", Path(__file__).resolve().parents[1] / ".venv-peers"))
 SHARED = Path(os.environ.get("DAO_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 
@@ -21,6 +22,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rules = {
         "shared": (SHARED.is_dir(), f"development data not found at {SHARED}"),
         "qe": (shutil.which("pw.x") is not None, "pw.x is not installed (infra/install_qe.sh)"),
+        "peers": ((PEERS / ".installed-peers").exists(), "the peers' environment is missing (infra/peers/setup.sh)"),
         "browser": (shutil.which("chromium") is not None, "chromium is not installed"),
     }
     for item in items:

@@ -13,6 +13,14 @@ class SourceError(RuntimeError):
     """The source as a whole cannot be read (file truncated, server gone); the message names the remedy."""
 
 
+class SourceInterrupted(SourceError):
+    """The source died midway but can be continued: pass `cursor` (None: nothing was read yet) to `iter_records`."""
+
+    def __init__(self, message: str, cursor: str | None) -> None:
+        super().__init__(message)
+        self.cursor = cursor
+
+
 @dataclass(frozen=True)
 class Refusal:
     """A row that was not taken: which one (file and row, or id) and why. It is counted, never silently lost."""
