@@ -37,7 +37,8 @@ GeneratorName = Annotated[str, typer.Option(help="'dao', a DAO-G checkpoint fold
 def predict(
     formula: Annotated[str, typer.Argument(help="A formula such as SrTiO3 or Ca(OH)2.")],
     n: Annotated[
-        int, typer.Option("--n", "-n", min=1, help="Structures proposed, half generated, half from prototypes.")
+        int,
+        typer.Option("--n", "-n", min=1, help="Structures proposed, a quarter known prototypes, the rest generated."),
     ] = 40,
     z: Annotated[str, typer.Option(help="Formula units per cell: 'auto' (all that fit) or a number.")] = "auto",
     max_atoms: Annotated[int, typer.Option(min=1, max=64, help="Largest cell for --z auto.")] = 20,
@@ -106,7 +107,8 @@ def _search(formulas: list[str], *, n: int, z: str, max_atoms: int, out: Path | 
         "z": "auto" if z == "auto" else int(z),
         "max_atoms": max_atoms,
         "n_generated": 0 if generator == "none" else n // 2,
-        "n_templates": n if generator == "none" else n - n // 2,
+        "n_seeded": 0 if generator == "none" else n // 4,
+        "n_templates": n if generator == "none" else n - n // 2 - n // 4,
         "seed": seed,
         "budget_seconds": budget,
     }

@@ -76,16 +76,27 @@ def progress_bar(title: str) -> Iterator[Progress]:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table; numbers are shown as they come, None as a dash."""
+    """Print a table without the columns that hold nothing; full width where stdout is no terminal."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    view = Table(title=title, title_justify="left", header_style="bold")
-    for column in columns:
-        view.add_column(column)
+    view = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD)
+    filled = [i for i in range(len(columns)) if any(row[i] is not None for row in rows)]
+    for i in filled:
+        view.add_column(columns[i], no_wrap=i < len(columns) - 1)
     for row in rows:
-        view.add_row(*("-" if cell is None else str(cell) for cell in row))
-    Console(soft_wrap=False).print(view)
+        view.add_row(*("-" if row[i] is None else str(row[i]) for i in filled))
+    console = Console()
+    (console if console.is_terminal else Console(width=200)).print(view)
+
+
+def quiet_libraries() -> None:
+    """Silence warnings of libraries about their own insides; ours stay."""
+    import warnings
+
+    for module in ("pymatgen", "chgnet", "torch", "spglib", "ase", "pytorch_lightning", "lightning", "smact"):
+        warnings.filterwarnings("ignore", module=module)
 
 
 def candidate_table(candidates: Sequence[Candidate], *, limit: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flows.console import candidate_table, fail, progress_bar
+from flows.console import candidate_table, fail, progress_bar, quiet_libraries
 
 
 def predict_formulas(
@@ -15,6 +15,7 @@ def predict_formulas(
 ) -> int:
     """Search, print the table and write the files; the exit status: 0, or 1 where no candidate was usable."""
     start = time.monotonic()
+    quiet_libraries()
     from dao_core.screening.formulas import parse_formula
 
     parsed = [parse_formula(f) for f in formulas]  # refused before anything slow is imported
@@ -40,4 +41,6 @@ def predict_formulas(
         info = report_info(", ".join(formulas), outcome, tools, wanted)
         page = write_report(outcome.candidates, out, info=info)
         print(f"CIF files and the page: {page}")
+    for reason in sorted(set(outcome.refused))[:3]:
+        print(f"not made: {reason}")
     return 0 if any(c.usable for c in outcome.candidates) else 1

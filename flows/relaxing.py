@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flows.console import fail, table
+from flows.console import fail, quiet_libraries, table
 
 
 def relax_files(files: Sequence[Path], out: Path, potential: str, settings: Mapping[str, Any]) -> int:
     """Relax every readable file; 0, or 1 where at least one was unreadable or rejected."""
     from dao_core.crystal import Crystal, InvalidCrystalError
 
+    quiet_libraries()
     crystals, names, refused = [], [], []
     for path in files:
         try:
@@ -38,8 +39,8 @@ def relax_files(files: Sequence[Path], out: Path, potential: str, settings: Mapp
         energy = None if result.energy_per_atom is None else f"{result.energy_per_atom:.4f}"
         rows.append((name, str(result.status), energy, result.n_steps, f"{result.fmax:.3f}", result.reason))
     columns = ("file", "status", "energy_per_atom", "steps", "fmax", "reason")
-    text = io.StringIO()
-    csv.writer(text).writerows([columns, *rows])
-    write_atomic(out / "relaxed.csv", text.getvalue())
+    lines = io.StringIO()
+    csv.writer(lines).writerows([columns, *rows])
+    write_atomic(out / "relaxed.csv", lines.getvalue())
     table(f"energies in eV/atom from {model.identity}", columns, rows)
     return 1 if refused or any("rejected" in str(r.status) or "failed" in str(r.status) for r in results) else 0

@@ -1,0 +1,25 @@
+"""Prefect as this project uses it: the one place that sets it up, and the one that tasks and flows import it from.
+
+Prefect reads its settings while it is imported, so the defaults below have to stand in the environment before that;
+this module is the single exception to "no work at import". Values that the user has set are left alone.
+"""
+
+from __future__ import annotations
+
+import os
+
+DEFAULTS = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",  # otherwise error lines on a machine without network
+    # The ephemeral server takes 14-24 s to start and up to a minute under load; Prefect's own limit of 20 s raises.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+    "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "false",  # a second round trip a request that protects browsers only
+}
+for _name, _value in DEFAULTS.items():
+    os.environ.setdefault(_name, _value)
+
+from prefect import flow, get_run_logger, task  # noqa: E402
+from prefect.artifacts import create_markdown_artifact, create_table_artifact  # noqa: E402
+from prefect.context import FlowRunContext  # noqa: E402
+
+__all__ = ["FlowRunContext", "create_markdown_artifact", "create_table_artifact", "flow", "get_run_logger", "task"]
