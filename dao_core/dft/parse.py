@@ -50,6 +50,7 @@ class PwOutput:
     crystals: tuple[Crystal, ...] = ()
     forces: NDArray[np.float64] | None = None
     stress: NDArray[np.float64] | None = None
+    forces_complete: bool = False
     relaxed: bool = False
     in_final_scf: bool = False
     nstep_reached: bool = False
@@ -98,7 +99,7 @@ SIGNS: dict[str, str] = {
     "history already reset at previous step": "bfgs_history",
     "The maximum number of steps has been reached": "nstep",
     "Not enough space allocated for radial FFT": "radial_fft",
-    "probably because G_par is NOT a reciprocal lattice vector": "g_par",
+    "probably because G_par is NOT": "g_par",
     "dexx is negative": "dexx",
     "some nodes have no k-points": "pools",
     "charge is wrong": "charge_wrong",
@@ -129,6 +130,7 @@ def parse_text(text: str, *, crash: str = "", stderr: str = "", start: Crystal |
         crystals=crystals(text, start),
         forces=forces(text, n_atoms),
         stress=stress(text),
+        forces_complete="Total force =" in text.split("convergence has been achieved in")[-1],
         relaxed="End final coordinates" in text or bool(re.search(r"bfgs converged in", text)),
         in_final_scf="Final scf calculation at the relaxed structure" in text,
         nstep_reached="nstep" in signs,

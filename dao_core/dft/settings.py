@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +9,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 ProtocolName = Literal["fast", "balanced", "stringent"]
-PROTOCOLS_FILE = "dft_protocols.yaml"
+# `configs` lies beside `dao_core`, in a checkout and in an installed wheel alike
+PROTOCOLS_FILE = Path(__file__).resolve().parents[2] / "configs" / "dft_protocols.yaml"
 
 
 class Protocol(BaseModel):
@@ -83,9 +83,8 @@ class ProtocolFileError(ValueError):
 def load_protocols(path: str | Path | None = None) -> DftProtocols:
     """Protocols from a YAML file, by default the shipped one. Raises ProtocolFileError with the field that is wrong."""
     try:
-        text = Path(path).read_text() if path else resources.files("configs").joinpath(PROTOCOLS_FILE).read_text()
-        return DftProtocols.model_validate(yaml.safe_load(text))
-    except (OSError, ModuleNotFoundError) as error:
+        return DftProtocols.model_validate(yaml.safe_load(Path(path or PROTOCOLS_FILE).read_text()))
+    except OSError as error:
         raise ProtocolFileError(
             f"cannot read the protocols ({error}); give `protocols_file` in the settings"
         ) from error

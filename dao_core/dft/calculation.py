@@ -1,0 +1,202 @@
+"""One calculation to its end: run, name the failure, repair, run again; resumable, with one directory per content key.
+
+While it runs, the rounds stand in `<ledger>/dft_scratch/<key>/round_<n>`, where they survive the death of the worker.
+A verdict (done, accepted or failed for good) moves their files into the ledger's stage `dft_pw`; what the machine is
+to blame for (no pw.x, full disk, scheduler, wall time) is no verdict: the rounds stay, the next call goes on there.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from dao_core.artifacts import ArtifactError, Ledger, write_atomic
+from dao_core.dft.failures import Failure, RunOutcome, classify
+from dao_core.dft.handlers import handle
+from dao_core.dft.input_file import INPUT_JSON, write_input
+from dao_core.dft.parse import PwOutput, parse_directory
+from dao_core.dft.pw_input import Action, InputMismatchError, PwInput, from_dict
+from dao_core.dft.pw_result import RESULT, PwResult, Status, read_result, result_to_dict
+from dao_core.dft.run import Launcher, LaunchError
+
+STAGE, SCRATCH, OUTCOME = "dft_pw", "dft_scratch", "outcome.json"
+# Not the calculation's fault, or a matter of more time: never recorded as its result.
+RESUMABLE = {
+    Failure.PW_MISSING, Failure.DISK_FULL, Failure.SCHEDULER, Failure.OUT_OF_MEMORY, Failure.HANGING,
+    Failure.UNREADABLE, Failure.KILLED_AT_WALLTIME, Failure.INTERRUPTED, Failure.MAX_SECONDS,
+    Failure.STOPPED_IN_FORCES, Failure.NO_OUTPUT,
+}  # fmt: skip
+
+
+class _Blocked(Exception):
+    def __init__(self, result: PwResult) -> None:
+        super().__init__(result.message)
+        self.result = result
+
+
+def calculate(
+    pw_input: PwInput,
+    launcher: Launcher,
+    ledger: Ledger,
+    *,
+    max_rounds: int = 5,
+    keep_scratch: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
+) -> PwResult:
+    """Run a calculation until it has a verdict, at most `max_rounds` runs in this call.
+
+    Never raises for a failure of pw.x, the machine or the scheduler: they are in the result's status and `failure`.
+    A finished one is read back from the ledger; an unfinished one continues from its last good structure.
+    """
+    key = pw_input.key()
+    scratch = ledger.root / SCRATCH / key
+
+    def work(directory: Path) -> dict[str, Any]:
+        result = _rounds(pw_input, launcher, scratch, max_rounds, sleep)
+        if result.status == "blocked":
+            raise _Blocked(result)
+        for path in sorted(scratch.glob("round_*")):
+            shutil.copytree(path, directory / path.name)
+        write_atomic(directory / RESULT, json.dumps(result_to_dict(result), indent=1))
+        return {"counts": {"rounds": result.rounds}, "facts": {"status": result.status, "failure": result.failure}}
+
+    try:
+        record = ledger.run(STAGE, key, work)
+    except _Blocked as blocked:
+        return blocked.result
+    except ArtifactError as error:
+        return PwResult(key, "blocked", str(Failure.DISK_FULL), str(error), str(scratch))
+    if not keep_scratch:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return read_result(record)
+
+
+def _rounds(
+    start: PwInput, launcher: Launcher, scratch: Path, max_rounds: int, sleep: Callable[[float], None]
+) -> PwResult:
+    begin = time.monotonic()
+    current, number = _resume(start, launcher, scratch)
+    last = number + max_rounds - 1
+    while True:
+        folder = scratch / f"round_{number}"
+        try:
+            output, outcome = _one_round(current, launcher, folder)
+        except OSError as error:
+            output, outcome = PwOutput(), RunOutcome("disk_full", note=str(error))
+        failure = classify(current, output, outcome)
+        if failure is Failure.NONE:
+            return _result(current, output, failure, "done", "", scratch, number, begin)
+        current, action = handle(current, output, failure)
+        _note(folder, outcome, failure, action)
+        note = "; ".join(x for x in (action.note, outcome.note) if x)
+        if action.decision == "accept":
+            return _result(current, output, failure, "accepted", note, scratch, number, begin)
+        if action.decision == "give_up" or number >= last:
+            if action.decision != "give_up":
+                note = f"still {failure} after {max_rounds} runs; {note}".rstrip("; ")
+            status: Status = "blocked" if failure in RESUMABLE else "failed"
+            return _result(current, output, failure, status, note, scratch, number, begin)
+        if "delay_seconds" in action.changes:
+            sleep(float(action.changes["delay_seconds"]))
+        number += 1
+
+
+def _one_round(current: PwInput, launcher: Launcher, folder: Path) -> tuple[PwOutput, RunOutcome]:
+    runnable = replace(current, restart=_possible_restart(current, folder.parent / "out"))
+    try:
+        if _finished_unseen(folder, parse_directory(folder, current.crystal)):
+            outcome = RunOutcome("lost")
+        elif launcher.started(folder):
+            outcome = launcher.wait(folder, runnable)
+        else:
+            write_input(runnable, folder)
+            launcher.start(folder, runnable)
+            outcome = launcher.wait(folder, runnable)
+    except LaunchError as error:
+        outcome = error.outcome
+    except InputMismatchError as error:
+        return PwOutput(routine="write_input", message=str(error), text_length=1), RunOutcome("exited", 1)
+    output = parse_directory(folder, current.crystal)
+    if outcome.kind == "lost":  # the exit status went with the worker; what the output says has to do
+        outcome = RunOutcome("exited", 0 if output.job_done and not output.routine else 1, outcome.note)
+    return output, outcome
+
+
+def _possible_restart(current: PwInput, out: Path) -> Literal["scratch", "charge", "full"]:
+    """Restart only from what is there: pw.x stops with an error on an empty `out`."""
+    saved = list(out.glob("*.save/data-file-schema.xml"))
+    if current.restart == "full" and saved:
+        return "full"
+    if current.restart != "scratch" and list(out.glob("*.save/charge-density.*")):
+        return "charge"
+    return "scratch"
+
+
+def _resume(start: PwInput, launcher: Launcher, scratch: Path) -> tuple[PwInput, int]:
+    """Input and number of the next round; one without an outcome was cut off: wait for it, read it, or repair it."""
+    numbers = sorted(int(p.name.split("_")[1]) for p in scratch.glob("round_*") if (p / INPUT_JSON).exists())
+    if not numbers:
+        return start, 1
+    folder = scratch / f"round_{numbers[-1]}"
+    try:
+        previous = from_dict(json.loads((folder / INPUT_JSON).read_text()))
+    except (OSError, ValueError, KeyError, TypeError):
+        return start, numbers[-1] + 1
+    previous = replace(previous, wall_seconds=start.wall_seconds)
+    output = parse_directory(folder, previous.crystal)
+    if launcher.started(folder) or _finished_unseen(folder, output):
+        return previous, numbers[-1]
+    if (folder / OUTCOME).exists():
+        # a new call begins with a clean slate of repairs, at the last structure and with the last parameters
+        moved = replace(previous, crystal=output.crystal or previous.crystal, restart="scratch")
+        return replace(moved, history=()), numbers[-1] + 1
+    repaired, action = handle(previous, output, Failure.INTERRUPTED)
+    _note(folder, RunOutcome("lost", note="the worker ended first"), Failure.INTERRUPTED, action)
+    return repaired, numbers[-1] + 1
+
+
+def _finished_unseen(folder: Path, output: PwOutput) -> bool:
+    return output.job_done and not (folder / OUTCOME).exists()
+
+
+def _note(folder: Path, outcome: RunOutcome, failure: Failure, action: Action) -> None:
+    content = {"outcome": asdict(outcome), "failure": str(failure), "action": vars(action)}
+    try:
+        write_atomic(folder / OUTCOME, json.dumps(content, indent=1, default=str))
+    except OSError:
+        return  # a full disk: the action is still in the result
+
+
+def _result(
+    pw_input: PwInput,
+    output: PwOutput,
+    failure: Failure,
+    status: Status,
+    note: str,
+    scratch: Path,
+    rounds: int,
+    begin: float,
+) -> PwResult:
+    said = f"{output.routine}: {output.message}" if output.routine and status != "done" else ""
+    message = "; ".join(dict.fromkeys(x for x in (note, said if said not in note else "") if x))
+    return PwResult(
+        key=scratch.name,
+        status=status,
+        failure=str(failure),
+        message=message,
+        directory=str(scratch),
+        crystal=output.crystal,
+        energy=output.energy,
+        forces=None if output.forces is None else tuple(map(tuple, output.forces.tolist())),
+        stress=None if output.stress is None else tuple(map(tuple, output.stress.tolist())),
+        total_magnetization=output.total_magnetization,
+        actions=pw_input.history,
+        rounds=rounds,
+        wall_seconds=round(time.monotonic() - begin, 2),
+        version=output.version,
+    )
