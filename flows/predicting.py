@@ -19,7 +19,7 @@ def predict_formulas(
     from dao_core.screening.formulas import parse_formula
 
     parsed = [parse_formula(f) for f in formulas]  # refused before anything slow is imported
-    from dao_core.screening.search import SearchSettings, cells_of, search
+    from dao_core.screening.search import SearchSettings, cells_of, report_info, search
 
     wanted = SearchSettings(**settings)
     for formula in parsed:
@@ -32,13 +32,15 @@ def predict_formulas(
         tools = load_toolbox(generator=generator, potential=potential)
         outcome = search(parsed, tools, wanted, on_progress=show)
     candidate_table(outcome.candidates, limit=top)
-    counts = ", ".join(f"{v} {k}" for k, v in outcome.counts.items())
-    print(f"{counts}; {time.monotonic() - start:.0f} s; energies from {tools.potential.identity}")
+    info = report_info(", ".join(formulas), outcome, tools, wanted)
+    reasons = "".join(f", {n} {reason}" for reason, n in info.reasons.items())
+    print(
+        f"{info.n_asked} asked = {info.n_ok} ok + {info.n_failed} failed{reasons}; {time.monotonic() - start:.0f} s; "
+        f"energies from {info.potential}"
+    )
     if out is not None:
         from dao_core.screening.report import write_report
-        from dao_core.screening.search import report_info
 
-        info = report_info(", ".join(formulas), outcome, tools, wanted)
         page = write_report(outcome.candidates, out, info=info)
         print(f"CIF files and the page: {page}")
     for reason in sorted(set(outcome.refused))[:3]:

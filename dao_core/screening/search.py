@@ -6,7 +6,7 @@ Each step is a function of values, so that `dao predict` runs them in one go and
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,19 +17,16 @@ from dao_core.crystal import Crystal
 from dao_core.energy.potential import Potential, PotentialResult
 from dao_core.energy.relax import RelaxSettings, relax
 from dao_core.screening.candidate import Candidate, new_candidate
-from dao_core.screening.dedup import deduplicate
 from dao_core.screening.formulas import MAX_ATOMS, Formula, FormulaError, enumerate_cells, parse_formula
-from dao_core.screening.hull import ReferenceHull, place_on_hull
-from dao_core.screening.novelty import NoveltyIndex, with_novelty
-from dao_core.screening.ranking import rank, with_probability
+from dao_core.screening.hull import ReferenceHull
+from dao_core.screening.novelty import NoveltyIndex
+from dao_core.screening.pipeline import Screened, candidate_from_relaxation, screen
 from dao_core.screening.report_data import ReportInfo
-from dao_core.screening.symmetry import SymmetryError, snap
 
 if TYPE_CHECKING:
     from dao_core.generate.sampler import Generator
-    from dao_core.generate.templates import TemplateIndex
+    from dao_core.generate.templates import TemplateHit, TemplateIndex
 
-SNAP_TOLERANCE = 0.005  # eV/atom: a symmetrised form further away in energy is another structure
 Progress = Callable[[str, int, int], None]  # (step, done, of)
 
 
@@ -40,8 +37,9 @@ class SearchSettings(BaseModel):
 
     max_atoms: int = Field(MAX_ATOMS, ge=1, le=64, description="largest cell tried")
     z: Literal["auto"] | int = Field("auto", description="formula units per cell; auto: all up to max_atoms")
-    n_generated: int = Field(16, ge=0, description="structures from the generative model, a formula")
-    n_templates: int = Field(16, ge=0, description="structures from known prototypes, a formula")
+    n_generated: int = Field(16, ge=0, description="structures the generative model makes from noise, a formula")
+    n_seeded: int = Field(8, ge=0, description="structures it makes from the best templates, a formula")
+    n_templates: int = Field(16, ge=0, description="known prototypes with the formula's elements, a formula")
     max_relaxed: int | None = Field(
         None, ge=1, description="relax only this many of lowest energy; the rest keep theirs"
     )
@@ -70,12 +68,24 @@ class Proposed:
 
 
 @dataclass(frozen=True)
-class SearchOutcome:
-    """Ranked candidates and the counts of every step; seconds by step in `timings`."""
+class Proposals:
+    """What was proposed, and a reason for each structure that was asked for and could not be made."""
 
-    candidates: list[Candidate]
-    counts: dict[str, int]
+    items: list[Proposed]
+    refused: list[str]
+
+
+@dataclass(frozen=True)
+class SearchOutcome:
+    """Ranked candidates with their counts, the structures that could not be made, and seconds by step."""
+
+    screened: Screened
+    refused: list[str]
     timings: dict[str, float]
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        return self.screened.candidates
 
 
 def cells_of(formula: str | Formula, settings: SearchSettings) -> list[dict[str, int]]:
@@ -89,48 +99,63 @@ def cells_of(formula: str | Formula, settings: SearchSettings) -> list[dict[str,
     return [enumerate_cells(parsed, largest)[settings.z - 1]]
 
 
-def propose(formula: str | Formula, tools: Toolbox, settings: SearchSettings) -> list[Proposed]:
+def propose(formula: str | Formula, tools: Toolbox, settings: SearchSettings) -> Proposals:
     """Structures for one formula: the best-scored templates over all cells, then samples of the generative model.
 
-    Raises FormulaError on a formula that cannot be searched.
+    A model that never saw one of the elements proposes nothing and says so in `refused`. Raises FormulaError on a
+    formula that cannot be searched.
     """
     parsed = parse_formula(formula) if isinstance(formula, str) else formula
     cells = cells_of(parsed, settings)
-    found = _from_templates(parsed, cells, tools, settings.n_templates)
-    return found + _from_generator(parsed, cells, tools, settings)
-
-
-def _from_templates(formula: Formula, cells: Sequence[dict[str, int]], tools: Toolbox, k: int) -> list[Proposed]:
-    if tools.templates is None or k == 0:
-        return []
-    hits = [hit for cell in cells for hit in tools.templates.query(cell, k)]
+    wanted = max(settings.n_templates, settings.n_seeded)
+    hits = [] if tools.templates is None else [h for cell in cells for h in tools.templates.query(cell, wanted)]
     hits.sort(key=lambda hit: (-hit.score, hit.template_id))
-    return [
-        Proposed(
-            f"{formula.reduced}-t{i:04d}",
-            hit.crystal,
-            "template",
-            {"template_id": hit.template_id, "template_score": hit.score, "templates": tools.templates.source},
-        )
-        for i, hit in enumerate(hits[:k])
+    source = "" if tools.templates is None else tools.templates.source
+    found = [
+        Proposed(f"{parsed.reduced}-t{i:04d}", h.crystal, "template", _template_facts(h, source))
+        for i, h in enumerate(hits[: settings.n_templates])
     ]
+    generated = _from_generator(parsed, cells, hits[: settings.n_seeded], tools, settings)
+    return Proposals(found + generated.items, generated.refused)
+
+
+def _template_facts(hit: TemplateHit, source: str) -> dict[str, Any]:
+    return {"template_id": hit.template_id, "template_score": float(hit.score), "templates": source}
 
 
 def _from_generator(
-    formula: Formula, cells: Sequence[dict[str, int]], tools: Toolbox, settings: SearchSettings
-) -> list[Proposed]:
-    if tools.generator is None or settings.n_generated == 0:
-        return []
-    share = np.full(len(cells), settings.n_generated // len(cells))
-    share[: settings.n_generated % len(cells)] += 1  # the small cells get what is left over
-    out: list[Proposed] = []
-    for cell, n in zip(cells, share.tolist(), strict=True):
-        if n == 0:
-            continue
-        for p in tools.generator.propose(cell, n, settings.seed):
-            facts = {"model": p.model, "seed": p.seed}
-            out.append(Proposed(f"{formula.reduced}-g{len(out):04d}", p.crystal, p.origin, facts))
-    return out
+    formula: Formula,
+    cells: Sequence[dict[str, int]],
+    hits: Sequence[TemplateHit],
+    tools: Toolbox,
+    settings: SearchSettings,
+) -> Proposals:
+    """De novo samples shared out over the cells (small ones get what is left over), and one from each template."""
+    if tools.generator is None:
+        return Proposals([], [])
+    from dao_core.generate.sampler import Task, UnseenElementError, numbers_of, sample_seed
+
+    try:
+        tools.generator.check(cells[0])
+    except UnseenElementError as error:
+        return Proposals([], [f"{formula.reduced}: {error}"] * (settings.n_generated + len(hits)))
+    tasks = []
+    for i, cell in enumerate(cells):
+        share = settings.n_generated // len(cells) + (i < settings.n_generated % len(cells))
+        tasks += [Task(numbers_of(cell), sample_seed(settings.seed, cell, j)) for j in range(share)]
+    for j, hit in enumerate(hits):
+        start, origin = hit.crystal, f"template {hit.template_id}"
+        seed = sample_seed(settings.seed, start.composition, j, origin)
+        tasks.append(Task(start.atomic_numbers, seed, start, origin))
+    items, refused = [], []
+    for j, p in enumerate(tools.generator.sample(tasks)):
+        name = f"{formula.reduced}-g{j:04d}"
+        if p.crystal is None:
+            refused.append(f"{name}: {p.reason}")
+        else:
+            origin = "de novo" if p.origin == "de novo" else "generated from template"
+            items.append(Proposed(name, p.crystal, origin, {"model": p.model, "seed": p.seed, "start": p.origin}))
+    return Proposals(items, refused)
 
 
 def relax_proposals(
@@ -146,9 +171,7 @@ def relax_proposals(
     `deadline` is a `time.monotonic()` value after which no further batch is started; what was not relaxed keeps its
     energy as it stands and the status `not_relaxed`. One candidate for each proposal, none lost.
     """
-    first = potential.compute([p.crystal for p in proposals]) if proposals else []
-    energies = [o.energy / p.crystal.n_atoms if isinstance(o, PotentialResult) else None
-                for o, p in zip(first, proposals, strict=True)]  # fmt: skip
+    energies = single_points([p.crystal for p in proposals], potential)
     order = sorted(range(len(proposals)), key=lambda i: (energies[i] is None, energies[i] or 0.0, proposals[i].id))
     chosen = order[: settings.max_relaxed]
     done: dict[int, Candidate] = {}
@@ -157,74 +180,55 @@ def relax_proposals(
         if deadline is not None and time.monotonic() > deadline:
             break
         batch = chosen[begin : begin + size]
+        started = time.monotonic()
         results = relax([proposals[i].crystal for i in batch], potential, settings.relax)
+        seconds = (time.monotonic() - started) / len(batch)
         for i, result in zip(batch, results, strict=True):
-            done[i] = _candidate(
-                proposals[i], result.crystal, result.energy_per_atom, str(result.status), potential.identity,
-                steps=result.n_steps, reason=result.reason,
-            )  # fmt: skip
+            p = proposals[i]
+            done[i] = candidate_from_relaxation(
+                p.id,
+                result,
+                origin=p.origin,
+                energy_identity=potential.identity,
+                provenance=p.provenance,
+                cost={"relax_s": seconds},
+            )
         if on_progress is not None:
             on_progress("relax", len(done), len(chosen))
     for i, p in enumerate(proposals):
         if i not in done:
-            done[i] = _candidate(p, p.crystal, energies[i], "not_relaxed", potential.identity)
+            done[i] = _not_relaxed(p, energies[i], potential.identity)
     return [done[i] for i in range(len(proposals))]
 
 
-def _candidate(
-    p: Proposed, crystal: Crystal, energy: float | None, status: str, identity: str, *, steps: int = 0, reason: str = ""
-) -> Candidate:
-    provenance = {**p.provenance, "relaxation_steps": steps}
-    if reason:
-        provenance["relaxation_reason"] = reason
+def single_points(crystals: Sequence[Crystal], potential: Potential) -> list[float | None]:
+    """Energy per atom (eV) of each structure as it stands, None where the potential has no answer."""
+    outcomes = potential.compute(crystals) if crystals else []
+    return [
+        o.energy / c.n_atoms if isinstance(o, PotentialResult) and np.isfinite(o.energy) else None
+        for o, c in zip(outcomes, crystals, strict=True)
+    ]
+
+
+def _not_relaxed(p: Proposed, energy: float | None, identity: str) -> Candidate:
     return new_candidate(
         p.id,
-        crystal,
+        p.crystal,
         origin=p.origin,
         energy_per_atom=energy,
-        relaxation_status=status,
+        relaxation_status="not_relaxed" if energy is not None else "potential_failed",
         energy_identity=identity,
-        provenance=provenance,
+        provenance=p.provenance,
     )
 
 
-def symmetrise(candidates: Sequence[Candidate], potential: Potential) -> list[Candidate]:
-    """Snap nearly symmetric structures to their symmetric form, where its energy stays within 5 meV/atom."""
-    snapped = []
-    for c in candidates:
-        try:
-            snapped.append(snap(c.crystal) if c.usable else None)
-        except SymmetryError:
-            snapped.append(None)
-    targets = [i for i, s in enumerate(snapped) if s is not None]
-    outcomes = potential.compute([snapped[i].crystal for i in targets]) if targets else []  # type: ignore[union-attr]
-    out = list(candidates)
-    for i, outcome in zip(targets, outcomes, strict=True):
-        form, c = snapped[i], candidates[i]
-        assert form is not None
-        assert c.energy_per_atom is not None
-        energy = outcome.energy / form.crystal.n_atoms if isinstance(outcome, PotentialResult) else np.inf
-        facts = {"spacegroup_before": form.before, "spacegroup_after": form.after, "symprec": form.symprec}
-        if abs(energy - c.energy_per_atom) <= SNAP_TOLERANCE:
-            out[i] = c.replace(crystal=form.crystal, energy_per_atom=float(energy), prototype=form.prototype, **facts)
-        else:
-            out[i] = c.replace(**{**facts, "spacegroup_after": form.before})
-    return out
-
-
-def judge(
-    candidates: Iterable[Candidate],
-    *,
-    hull: ReferenceHull | None = None,
-    known: NoveltyIndex | None = None,
-) -> list[Candidate]:
-    """Merge duplicates, place on the hull, judge novelty and rank. Raises HullIdentityError on a foreign hull."""
-    items = deduplicate(candidates).candidates
-    if hull is not None:
-        items = with_probability(place_on_hull(items, hull))
-    if known is not None:
-        items = with_novelty(items, known)
-    return rank(items)
+def with_spread(candidates: Sequence[Candidate], potential: Potential) -> list[Candidate]:
+    """Fill `energy_std` (eV/atom) where the potential is an ensemble that knows its spread."""
+    predict = getattr(potential, "predict", None)
+    if predict is None or not candidates:
+        return list(candidates)
+    spreads = predict([c.crystal for c in candidates])
+    return [c.replace(energy_std=s.std) if c.usable else c for c, s in zip(candidates, spreads, strict=True)]
 
 
 def search(
@@ -242,47 +246,36 @@ def search(
         cells_of(formula, settings)
     start = time.monotonic()
     deadline = None if settings.budget_seconds is None else start + settings.budget_seconds
-    proposals = [p for formula in parsed for p in propose(formula, tools, settings)]
-    if on_progress is not None:
-        on_progress("propose", len(proposals), len(proposals))
+    made = [propose(formula, tools, settings) for formula in parsed]
+    proposals = [p for m in made for p in m.items]
+    refused = [r for m in made for r in m.refused]
     proposed_at = time.monotonic()
     relaxed = relax_proposals(proposals, tools.potential, settings, deadline=deadline, on_progress=on_progress)
     relaxed_at = time.monotonic()
-    candidates = judge(symmetrise(relaxed, tools.potential), hull=hull, known=known)
+    relaxed = with_spread(relaxed, tools.potential)
+    screened = screen(relaxed, hull=hull, novelty=known, potential=tools.potential)
     end = time.monotonic()
-    timings = {"propose": proposed_at - start, "relax": relaxed_at - proposed_at, "judge": end - relaxed_at}
-    return SearchOutcome(candidates, count(proposals, relaxed, candidates), timings)
-
-
-def count(
-    proposals: Sequence[Proposed], relaxed: Sequence[Candidate], candidates: Sequence[Candidate]
-) -> dict[str, int]:
-    """What happened to every proposal: by origin, by relaxation status, and how many distinct ones are left."""
-    counts = {"proposed": len(proposals), "distinct": len(candidates)}
-    for p in proposals:
-        counts[f"origin {p.origin}"] = counts.get(f"origin {p.origin}", 0) + 1
-    for c in relaxed:
-        counts[c.relaxation_status] = counts.get(c.relaxation_status, 0) + 1
-    return counts
+    timings = {"propose": proposed_at - start, "relax": relaxed_at - proposed_at, "rank": end - relaxed_at}
+    return SearchOutcome(screened, refused, timings)
 
 
 def report_info(title: str, outcome: SearchOutcome, tools: Toolbox, settings: SearchSettings) -> ReportInfo:
     """The head of the report page: what was asked, which models answered, and counts that add up."""
     from importlib.metadata import version
 
-    proposed = outcome.counts["proposed"]
-    reasons = {k: n for k, n in outcome.counts.items() if k.startswith("rejected") or k == "potential_failed"}
-    failed = sum(reasons.values())
+    found, n_refused = outcome.screened, len(outcome.refused)
+    reasons = {**found.reasons, **({"not made": n_refused} if n_refused else {})}
     return ReportInfo(
         title=title,
-        model=None if tools.generator is None else getattr(tools.generator, "identity", None),
+        model=None if tools.generator is None else tools.generator.identity,
         potential=tools.potential.identity,
         seed=settings.seed,
-        n_asked=proposed,
-        n_ok=proposed - failed,
-        n_failed=failed,
-        n_merged=proposed - outcome.counts["distinct"],
+        n_asked=found.n_asked + n_refused,
+        n_ok=found.n_ok,
+        n_failed=found.n_failed + n_refused,
+        n_merged=found.n_merged,
         reasons=reasons,
         stages=outcome.timings,
+        notes=sorted(set(outcome.refused))[:20],
         software=f"DAO {version('dao-csp')}",
     )
