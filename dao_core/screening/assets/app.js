@@ -1,0 +1,107 @@
+// Wiring: header, panels, theme, selection from the address.
+function drawHeader() {
+  const { info } = DATA;
+  const formula = /^[A-Z][A-Za-z0-9()]*$/.test(info.title);
+  $("title").innerHTML = formula ? formulaHtml(info.title) : escapeHtml(info.title);
+  $("answer").innerHTML = answerText();
+  const reasons = Object.entries(info.reasons || {}).map(([k, v]) => `${v} ${k.replace(/_/g, " ")}`).join(", ");
+  const counts = [["asked", info.n_asked, "proposals"], ["relaxed", info.n_ok, "with an energy"], ["failed", info.n_failed, reasons || "rejected or no energy"], ["merged", info.n_merged, "duplicates"], ["distinct", CANDIDATES.filter((c) => c.usable).length, "structures"]];
+  $("counts").innerHTML = counts.map(([label, value, note]) => `<div class="${label}" title="${escapeHtml(note)}"><dd>${count(value)}</dd><dt>${label}</dt></div>`).join("");
+  const stages = Object.entries(info.stages || {});
+  const total = stages.reduce((sum, [, s]) => sum + s, 0);
+  const facts = [["Model", plainText(info.model)], ["Energy", plainText(info.potential)], ["Database", plainText(info.database_version)], ["Seed", known(info.seed) ? info.seed : DASH], ["Time", stages.length ? seconds(total) : DASH], ["Made", plainText(info.created)]];
+  $("facts").innerHTML = facts.map(([k, v]) => `<div><dt>${k}</dt><dd>${v}</dd></div>`).join("");
+  $("notes").replaceChildren(...(info.notes || []).map((note) => element("p", { class: "notice" }, note)));
+  const ledger = stages.length ? ` Stages: ${stages.map(([k, s]) => `${escapeHtml(k)} ${seconds(s)}`).join(", ")}.` : "";
+  $("foot").innerHTML = `<p>${plainText(info.software || "DAO")}. A predicted structure is a claim; first-principles calculation decides. ${DASH} means not known.${ledger}</p>`;
+}
+
+function answerText() {
+  const best = CANDIDATES.find((c) => c.usable);
+  if (!best) return "No candidate came through with an energy.";
+  const group = `${groupHtml(best.sg)}${best.sg ? ` <span class="sgn">no. ${best.sg.number}</span>` : ""}`;
+  if (byFormula) {
+    const onHull = CANDIDATES.filter((c) => c.usable && known(c.e_above_hull) && c.e_above_hull <= 1e-4).length;
+    const stable = CANDIDATES.filter((c) => c.usable && known(c.e_above_hull) && c.e_above_hull <= DATA.info.stable_below).length;
+    const hull = CANDIDATES.some((c) => known(c.e_above_hull)) ? `, ${stable} within ${meV(DATA.info.stable_below)} meV/atom of the hull${onHull ? `, ${onHull} on it` : ""}` : "";
+    return `${FORMULAS.length} formulas${hull}. First: <b>${formulaHtml(best.formula)}</b> ${group}.`;
+  }
+  const next = CANDIDATES.find((c) => c.usable && c !== best);
+  const gap = next ? `, ${meV(next.above_best, 1)} meV/atom below the next, ${groupHtml(next.sg)}` : "";
+  return `Lowest in energy: <b>${group}</b>${gap}.`;
+}
+
+function start() {
+  startTheme();
+  drawHeader();
+  if (!CANDIDATES.length) {
+    document.querySelector("main").replaceChildren(element("p", { class: "empty" }, "The run ended without a candidate."));
+    document.documentElement.dataset.ready = "true";
+    return;
+  }
+  const viewer = new Viewer($("viewer"));
+  segmented($("cell-mode"), [["conventional", "Conventional"], ["primitive", "Primitive"], ["supercell", "2×2×2"]], "conventional", (mode) => viewer.set("mode", mode));
+  $("view-along").replaceChildren(...[["a", "a"], ["b", "b"], ["c", "c"], ["reset", "↺"]].map(([axis, label]) => element("button", { type: "button", title: axis === "reset" ? "Reset the view" : `Look along ${axis}`, "data-value": axis, onclick: () => viewer.along(axis) }, label)));
+  $("toggles").replaceChildren(...[["bonds", "Bonds", true], ["polyhedra", "Polyhedra", false], ["spin", "Spin", false]].map(([key, label, state]) => element("label", { class: "check" }, element("input", { type: "checkbox", "data-option": key, checked: state, oninput: (e) => viewer.set(key, e.target.checked) }), label)));
+  segmented($("plot-tabs"), availablePlots(), "landscape", (tab) => { plotState.tab = tab; drawPlot(); });
+  $("plot-tabs").hidden = availablePlots().length < 2;
+  segmented($("plot-range"), RANGES.map(([v, l]) => [v, l, v === "all" ? "All energies" : `Up to ${l} meV/atom`]), "all", (range) => { plotState.range = range; drawPlot(); });
+  $("plot-range").append(element("span", { class: "unit" }, "meV/atom"));
+  startTable();
+  on("select", ({ candidate }) => viewer.show(candidate));
+  on("select", drawDetail);
+  on("select", ({ candidate }) => drawAtomLegend(candidate));
+  on("select", ({ how }) => markRow(how !== "table"));
+  on("select", markSelected);
+  on("select", ({ how }) => { if (how !== "start" && how !== "keys" && innerWidth < 1000) $("selected").scrollIntoView({ behavior: "smooth", block: "start" }); });
+  on("theme", () => { viewer.sprites.clear(); viewer.draw(); });
+  $("previous").addEventListener("click", () => select(neighbourRow(-1).dataset.id, "keys"));
+  $("next").addEventListener("click", () => select(neighbourRow(1).dataset.id, "keys"));
+  addEventListener("hashchange", () => select(decodeURIComponent(location.hash.slice(1)), "address"));
+  let width = innerWidth;
+  addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; drawPlot(); } });
+  select(decodeURIComponent(location.hash.slice(1)), "start");
+  if (!selected) select(CANDIDATES[0].id, "start");
+  drawPlot();
+  document.documentElement.dataset.ready = "true";
+}
+
+function drawAtomLegend(c) {
+  const counts = new Map();
+  for (const s of c.structure.species) counts.set(s, (counts.get(s) || 0) + 1);
+  $("atoms").replaceChildren(...[...counts].map(([s]) => {
+    const e = DATA.elements[s];
+    return element("span", { class: "chip", title: e.name, html: `<i style="--dot:rgb(${e.color})"></i>${s}` });
+  }));
+}
+
+function startTheme() {
+  const root = document.documentElement;
+  const stored = recall("dao-theme");
+  if (stored) root.dataset.theme = stored;
+  const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches);
+  $("theme").addEventListener("click", () => {
+    root.dataset.theme = dark() ? "light" : "dark";
+    remember("dao-theme", root.dataset.theme);
+    emit("theme");
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => emit("theme"));
+}
+
+// Storage is refused on some file:// pages and in private windows: the theme is then simply not remembered.
+function recall(key) {
+  try {
+    return localStorage.getItem(key);
+  } catch (error) {
+    return null;
+  }
+}
+function remember(key, value) {
+  try {
+    localStorage.setItem(key, value);
+  } catch (error) {
+    return;
+  }
+}
+
+start();

@@ -1,0 +1,132 @@
+// Everything known about the selected candidate, with downloads.
+const cell = (label, value, unit = "") => `<div><dt>${label}</dt><dd>${value}${unit && value !== DASH ? ` <span class="unit">${unit}</span>` : ""}</dd></div>`;
+const plainText = (value) => (known(value) && value !== "" ? escapeHtml(value) : DASH);
+const section = (title, body, open = null) => (open === null
+  ? `<section class="part"><h3>${title}</h3>${body}</section>`
+  : `<details class="part"${open ? " open" : ""}><summary><h3>${title}</h3></summary>${body}</details>`);
+
+function drawDetail({ candidate: c }) {
+  $("who").innerHTML = `<span class="rank-badge">${c.rank}</span><div><h2>${formulaHtml(c.formula)} ${groupHtml(c.sg)}</h2><p>${[c.sg ? `${c.sg.system}, no. ${c.sg.number}` : "", `${c.structure.species.length} atoms`, noveltyWords(c)].filter(Boolean).join(" · ")}</p></div>`;
+  $("detail").innerHTML = [headline(c), energyPart(c), cellPart(c), symmetryPart(c), distancePart(c), originPart(c), phononPart(c), sitePart(c), costPart(c), provenancePart(c)].join("");
+  wireDownloads(c);
+}
+
+const noveltyWords = (c) => (NOVELTY[c.novelty] ? NOVELTY[c.novelty].label : "");
+
+function headline(c) {
+  const items = [
+    ["Energy", fixed(c.energy, 4), "eV/atom", known(c.std) ? `± ${meV(c.std)} meV` : ""],
+    ["Above hull", meV(c.e_above_hull, 1), "meV/atom", c.hull_identity ? `hull: ${escapeHtml(c.hull_identity)}` : ""],
+    ["P(stable)", percent(c.p_stable), "", known(c.p_stable) ? `≤ ${meV(DATA.info.stable_below)} meV/atom` : ""],
+  ];
+  return `<div class="headline">${items.map(([label, value, unit, note]) => `<div><span class="label">${label}</span><span class="value">${value}</span> <span class="unit">${value === DASH ? "" : unit}</span><span class="note">${note}</span></div>`).join("")}</div>
+    <div class="downloads"><button type="button" class="primary" data-get="cif"><svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 4v11m0 0 4.500-4.500M12 15l-4.500-4.500M5 20h14"/></svg>CIF</button><button type="button" data-get="poscar">POSCAR</button><button type="button" data-get="png">Picture</button><button type="button" data-get="link">Copy link</button></div>`.replace(/4\.500/g, "4.5");
+}
+
+function energyPart(c) {
+  const status = statusOf(c);
+  const p = c.provenance || {};
+  return section("Energy and relaxation", `<dl class="grid">${[
+    cell("Above best of this formula", meV(c.above_best, 1), "meV/atom"),
+    cell("Formation energy", fixed(c.formation_energy, 4), "eV/atom"),
+    cell("Relaxation", `<span class="state ${status.tone}"><i></i>${status.label}</span>`),
+    cell("Steps", known(p.n_steps) ? p.n_steps : DASH),
+    cell("Largest force left", fixed(p.fmax, 3), "eV/Å"),
+    cell("Potential", plainText(c.energy_identity)),
+    cell("Competing phases", c.decomposition ? formulaHtml(c.decomposition) : DASH),
+    cell("Found", `${c.n_merged}×`),
+  ].join("")}</dl>`);
+}
+
+function cellPart(c) {
+  const crystal = crystalOf(c);
+  const conventional = cellParameters(times(rows3(c.structure.conventional), crystal.lattice));
+  const own = cellParameters(crystal.lattice);
+  const row = (name, p) => `<tr><th scope="row">${name}</th>${p.lengths.map((x) => `<td>${x.toFixed(3)}</td>`).join("")}${p.angles.map((x) => `<td>${x.toFixed(2)}</td>`).join("")}<td>${p.volume.toFixed(1)}</td></tr>`;
+  return section("Cell", `<div class="scroll"><table class="mini"><thead><tr><th></th><th>a</th><th>b</th><th>c <small>Å</small></th><th>α</th><th>β</th><th>γ <small>°</small></th><th>V <small>Å³</small></th></tr></thead><tbody>${row("conventional", conventional)}${row("calculated", own)}</tbody></table></div>
+    <dl class="grid">${[cell("Volume", fixed(c.volume, 3), "Å³/atom"), cell("Density", fixed(c.density, 3), "g/cm³"), cell("Atoms in the cell", c.structure.species.length), cell("Formula units", c.z)].join("")}</dl>`);
+}
+
+function symmetryPart(c) {
+  const before = c.sg_before ? `${groupHtml(c.sg_before)} <span class="sgn">${c.sg_before.number}</span>` : DASH;
+  const after = c.sg ? `${groupHtml(c.sg)} <span class="sgn">${c.sg.number}</span>` : DASH;
+  return section("Symmetry", `<dl class="grid">${[cell("As relaxed", before), cell("Symmetrised", after), cell("Tolerance", fixed(c.symprec, 3), "Å"), cell("Crystal system", c.sg ? c.sg.system : DASH), cell("Prototype label", plainText(c.prototype))].join("")}</dl>`);
+}
+
+function distancePart(c) {
+  const pairs = pairDistances(crystalOf(c)).slice(0, 8);
+  const rows = pairs.map((p) => `<tr><th scope="row">${p.a}–${p.b}</th><td>${p.distance.toFixed(3)} Å</td><td>${p.coordination}×</td></tr>`).join("");
+  return section("Distances", `<dl class="grid">${cell("Shortest of all", fixed(c.min_distance, 3), "Å")}</dl><table class="mini pairs"><thead><tr><th>Pair</th><th>nearest</th><th>neighbours</th></tr></thead><tbody>${rows}</tbody></table>`);
+}
+
+function originPart(c) {
+  const novelty = NOVELTY[c.novelty];
+  const p = c.provenance || {};
+  return section("Origin and novelty", `<dl class="grid">${[
+    cell("Origin", plainText(shortOrigin(c))),
+    cell("Model", plainText(p.model ?? DATA.info.model)),
+    cell("Seed", known(p.seed) ? p.seed : DASH),
+    cell("Novelty", novelty ? `<span class="badge ${novelty.tone}">${novelty.label}</span>` : DASH),
+    cell("Nearest known", plainText(c.novelty_reference)),
+    cell("Also found as", c.merged_ids.length ? `${c.merged_ids.length} more: <span class="ids">${escapeHtml(c.merged_ids.slice(0, 6).join(", "))}${c.merged_ids.length > 6 ? ", …" : ""}</span>` : DASH),
+  ].join("")}</dl>`);
+}
+
+function phononPart(c) {
+  const ph = c.extras && c.extras.phonons;
+  if (!ph) return "";
+  const stable = ph.stable === true ? '<span class="state good"><i></i>no imaginary mode</span>' : ph.stable === false ? '<span class="state bad"><i></i>imaginary modes</span>' : DASH;
+  return section("Phonons", `<dl class="grid">${[
+    cell("Dynamical stability", stable), cell("Lowest frequency", fixed(ph.min_frequency_thz, 2), "THz"), cell("Imaginary modes", known(ph.n_imaginary) ? ph.n_imaginary : DASH),
+    cell("Supercell", Array.isArray(ph.supercell) ? ph.supercell.join(" × ") : plainText(ph.supercell)), cell("Soft mode followed to", plainText(ph.followed_to)), cell("Forces from", plainText(ph.potential)),
+  ].join("")}</dl>${ph.dos ? dosPicture(ph.dos) : ""}`);
+}
+
+/** Density of states as a small filled curve: [[frequency THz, density], ...]. */
+function dosPicture(dos) {
+  const w = 360, h = 84, top = Math.max(...dos.map((d) => d[1])) || 1;
+  const low = Math.min(...dos.map((d) => d[0])), high = Math.max(...dos.map((d) => d[0]));
+  const x = (v) => ((v - low) / (high - low || 1)) * w;
+  const path = dos.map((d, i) => `${i ? "L" : "M"}${x(d[0]).toFixed(1)} ${(h - 18 - (d[1] / top) * (h - 24)).toFixed(1)}`).join("");
+  const zero = low < 0 ? `<line class="zero" x1="${x(0)}" x2="${x(0)}" y1="2" y2="${h - 18}"/>` : "";
+  return `<svg class="dos" viewBox="0 0 ${w} ${h}" role="img" aria-label="Phonon density of states"><path d="${path}L${w} ${h - 18}L0 ${h - 18}Z"/>${zero}<text x="0" y="${h - 4}">${fixed(low, 1)}</text><text x="${w}" y="${h - 4}" text-anchor="end">${fixed(high, 1)} THz</text></svg>`;
+}
+
+function sitePart(c) {
+  const crystal = crystalOf(c);
+  const names = labels(crystal.species);
+  const rows = crystal.frac.map((f, i) => `<tr><th scope="row">${names[i]}</th>${f.map((x) => `<td>${x.toFixed(5)}</td>`).join("")}</tr>`).join("");
+  return section(`Sites <span class="muted">${crystal.species.length}</span>`, `<table class="mini"><thead><tr><th></th><th>x</th><th>y</th><th>z</th></tr></thead><tbody>${rows}</tbody></table>`, crystal.species.length <= 6);
+}
+
+function costPart(c) {
+  const entries = Object.entries(c.cost || {});
+  if (!entries.length) return "";
+  const rows = entries.map(([k, v]) => `<tr><th scope="row">${escapeHtml(k.replace(/_s$/, "").replace(/_/g, " "))}</th><td>${/_s$/.test(k) ? seconds(v) : typeof v === "number" ? count(v) : plainText(v)}</td></tr>`).join("");
+  return section("Cost", `<table class="mini pairs"><tbody>${rows}</tbody></table>`, false);
+}
+
+function provenancePart(c) {
+  const flat = (value) => (typeof value === "object" && value !== null ? JSON.stringify(value) : value);
+  const rows = [["id", c.id], ["file", c.usable ? c.file : null], ...Object.entries(c.provenance || {})]
+    .map(([k, v]) => `<tr><th scope="row">${escapeHtml(k)}</th><td>${plainText(flat(v))}</td></tr>`).join("");
+  return section("Provenance", `<table class="mini words"><tbody>${rows}</tbody></table>`, false);
+}
+
+function wireDownloads(c) {
+  const actions = {
+    cif: () => download(`${fileStem(c)}.cif`, cifText(c)),
+    poscar: () => download(`${fileStem(c)}.vasp`, poscarText(c), "text/plain"),
+    png: () => $("viewer").toBlob((blob) => download(`${fileStem(c)}.png`, blob)),
+    link: async (button) => {
+      const link = location.href;
+      try {
+        await navigator.clipboard.writeText(link);
+        button.textContent = "Copied";
+      } catch (error) {
+        prompt("Link to this candidate", link); // file:// pages may not write to the clipboard
+      }
+    },
+  };
+  for (const button of $("detail").querySelectorAll("[data-get]")) button.addEventListener("click", () => actions[button.dataset.get](button));
+}

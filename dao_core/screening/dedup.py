@@ -1,0 +1,89 @@
+"""Merging candidates that are the same structure: buckets by formula and space group, matching only inside one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dao_core.screening.candidate import Candidate
+
+if TYPE_CHECKING:
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+
+SAME_ENERGY = 0.002  # eV/atom: closer than this, structures in different space groups may still be one
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Distinct candidates in the order of their energy, and how many were merged away."""
+
+    candidates: list[Candidate]
+    n_merged_away: int
+
+
+def energy_key(candidate: Candidate) -> tuple[bool, float, str]:
+    """Sort key: known energies first, lowest first, then by id, so that ties have one order."""
+    energy = candidate.energy_per_atom
+    return (not candidate.usable, float("inf") if energy is None else energy, candidate.id)
+
+
+def deduplicate(
+    candidates: Iterable[Candidate], *, ltol: float = 0.2, stol: float = 0.3, angle_tol: float = 5.0
+) -> Merged:
+    """Merge equal structures, keeping the one of lowest energy and the count.
+
+    Inside a bucket of equal formula and space group two candidates merge when StructureMatcher fits them. Across
+    space groups of one formula they merge only when their energies also agree within 2 meV/atom: a relaxed structure
+    that just missed its symmetry is not a second polymorph. Candidates without a usable energy merge only among
+    each other.
+    """
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+
+    matcher = StructureMatcher(ltol=ltol, stol=stol, angle_tol=angle_tol)
+    ordered = sorted(candidates, key=energy_key)
+    kept: dict[tuple[str, bool], list[_Group]] = {}
+    for candidate in ordered:
+        groups = kept.setdefault((candidate.formula, candidate.usable), [])
+        entry = _Group(candidate, candidate.crystal.to_pymatgen())
+        home = next((g for g in groups if g.holds(entry, matcher)), None)
+        if home is None:
+            groups.append(entry)
+        else:
+            home.absorb(candidate)
+    merged = sorted((g.result() for groups in kept.values() for g in groups), key=energy_key)
+    return Merged(merged, len(ordered) - len(merged))
+
+
+class _Group:
+    """One distinct structure: its representative (lowest energy) and what was merged into it."""
+
+    def __init__(self, candidate: Candidate, structure: Any) -> None:
+        self.candidate = candidate
+        self.structure = structure
+        self.count = candidate.n_merged
+        self.ids: list[str] = list(candidate.merged_ids)
+
+    def holds(self, other: _Group, matcher: StructureMatcher) -> bool:
+        a, b = self.candidate, other.candidate
+        if a.spacegroup_after != b.spacegroup_after and not _same_energy(a, b):
+            return False
+        return bool(matcher.fit(self.structure, other.structure))
+
+    def absorb(self, candidate: Candidate) -> None:
+        self.count += candidate.n_merged
+        self.ids += [candidate.id, *candidate.merged_ids]
+
+    def result(self) -> Candidate:
+        return self.candidate.replace(n_merged=self.count, merged_ids=tuple(self.ids))
+
+
+def _same_energy(a: Candidate, b: Candidate) -> bool:
+    if a.energy_per_atom is None or b.energy_per_atom is None:
+        return False
+    return abs(a.energy_per_atom - b.energy_per_atom) < SAME_ENERGY
+
+
+def count_merged(candidates: Sequence[Candidate]) -> int:
+    """Proposals that stand behind these candidates."""
+    return sum(c.n_merged for c in candidates)

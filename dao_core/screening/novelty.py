@@ -1,0 +1,104 @@
+"""Is a candidate known? Against CrysDB records: the same structure, the same prototype, or new."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from functools import reduce
+from math import gcd
+from typing import Any, Protocol
+
+from dao_core.crystal import Crystal
+from dao_core.screening.candidate import Candidate
+from dao_core.screening.symmetry import SNAP_SYMPREC, SymmetryError, prototype_label
+
+MATCH = "match"
+SAME_PROTOTYPE = "same prototype"
+NEW = "new"
+
+
+class StructureRecord(Protocol):
+    """What novelty needs of a CrysDB record."""
+
+    material_id: str
+    formula_reduced: str
+    spacegroup_number: int | None
+
+    @property
+    def atomic_numbers(self) -> Any: ...
+
+    @property
+    def crystal(self) -> Crystal: ...
+
+
+class NoveltyIndex:
+    """Known structures by formula and by stoichiometry; matching and labels are done on demand and kept.
+
+    A database of 100,000 records is indexed by counting atoms only; symmetry is analysed for records with the
+    candidate's stoichiometry and space group, structures are matched inside one formula.
+    """
+
+    def __init__(self, records: Iterable[StructureRecord]) -> None:
+        self._by_formula: dict[str, list[StructureRecord]] = defaultdict(list)
+        self._by_stoichiometry: dict[tuple[int, ...], list[StructureRecord]] = defaultdict(list)
+        self._structures: dict[int, Any] = {}
+        self._labels: dict[int, str | None] = {}
+        self.n_records = 0
+        for record in records:
+            self.n_records += 1
+            self._by_formula[record.formula_reduced].append(record)
+            self._by_stoichiometry[stoichiometry(record.atomic_numbers)].append(record)
+
+    def judge(self, candidate: Candidate) -> tuple[str, str | None]:
+        """(`match` | `same prototype` | `new`, the id of the known structure or None)."""
+        same = self._matching(candidate)
+        if same is not None:
+            return MATCH, same
+        label = candidate.prototype or _label(candidate.crystal)
+        if label is None:
+            return NEW, None
+        number = int(label.split("_")[2])
+        for record in self._by_stoichiometry[stoichiometry(candidate.crystal.atomic_numbers)]:
+            if record.spacegroup_number in (None, number) and self._label_of(record) == label:
+                return SAME_PROTOTYPE, record.material_id
+        return NEW, None
+
+    def _matching(self, candidate: Candidate) -> str | None:
+        from pymatgen.analysis.structure_matcher import StructureMatcher
+
+        matcher = StructureMatcher()
+        structure = candidate.crystal.to_pymatgen()
+        for record in self._by_formula.get(candidate.formula, []):
+            if id(record) not in self._structures:
+                self._structures[id(record)] = record.crystal.to_pymatgen()
+            if matcher.fit(structure, self._structures[id(record)]):
+                return record.material_id
+        return None
+
+    def _label_of(self, record: StructureRecord) -> str | None:
+        if id(record) not in self._labels:
+            self._labels[id(record)] = _label(record.crystal)
+        return self._labels[id(record)]
+
+
+def stoichiometry(atomic_numbers: Iterable[int]) -> tuple[int, ...]:
+    """Sorted counts of a reduced formula without its elements: (1, 1, 3) for every ABX3."""
+    counts = Counter(int(z) for z in atomic_numbers).values()
+    divisor = reduce(gcd, counts)
+    return tuple(sorted(n // divisor for n in counts))
+
+
+def _label(crystal: Crystal) -> str | None:
+    try:
+        return prototype_label(crystal, SNAP_SYMPREC)
+    except SymmetryError:
+        return None
+
+
+def with_novelty(candidates: Iterable[Candidate], index: NoveltyIndex) -> list[Candidate]:
+    """Fill `novelty` and `novelty_reference`; with an index of no records both stay unknown: nothing was compared."""
+    out = []
+    for c in candidates:
+        verdict, reference = index.judge(c) if index.n_records else (None, None)
+        out.append(c.replace(novelty=verdict, novelty_reference=reference))
+    return out

@@ -1,0 +1,145 @@
+"""Space groups by moyopy, snapping a nearly symmetric structure to its symmetric form, and prototype labels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dao_core.crystal import Crystal
+
+if TYPE_CHECKING:
+    from moyopy import MoyoDataset
+
+SYMPREC = 0.01  # angstrom: is it symmetric as it stands?
+SNAP_SYMPREC = 0.1  # angstrom: would it be symmetric if atoms moved a little?
+MAX_VOLUME_CHANGE = 0.05
+
+
+class SymmetryError(RuntimeError):
+    """The symmetry search failed on a structure; the message says at which tolerance."""
+
+
+@dataclass(frozen=True)
+class Snapped:
+    """A structure and its symmetrised form.
+
+    `crystal` is the primitive standard cell with exact symmetry (or the input, where snapping was refused);
+    `before` and `after` are space-group numbers, `symprec` the tolerance in angstrom at which `after` was found.
+    """
+
+    crystal: Crystal
+    before: int
+    after: int
+    symprec: float
+    prototype: str
+
+
+def _dataset(crystal: Crystal, symprec: float) -> MoyoDataset:
+    from moyopy import Cell, MoyoDataset
+
+    cell = Cell(crystal.lattice.tolist(), crystal.frac_coords.tolist(), crystal.atomic_numbers.tolist())
+    try:
+        return MoyoDataset(cell, symprec=symprec)
+    except ValueError as error:
+        raise SymmetryError(f"no space group found for {crystal.formula_reduced} at {symprec} A: {error}") from error
+
+
+def spacegroup_number(crystal: Crystal, symprec: float = SYMPREC) -> int:
+    """International space-group number at a tolerance in angstrom. Raises SymmetryError."""
+    return int(_dataset(crystal, symprec).number)
+
+
+def spacegroup_symbol(number: int) -> str:
+    """Short Hermann-Mauguin symbol without spaces, such as `Fm-3m`."""
+    from moyopy import SpaceGroupType
+
+    return str(SpaceGroupType(number).hm_short).replace(" ", "")
+
+
+def crystal_system(number: int) -> str:
+    """Crystal system of a space group in lower case, such as `cubic`."""
+    from moyopy import SpaceGroupType
+
+    return str(SpaceGroupType(number).crystal_system).lower()
+
+
+def conventional_matrix(crystal: Crystal, symprec: float = SYMPREC) -> NDArray[np.int64]:
+    """Integer (3, 3) matrix M with conventional lattice = M @ lattice (rows), right-handed.
+
+    The identity where the transformation isn't integer.
+    """
+    matrix = np.array(_dataset(crystal, symprec).std_linear).T
+    rounded = np.rint(matrix).astype(np.int64)
+    if np.abs(matrix - rounded).max() > 1e-6 or round(float(np.linalg.det(rounded))) == 0:
+        return np.eye(3, dtype=np.int64)
+    return rounded
+
+
+def snap(crystal: Crystal, symprec: float = SNAP_SYMPREC) -> Snapped:
+    """Move a nearly symmetric structure to its symmetric form, keeping the original where that would change it.
+
+    Tolerances are tried from `symprec` downwards; a form whose volume per atom differs by more than 5 % is refused.
+    Raises SymmetryError where not even the tight tolerance gives a space group.
+    """
+    before = _dataset(crystal, SYMPREC)
+    tolerance = symprec
+    while tolerance > SYMPREC:
+        snapped = _try_snap(crystal, tolerance)
+        if snapped is not None:
+            refined, data = snapped
+            return Snapped(refined, int(before.number), int(data.number), tolerance, prototype_label(refined))
+        tolerance /= 2
+    snapped = _try_snap(crystal, SYMPREC)
+    refined = snapped[0] if snapped is not None else crystal
+    return Snapped(refined, int(before.number), int(before.number), SYMPREC, prototype_label(refined))
+
+
+def _try_snap(crystal: Crystal, symprec: float) -> tuple[Crystal, MoyoDataset] | None:
+    try:
+        data = _dataset(crystal, symprec)
+        cell = data.prim_std_cell
+        refined = Crystal(np.array(cell.basis), np.array(cell.positions), np.array(cell.numbers), dict(crystal.info))
+        ratio = (refined.volume / refined.n_atoms) / (crystal.volume / crystal.n_atoms)
+        same_composition = refined.formula_reduced == crystal.formula_reduced
+        # The refined structure must really have the symmetry it was given, at the tight tolerance.
+        exact = spacegroup_number(refined, SYMPREC) == int(data.number)
+    except (SymmetryError, ValueError):
+        return None
+    return (refined, data) if abs(ratio - 1) < MAX_VOLUME_CHANGE and same_composition and exact else None
+
+
+def prototype_label(crystal: Crystal, symprec: float = SYMPREC) -> str:
+    """AFLOW-like label `AB_cF8_225_a_b`: anonymous formula, Pearson symbol, space group, Wyckoff letters by species.
+
+    Independent of the choice of origin: of all Wyckoff sequences equivalent under the Euclidean normaliser, the
+    alphabetically first. Free parameters are not part of it, so equal labels mean the same prototype *family*.
+    """
+    data = _dataset(crystal, symprec)
+    numbers = [int(z) for z in data.std_cell.numbers]
+    labels = [_label(numbers, positions) for _, positions in data.normalizer_wyckoff_positions().coset_representatives]
+    formula, letters = min(labels)
+    return f"{formula}_{data.pearson_symbol}_{data.number}_{letters}"
+
+
+def _label(numbers: list[int], positions: list) -> tuple[str, str]:
+    """Anonymous formula and Wyckoff part of one setting; species are named A, B, ... in the order of the label."""
+    sites: dict[int, Counter[str]] = {}
+    atoms = Counter(numbers)
+    for number, position in zip(numbers, positions, strict=True):
+        sites.setdefault(number, Counter())[f"{position.letter}:{position.multiplicity}"] += 1
+    divisor = int(np.gcd.reduce(list(atoms.values())))
+    parts = []
+    for number, letters in sites.items():
+        words = []
+        for key in sorted(letters):
+            letter, multiplicity = key.split(":")
+            orbits = letters[key] // int(multiplicity)
+            words.append((str(orbits) if orbits > 1 else "") + letter)
+        parts.append((atoms[number] // divisor, "".join(words)))
+    parts.sort()
+    formula = "".join("ABCDEFGHIJKLMNOP"[i] + (str(n) if n > 1 else "") for i, (n, _) in enumerate(parts))
+    return formula, "_".join(word for _, word in parts)
