@@ -1,0 +1,96 @@
+"""The calculations of one validation: settings, library, ledger and launcher in one place, and a note of each stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dao_core.artifacts import Ledger
+from dao_core.crystal import Crystal
+from dao_core.dft.calculation import calculate
+from dao_core.dft.inputs import build_input
+from dao_core.dft.pseudopotentials import PseudoLibrary
+from dao_core.dft.pw_input import Calculation, PwInput
+from dao_core.dft.pw_result import PwResult
+from dao_core.dft.run import Launcher
+from dao_core.dft.settings import DftSettings
+
+
+@dataclass(frozen=True)
+class StageSummary:
+    """One calculation of a validation, in short; `directory` holds its files."""
+
+    name: str
+    status: str
+    failure: str
+    message: str
+    rounds: int
+    actions: tuple[str, ...]
+    wall_seconds: float
+    directory: str
+
+
+@dataclass
+class Session:
+    """What one validation needs at hand."""
+
+    settings: DftSettings
+    library: PseudoLibrary
+    ledger: Ledger
+    launcher: Launcher
+    stages: list[StageSummary] = field(default_factory=list)
+
+    def do(self, name: str, pw_input: PwInput) -> PwResult:
+        """One calculation, noted."""
+        result = calculate(
+            pw_input,
+            self.launcher,
+            self.ledger,
+            max_rounds=self.settings.max_rounds,
+            keep_scratch=self.settings.keep_scratch,
+        )
+        actions = tuple(f"{a.failure} -> {a.handler}" for a in result.actions)
+        summary = StageSummary(
+            name,
+            result.status,
+            result.failure,
+            result.message,
+            result.rounds,
+            actions,
+            result.wall_seconds,
+            result.directory,
+        )
+        self.stages.append(summary)
+        return result
+
+    def build(self, crystal: Crystal, calculation: Calculation) -> PwInput:
+        """Input of a calculation by the session's settings."""
+        return build_input(crystal, self.library, self.settings, calculation)
+
+
+class StageFailedError(Exception):
+    """A stage has no usable result; `result` says why."""
+
+    def __init__(self, stage: str, result: PwResult) -> None:
+        super().__init__(result.message)
+        self.stage = stage
+        self.result = result
+
+
+def need(run: Session, name: str, pw_input: PwInput) -> tuple[PwResult, Crystal, float]:
+    """Result, last structure and energy (eV) of a calculation. Raises StageFailedError when it has none."""
+    result = run.do(name, pw_input)
+    if not result.ok or result.crystal is None or result.energy is None:
+        raise StageFailedError(name, result)
+    return result, result.crystal, result.energy
+
+
+def functional_label(library: PseudoLibrary, settings: DftSettings) -> str:
+    """Identity of the energies: functional, code, pseudopotentials, protocol. Only equal ones share a hull."""
+    parts = [library.functional, "QE", library.label, settings.protocol]
+    if settings.ecutwfc:
+        parts.append(f"ecut{settings.ecutwfc:g}")
+    if settings.spin != "auto":
+        parts.append(f"spin-{settings.spin}")
+    if settings.pressure_gpa:
+        parts.append(f"{settings.pressure_gpa:g}GPa")
+    return "|".join(parts)

@@ -1,0 +1,174 @@
+"""First principles decide: scf, vc-relax and final scf of one crystal, its formation energy and place on QE's own hull.
+
+`validate_crystal` never raises for what a calculation, a machine or an input does wrong; the status says it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from dao_core.artifacts import ArtifactError, Ledger
+from dao_core.crystal import Crystal
+from dao_core.dft.failures import Failure
+from dao_core.dft.pseudopotentials import MissingElementError, PseudopotentialError, find_library
+from dao_core.dft.pw_input import InputError, PwInput
+from dao_core.dft.pw_result import PwResult
+from dao_core.dft.qe_hull import add_entry, element_energies, on_hull
+from dao_core.dft.run import Launcher, LocalLauncher
+from dao_core.dft.session import Session, StageFailedError, StageSummary, functional_label, need
+from dao_core.dft.settings import DftSettings, ProtocolFileError
+from dao_core.dft.symmetry import LOOSE, symmetrised
+
+ValidationStatus = Literal[
+    "validated", "missing_pseudopotential", "invalid_structure", "invalid_settings", "pw_missing", "disk_full",
+    "scheduler_failed", "out_of_memory", "timeout", "not_converged", "code_failed",
+]  # fmt: skip
+_STATUS: dict[str, ValidationStatus] = {
+    Failure.PW_MISSING: "pw_missing",
+    Failure.DISK_FULL: "disk_full",
+    Failure.SCHEDULER: "scheduler_failed",
+    Failure.OUT_OF_MEMORY: "out_of_memory",
+    Failure.HANGING: "timeout",
+    Failure.KILLED_AT_WALLTIME: "timeout",
+    Failure.MAX_SECONDS: "timeout",
+    Failure.STOPPED_IN_FORCES: "timeout",
+    Failure.SCF_NOT_CONVERGED: "not_converged",
+    Failure.SCF_IN_RELAX: "not_converged",
+    Failure.SCF_STUCK: "not_converged",
+    Failure.IONIC_NOT_CONVERGED: "not_converged",
+    Failure.BFGS_HISTORY: "not_converged",
+}
+
+
+@dataclass(frozen=True)
+class ValidationResult:
+    """What first principles say about one crystal.
+
+    Energies in eV/atom at the level `functional`; `formation_energy_per_atom` and `e_above_hull` are None where an
+    element has no reference (`missing_references`). `relaxation_energy_per_atom` is what vc-relax gained (negative),
+    and `volume_change` the relative change of the volume. `dao_error` is DAO's formation energy minus QE's.
+    """
+
+    formula: str
+    status: ValidationStatus
+    message: str
+    crystal_input: Crystal
+    functional: str = ""
+    failure: str = ""
+    crystal: Crystal | None = None
+    energy_per_atom: float | None = None
+    formation_energy_per_atom: float | None = None
+    e_above_hull: float | None = None
+    missing_references: tuple[str, ...] = ()
+    relaxation_energy_per_atom: float | None = None
+    volume_change: float | None = None
+    same_structure: bool | None = None
+    dao_formation_energy_per_atom: float | None = None
+    dao_error: float | None = None
+    pressure_gpa: float | None = None
+    max_force: float | None = None
+    total_magnetization: float | None = None
+    code_version: str = ""
+    key: str = ""
+    final: PwResult | None = None
+    stages: tuple[StageSummary, ...] = ()
+    wall_seconds: float = 0.0
+    material_id: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a relaxed structure with an energy."""
+        return self.status == "validated"
+
+
+def validate_crystal(
+    crystal: Crystal,
+    settings: DftSettings,
+    ledger_root: str | Path,
+    *,
+    dao_formation_energy_per_atom: float | None = None,
+    references: Mapping[str, Crystal] | None = None,
+    launcher: Launcher | None = None,
+    material_id: str | None = None,
+) -> ValidationResult:
+    """Take one crystal through pw.x. Repeating a call continues or reuses what is in the ledger.
+
+    `references` are element structures by symbol, preferred to the built-in ones; `material_id` names the candidate
+    that the result belongs to. Never raises for a failure of input, code, machine or scheduler.
+    """
+    begin = time.monotonic()
+    formula = crystal.formula_reduced
+    try:
+        library = find_library(settings.pseudo_dir)
+        library.select(set(crystal.symbols))
+        run = Session(settings, library, Ledger(ledger_root), launcher or LocalLauncher(settings))
+        label = functional_label(library, settings)
+        start = symmetrised(crystal, LOOSE, primitive=True) or crystal
+        first = run.build(start, "scf")  # every mistake of the input shows here, before anything runs
+    except MissingElementError as error:
+        return ValidationResult(formula, "missing_pseudopotential", str(error), crystal)
+    except InputError as error:
+        return ValidationResult(formula, "invalid_structure", str(error), crystal)
+    except (PseudopotentialError, ProtocolFileError) as error:
+        return ValidationResult(formula, "invalid_settings", str(error), crystal)
+    base = ValidationResult(
+        formula, "code_failed", "", crystal, label, material_id=material_id,
+        dao_formation_energy_per_atom=dao_formation_energy_per_atom,
+    )  # fmt: skip
+    try:
+        result = _stages(run, first, base, references)
+    except StageFailedError as stop:
+        status = _STATUS.get(stop.result.failure, "code_failed")
+        message = f"{stop.stage}: {stop.result.failure}: {stop.result.message}"
+        result = replace(base, status=status, message=message, failure=stop.result.failure, crystal=stop.result.crystal)
+    except ArtifactError as error:
+        result = replace(base, status="disk_full", message=str(error))
+    return replace(result, stages=tuple(run.stages), wall_seconds=round(time.monotonic() - begin, 2))
+
+
+def _stages(
+    run: Session, first: PwInput, base: ValidationResult, references: Mapping[str, Crystal] | None
+) -> ValidationResult:
+    _, start, before = need(run, "scf", first)
+    _, relaxed, _ = need(run, "vc-relax", run.build(start, "vc-relax"))
+    final, relaxed, energy = need(run, "final scf", run.build(relaxed, "scf"))
+    n = relaxed.n_atoms
+    add_entry(run.ledger, base.functional, relaxed, energy / n, final.key)
+    missing = element_energies(run, base.functional, relaxed, references) if run.settings.elements else ()
+    formation, above = on_hull(run.ledger, base.functional, relaxed, energy / n)
+    dao = base.dao_formation_energy_per_atom
+    stress = np.zeros((3, 3)) if final.stress is None else np.array(final.stress)
+    warnings = [f"{s.name}: {s.message}" for s in run.stages if s.status == "accepted"]
+    return replace(
+        base,
+        status="validated",
+        message="; ".join(warnings),
+        crystal=relaxed,
+        energy_per_atom=energy / n,
+        formation_energy_per_atom=formation,
+        e_above_hull=above,
+        missing_references=missing,
+        relaxation_energy_per_atom=(energy - before) / n,
+        volume_change=relaxed.volume / start.volume - 1,
+        same_structure=_same(base.crystal_input, relaxed),
+        dao_error=None if dao is None or formation is None else dao - formation,
+        pressure_gpa=float(-np.trace(stress) / 3 * 160.2176634),
+        max_force=None if final.forces is None else float(np.abs(final.forces).max()),
+        total_magnetization=final.total_magnetization,
+        code_version=final.version,
+        key=final.key,
+        final=final,
+    )
+
+
+def _same(a: Crystal, b: Crystal) -> bool:
+    """Whether relaxation kept the structure (pymatgen's matcher with the field's tolerances)."""
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+
+    return bool(StructureMatcher(ltol=0.3, stol=0.5, angle_tol=10).fit(a.to_pymatgen(), b.to_pymatgen()))
