@@ -48,6 +48,7 @@ _COLUMNS: dict[str, tuple[str, bool]] = {
     "stress": ("list<double>", False),
     "license": ("string", False),
     "ingested_at": ("string", False),
+    "row_hash": ("string", True),
 }
 COLUMNS: tuple[str, ...] = tuple(_COLUMNS)
 COMPUTED: tuple[str, ...] = tuple(name for name, (_, computed) in _COLUMNS.items() if computed)
@@ -67,7 +68,8 @@ class CrysRecord:
     `energy_correction_per_atom` is kept beside it and never added in. A source puts its own published values into
     `formation_energy_per_atom_source` and `e_above_hull_source`; the same names without `_source` are ours.
     `relaxation` is None for an entry as its source relaxed it, "frame" for a step on the way, else a relaxation status
-    ("converged", "max_steps"); `parent_id` names the row it was relaxed from. None means unknown, never zero.
+    ("converged", "max_steps"); `parent_id` names the row it was relaxed from. `row_hash` is the fingerprint of the row
+    as it was ingested. None means unknown, never zero.
     """
 
     material_id: str
@@ -95,6 +97,7 @@ class CrysRecord:
     stress: NDArray[np.float64] | None = None
     license: str | None = None
     ingested_at: str | None = None
+    row_hash: str | None = None
 
     @property
     def n_atoms(self) -> int:

@@ -1,0 +1,97 @@
+"""Typed settings of a build; `configs/*.yaml` are instances of `BuildConfig`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dao_core.crysdb.clean import CleanSettings
+from dao_core.crysdb.dedup import DedupSettings
+from dao_core.crysdb.energies import HullSettings
+from dao_core.crysdb.keys import SYMPREC
+from dao_core.crysdb.leakage import SUPERCONDUCTOR_BENCHMARK, BenchmarkConfig
+from dao_core.crysdb.sources.base import Source
+from dao_core.crysdb.sources.mapping import ColumnMapping
+from dao_core.crysdb.sources.settings import MaterialsProjectConfig, OptimadeConfig, OqmdConfig
+
+
+class FilesConfig(BaseModel):
+    """Files on the disk; `functional` names what made their energies and so which hull they go on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["files"] = "files"
+    name: str
+    paths: tuple[Path, ...]
+    functional: str
+    version: str | None = None
+    license: str | None = None
+    mapping: str | ColumnMapping = "default"
+
+
+class SampleConfig(BaseModel):
+    """The sample that ships with the package."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["sample"] = "sample"
+
+
+SourceConfig = Annotated[
+    FilesConfig | SampleConfig | MaterialsProjectConfig | OqmdConfig | OptimadeConfig, Field(discriminator="kind")
+]
+
+
+class GuardSettings(BaseModel):
+    """What stops a build before it publishes. `allow` lists sources whose change is meant this time."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_shrink: float = Field(0.05, ge=0, le=1)
+    allow: tuple[str, ...] = ()
+
+
+class BuildConfig(BaseModel):
+    """One build of CrysDB.
+
+    `snapshot` names this reading of sources that have no version of their own (default: today's date): the same name
+    continues an interrupted reading, another one reads anew.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sources: tuple[SourceConfig, ...] = (SampleConfig(),)
+    clean: CleanSettings = CleanSettings()
+    symprec: float = Field(SYMPREC, gt=0)
+    dedup: DedupSettings = DedupSettings()
+    hull: HullSettings = HullSettings()
+    benchmarks: tuple[BenchmarkConfig, ...] = (SUPERCONDUCTOR_BENCHMARK,)
+    guards: GuardSettings = GuardSettings()
+    snapshot: str | None = None
+    shard_rows: int = Field(10_000, ge=1)
+    workers: int = Field(2, ge=1)
+    keep_old_stages: bool = False
+
+
+def open_source(config: Any) -> Source:
+    """The source that a config describes; remote ones check their key and server here."""
+    if isinstance(config, FilesConfig):
+        from dao_core.crysdb.sources.files import FileSource
+
+        return FileSource(
+            config.paths,
+            name=config.name,
+            functional=config.functional,
+            version=config.version,
+            license=config.license,
+            mapping=config.mapping,
+        )
+    if isinstance(config, SampleConfig):
+        from dao_core.crysdb.sources.sample import SampleSource
+
+        return SampleSource()
+    from dao_core.crysdb.sources.remote import open_remote
+
+    return open_remote(config)

@@ -1,0 +1,172 @@
+"""Formation energies and hull distances of all rows at once, one hull for each source and functional."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from dao_core.crysdb.hull import NOISE, HullSet
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# what a row must say to take part in a hull
+ENTRY_COLUMNS = (
+    "material_id",
+    "source",
+    "functional",
+    "formula_reduced",
+    "chemsys",
+    "atomic_numbers",
+    "energy_per_atom",
+    "energy_correction_per_atom",
+    "formation_energy_per_atom_source",
+)
+
+
+class HullSettings(BaseModel):
+    """How hulls are made.
+
+    `energy`: "total" uses energy_per_atom (plus its correction), "formation" the source's own formation energies,
+    "auto" total where the source and functional has any, else formation. `elements_at_zero`: in formation hulls take
+    elements that have no row at their definition, zero (an incomplete source then gives hulls that are too high).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    energy: Literal["auto", "total", "formation"] = "auto"
+    elements_at_zero: bool = False
+
+
+@dataclass(frozen=True)
+class HullResult:
+    """Of one source and functional: the rows it is about and their values, NaN where unknown."""
+
+    rows: NDArray[np.intp]
+    formation_energy_per_atom: NDArray[np.float64]
+    e_above_hull: NDArray[np.float64]
+    hull: HullSet
+
+
+def hull_identity(source: str, functional: str, kind: str) -> str:
+    """Name of what made a hull's energies; two hulls with different names are never mixed."""
+    return f"{source}|{functional}|{kind}"
+
+
+def hull_results(entries: pa.Table, settings: HullSettings) -> Iterator[HullResult]:
+    """The hull of each (source, functional) in `entries` (columns ENTRY_COLUMNS) with all its rows' values."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    labels = (
+        pc.binary_join_element_wise(entries["source"], entries["functional"], "|").combine_chunks().dictionary_encode()
+    )
+    codes = np.asarray(labels.indices)
+    for code in range(len(labels.dictionary)):
+        rows = np.flatnonzero(codes == code)
+        yield _one_hull(entries.take(pa.array(rows)), rows, settings)
+
+
+def _floats(table: pa.Table, name: str) -> NDArray[np.float64]:
+    return np.asarray(table[name].combine_chunks().to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def choose_energies(table: pa.Table, settings: HullSettings) -> tuple[NDArray[np.float64], str]:
+    """The energies that a hull stands on, NaN where a row has none of that kind, and the kind's name.
+
+    Where a source corrects any of its energies, rows without a (possibly zero) correction stay out: raw and corrected
+    energies do not mix.
+    """
+    total = _floats(table, "energy_per_atom")
+    if settings.energy == "formation" or (settings.energy == "auto" and not np.isfinite(total).any()):
+        return _floats(table, "formation_energy_per_atom_source"), "formation"
+    correction = _floats(table, "energy_correction_per_atom")
+    if np.isfinite(correction).any():
+        return total + correction, "total+correction"
+    return total, "total"
+
+
+def _one_hull(table: pa.Table, rows: NDArray[np.intp], settings: HullSettings) -> HullResult:
+    energy, kind = choose_energies(table, settings)
+    source, functional = table["source"][0].as_py(), table["functional"][0].as_py()
+    formulas = table["formula_reduced"].combine_chunks().dictionary_encode()
+    code = np.asarray(formulas.indices)  # (rows,)
+    known = np.isfinite(energy)
+    lowest = np.full(len(formulas.dictionary), np.inf)
+    np.minimum.at(lowest, code[known], energy[known])
+    first = np.full(len(lowest), -1)
+    first[code[::-1]] = np.arange(len(code))[::-1]  # a row of each formula
+    atoms = table["atomic_numbers"].take(_arrow(first)).to_pylist()
+    counts = [_count(a) for a in atoms]
+    hull = HullSet.from_entries(
+        ((c, e) for c, e in zip(counts, lowest, strict=True) if np.isfinite(e)),
+        identity=hull_identity(source, functional, kind),
+        kind="formation" if kind == "formation" else "total",
+        zero=settings.elements_at_zero,
+    )
+    reference, floor = _per_formula(counts, hull)
+    formation = energy - reference[code]
+    above = formation - floor[code]
+    above[np.abs(above) < NOISE] = 0.0
+    return HullResult(rows, formation, above, hull)
+
+
+def _per_formula(counts: list[dict[int, int]], hull: HullSet) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Energy of the elements and hull formation energy of each composition, NaN where an element has no reference."""
+    reference = np.full(len(counts), np.nan)
+    floor = np.full(len(counts), np.nan)
+    references = hull.references.energies
+    systems: dict[tuple[int, ...], list[int]] = {}
+    for i, c in enumerate(counts):
+        if all(z in references for z in c):
+            reference[i] = sum(n * references[z] for z, n in c.items()) / sum(c.values())
+            systems.setdefault(tuple(sorted(c)), []).append(i)
+    for elements in sorted(systems, key=len):  # subsystems first: larger ones reuse their vertices
+        system = hull.system(elements)
+        if system is not None:
+            members = systems[elements]
+            x = np.array([[counts[i][z] for z in elements] for i in members], dtype=np.float64)
+            floor[members] = system.energy_per_atom(x / x.sum(axis=1, keepdims=True))
+    return reference, floor
+
+
+def _count(atomic_numbers: list[int]) -> dict[int, int]:
+    out: dict[int, int] = {}
+    for z in atomic_numbers:
+        out[z] = out.get(z, 0) + 1
+    return out
+
+
+def _arrow(values: NDArray[np.intp]) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.array(values)
+
+
+def hull_entry_table(hulls: list[HullSet]) -> pa.Table:
+    """All hulls as one table that `HullSet.from_table` reads: the references, and the lowest entry of each formula."""
+    import pyarrow as pa
+
+    rows: list[dict[str, object]] = []
+    for hull in hulls:
+        for z, energy in sorted(hull.references.energies.items()):
+            rows.append({"elements": (z,), "counts": (1,), "energy": float(energy), "hull": hull})
+        for elements, reduced, formation in hull.entries():
+            mu = sum(n * hull.references.energies[z] for z, n in zip(elements, reduced, strict=True)) / sum(reduced)
+            rows.append({"elements": elements, "counts": reduced, "energy": float(formation + mu), "hull": hull})
+    identities = [r["hull"].identity for r in rows]  # type: ignore[attr-defined]
+    kinds = [r["hull"].references.kind for r in rows]  # type: ignore[attr-defined]
+    return pa.table(
+        {
+            "identity": pa.array(identities, type=pa.string()),
+            "kind": pa.array(kinds, type=pa.string()),
+            "atomic_numbers": pa.array([r["elements"] for r in rows], type=pa.list_(pa.int16())),
+            "counts": pa.array([r["counts"] for r in rows], type=pa.list_(pa.int32())),
+            "energy_per_atom": pa.array([r["energy"] for r in rows], type=pa.float64()),
+        }
+    )

@@ -1,0 +1,173 @@
+"""Ingest: the rows of a source into shards of the ledger, restartable at the last whole shard."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dao_core.artifacts import Ledger, StageRecord, content_key
+from dao_core.crysdb.schema import CrysRecord, records_to_table, utc_now
+from dao_core.crysdb.sources.base import Refusal, Source, SourceItem
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CODE = "ingest-1"  # raise it when the stage's output changes for the same input
+ROWS = "rows.parquet"
+REFUSED = "refused.jsonl"
+
+
+class _Feed:
+    """A source read on from any cursor, without opening it again when that is where it stands."""
+
+    def __init__(self, source: Source, since: str | None) -> None:
+        self._source = source
+        self._since = since
+        self._at: str | None = None
+        self._items: Iterator[SourceItem] | None = None
+
+    def take(self, cursor: str | None, rows: int) -> list[SourceItem]:
+        if self._items is None or self._at != cursor:
+            self._items = iter(self._source.iter_records(self._since, cursor))
+        items = list(islice(self._items, rows))
+        self._at = items[-1].cursor if items else cursor
+        return items
+
+
+def source_identity(source: Source, snapshot: str | None = None) -> str:
+    """What a reading of a source is called in the ledger: its content's hash, its version, or the snapshot's name."""
+    own = getattr(source, "fingerprint", None)
+    content = own() if callable(own) else source.version or snapshot or datetime.now(UTC).strftime("%Y-%m-%d")
+    return content_key(name=source.name, functional=source.functional, version=source.version, content=content)
+
+
+def ingest(
+    source: Source, ledger: Ledger, *, shard_rows: int, snapshot: str | None = None, since: str | None = None
+) -> list[StageRecord]:
+    """Read a source into shards of at most `shard_rows` rows each; shards that are already there are not read again.
+
+    Each record's counts are n_in and n_refused, its files `rows.parquet` and `refused.jsonl`. A repeated id is refused.
+    Raises SourceError where the source fails; whole shards before it are kept and the next call continues there.
+    """
+    identity = source_identity(source, snapshot)
+    feed = _Feed(source, since)
+    seen: set[str] = set()
+    shards: list[StageRecord] = []
+    cursor: str | None = None
+    while True:
+        key = content_key(code=CODE, identity=identity, since=since, rows=shard_rows, cursor=cursor, index=len(shards))
+        shard = ledger.run("ingest", key, _shard_work(feed, cursor, shard_rows, seen))
+        seen.update(_ids(shard))
+        shards.append(shard)
+        cursor = shard.facts["cursor"]
+        if shard.counts["n_in"] < shard_rows:
+            return shards
+
+
+def _ids(shard: StageRecord) -> list[str]:
+    import pyarrow.parquet as pq
+
+    return list(pq.read_table(shard.file(ROWS), columns=["material_id"])["material_id"].to_pylist())
+
+
+def _shard_work(feed: _Feed, cursor: str | None, rows: int, seen: set[str]) -> Any:
+    def work(directory: Path) -> dict[str, Any]:
+        import pyarrow.parquet as pq
+
+        items = feed.take(cursor, rows)
+        records, refusals = _split(items, seen)
+        table = with_row_hashes(records_to_table(records))
+        pq.write_table(table, directory / ROWS, compression="zstd")
+        write_jsonl(directory / REFUSED, ({"row": r.row, "reason": r.reason} for r in refusals))
+        counts = {"n_in": len(items), "n_refused": len(refusals)}
+        return {"counts": counts, "facts": {"cursor": items[-1].cursor if items else cursor}}
+
+    return work
+
+
+def _split(items: list[SourceItem], seen: set[str]) -> tuple[list[CrysRecord], list[Refusal]]:
+    now = utc_now()
+    own: set[str] = set()
+    records: list[CrysRecord] = []
+    refusals: list[Refusal] = []
+    for item in items:
+        if isinstance(item.value, Refusal):
+            refusals.append(item.value)
+            continue
+        record = item.value
+        reason = "id given twice" if record.material_id in seen or record.material_id in own else _misfit(record)
+        if reason:
+            refusals.append(Refusal(record.material_id, reason))
+            continue
+        own.add(record.material_id)
+        record.ingested_at = record.ingested_at or now
+        if record.formation_energy_per_atom_source is None:  # a source may speak of its own value without the suffix
+            record.formation_energy_per_atom_source = record.formation_energy_per_atom
+        if record.e_above_hull_source is None:
+            record.e_above_hull_source = record.e_above_hull
+        records.append(record)
+    return records, refusals
+
+
+def _misfit(record: CrysRecord) -> str | None:
+    """Why a record would not survive being written; what is physically wrong is the cleaning's business."""
+    if np.shape(record.lattice) != (3, 3):
+        return f"lattice has shape {np.shape(record.lattice)}"
+    numbers = np.asarray(record.atomic_numbers)
+    if len(numbers) == 0 or np.shape(record.frac_coords) != (len(numbers), 3):
+        return f"{len(numbers)} atoms, positions of shape {np.shape(record.frac_coords)}"
+    if numbers.min() < 1 or numbers.max() > 100:
+        return f"atomic number outside 1..100: {sorted(set(numbers.tolist()))}"
+    return None
+
+
+HASHED = (
+    "source",
+    "functional",
+    "energy_per_atom",
+    "energy_correction_per_atom",
+    "formation_energy_per_atom_source",
+    "e_above_hull_source",
+    "parent_id",
+    "relaxation",
+)
+
+
+def with_row_hashes(table: pa.Table) -> pa.Table:
+    """The table with `row_hash`: what an update compares to see which rows changed."""
+    import pyarrow as pa
+
+    lattices = np.asarray(table["lattice"].combine_chunks().flatten()).reshape(-1, 9)
+    frac = np.asarray(table["frac_coords"].combine_chunks().flatten())
+    numbers = np.asarray(table["atomic_numbers"].combine_chunks().flatten())
+    ends = np.cumsum(np.asarray(table["n_atoms"]).astype(np.int64)).tolist()
+    plain = zip(*(table[name].to_pylist() for name in HASHED), strict=True)
+    hashes = []
+    begin = 0
+    for lattice, end, values in zip(lattices, ends, plain, strict=True):
+        digest = hashlib.blake2b(repr(values).encode(), digest_size=8)
+        digest.update(lattice.tobytes())
+        digest.update(frac[3 * begin : 3 * end].tobytes())
+        digest.update(numbers[begin:end].tobytes())
+        hashes.append(digest.hexdigest())
+        begin = end
+    return table.set_column(table.schema.get_field_index("row_hash"), "row_hash", pa.array(hashes, type=pa.string()))
+
+
+def write_jsonl(path: Path, rows: Any) -> None:
+    """One JSON object a line."""
+    with path.open("w") as handle:
+        for row in rows:
+            handle.write(json.dumps(row) + "\n")
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """The objects of a file made by `write_jsonl`."""
+    return [json.loads(line) for line in path.read_text().splitlines()]

@@ -1,0 +1,230 @@
+"""The CrysDB table: Delta Lake over Parquet shards, one writer at a time, many readers, every build a version."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from dao_core.crysdb.schema import COLUMNS, CrysRecord, conform, records_to_table, schema, table_to_records
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+View = Literal["all", "leak_free", "relaxed", "forces"]
+ROWS_PER_GROUP = 20_000
+BYTES_PER_FILE = 128 * 2**20
+
+
+class TableError(RuntimeError):
+    """The table cannot be read or written; what was there before is untouched. The message says what to do."""
+
+
+class TableBusyError(TableError):
+    """Another process is writing this table."""
+
+
+def _stored_schema() -> pa.Schema:
+    """CrysDB's schema in Delta's types, which know lists only without a fixed length."""
+    import pyarrow as pa
+
+    return pa.schema([(f.name, pa.list_(pa.float64()) if f.name == "lattice" else f.type) for f in schema()])
+
+
+def _to_stored(table: pa.Table) -> pa.Table:
+    return conform(table).cast(_stored_schema())
+
+
+class CrysTable:
+    """A CrysDB table in a folder.
+
+    `publish` replaces the content, `upsert` merges by `material_id`; each is one atomic Delta commit, so a reader
+    sees the old version or the new one. Old versions stay readable until `vacuum` is called.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @property
+    def exists(self) -> bool:
+        return (self.path / "_delta_log").is_dir()
+
+    @property
+    def version(self) -> int:
+        """Number of the newest version. Raises TableError where there is no table."""
+        return int(self._open().version())
+
+    @contextmanager
+    def writer(self) -> Iterator[None]:
+        """Hold the table for writing; the lock dies with the process. Raises TableBusyError at once if it is taken."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle = (self.path.parent / f"{self.path.name}.lock").open("a")
+        except OSError as error:
+            raise TableError(f"cannot write below {self.path.parent}: {error}") from error
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise TableBusyError(
+                    f"another process is writing {self.path}: wait until it is done, or end it"
+                ) from None
+            yield
+
+    def publish(self, data: pa.Table | Iterable[pa.Table], *, facts: Mapping[str, Any] | None = None) -> int:
+        """Replace the whole content in one commit and return its version.
+
+        `data` is a table, or tables streamed one by one. `facts` are kept with the version (see `facts`).
+        Raises TableError (disk full, no permission) with the last version intact; the caller holds `writer()`.
+        """
+        import pyarrow as pa
+
+        tables = [data] if isinstance(data, pa.Table) else data
+        stored = _stored_schema()
+        batches = (batch for table in tables for batch in _to_stored(table).to_batches())
+        self._write(pa.RecordBatchReader.from_batches(stored, batches), mode="overwrite", facts=facts)
+        return self.version
+
+    def append(self, data: pa.Table, *, facts: Mapping[str, Any] | None = None) -> int:
+        """Add rows without looking for the same id (see `upsert`), in one commit."""
+        self._write(_to_stored(data), mode="append", facts=facts)
+        return self.version
+
+    def upsert(self, data: pa.Table, *, delete: Sequence[str] = (), facts: Mapping[str, Any] | None = None) -> int:
+        """Replace rows of the same `material_id`, add new ones and remove the ids in `delete`, in one commit."""
+        import pyarrow as pa
+
+        if not self.exists:
+            return self.publish(data, facts=facts)
+        flag = pa.field("_delete", pa.bool_())
+        new = _to_stored(data).append_column(flag, pa.array([False] * data.num_rows))
+        gone = pa.table({"material_id": list(delete), "_delete": [True] * len(delete)})
+        source = pa.concat_tables(
+            [new, gone.cast(pa.schema([("material_id", pa.string()), flag]))], promote_options="default"
+        )
+        columns = {name: f"s.{name}" for name in COLUMNS}
+        with self._delta_errors():
+            (
+                self._open()
+                .merge(
+                    source, "t.material_id = s.material_id", source_alias="s", target_alias="t", **self._commit(facts)
+                )
+                .when_matched_delete(predicate="s._delete")
+                .when_matched_update(columns, predicate="NOT s._delete")
+                .when_not_matched_insert(columns, predicate="NOT s._delete")
+                .execute()
+            )
+        return self.version
+
+    def read(self, columns: Sequence[str] | None = None, filters: Any = None, version: int | None = None) -> pa.Table:
+        """Rows of a version (default: the newest) as an arrow table.
+
+        `filters` is a pyarrow expression or a list of (column, operator, value).
+        """
+        import pyarrow.dataset as ds
+        import pyarrow.parquet as pq
+
+        expression = pq.filters_to_expression(filters) if isinstance(filters, list) else filters
+        dataset: ds.Dataset = self._open(version).to_pyarrow_dataset(as_large_types=False)
+        names = list(columns) if columns is not None else list(COLUMNS)
+        table = dataset.to_table(columns=names, filter=expression)
+        return table.cast(_subschema(names))
+
+    def batches(
+        self, columns: Sequence[str] | None = None, version: int | None = None, rows: int = ROWS_PER_GROUP
+    ) -> Iterator[pa.Table]:
+        """The rows of a version piece by piece, with memory bounded by `rows`."""
+        import pyarrow as pa
+
+        names = list(columns) if columns is not None else list(COLUMNS)
+        dataset = self._open(version).to_pyarrow_dataset(as_large_types=False)
+        for batch in dataset.to_batches(columns=names, batch_size=rows, batch_readahead=1, fragment_readahead=1):
+            if batch.num_rows:
+                yield pa.Table.from_batches([batch]).cast(_subschema(names))
+
+    def records(self, view: View = "all", version: int | None = None, level: str = "structure") -> list[CrysRecord]:
+        """The rows of a view (see `views.py`) as records."""
+        from dao_core.crysdb.views import select_view
+
+        return table_to_records(select_view(self.read(version=version), view, level=level))
+
+    def facts(self, version: int | None = None) -> dict[str, Any]:
+        """What was recorded with a version when it was published."""
+        delta = self._open()
+        wanted = delta.version() if version is None else version
+        for entry in delta.history():
+            if entry.get("version") == wanted:
+                return dict(json.loads(entry.get("dao", "{}")))
+        raise TableError(f"version {wanted} of {self.path} is not in its history")
+
+    def history(self) -> list[dict[str, Any]]:
+        """The versions, newest first."""
+        return list(self._open().history())
+
+    def vacuum(self, *, retention_hours: int = 0) -> list[str]:
+        """Delete the files that only old versions need; those versions are gone then. Returns the deleted files."""
+        with self.writer():
+            return list(
+                self._open().vacuum(retention_hours=retention_hours, enforce_retention_duration=False, dry_run=False)
+            )
+
+    def files(self, version: int | None = None) -> list[Path]:
+        """The Parquet files of a version."""
+        return [Path(uri.removeprefix("file://")) for uri in self._open(version).file_uris()]
+
+    def _open(self, version: int | None = None) -> Any:
+        from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError
+
+        if not self.exists:
+            raise TableError(f"no CrysDB table at {self.path}: run `dao crysdb build` first, or correct the path")
+        try:
+            return DeltaTable(str(self.path), version=version)
+        except DeltaError as error:
+            raise TableError(f"cannot open {self.path} (version {version}): {error}") from error
+
+    def _commit(self, facts: Mapping[str, Any] | None) -> dict[str, Any]:
+        from deltalake import CommitProperties, WriterProperties
+
+        text = json.dumps(dict(facts or {}), sort_keys=True, default=str)
+        return {
+            "commit_properties": CommitProperties(custom_metadata={"dao": text}, max_commit_retries=0),
+            "writer_properties": WriterProperties(compression="ZSTD", max_row_group_size=ROWS_PER_GROUP),
+        }
+
+    def _write(self, data: Any, *, mode: Literal["overwrite", "append"], facts: Mapping[str, Any] | None) -> None:
+        from deltalake import write_deltalake
+
+        with self._delta_errors():
+            write_deltalake(str(self.path), data, mode=mode, target_file_size=BYTES_PER_FILE, **self._commit(facts))
+
+    @contextmanager
+    def _delta_errors(self) -> Iterator[None]:
+        from deltalake.exceptions import DeltaError
+
+        try:
+            yield
+        except (DeltaError, OSError) as error:
+            raise TableError(
+                f"could not write {self.path}: {error}; the last version is intact: free space or fix the path, "
+                "then run it again"
+            ) from error
+
+
+def _subschema(names: Sequence[str]) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([schema().field(name) for name in names])
+
+
+def write_records(
+    path: str | Path, records: Iterable[CrysRecord], *, facts: Mapping[str, Any] | None = None
+) -> CrysTable:
+    """A table made of records as they are, without the build's checks: for tests and small tools."""
+    table = CrysTable(path)
+    with table.writer():
+        table.publish(records_to_table(records), facts=facts)
+    return table
