@@ -10,14 +10,16 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from dao_core.artifacts import StageRecord, write_atomic
+from dao_core.artifacts import write_atomic
 
+T = TypeVar("T")
 STATE, EVENTS = "run.json", "events.jsonl"
 
 
@@ -76,12 +78,34 @@ class Journal:
             self._save()
             self.event(f"stage {entry['status']}", stage=name, **{k: v for k, v in entry.items() if k != "status"})
 
-    def done(self, name: str, record: StageRecord) -> None:
-        """Note the ledger's record of a finished stage."""
-        self.state["stages"].setdefault(name, {}).update(
-            {"key": record.key, "path": record.path, "counts": record.counts}
-        )
-        self._save()
+    @contextmanager
+    def watch(self) -> Iterator[Journal]:
+        """Close the run as failed when its body raises; `finish` closes it otherwise."""
+        try:
+            yield self
+        except Exception as error:
+            self.finish("failed", error=f"{type(error).__name__}: {error}"[:500])
+            raise
+
+    def step(self, name: str, work: Callable[..., T], *args: Any, **options: Any) -> T:
+        """Run one task as a stage of this journal."""
+        with self.stage(name) as entry:
+            out = work(*args, **options)
+            entry.update(_facts([out]))
+        return out
+
+    def step_each(self, name: str, work: Any, items: Sequence[Any], *args: Any) -> list[Any]:
+        """Submit one task for each item (its first argument) to the flow's task runner and wait for all of them.
+
+        One that fails doesn't stop the others; the first error is raised when all have ended.
+        """
+        with self.stage(name) as entry:
+            futures = [work.submit(item, *args) for item in items]
+            for future in futures:
+                future.wait()
+            out = [future.result() for future in futures]
+            entry.update(_facts([r for item in out for r in (item if isinstance(item, list) else [item])]))
+        return out
 
     def finish(self, status: str, *, error: str | None = None, summary: Mapping[str, Any] | None = None) -> None:
         """Close the run as completed or failed."""
@@ -97,6 +121,17 @@ class Journal:
 
     def _save(self) -> None:
         write_atomic(self.root / STATE, json.dumps(self.state, indent=1, default=str))
+
+
+def _facts(results: Sequence[Any]) -> dict[str, Any]:
+    """Key, path and summed counts of what a stage returned, as far as it says."""
+    counts: Counter[str] = Counter()
+    for result in results:
+        counts.update(getattr(result, "counts", {}))
+    facts: dict[str, Any] = {"counts": dict(counts)} if counts else {}
+    if len(results) == 1 and hasattr(results[0], "key"):
+        facts |= {"key": results[0].key, "path": results[0].path}
+    return facts
 
 
 def read_state(root: Path) -> dict[str, Any] | None:

@@ -20,9 +20,14 @@ NEW = "new"
 class StructureRecord(Protocol):
     """What novelty needs of a CrysDB record."""
 
-    material_id: str
-    formula_reduced: str
-    spacegroup_number: int | None
+    @property
+    def material_id(self) -> str: ...
+
+    @property
+    def formula_reduced(self) -> str: ...
+
+    @property
+    def spacegroup_number(self) -> int | None: ...
 
     @property
     def atomic_numbers(self) -> Any: ...

@@ -14,8 +14,8 @@ from tasks.journal import EVENTS, Journal, RunNotFoundError, find_run, find_runs
 
 def test_stages_and_events_are_recorded(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "demo", name="demo", command="dao campaign c.yaml")
-    with journal.stage("ingest"):
-        journal.done("ingest", StageRecord("ingest", "abc", "/x", {"rows": 3}))
+    record = StageRecord("ingest", "abc", "/x", {"rows": 3})
+    assert journal.step("ingest", lambda: record) is record
     with pytest.raises(ValueError, match="broken"), journal.stage("train"):
         raise ValueError("broken")
     journal.finish("failed", error="train: broken")
@@ -23,6 +23,7 @@ def test_stages_and_events_are_recorded(tmp_path: Path) -> None:
     assert state is not None
     assert state["stages"]["ingest"]["status"] == "done"
     assert state["stages"]["ingest"]["counts"] == {"rows": 3}
+    assert state["stages"]["ingest"]["key"] == "abc"
     assert state["stages"]["train"] | {"seconds": 0, "started": 0} == {
         "status": "failed", "error": "ValueError: broken", "seconds": 0, "started": 0,
     }  # fmt: skip

@@ -1,0 +1,102 @@
+"""Typed settings of the flows; `configs/*.yaml` are instances. A wrong key or value is refused at the start by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from dao_core.crysdb.config import BuildConfig
+from dao_core.dft.settings import DftSettings
+from dao_core.energy.relax import RelaxSettings
+from dao_core.screening.formulas import parse_formula
+from dao_core.screening.search import SearchSettings
+from dao_core.training.config import TrainingConfig
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class ConfigFileError(ValueError):
+    """A settings file that is not a YAML mapping; the message says what was found."""
+
+
+class Settings(BaseModel):
+    """Base of all settings: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatasetRelaxation(Settings):
+    """Which unstable structures DAO-P relaxes before the second training stage, and how."""
+
+    above_hull: tuple[float, float] = Field((0.08, 0.5), description="eV/atom, from and to; the paper's values")
+    max_structures: int | None = Field(None, ge=1, description="the lowest ones only")
+    shard_size: int = Field(64, ge=1, description="structures a task")
+    relax: RelaxSettings = Field(default_factory=lambda: RelaxSettings(max_steps=50))
+
+    @field_validator("above_hull")
+    @classmethod
+    def _ordered(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if value[0] >= value[1]:
+            raise ValueError("give the lower bound first, in eV/atom")
+        return value
+
+
+class HandOff(Settings):
+    """Whether the best candidates go through pw.x: `auto` where it is installed."""
+
+    when: Literal["auto", "never", "always"] = "never"
+    top: int = Field(1, ge=1)
+    max_atoms: int = Field(8, ge=1, description="larger cells are left out")
+    settings: DftSettings = Field(default_factory=DftSettings)
+
+
+class Workers(Settings):
+    """Where the tasks of a flow run. The same flow, another engine."""
+
+    engine: Literal["threads", "dask"] = "threads"
+    workers: int = Field(1, ge=1)
+    address: str | None = Field(None, description="scheduler of a running Dask cluster, such as tcp://host:8786")
+
+
+class CampaignConfig(Settings):
+    """The whole way from database to report."""
+
+    name: str = Field(pattern=r"^[\w.-]+$")
+    root: Path
+    seed: int = 0
+    crysdb: BuildConfig = BuildConfig()
+    stage1: TrainingConfig
+    predictor: TrainingConfig
+    relaxation: DatasetRelaxation = DatasetRelaxation()
+    stage2: TrainingConfig
+    formulas: tuple[str, ...] = Field(min_length=1)
+    search: SearchSettings = SearchSettings()
+    handoff: HandOff = HandOff()
+    workers: Workers = Workers()
+
+    @field_validator("formulas")
+    @classmethod
+    def _readable(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            parse_formula(text)
+        return value
+
+
+def load_config(path: str | Path, model: type[Model], **changes: Any) -> Model:
+    """Read a YAML file as `model`, `changes` replacing top-level keys.
+
+    Raises ConfigFileError where it is not a mapping, pydantic's ValidationError naming the key, FileNotFoundError.
+    """
+    import yaml
+
+    text = Path(path).read_text()
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigFileError(f"{path} is not readable as YAML: {error}") from error
+    if not isinstance(data, Mapping):
+        raise ConfigFileError(f"{path} holds {type(data).__name__}, expected a mapping of settings")
+    return model.model_validate({**data, **changes})

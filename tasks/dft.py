@@ -1,0 +1,74 @@
+"""The hand-off to Quantum ESPRESSO."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, dataclass
+
+from dao_core.artifacts import StageRecord
+from dao_core.screening.candidate import Candidate
+from tasks.config import HandOff
+from tasks.engine import create_table_artifact, get_run_logger, task
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What pw.x said about one candidate: a named status, and energies in eV/atom where there are any."""
+
+    id: str
+    formula: str
+    status: str
+    message: str
+    formation_energy_per_atom: float | None = None
+    e_above_hull: float | None = None
+    same_structure: bool | None = None
+    seconds: float = 0.0
+
+
+@task(name="validate with pw.x")
+def validate_best(ranked: StageRecord, handoff: HandOff, root: str) -> list[Verdict]:
+    """Take the best candidates through pw.x. A failed calculation is a status, never the end of the flow."""
+    from dao_core.screening.stages import CANDIDATES
+    from dao_core.screening.stored import load_candidates
+
+    log = get_run_logger()
+    if handoff.when == "never" or (handoff.when == "auto" and shutil.which(handoff.settings.command) is None):
+        log.info("pw.x: nothing done (when: %s, %s not found)", handoff.when, handoff.settings.command)
+        return []
+    verdicts = [_validate(c, handoff, root) for c in best(load_candidates(ranked.file(CANDIDATES)), handoff)]
+    for verdict in verdicts:
+        log.info("pw.x on %s: %s %s", verdict.formula, verdict.status, verdict.message)
+    if verdicts:
+        create_table_artifact(key="pw-x", table=[asdict(v) for v in verdicts], description="Quantum ESPRESSO")
+    return verdicts
+
+
+def best(candidates: list[Candidate], handoff: HandOff) -> list[Candidate]:
+    """The best candidate of each formula that is small enough, in rank order."""
+    chosen: dict[str, Candidate] = {}
+    for c in candidates:
+        if c.usable and c.crystal.n_atoms <= handoff.max_atoms:
+            chosen.setdefault(c.formula, c)
+    return list(chosen.values())[: handoff.top]
+
+
+def _validate(c: Candidate, handoff: HandOff, root: str) -> Verdict:
+    from dao_core.dft.validate import validate_crystal
+
+    result = validate_crystal(
+        c.crystal,
+        handoff.settings,
+        root,
+        dao_formation_energy_per_atom=c.formation_energy_per_atom,
+        material_id=c.id,
+    )
+    return Verdict(
+        c.id,
+        c.formula,
+        result.status,
+        result.message,
+        result.formation_energy_per_atom,
+        result.e_above_hull,
+        result.same_structure,
+        result.wall_seconds,
+    )

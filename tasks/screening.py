@@ -1,0 +1,137 @@
+"""Tasks of a screening: reference hull, proposals, relaxation in pieces, ranking and report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dao_core.artifacts import Ledger, StageRecord
+from dao_core.screening.formulas import parse_formula
+from dao_core.screening.search import SearchSettings, Toolbox
+from tasks.crysdb import TableRecord
+from tasks.engine import create_markdown_artifact, create_table_artifact, task
+
+if TYPE_CHECKING:
+    from dao_core.crysdb.schema import CrysRecord
+    from dao_core.screening.hull import ReferenceHull
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models of a screening by name or checkpoint folder; small enough to travel between processes."""
+
+    generator: str = "dao"
+    potential: str = "dao"
+    templates: str = "default"
+
+
+@lru_cache(maxsize=2)
+def toolbox(models: Models) -> Toolbox:
+    """Load the models once a process."""
+    from dao_core.screening.toolbox import load_toolbox
+
+    return load_toolbox(generator=models.generator, potential=models.potential, templates=models.templates)
+
+
+@task(name="propose structures")
+def propose_formula(formula: str, models: Models, settings: SearchSettings, root: str) -> StageRecord:
+    """Templates and samples for one formula, with their energies as they stand."""
+    from dao_core.screening.stages import propose_stage
+
+    return propose_stage(Ledger(root), parse_formula(formula), toolbox(models), settings)
+
+
+@task(name="relax candidates", retries=1)
+def relax_formula(proposed: StageRecord, models: Models, settings: SearchSettings, root: str) -> list[StageRecord]:
+    """Relax a formula's proposals piece by piece; pieces that are done are not repeated."""
+    from dao_core.screening.stages import n_chunks, relax_stage
+
+    ledger, potential = Ledger(root), toolbox(models).potential
+    return [relax_stage(ledger, proposed, i, potential, settings) for i in range(n_chunks(proposed, settings))]
+
+
+@task(name="rank and report")
+def rank_candidates(
+    title: str,
+    proposed: Sequence[StageRecord],
+    relaxed: Sequence[Sequence[StageRecord]],
+    models: Models,
+    root: str,
+    table: TableRecord | None = None,
+    seed: int = 0,
+) -> StageRecord:
+    """Merge duplicates, place on a hull of the same potential, judge novelty, rank and write the report."""
+    from dao_core.screening.novelty import NoveltyIndex
+    from dao_core.screening.stages import rank_stage
+
+    tools = toolbox(models)
+    formulas = [str(p.facts["formula"]) for p in proposed]
+    records = [] if table is None else known_records(table, formulas)
+    record = rank_stage(
+        Ledger(root),
+        proposed,
+        [shard for shards in relaxed for shard in shards],
+        tools.potential,
+        title=title,
+        hull=reference_hull(records, tools),
+        known=NoveltyIndex(records) if records else None,
+        references="" if table is None else table.key,
+        facts={
+            "model": None if tools.generator is None else tools.generator.identity,
+            "database_version": None if table is None else str(table.version),
+            "seed": seed,
+        },
+    )
+    report_artifacts(title, record)
+    return record
+
+
+def known_records(table: TableRecord, formulas: Sequence[str]) -> list[CrysRecord]:
+    """Structures of CrysDB inside the chemical system of any formula: what is compared with, and the hull's phases."""
+    from dao_core.crysdb.table import CrysTable
+
+    systems = [set(parse_formula(f).unit) for f in formulas]
+    rows = CrysTable(table.path).records("all", version=table.version)
+    return [r for r in rows if any(set(r.chemsys.split("-")) <= system for system in systems)]
+
+
+def reference_hull(records: Sequence[CrysRecord], tools: Toolbox) -> ReferenceHull | None:
+    """The competing phases (within 0.1 eV/atom of the database's hull) with energies of the search's own potential.
+
+    None without any such phase. Elements that are missing leave the candidates' distance unknown, with the reason.
+    """
+    from dao_core.screening.hull import HullEntry, ReferenceHull
+    from dao_core.screening.search import single_points
+
+    near = [r for r in records if r.e_above_hull is not None and r.e_above_hull <= 0.1]
+    energies = single_points([r.crystal for r in near], tools.potential)
+    entries = [
+        HullEntry(r.material_id, r.crystal.composition, e) for r, e in zip(near, energies, strict=True) if e is not None
+    ]
+    return ReferenceHull(tools.potential.identity, tuple(entries)) if entries else None
+
+
+def report_artifacts(title: str, record: StageRecord, *, limit: int = 20) -> None:
+    """The best candidates as a table and the counts as text in the Prefect UI."""
+    from dao_core.screening.stages import CANDIDATES
+    from dao_core.screening.stored import load_candidates
+
+    best = load_candidates(record.file(CANDIDATES))[:limit]
+    names = (
+        "formula",
+        "spacegroup_after",
+        "energy_per_atom",
+        "e_above_hull",
+        "origin",
+        "relaxation_status",
+        "n_merged",
+    )
+    rows = [{"rank": i, **{n: getattr(c, n) for n in names}} for i, c in enumerate(best, start=1)]
+    page = Path(record.path) / "report" / "index.html"
+    if rows:
+        create_table_artifact(key="candidates", table=rows, description=title)
+    counts = ", ".join(f"{v} {k}" for k, v in record.counts.items())
+    create_markdown_artifact(key="report", markdown=f"# {title}\n\n{counts}\n\nPage: `{page}`")

@@ -1,0 +1,152 @@
+"""Tasks that train: DAO-G on a view of CrysDB (both stages) and DAO-P."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from dao_core.artifacts import Ledger, StageRecord, content_key
+from dao_core.crysdb.schema import CrysRecord
+from dao_core.crysdb.table import CrysTable
+from dao_core.training.config import TrainingConfig
+from tasks.crysdb import TableRecord
+from tasks.engine import get_run_logger, task
+from tasks.keys import code_hash
+
+CHECKPOINT = "checkpoint"
+VALIDATION_SHARE = 0.1
+
+
+class TrainingDataError(ValueError):
+    """A view of CrysDB that cannot train the model; the message says what is missing."""
+
+
+@task(name="train DAO-G")
+def train_generator(
+    table: TableRecord,
+    config: TrainingConfig,
+    root: str,
+    *,
+    view: Literal["leak_free", "relaxed"],
+    start_from: StageRecord | None = None,
+) -> StageRecord:
+    """Train the generator on a view of CrysDB; `start_from` continues the weights of an earlier stage."""
+    from dao_core.training.data import PackedCrystals
+    from dao_core.training.fit import fit_generator
+
+    def fit(directory: Path) -> dict[str, Any]:
+        records = _records(table, view)
+        data = PackedCrystals.from_crystals([r.crystal for r in records])
+        return fit_generator(
+            data,
+            config,
+            directory,
+            about=_about(table, view, len(records)),
+            card=card("DAO-G, generator of crystal structures", table, view, records),
+            start_from=None if start_from is None else start_from.file(CHECKPOINT),
+        )
+
+    earlier = None if start_from is None else start_from.key
+    key = content_key(
+        table=table.key, view=view, config=config, earlier=earlier, code=code_hash("models", "generate", "training")
+    )
+    return _train(Ledger(root), "train-generator", key, fit)
+
+
+@task(name="train DAO-P")
+def train_predictor(table: TableRecord, config: TrainingConfig, root: str) -> StageRecord:
+    """Train the energy model on leak-free structures and frames; a tenth of the formulas calibrates its spread."""
+    from dao_core.training.fit_predictor import fit_predictor, pack_labelled
+
+    def fit(directory: Path) -> dict[str, Any]:
+        records = [r for r in _records(table, "energies") if r.formation_energy_per_atom is not None]
+        if not records:
+            raise TrainingDataError(
+                f"no row of {table.path} has a formation energy: add a source that carries energies"
+            )
+        sources = sorted({r.functional for r in records})
+        held = [_held_out(r) for r in records]
+
+        def pack(wanted: bool) -> Any:
+            rows = [r for r, h in zip(records, held, strict=True) if h is wanted]
+            return pack_labelled(
+                [r.crystal for r in rows],
+                formation_energy_per_atom=[float(r.formation_energy_per_atom or 0.0) for r in rows],
+                e_above_hull=[np.nan if r.e_above_hull is None else r.e_above_hull for r in rows],
+                source=[sources.index(r.functional) for r in rows],
+                forces=[r.forces for r in rows],
+                stress=[r.stress for r in rows],
+            )
+
+        return fit_predictor(
+            pack(False),
+            config,
+            directory,
+            sources=sources,
+            about=_about(table, "energies", len(records)),
+            card=card("DAO-P, energies, forces and stresses", table, "energies", records),
+            validation=pack(True) if any(held) else None,
+        )
+
+    key = content_key(table=table.key, config=config, code=code_hash("models", "energy", "training"))
+    return _train(Ledger(root), "train-predictor", key, fit)
+
+
+def _train(ledger: Ledger, stage: str, key: str, fit: Callable[[Path], dict[str, Any]]) -> StageRecord:
+    """Train in a working folder that outlives a kill (training continues there) and publish the checkpoint."""
+    working = ledger.root / "in-progress" / f"{stage}-{key}"
+
+    def work(directory: Path) -> dict[str, Any]:
+        facts = fit(working)
+        shutil.copytree(working / CHECKPOINT, directory / CHECKPOINT)
+        for log in working.glob("*.jsonl"):
+            shutil.copy(log, directory / log.name)
+        counts = {k: int(v) for k, v in facts.items() if isinstance(v, int)}
+        return {"counts": counts, "facts": facts}
+
+    record = ledger.run(stage, key, work)
+    shutil.rmtree(working, ignore_errors=True)
+    return record
+
+
+def _records(table: TableRecord, view: str) -> list[CrysRecord]:
+    """Rows of a view at the version of the record; `energies` is leak-free structures and frames with forces."""
+    crysdb = CrysTable(table.path)
+    if view != "energies":
+        return crysdb.records(view, version=table.version)  # type: ignore[arg-type]
+    rows = {r.material_id: r for v in ("leak_free", "forces") for r in crysdb.records(v, version=table.version)}  # type: ignore[arg-type]
+    return list(rows.values())
+
+
+def _held_out(record: CrysRecord) -> bool:
+    """A tenth of the formulas, chosen by their name: frames of one material never stand on both sides."""
+    return int(content_key(formula=record.formula_reduced), 16) % 1000 < 1000 * VALIDATION_SHARE
+
+
+def _about(table: TableRecord, view: str, rows: int) -> dict[str, Any]:
+    return {"crysdb_version": table.version, "crysdb_key": table.key, "view": view, "rows": rows}
+
+
+def card(title: str, table: TableRecord, view: str, records: list[CrysRecord]) -> str:
+    """The model card: what the weights were trained on, under which licences, and what not to expect."""
+    sources = sorted({f"{r.source} ({r.functional}; licence: {r.license or 'not stated'})" for r in records})
+    largest = max((r.n_atoms for r in records), default=0)
+    lines = [
+        f"# {title}",
+        "",
+        f"- Trained on CrysDB version {table.version} (key {table.key}), view `{view}`, {len(records)} rows.",
+        *[f"- Data: {source}" for source in sources],
+        f"- Largest training cell: {largest} atoms. Elements outside the training data are refused.",
+        "- Figures of the run stand in `config.json` under `training`.",
+        "- Limits: a generated structure is a claim. Let first principles decide before acting on it.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def log_training(record: StageRecord) -> None:
+    """One line about a finished training in the flow's log."""
+    get_run_logger().info("%s %s: %s", record.stage, record.key, record.facts)

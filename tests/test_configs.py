@@ -1,0 +1,76 @@
+"""Every YAML file in configs/ is an instance of its typed model, and a wrong key in it is refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from dao_core.crysdb.config import BuildConfig
+from dao_core.dft.settings import DftProtocols
+from dao_core.training.config import TrainingConfig
+from flows.console import explain
+from tasks.config import CampaignConfig, ConfigFileError, load_config
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+MODELS: dict[str, type[BaseModel]] = {
+    "campaign": CampaignConfig,
+    "crysdb": BuildConfig,
+    "dft_protocols": DftProtocols,
+    "train": TrainingConfig,
+}
+
+
+def model_of(path: Path) -> type[BaseModel]:
+    """The model of a file by the word before the first hyphen."""
+    return MODELS[path.stem.split("-")[0]]
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.name)
+def test_every_config_loads_as_its_model(path: Path) -> None:
+    assert load_config(path, model_of(path))
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.name)
+def test_an_unknown_key_is_refused_by_name(path: Path, tmp_path: Path) -> None:
+    data = yaml.safe_load(path.read_text())
+    wrong = tmp_path / path.name
+    wrong.write_text(yaml.safe_dump({**data, "surprise": 1}))
+    with pytest.raises(ValidationError) as error:
+        load_config(wrong, model_of(path))
+    assert explain(error.value) == "settings: unknown key 'surprise': remove it or correct its spelling"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- a\n- b\n", "holds list"),
+        ("", "holds NoneType"),
+        ("a: [1\n", "not readable as YAML"),
+        ("a: b: c\n", "not readable"),
+    ],
+)
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigFileError, match=message):
+        load_config(path, CampaignConfig)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"formulas": ["NaCl", "Xx2"]}, "settings: formulas: Value error, formula 'Xx2': Xx is not an element"),
+        ({"search": {"n_genrated": 3}}, "settings: unknown key 'search.n_genrated'"),
+        ({"relaxation": {"above_hull": [0.5, 0.08]}}, "give the lower bound first"),
+        ({"predictor": {"batch_size": 8}}, "set max_steps or max_seconds"),
+        ({"crysdb": {"sources": [{"kind": "oracle"}]}}, "settings: crysdb.sources.0: Input tag 'oracle'"),
+        ({"workers": {"engine": "spark"}}, "settings: workers.engine: Input should be 'threads' or 'dask'"),
+    ],
+)
+def test_a_wrong_value_names_key_and_remedy(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError) as error:
+        load_config(CONFIGS / "campaign-demo.yaml", CampaignConfig, **change)
+    assert message in str(explain(error.value))
