@@ -141,34 +141,33 @@ def make_unit(
     for i, (decorated, result) in enumerate(zip(chosen, results, strict=True)):
         counts[result.status] = counts.get(result.status, 0) + 1
         if result.status in (RelaxationStatus.CONVERGED, RelaxationStatus.MAX_STEPS):
-            name = f"sample-{unit.chemsys}-{i:02d}"
-            records += records_of(name, decorated, result, paths[i], potential, unit.seed + i)
+            name = f"sample-{unit.chemsys}-{i:02d}-{decorated.prototype.label}"
+            records += records_of(name, result, paths[i], potential, unit.seed + i)
     counts["evaluations"] = sum(len(p) for p in paths.values())
     return records, counts
 
 
 def records_of(
-    name: str, decorated: Decorated, result: RelaxationResult, path: list[Frame], potential: Potential, seed: int
+    name: str, result: RelaxationResult, path: list[Frame], potential: Potential, seed: int
 ) -> Iterator[CrysRecord]:
     """The end point, up to two frames before it and a rattled copy; they name the end point as parent."""
     _, end, final = path[-1]
-    kind = decorated.prototype.label
-    yield record(name, end, final, relaxation=str(result.status), kind=kind)
+    yield record(name, end, final, relaxation=str(result.status))
     for k, (_, crystal, found) in enumerate(spaced_frames(path)):
-        yield record(f"{name}-f{k}", crystal, found, relaxation="frame", kind=kind, parent=name)
+        yield record(f"{name}-f{k}", crystal, found, relaxation="frame", parent=name)
     for crystal, found in rattled(end, potential, seed):
-        yield record(f"{name}-r", crystal, found, relaxation="frame", kind=kind, parent=name)
+        yield record(f"{name}-r", crystal, found, relaxation="frame", parent=name)
 
 
 def record(
-    name: str, crystal: Crystal, result: PotentialResult, *, relaxation: str, kind: str, parent: str | None = None
+    name: str, crystal: Crystal, result: PotentialResult, *, relaxation: str, parent: str | None = None
 ) -> CrysRecord:
     """One row, rounded to what float32 labels carry."""
     return CrysRecord.from_crystal(
         crystal.replace(lattice=np.round(crystal.lattice, 8), frac_coords=np.round(crystal.frac_coords, 8)),
         material_id=name,
         source="sample",
-        source_version=f"{VERSION} ({kind})",
+        source_version=VERSION,
         functional=FUNCTIONAL,
         energy_per_atom=round(result.energy / crystal.n_atoms, 6),
         forces=np.round(result.forces, 5),
@@ -258,7 +257,7 @@ def checks(records: Sequence[CrysRecord]) -> dict[str, Any]:
         lowest = min(same, key=lambda r: r.energy_per_atom or np.inf)
         cell = moyopy.Cell(lowest.lattice.tolist(), lowest.frac_coords.tolist(), lowest.atomic_numbers.tolist())
         number = moyopy.MoyoDataset(cell, symprec=0.05).number
-        found[formula] = [number, lowest.source_version, lowest.energy_per_atom, len(same)]
+        found[formula] = [number, lowest.material_id, lowest.energy_per_atom, len(same)]
     return found
 
 

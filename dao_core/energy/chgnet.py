@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from chgnet.model import CHGNet
 
 CHGNET_ELEMENTS = 94  # the embedding stops at plutonium
+MIN_ATOM_VOLUME = 2.5  # angstrom^3; half of the densest solids'. Below it the graph of angles eats gigabytes
 
 
 class ChgnetMissingError(ImportError):
@@ -76,6 +77,8 @@ class ChgnetPotential:
     def _graph(self, crystal: Crystal) -> CrystalGraph | PotentialFailure:
         if crystal.atomic_numbers.max() > CHGNET_ELEMENTS:
             return PotentialFailure(f"CHGNet knows elements up to Z = {CHGNET_ELEMENTS}")
+        if crystal.volume / crystal.n_atoms < MIN_ATOM_VOLUME:
+            return PotentialFailure(f"denser than {MIN_ATOM_VOLUME} A^3 per atom, beyond anything CHGNet has seen")
         try:
             graph = self._model.graph_converter(crystal.to_pymatgen())
         except (ValueError, RuntimeError, AssertionError) as error:

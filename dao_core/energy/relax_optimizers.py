@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
+MAX_BACK = 6
 
 
 def clipped(step: Vector, max_step: float) -> Vector:
@@ -45,20 +46,28 @@ def lbfgs_init(*, max_step: float, energy_noise: float) -> LbfgsState:
 
 
 def lbfgs_step(state: LbfgsState, x: Vector, energy: float, gradient: Vector) -> Vector:
-    """Next point to evaluate. After an uphill step it is the middle of that step, at most four times."""
+    """Next point to evaluate. An uphill step is shortened, at most MAX_BACK times, before it is taken as it is."""
     if state.x is not None and state.step is not None and state.gradient is not None:
-        if energy > state.energy + state.energy_noise and state.n_back < 4:
-            state.n_back += 1
-            state.pairs.clear()
-            state.step = 0.5 * state.step
-            return state.x + state.step
-        _remember(state, x - state.x, gradient - state.gradient)
+        if energy > state.energy + state.energy_noise:
+            if state.n_back < MAX_BACK:
+                state.n_back += 1
+                state.step = _shortening(state.gradient, gradient, state.step) * state.step
+                return state.x + state.step
+            state.pairs.clear()  # this potential's forces are not the slope of its energy here: start afresh
+        else:
+            _remember(state, x - state.x, gradient - state.gradient)
     step = clipped(_direction(state, gradient), state.max_step)
     if float(step @ gradient) >= 0.0:  # not downhill: the memory describes another basin
         state.pairs.clear()
         step = clipped(-gradient / state.stiffness, state.max_step)
     state.x, state.energy, state.gradient, state.step, state.n_back = x, energy, gradient, step, 0
     return x + step
+
+
+def _shortening(before: Vector, after: Vector, step: Vector) -> float:
+    """Where along the step the slope is zero by linear interpolation, kept between a tenth and a half."""
+    slope, change = float(before @ step), float(before @ step) - float(after @ step)
+    return min(0.5, max(0.1, slope / change)) if change < 0.0 else 0.5
 
 
 def _remember(state: LbfgsState, s: Vector, y: Vector) -> None:

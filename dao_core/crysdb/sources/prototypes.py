@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import permutations
 from math import comb
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,12 @@ from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.elements import atomic_number
 
 CONTACT = 1.03  # bond length over the sum of covalent radii, the median of common solids
+MIN_ATOM_VOLUME = 5.0  # angstrom^3; diamond has 5.7
+# Elements that crystallise as molecules: bonds say nothing about the room between them. Angstrom^3 per atom at low
+# temperature, from the densities of the solids.
+MOLECULAR_VOLUME = {1: 19.0, 7: 23.0, 8: 17.5, 9: 16.0, 15: 19.0, 16: 25.0, 17: 29.0, 34: 27.5, 35: 33.0, 53: 43.0}
+
+Fingerprint: TypeAlias = tuple[tuple[int, tuple[tuple[float, int], ...]], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,10 +67,14 @@ def contact_scale(
     """Factor on the lattice at which the atoms' nearest bonds are, on average, sums of covalent radii (x 1.03).
 
     Contacts are those shortest by ratio, not by length, so a small cation in a large cage doesn't set the scale alone.
+    No denser than 5 angstrom^3 per atom, and molecular elements no denser than their solids.
     """
     radii = _covalent_radii()[atomic_numbers]
     ratio = _nearest_matrix(lattice, frac_coords) / (radii[:, None] + radii[None, :])
-    return CONTACT / float(ratio.min(axis=1).mean())
+    volume = abs(float(np.linalg.det(lattice))) / len(atomic_numbers)
+    single = set(atomic_numbers.tolist())
+    floor = MOLECULAR_VOLUME.get(single.pop(), MIN_ATOM_VOLUME) if len(single) == 1 else MIN_ATOM_VOLUME
+    return max(CONTACT / float(ratio.min(axis=1).mean()), (floor / volume) ** (1.0 / 3.0))
 
 
 @lru_cache(maxsize=4)
@@ -74,7 +85,7 @@ def load_prototypes(max_atoms: int = 12) -> tuple[Prototype, ...]:
     """
     from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
 
-    found: dict[tuple[object, ...], Prototype] = {}
+    found: dict[tuple[str, Fingerprint], Prototype] = {}
     for entry in AFLOW_PROTOTYPE_LIBRARY:
         structure = entry["snl"].structure if not isinstance(entry["snl"], dict) else None
         if structure is None or not structure.is_ordered:
@@ -84,7 +95,8 @@ def load_prototypes(max_atoms: int = 12) -> tuple[Prototype, ...]:
             continue
         prototype = _prototype(entry["tags"], Crystal.from_pymatgen(primitive))
         # AFLOW lists some types twice, by mineral; the fingerprint at equal volume tells
-        key = (prototype.label.split("_")[0], _fingerprint(prototype, tuple(range(prototype.n_elements))))
+        plain = tuple(range(prototype.n_elements))
+        key = (prototype.label.split("_")[0], _fingerprint(prototype, plain, _neighbours(prototype)))
         found.setdefault(key, prototype)
     return tuple(sorted(found.values(), key=lambda p: (p.n_elements, p.n_atoms, p.label, p.name)))
 
@@ -101,34 +113,47 @@ def _prototype(tags: dict[str, str], crystal: Crystal) -> Prototype:
         slots=slots,
         distinct=(),
     )
-    seen: dict[object, tuple[int, ...]] = {}
+    near = _neighbours(bare)
+    seen: dict[Fingerprint, tuple[int, ...]] = {}
     for order in permutations(range(len(symbols))):
-        seen.setdefault(_fingerprint(bare, order), order)
+        seen.setdefault(_fingerprint(bare, order, near), order)
     return Prototype(**{**bare.__dict__, "distinct": tuple(seen.values())})
 
 
-def _fingerprint(prototype: Prototype, order: tuple[int, ...]) -> tuple[object, ...]:
-    """Distances by species at unit volume, rounded: equal for structures that differ by naming only."""
-    species = np.array(order)[prototype.slots]
-    scale = (abs(np.linalg.det(prototype.lattice)) / len(species)) ** (-1 / 3)
-    shifts = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+def _neighbours(prototype: Prototype) -> list[list[tuple[float, int]]]:
+    """For each atom its near neighbours as (distance at unit volume, slot), sorted."""
+    scale = (abs(np.linalg.det(prototype.lattice)) / prototype.n_atoms) ** (-1 / 3)
     frac = prototype.frac_coords
-    vectors = (frac[:, None, None] - frac[None, :, None] + shifts) @ prototype.lattice  # (N, N, S, 3)
+    vectors = (frac[:, None, None] - frac[None, :, None] + _shifts(2)) @ prototype.lattice  # (N, N, S, 3)
     distance = np.linalg.norm(vectors, axis=-1) * scale
-    rows = []
-    for i, kind in enumerate(species):
-        others, images = np.nonzero(distance[i] < 1.8)
-        near = sorted(zip(np.round(distance[i, others, images], 2).tolist(), species[others].tolist(), strict=True))
-        rows.append((int(kind), tuple(near)))
+    near = []
+    for row in distance:
+        others, images = np.nonzero(row < 1.8)
+        near.append(list(zip(np.round(row[others, images], 2).tolist(), prototype.slots[others].tolist(), strict=True)))
+    return near
+
+
+def _fingerprint(prototype: Prototype, order: tuple[int, ...], near: list[list[tuple[float, int]]]) -> Fingerprint:
+    """Neighbour distances by species with element `order[slot]`: equal for structures that differ by naming only."""
+    rows = (
+        (order[slot], tuple(sorted((d, order[other]) for d, other in row)))
+        for slot, row in zip(prototype.slots.tolist(), near, strict=True)
+    )
     return tuple(sorted(rows))
+
+
+@lru_cache(maxsize=2)
+def _shifts(reach: int) -> NDArray[np.float64]:
+    """Integer cell translations up to `reach` along each axis, ((2 reach + 1)^3, 3)."""
+    axis = np.arange(-reach, reach + 1, dtype=float)
+    return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
 
 
 def _nearest_matrix(lattice: NDArray[np.float64], frac: NDArray[np.float64]) -> NDArray[np.float64]:
     """Shortest distance from each atom to each other atom or its image, (N, N) in angstrom."""
-    shifts = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     difference = frac[:, None] - frac[None, :]
     difference -= np.round(difference)
-    distance = np.linalg.norm((difference[:, :, None] + shifts) @ lattice, axis=-1)  # (N, N, 27)
+    distance = np.linalg.norm((difference[:, :, None] + _shifts(1)) @ lattice, axis=-1)  # (N, N, 27)
     distance[distance < 1e-8] = np.inf
     return distance.min(axis=-1)
 
