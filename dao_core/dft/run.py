@@ -67,9 +67,12 @@ def environment() -> dict[str, str]:
 class LocalLauncher:
     """pw.x as a child process in a session of its own, so that ending it ends its MPI ranks too."""
 
-    def __init__(self, settings: DftSettings, *, poll_seconds: float = 0.5) -> None:
+    def __init__(
+        self, settings: DftSettings, *, poll_seconds: float = 0.5, monitor_seconds: float = MONITOR_SECONDS
+    ) -> None:
         self.settings = settings
         self.poll_seconds = poll_seconds
+        self.monitor_seconds = monitor_seconds
         self._children: dict[Path, subprocess.Popen[bytes]] = {}
 
     def start(self, directory: Path, pw_input: PwInput) -> None:
@@ -115,7 +118,7 @@ class LocalLauncher:
                 stall = self.settings.stall_seconds
                 if stall and now - seen_at > stall:
                     return self._end(directory, child, RunOutcome("stalled", note=f"no output for {stall:.0f} s"))
-                if pw_input.calculation != "scf" and now - looked_at > MONITOR_SECONDS:
+                if pw_input.calculation != "scf" and now - looked_at > self.monitor_seconds:
                     looked_at = now
                     if _stuck(directory):
                         return self._stop_stuck(directory, child)
