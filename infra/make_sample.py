@@ -80,6 +80,7 @@ EXTRA = {
 }  # fmt: skip
 RANDOM_BINARY, RANDOM_TERNARY = 5, 40
 MAX_RANDOM_ATOMS = 8
+MAX_ATOM_VOLUME, MAX_FORCE = 130.0, 20.0  # angstrom^3, eV/angstrom
 
 
 @dataclass(frozen=True)
@@ -152,11 +153,17 @@ def records_of(
 ) -> Iterator[CrysRecord]:
     """The end point, up to two frames before it and a rattled copy; they name the end point as parent."""
     _, end, final = path[-1]
+    if not is_sane(end, final):
+        return
     yield record(name, end, final, relaxation=str(result.status))
-    for k, (_, crystal, found) in enumerate(spaced_frames(path)):
-        yield record(f"{name}-f{k}", crystal, found, relaxation="frame", parent=name)
-    for crystal, found in rattled(end, potential, seed):
-        yield record(f"{name}-r", crystal, found, relaxation="frame", parent=name)
+    others = [(f"{name}-f{k}", crystal, found) for k, (_, crystal, found) in enumerate(spaced_frames(path))]
+    others += [(f"{name}-r", crystal, found) for crystal, found in rattled(end, potential, seed)]
+    yield from (record(n, c, r, relaxation="frame", parent=name) for n, c, r in others if is_sane(c, r))
+
+
+def is_sane(crystal: Crystal, result: PotentialResult) -> bool:
+    """False for atoms flying apart and for clashes: nothing there is what CHGNet was fitted to."""
+    return crystal.volume / crystal.n_atoms < MAX_ATOM_VOLUME and float(np.abs(result.forces).max()) < MAX_FORCE
 
 
 def record(
