@@ -15,15 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal
+from dao_core.generate.alignment import Cell, Tolerances, best_mapping
 from dao_core.generate.templates_geometry import fingerprint, fingerprint_distance, slots_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pymatgen.core import Structure
 
     from dao_core.generate.templates import TemplateIndex
 
-LTOL, STOL, ANGLE_TOL = 0.4, 0.6, 12.0  # looser than the benchmark's: a poor template should still teach
+TOLERANCES = Tolerances(
+    lengths=0.4, sites=0.6, angles=12.0
+)  # looser than the benchmark's: a poor template should still teach
 HOPELESS_DISTANCE = 0.2
 GOOD_RMS = 0.04  # in units of (V/N)^(1/3), about 0.1 angstrom: the search for a better mapping stops here
 
@@ -49,73 +51,21 @@ class SeedPair:
 def align(template: Crystal, target: Crystal) -> tuple[NDArray[np.float64], NDArray[np.float64], float] | None:
     """Lattice (3, 3), fractional coordinates (N, 3) of `target` in the template's setting and order, and the rms.
 
-    None where the two do not match within LTOL, STOL and ANGLE_TOL (pymatgen's StructureMatcher, without reduction to
-    the primitive cell). Volumes are made equal for matching only: the returned lattice has the target's volume.
+    None where the two do not match within TOLERANCES; cells are compared as they are, without reduction. Volumes are
+    made equal for matching only: the returned lattice has the target's volume.
     """
-    if sorted(template.atomic_numbers) != sorted(target.atomic_numbers):
+    found = best_mapping(_cell(target), _cell(template), TOLERANCES, GOOD_RMS)
+    if isinstance(found, str):
         return None
-    order_1 = np.argsort(target.atomic_numbers, kind="stable")  # the matcher wants species in blocks
-    order_2 = np.argsort(template.atomic_numbers, kind="stable")
-    factor = (template.volume / target.volume) ** (1 / 6)
-    scaled = target.replace(
-        lattice=target.lattice * factor,
-        frac_coords=target.frac_coords[order_1],
-        atomic_numbers=target.atomic_numbers[order_1],
-    )
-    goal = template.replace(
-        lattice=template.lattice / factor,
-        frac_coords=template.frac_coords[order_2],
-        atomic_numbers=template.atomic_numbers[order_2],
-    )
-    found = _search(scaled.to_pymatgen(), goal.to_pymatgen())
-    if found is None:
-        return None
-    rms, cell_matrix, translation, mapping = found
-    lattice = cell_matrix @ target.lattice
-    frac = scaled.frac_coords @ np.linalg.inv(cell_matrix)
-    aligned = np.empty_like(frac)
-    aligned[order_2] = frac[mapping] - translation
+    lattice = found.cell_matrix @ target.lattice
+    aligned = (target.frac_coords @ np.linalg.inv(found.cell_matrix))[found.order] - found.shift
     difference = aligned - template.frac_coords
     difference -= np.floor(difference + 0.5)
-    return _strain_only(template.lattice, lattice), template.frac_coords + difference, rms
+    return _strain_only(template.lattice, lattice), template.frac_coords + difference, found.rms
 
 
-def _search(
-    struct1: Structure, struct2: Structure
-) -> tuple[float, NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]] | None:
-    """Best (rms, cell matrix, translation, mapping) of struct1 on struct2; the loop of pymatgen's `_strict_match`.
-
-    Unlike there it ends at the first mapping better than GOOD_RMS: symmetric cells have dozens of equivalent ones.
-    """
-    from pymatgen.analysis.structure_matcher import StructureMatcher
-
-    matcher = StructureMatcher(ltol=LTOL, stol=STOL, angle_tol=ANGLE_TOL, primitive_cell=False)
-    mask, starts, anchor = matcher._get_mask(struct1, struct2, 1, True)
-    best = None
-    for frac1, frac2, mean_lattice, cell_matrix in matcher._get_supercells(struct1, struct2, 1, True):
-        normalization = (len(frac1) / mean_lattice.volume) ** (1 / 3)
-        scale = STOL / (np.pi * normalization)
-        frac_tol = np.array(mean_lattice.reciprocal_lattice.abc) * scale
-        reduced_tol = None
-        for start in starts:
-            shift = frac1[start] - frac2[anchor]
-            if not matcher._cmp_fstruct(frac1, frac2 + shift, frac_tol, mask):
-                continue
-            if reduced_tol is None:
-                reduced_tol = np.array(mean_lattice.get_lll_reduced_lattice().reciprocal_lattice.abc) * scale
-            found = matcher._cart_dists(frac1, frac2 + shift, mean_lattice, mask, normalization, reduced_tol)
-            rms = float(np.sqrt((found[0] ** 2).mean()))
-            if best is None or rms < best[0]:
-                best = rms, np.asarray(cell_matrix, dtype=float), shift + found[1], found[2]
-                if rms < GOOD_RMS:
-                    return best
-    return best if best is not None and best[0] < STOL else None
-
-
-def _alike(first: Crystal, second: Crystal) -> bool:
-    """False where the fingerprints are so far apart that no alignment was ever seen; spares the costly search."""
-    prints = [fingerprint(c, slots_of(c.atomic_numbers)) for c in (first, second)]
-    return bool(fingerprint_distance(*prints) < HOPELESS_DISTANCE)
+def _cell(crystal: Crystal) -> Cell:
+    return Cell(crystal.lattice, crystal.frac_coords, crystal.atomic_numbers)
 
 
 def _strain_only(reference: NDArray[np.float64], lattice: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -133,11 +83,14 @@ def seed_pairs(
     The entry of the structure's own id is left out of the search. About 15 ms a pair on one core.
     """
     for target_id, crystal in items:
+        prints = fingerprint(crystal, slots_of(crystal.atomic_numbers))
         hits = index.query(crystal.composition, max(ranks) + 1, exclude_ids=(target_id,))
         for rank, hit in enumerate(hits):
             if rank not in ranks:
                 continue
-            found = align(hit.crystal, crystal) if _alike(hit.crystal, crystal) else None
+            seen = fingerprint(hit.crystal, slots_of(hit.crystal.atomic_numbers))
+            alike = fingerprint_distance(prints, seen) < HOPELESS_DISTANCE  # spares a costly search in vain
+            found = align(hit.crystal, crystal) if alike else None
             target = None if found is None else found[:2]
             rms = np.nan if found is None else found[2]
             yield SeedPair(target_id, hit.template_id, rank, hit.score, hit.crystal, target, rms)

@@ -55,8 +55,9 @@ def substitution_log_odds(slots: Iterable[NDArray[np.int64]]) -> NDArray[np.floa
     """Learned element similarity: log of how much more often two elements share a slot than by chance, (101, 101).
 
     `slots` holds, for each slot of each prototype, the atomic numbers found there in different structures. A slot
-    with n occupants counts as n observations, not n squared, so the few huge prototypes don't outvote the rest. Pairs never
-    seen fall back on `fallback_similarity`. Idea: Hautier et al., Inorg. Chem. 50, 656 (2011), here as smoothed counts.
+    with n occupants counts as n observations, not n squared, so the few huge prototypes don't outvote the rest. Pairs
+    never seen fall back on `fallback_similarity`. Idea: Hautier et al., Inorg. Chem. 50, 656 (2011), here as smoothed
+    counts.
     """
     counts = np.zeros((N_ELEMENTS, N_ELEMENTS))
     for occupants in slots:

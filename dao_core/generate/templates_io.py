@@ -62,9 +62,7 @@ def load_index(directory: Path) -> TemplateIndex:
     try:
         description = json.loads((directory / "index.json").read_text())
         if description["format"] != FORMAT:
-            raise TemplateIndexError(
-                f"{directory}: index format {description['format']} is not {FORMAT}; build it again"
-            )
+            raise TemplateIndexError(f"{directory}: format {description['format']} is not {FORMAT}; build it again")
         if file_sha256(directory / "index.npz") != description["sha256"]:
             raise TemplateIndexError(f"{directory / 'index.npz'} is damaged (hash differs): build the index again")
         arrays = dict(np.load(directory / "index.npz", allow_pickle=False))

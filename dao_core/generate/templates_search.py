@@ -21,8 +21,8 @@ class Candidates:
     """(prototype, assignment) pairs of one query, best evidence first; C pairs of S species.
 
     `rows` (C,) bucket row of the chemically nearest entry, `old` and `new` (C, S) atomic numbers of each slot before
-    and after substitution, `evidence` (C,) log-sum of substitution likelihoods over the prototype's entries, `nearest` (C,)
-    that of the representative alone, `votes` (C,) entries of the prototype, `prints` (C, S, S, K) fingerprints with
+    and after substitution, `evidence` (C,) log-sum of substitution likelihoods over the prototype's entries, `nearest`
+    (C,) that of the representative alone, `votes` (C,) entries of the prototype, `prints` (C, S, S, K) fingerprints with
     classes in the order of the query's elements, `distances` (C, C) between them.
     """
 
