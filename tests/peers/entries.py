@@ -119,6 +119,22 @@ def optimade_line(entry: Entry) -> dict[str, Any]:
     return {"type": "structures", "id": str(entry.number), "attributes": attributes}
 
 
+def optimade_line_of_sample(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of the development data's OQMD sample as a line of OPTIMADE JSONL."""
+    entry = Entry(
+        int(row["entry_id"]),
+        tuple(row["species"]),
+        "",
+        tuple(map(tuple, row["lattice"])),
+        tuple(map(tuple, row["frac_coords"])),
+        0.0,
+        0.0,
+        row["delta_e"],
+        row["stability"],
+    )
+    return optimade_line(entry)
+
+
 def computed_entry(entry: Entry) -> dict[str, Any]:
     """The entry as pymatgen's ComputedStructureEntry, MP2020 correction apart from the raw energy."""
     from pymatgen.core import Lattice, Structure

@@ -111,10 +111,11 @@ class PoliteSession(requests.Session):
         return self.report.failure
 
 
-def bound_session(settings: HttpSettings, report: HttpReport, **headers: str) -> type[PoliteSession]:
+def bound_session(
+    settings: HttpSettings, report: HttpReport, *, sleep: Callable[[float], None] = time.sleep
+) -> type[PoliteSession]:
     """A session class with its settings built in, for clients that take a class and call it without arguments."""
-    shared = PoliteSession(settings, report)
-    shared.headers.update(headers)
+    shared = PoliteSession(settings, report, sleep=sleep)
 
     class Bound(PoliteSession):
         def __new__(cls) -> PoliteSession:  # type: ignore[misc]

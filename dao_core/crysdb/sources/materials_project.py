@@ -32,18 +32,6 @@ if TYPE_CHECKING:
 THERMO_TYPE = "GGA_GGA+U"
 KEY_VARIABLE = "MP_API_KEY"
 _LICENSES = {"BY-C": "CC-BY-4.0", "BY-NC": "CC-BY-NC-4.0"}
-_FIELDS = [
-    "material_id",
-    "thermo_type",
-    "uncorrected_energy_per_atom",
-    "energy_per_atom",
-    "formation_energy_per_atom",
-    "energy_above_hull",
-    "energy_type",
-    "entries",
-    "builder_meta",
-    "deprecated",
-]
 _LISTING_PAGE = 1000  # the most the server gives
 _Reply = dict[str, dict[str, Any] | RowError]
 
@@ -119,9 +107,8 @@ class MaterialsProjectSource:
 
         def ask() -> tuple[list[dict[str, Any]], int]:
             total = thermo.count({"thermo_types": THERMO_TYPE, **narrow})
-            found = thermo.search(
-                thermo_types=[THERMO_TYPE], fields=["material_id", "last_updated"], chunk_size=_LISTING_PAGE, **narrow
-            )
+            # Without `fields`: for each one that it checks the client derives the JSON schema anew (0.3 s).
+            found = thermo.search(thermo_types=[THERMO_TYPE], all_fields=False, chunk_size=_LISTING_PAGE, **narrow)
             return found, total
 
         found, total = self._guarded(ask, None)
@@ -151,7 +138,6 @@ class MaterialsProjectSource:
             return self._client.materials.thermo.search(
                 material_ids=list(names),
                 thermo_types=[THERMO_TYPE],
-                fields=_FIELDS,
                 chunk_size=len(names),
                 num_chunks=1,
             )
@@ -178,7 +164,7 @@ class MaterialsProjectSource:
     def _value(self, name: str, reply: _Reply) -> CrysRecord | Refusal:
         document = reply.get(name)
         if document is None:
-            return Refusal(name, "listed by the server but not delivered")
+            return Refusal(name, "listed by the server, which doesn't find it by its id")
         if isinstance(document, RowError):
             return Refusal(name, str(document))
         try:
