@@ -91,7 +91,7 @@ class _Assembly:
         return {"counts": counts, "facts": facts}
 
     def _join(self, table: pa.Table) -> pa.Table:
-        """The computed columns filled in. The hull's values come in the same order; standardising may have left some out."""
+        """The computed columns filled in; the hull's values have the same order, but standardising may skip rows."""
         import pyarrow as pa
         import pyarrow.compute as pc
 

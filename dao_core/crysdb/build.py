@@ -223,5 +223,5 @@ def _prune(ledger: Ledger, used: Sequence[StageRecord]) -> None:
     keep = {Path(record.path).resolve() for record in used}
     for stage in ledger.root.iterdir() if ledger.root.is_dir() else ():
         for directory in stage.iterdir():
-            if directory.is_dir() and directory.resolve() not in keep:
+            if stage.name != "benchmarks" and directory.is_dir() and directory.resolve() not in keep:
                 shutil.rmtree(directory, ignore_errors=True)

@@ -12,6 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,9 +44,13 @@ def keys_of(
     atomic_numbers: NDArray[np.integer],
     *,
     symprec: float = SYMPREC,
+    formula: str | None = None,
 ) -> Keys:
-    """Keys of one structure: lattice (3, 3) angstrom, frac_coords (N, 3), atomic_numbers (N,)."""
-    formula = reduced_formula(atomic_numbers)
+    """Keys of one structure: lattice (3, 3) angstrom, frac_coords (N, 3), atomic_numbers (N,).
+
+    `formula` is the reduced formula where it is known already.
+    """
+    formula = formula or reduced_formula(atomic_numbers)
     dataset = _dataset(lattice, frac_coords, atomic_numbers, symprec)
     if dataset is None:
         return Keys(None, f"{formula}|{len(atomic_numbers)}|?", None)
@@ -70,12 +75,17 @@ def _spell(counter: Counter[str], renaming: dict[str, str], copies: int) -> str:
     return "".join(f"{name}{n // copies}" for name, n in sorted((renaming[k], n) for k, n in counter.items()))
 
 
+@lru_cache(maxsize=1)
+def _quiet() -> None:
+    logging.getLogger("moyo").setLevel(logging.ERROR)  # it warns of each supercell's extra translations
+
+
 def _dataset(
     lattice: NDArray[np.float64], frac_coords: NDArray[np.float64], numbers: NDArray[np.integer], symprec: float
 ) -> Any:
     import moyopy
 
-    logging.getLogger("moyo").setLevel(logging.ERROR)  # it warns of each supercell's extra translations
+    _quiet()
     cell = moyopy.Cell(lattice.tolist(), frac_coords.tolist(), numbers.tolist())
     for tolerance in (symprec, *_RETRY):
         try:
@@ -104,10 +114,23 @@ def _renamings(dataset: Any, letters: tuple[str, ...]) -> list[dict[str, str]]:
         return [{name: name for name in letters}]
     key = (dataset.hall_number, letters)
     if key not in _RENAMINGS:
-        sequences = dataset.normalizer_wyckoff_positions().coset_representatives
-        first = [w.letter for w in sequences[0][1]]
-        _RENAMINGS[key] = [dict(zip(first, (w.letter for w in seen), strict=True)) for _, seen in sequences]
+        _RENAMINGS[key] = _renamings_of(dataset, letters)
     return _RENAMINGS[key]
+
+
+def _renamings_of(dataset: Any, letters: tuple[str, ...]) -> list[dict[str, str]]:
+    """From the symmetrised cell, whose symmetry is exact: the answer then depends on group and letters alone."""
+    import moyopy
+
+    same = [{name: name for name in letters}]
+    try:
+        exact = moyopy.MoyoDataset(dataset.std_cell, symprec=1e-3)
+        sequences = exact.normalizer_wyckoff_positions().coset_representatives
+    except ValueError:  # moyopy gives up: letters stay, at worst a duplicate is not seen
+        return same
+    spelled = [[w.letter for w in positions] for _, positions in sequences]
+    first = next((s for s in spelled if tuple(sorted(set(s))) == letters), None)
+    return same if first is None else [dict(zip(first, other, strict=True)) for other in spelled]
 
 
 def key_columns(table: pa.Table, *, symprec: float = SYMPREC) -> pa.Table:
@@ -120,8 +143,9 @@ def key_columns(table: pa.Table, *, symprec: float = SYMPREC) -> pa.Table:
     ends = np.cumsum(np.asarray(table["n_atoms"]).astype(np.int64))
     found: list[Keys] = []
     begin = 0
-    for lattice, end in zip(lattices, ends.tolist(), strict=True):
-        found.append(keys_of(lattice, frac[begin:end], numbers[begin:end], symprec=symprec))
+    formulas = table["formula_reduced"].to_pylist()
+    for lattice, end, formula in zip(lattices, ends.tolist(), formulas, strict=True):
+        found.append(keys_of(lattice, frac[begin:end], numbers[begin:end], symprec=symprec, formula=formula))
         begin = end
     columns: dict[str, Sequence[Any]] = {
         "spacegroup_number": [k.spacegroup_number for k in found],

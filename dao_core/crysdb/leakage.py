@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from dao_core.crysdb.clean import CleanSettings, refusal_reasons
-from dao_core.crysdb.dedup import STRUCTURE_COLUMNS, members_of
+from dao_core.crysdb.dedup import members_of
 from dao_core.crysdb.keys import SYMPREC, key_columns
 from dao_core.crysdb.matching import MatchSettings, Member, match_against
 from dao_core.crysdb.pool import ordered_map
@@ -65,40 +65,49 @@ def formula_of(text: str) -> str:
     return reduced_formula([e.Z for e, n in Composition(text).items() for _ in range(int(n))])
 
 
-def load_benchmark(config: BenchmarkConfig, *, symprec: float = SYMPREC) -> Benchmark:
-    """Read a benchmark's test entries and compute their keys. Raises SourceError as the source `files` does."""
-    out = Benchmark(config.name, frozenset(config.ids), frozenset(formula_of(f) for f in config.formulas))
-    records: list[CrysRecord] = []
-    if config.paths:
-        from dao_core.crysdb.sources.files import FileSource
+def prepare_benchmark(config: BenchmarkConfig, *, symprec: float = SYMPREC) -> tuple[pa.Table, int]:
+    """A benchmark's test entries in standard cells with their keys, and how many could not be read.
 
-        for item in FileSource(config.paths, name=config.name, functional="-", mapping=config.mapping).iter_records():
-            if item.record is None:
-                out.n_refused += 1
-            else:
-                records.append(item.record)
-    return add_records(out, records, symprec=symprec)
-
-
-def add_records(benchmark: Benchmark, records: Sequence[CrysRecord], *, symprec: float = SYMPREC) -> Benchmark:
-    """Put test entries with structures into a benchmark."""
-    if not records:
-        return benchmark
+    Raises SourceError as the source `files` does.
+    """
     import pyarrow as pa
 
+    from dao_core.crysdb.sources.files import FileSource
+
+    records: list[CrysRecord] = []
+    n_refused = 0
+    if config.paths:
+        source = FileSource(config.paths, name=config.name, functional="-", mapping=config.mapping)
+        items = [item.record for item in source.iter_records()]
+        records = [r for r in items if r is not None]
+        n_refused = len(items) - len(records)
     table = records_to_table(records)
     reasons = refusal_reasons(table, CleanSettings(min_distance=0.0))
     sound = [r is None for r in reasons]
-    table = key_columns(standardise(table.filter(pa.array(sound)))[0], symprec=symprec)
+    kept, failed = standardise(table.filter(pa.array(sound, type=pa.bool_())))
+    return key_columns(kept, symprec=symprec), n_refused + sound.count(False) + len(failed)
+
+
+def make_benchmark(config: BenchmarkConfig, table: pa.Table, n_refused: int = 0) -> Benchmark:
+    """A benchmark from its prepared table."""
+    ids, keys = table["material_id"].to_pylist(), table["prototype_key"].to_pylist()
+    structures: dict[str, list[Member]] = {}
     for formula, member in zip(table["formula_reduced"].to_pylist(), members_of(table), strict=True):
-        benchmark.structures.setdefault(formula, []).append(member)
-    ids = table["material_id"].to_pylist()
-    keys = table["prototype_key"].to_pylist()
-    benchmark.ids |= frozenset(ids)
-    benchmark.prototypes |= frozenset(k for k in keys if k)
-    benchmark.prototype_of.update((i, k) for i, k in zip(ids, keys, strict=True) if k)
-    benchmark.n_refused += sound.count(False)
-    return benchmark
+        structures.setdefault(formula, []).append(member)
+    return Benchmark(
+        config.name,
+        ids=frozenset(config.ids) | frozenset(ids),
+        formulas_only=frozenset(formula_of(f) for f in config.formulas),
+        structures=structures,
+        prototypes=frozenset(k for k in keys if k),
+        prototype_of={i: k for i, k in zip(ids, keys, strict=True) if k},
+        n_refused=n_refused,
+    )
+
+
+def load_benchmark(config: BenchmarkConfig, *, symprec: float = SYMPREC) -> Benchmark:
+    """Prepare and make in one step, without the ledger."""
+    return make_benchmark(config, *prepare_benchmark(config, symprec=symprec))
 
 
 def audit(
@@ -112,55 +121,57 @@ def audit(
     formula_reduced, prototype_key and the structure columns.
     """
     out: dict[str, list[str]] = {}
-    work = partial(_audit_one, benchmarks=benchmarks, settings=settings)
-    for part in ordered_map(work, tables, workers=workers):
-        out.update(part)
+    jobs: list[_Job] = []
+    for table in tables:
+        for benchmark in benchmarks:
+            kinds = _kinds(table, benchmark)
+            for name, kind in kinds.items():
+                out.setdefault(name, []).append(f"{benchmark.name}:{kind}")
+            jobs += _jobs(table, kinds, benchmark)
+    pieces = (jobs[begin : begin + JOBS_AT_ONCE] for begin in range(0, len(jobs), JOBS_AT_ONCE))
+    for matched in ordered_map(partial(_match, settings=settings), pieces, workers=workers):
+        for benchmark_name, name in matched:
+            labels = out[name]
+            labels[labels.index(f"{benchmark_name}:polymorph")] = f"{benchmark_name}:structure"
     return out
 
 
-def _audit_one(table: pa.Table, *, benchmarks: Sequence[Benchmark], settings: MatchSettings) -> dict[str, list[str]]:
-    out: dict[str, list[str]] = {}
-    ids = table["material_id"].to_pylist()
-    formulas = table["formula_reduced"].to_pylist()
-    prototypes = table["prototype_key"].to_pylist()
-    for benchmark in benchmarks:
-        kinds: dict[int, str] = {}
-        for i, (name, formula, prototype) in enumerate(zip(ids, formulas, prototypes, strict=True)):
-            if name in benchmark.ids or formula in benchmark.formulas_only:
-                kinds[i] = "structure"
-            elif formula in benchmark.structures:
-                kinds[i] = "polymorph"
-            elif prototype in benchmark.prototypes:
-                kinds[i] = "prototype"
-        for i in _matching(table, kinds, formulas, benchmark, settings):
-            kinds[i] = "structure"
-        for i, kind in kinds.items():
-            out.setdefault(ids[i], []).append(f"{benchmark.name}:{kind}")
+JOBS_AT_ONCE = 100
+_Job = tuple[str, list[Member], list[Member]]  # benchmark, rows of one composition, test entries of it
+
+
+def _kinds(table: pa.Table, benchmark: Benchmark) -> dict[str, str]:
+    """id -> kind by what needs no matching."""
+    out: dict[str, str] = {}
+    columns = (table[name].to_pylist() for name in ("material_id", "formula_reduced", "prototype_key"))
+    for name, formula, prototype in zip(*columns, strict=True):
+        if name in benchmark.ids or formula in benchmark.formulas_only:
+            out[name] = "structure"
+        elif formula in benchmark.structures:
+            out[name] = "polymorph"
+        elif prototype in benchmark.prototypes:
+            out[name] = "prototype"
     return out
 
 
-def _matching(
-    table: pa.Table, kinds: Mapping[int, str], formulas: Sequence[str], benchmark: Benchmark, settings: MatchSettings
-) -> list[int]:
-    """Rows of the same composition whose structure matches a test entry."""
+def _jobs(table: pa.Table, kinds: Mapping[str, str], benchmark: Benchmark) -> list[_Job]:
+    """Rows of a test entry's composition beside the entries, to be matched."""
     import pyarrow as pa
 
-    rows = [i for i, kind in kinds.items() if kind == "polymorph"]
-    if not rows:
-        return []
-    members = members_of(table.select(list(STRUCTURE_COLUMNS)).take(pa.array(rows)))
-    by_formula: dict[str, list[tuple[int, Member]]] = {}
-    for i, member in zip(rows, members, strict=True):
-        by_formula.setdefault(formulas[i], []).append((i, member))
-    found: list[int] = []
-    for formula, own in by_formula.items():
-        # a row may carry a test entry's name without being it: names must differ in the matcher's cache
-        targets = [
-            Member(f"test:{t.name}", t.lattice, t.frac_coords, t.atomic_numbers) for t in benchmark.structures[formula]
-        ]
-        matched = set(match_against([m for _, m in own], targets, settings))
-        found += [i for i, m in own if m.name in matched]
-    return found
+    same = pa.array([kinds.get(i) == "polymorph" for i in table["material_id"].to_pylist()], type=pa.bool_())
+    rows = table.filter(same)
+    by_formula: dict[str, list[Member]] = {}
+    for formula, member in zip(rows["formula_reduced"].to_pylist(), members_of(rows), strict=True):
+        by_formula.setdefault(formula, []).append(member)
+    # a row may carry a test entry's name without being it: names must differ in the matcher's cache
+    return [
+        (benchmark.name, own, [replace(t, name=f"test:{t.name}") for t in benchmark.structures[formula]])
+        for formula, own in by_formula.items()
+    ]
+
+
+def _match(jobs: Sequence[_Job], *, settings: MatchSettings) -> list[tuple[str, str]]:
+    return [(name, hit) for name, own, targets in jobs for hit in match_against(own, targets, settings)]
 
 
 def leak_table(

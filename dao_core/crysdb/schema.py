@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -141,9 +142,9 @@ def _formula_of_counts(counts: tuple[tuple[int, int], ...]) -> str:
 
 def reduced_counts(atomic_numbers: NDArray[np.integer] | Sequence[int]) -> tuple[tuple[int, int], ...]:
     """((atomic number, count), ...) divided by the greatest common divisor, ascending."""
-    numbers, counts = np.unique(np.asarray(atomic_numbers), return_counts=True)
-    divisor = gcd(*counts.tolist())
-    return tuple((int(z), int(n) // divisor) for z, n in zip(numbers, counts, strict=True))
+    counts = Counter(atomic_numbers.tolist() if isinstance(atomic_numbers, np.ndarray) else atomic_numbers)
+    divisor = gcd(*counts.values())
+    return tuple((z, counts[z] // divisor) for z in sorted(counts))
 
 
 def reduced_formula(atomic_numbers: NDArray[np.integer] | Sequence[int]) -> str:

@@ -22,7 +22,7 @@ from dao_core.crysdb.dedup import (
 from dao_core.crysdb.energies import ENTRY_COLUMNS, HullSettings, hull_entry_table, hull_results
 from dao_core.crysdb.ingest import REFUSED, ROWS, write_jsonl
 from dao_core.crysdb.keys import key_columns
-from dao_core.crysdb.leakage import BenchmarkConfig, audit, leak_table, load_benchmark, reachability
+from dao_core.crysdb.leakage import BenchmarkConfig, audit, leak_table, make_benchmark, prepare_benchmark, reachability
 from dao_core.crysdb.matching import MatchSettings, Member
 from dao_core.crysdb.pool import ordered_map
 from dao_core.crysdb.standardise import standardise
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 # raise a stage's number when its output changes for the same input
-CLEAN, STANDARDISE, DEDUP, HULL, LEAKS = "clean-1", "standardise-1", "dedup-1", "hull-1", "leaks-1"
+CLEAN, STANDARDISE, DEDUP = "clean-1", "standardise-1", "dedup-1"
+HULL, BENCHMARK, LEAKS = "hull-1", "benchmark-1", "leaks-1"
 DROPPED = "dropped.jsonl"
 ENTRIES = "entries.parquet"
 
@@ -171,6 +172,20 @@ def hull_stage(cleaned: Sequence[StageRecord], ledger: Ledger, settings: HullSet
     return ledger.run("hull", key, work)
 
 
+def benchmark_stage(config: BenchmarkConfig, ledger: Ledger, *, symprec: float) -> StageRecord:
+    """A benchmark's test entries with their keys, kept as long as the files stay the same."""
+
+    def work(directory: Path) -> dict[str, Any]:
+        import pyarrow.parquet as pq
+
+        table, n_refused = prepare_benchmark(config, symprec=symprec)
+        pq.write_table(table, directory / ROWS, compression="zstd")
+        return {"counts": {"n": table.num_rows, "n_refused": n_refused}}
+
+    key = content_key(code=BENCHMARK, config=_benchmark_key(config), symprec=symprec)
+    return ledger.run("benchmarks", key, work)
+
+
 LEAK_COLUMNS = ("formula_reduced", "prototype_key", *STRUCTURE_COLUMNS)
 
 
@@ -185,11 +200,16 @@ def leak_stage(
 ) -> StageRecord:
     """The leak audit over all rows: `leaks.parquet` (material_id, leaks_into), tables in the facts."""
 
+    prepared = [benchmark_stage(b, ledger, symprec=symprec) for b in benchmarks]
+
     def work(directory: Path) -> dict[str, Any]:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        loaded = [load_benchmark(b, symprec=symprec) for b in benchmarks]
+        loaded = [
+            make_benchmark(b, pq.read_table(r.file(ROWS)), r.counts["n_refused"])
+            for b, r in zip(benchmarks, prepared, strict=True)
+        ]
         tables = (pq.read_table(s.file(ROWS), columns=list(LEAK_COLUMNS)) for s in shards)
         leaks = audit(tables, loaded, settings, workers=workers)
         names = sorted(leaks)
@@ -206,7 +226,7 @@ def leak_stage(
     key = content_key(
         code=LEAKS,
         shards=[s.key for s in shards],
-        benchmarks=[_benchmark_key(b) for b in benchmarks],
+        benchmarks=[r.key for r in prepared],
         settings=settings.model_dump(),
         symprec=symprec,
     )

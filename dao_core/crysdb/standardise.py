@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 TOLERANCE = 1e-5  # of the cube root of the volume, as pymatgen and cctbx use it
-MAX_STEPS = 500
+MAX_STEPS = 100
+# A lattice just on the border between two cells can go round in circles at one tolerance and end at another.
+RETRIES = (1.0, 1e-2, 1e-4, 10.0, 1e-6)
 
 
 def niggli_reduce(lattices: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]:
@@ -29,17 +31,19 @@ def niggli_reduce(lattices: NDArray[np.float64]) -> tuple[NDArray[np.float64], N
     transform = np.broadcast_to(np.eye(3, dtype=np.int64), (size, 3, 3)).copy()
     metric = lattices @ lattices.transpose(0, 2, 1)  # (B, 3, 3)
     eps = TOLERANCE * np.cbrt(np.abs(np.linalg.det(lattices)))
-    active = np.flatnonzero(eps > 0)
     ended = np.zeros(size, dtype=bool)
-    for _ in range(MAX_STEPS):
-        if len(active) == 0:
-            break
-        t = transform[active]
-        g = t @ metric[active] @ t.transpose(0, 2, 1)
-        step, going = _step(g, eps[active])
-        transform[active] = step @ t
-        ended[active[~going]] = True
-        active = active[going]
+    for factor in RETRIES:
+        active = np.flatnonzero((eps > 0) & ~ended)
+        transform[active] = np.eye(3, dtype=np.int64)
+        for _ in range(MAX_STEPS):
+            if len(active) == 0:
+                break
+            t = transform[active]
+            g = t @ metric[active] @ t.transpose(0, 2, 1)
+            step, going = _step(g, eps[active] * factor)
+            transform[active] = step @ t
+            ended[active[~going]] = True
+            active = active[going]
     left_handed = np.linalg.det(transform @ lattices) < 0
     transform[left_handed] *= -1
     return transform @ lattices, transform, ended
