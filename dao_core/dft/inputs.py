@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal
 from dao_core.dft.pseudopotentials import PseudoLibrary
@@ -37,19 +38,20 @@ def check_distances(crystal: Crystal) -> None:
     """Raises InputError naming the closest pair when atoms overlap."""
     from ase.data import covalent_radii
 
-    atoms = crystal.to_ase()
-    for i in range(crystal.n_atoms):
-        for j in range(i, crystal.n_atoms):
-            limit = MIN_DISTANCE_FRACTION * float(sum(covalent_radii[crystal.atomic_numbers[[i, j]]]))
-            if i == j:
-                distance = float(np.linalg.norm(crystal.niggli().lattice, axis=1).min())
-            else:
-                distance = float(atoms.get_distance(i, j, mic=True))
-            if distance < limit:
-                pair = f"{crystal.symbols[i]}{i + 1}-{crystal.symbols[j]}{j + 1}"
-                raise InputError(
-                    f"atoms overlap: {pair} at {distance:.2f} A (limit {limit:.2f} A); relax the structure first"
-                )
+    radii = covalent_radii[crystal.atomic_numbers]
+    distances = crystal.to_ase().get_all_distances(mic=True)  # (N, N)
+    np.fill_diagonal(distances, _shortest_translation(crystal.lattice))
+    excess = distances - MIN_DISTANCE_FRACTION * (radii[:, None] + radii[None, :])
+    i, j = np.unravel_index(int(excess.argmin()), excess.shape)
+    if excess[i, j] < 0:
+        pair = f"{crystal.symbols[i]}{i + 1}-{crystal.symbols[j]}{j + 1}"
+        raise InputError(f"atoms overlap: {pair} at {distances[i, j]:.2f} A; relax the structure first")
+
+
+def _shortest_translation(lattice: NDArray[np.float64]) -> float:
+    from ase.geometry import minkowski_reduce
+
+    return float(np.linalg.norm(minkowski_reduce(lattice)[0], axis=1).min())
 
 
 def build_input(crystal: Crystal, library: PseudoLibrary, settings: DftSettings, calculation: Calculation) -> PwInput:

@@ -82,6 +82,7 @@ class LocalLauncher:
             note = f"{free / 1e6:.0f} MB free at {directory}, {self.settings.min_free_bytes / 1e6:.0f} MB wanted"
             raise LaunchError(RunOutcome("disk_full", note=note))
         command = pw_command(self.settings, pw_input)
+        (directory.parent / "out" / f"{PREFIX}.EXIT").unlink(missing_ok=True)
         try:
             with (directory / STDOUT).open("wb") as stdout, (directory / STDERR).open("wb") as stderr:
                 child = subprocess.Popen(

@@ -15,7 +15,7 @@ from dao_core.dft.pseudo_setup import install_folder
 from dao_core.dft.pseudopotentials import PseudoLibrary, PseudopotentialError, find_library
 from dao_core.dft.settings import DftSettings
 from tests.conftest import SHARED
-from tests.dft.fakes import PW, nickel_oxide, silicon, upf_text
+from tests.dft.fakes import FAKE_COMMAND, nickel_oxide, silicon, upf_text
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]
 @pytest.fixture
 def settings(library: PseudoLibrary) -> DftSettings:
     """Settings for the fake pw.x."""
-    return DftSettings(command=str(PW), pseudo_dir=library.folder, elements=False, min_free_bytes=0)
+    return DftSettings(command=FAKE_COMMAND, pseudo_dir=library.folder, elements=False, min_free_bytes=0)
 
 
 @pytest.fixture

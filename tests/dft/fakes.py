@@ -17,7 +17,8 @@ from dao_core.dft.pw_input import Calculation, PwInput
 from dao_core.dft.settings import DftSettings
 
 INFRA = Path(__file__).resolve().parents[2] / "infra"
-PW = INFRA / "fake_qe" / "pw.x"
+# isolated and without site packages: a shim or a large environment would make each start slow
+FAKE_COMMAND = f"{sys.executable} -I -S {INFRA / 'fake_qe' / 'pw.x'}"
 FCC = [[0.0, 2.72, 2.72], [2.72, 0.0, 2.72], [2.72, 2.72, 0.0]]
 
 
@@ -38,7 +39,9 @@ def silicon(shift: float = 0.0) -> Crystal:
 
 
 def nickel_oxide() -> Crystal:
-    return crystal_from_symbols([[0, 2.1, 2.1], [2.1, 0, 2.1], [2.1, 2.1, 0]], ["Ni", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    return crystal_from_symbols(
+        [[0, 2.1, 2.1], [2.1, 0, 2.1], [2.1, 2.1, 0]], ["Ni", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+    )
 
 
 def upf_text(element: str, *, functional: str = "PBE", full: bool = False, valence: float = 4, extra: str = "") -> str:
