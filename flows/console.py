@@ -92,11 +92,14 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
 
 
 def quiet_libraries() -> None:
-    """Silence warnings of libraries about their own insides; ours stay."""
+    """Silence warnings and advertisements of libraries about their own insides; ours stay."""
+    import logging
     import warnings
 
     for module in ("pymatgen", "chgnet", "torch", "spglib", "ase", "pytorch_lightning", "lightning", "smact"):
         warnings.filterwarnings("ignore", module=module)
+    for logger in ("pytorch_lightning", "lightning.pytorch", "pytorch_lightning.utilities.rank_zero"):
+        logging.getLogger(logger).setLevel(logging.WARNING)
 
 
 def candidate_table(candidates: Sequence[Candidate], *, limit: int) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.console import fail, quiet_libraries
+from flows.console import explain, fail, quiet_libraries
 from tasks.config import CampaignConfig, Workers, load_config
 
 if TYPE_CHECKING:
@@ -24,10 +25,28 @@ def run_campaign(path: Path, root: Path | None) -> None:
     from flows.campaign import campaign
 
     command = f"dao campaign {path}" + ("" if root is None else f" --root {root}")
+    one_line_errors()
     ready = campaign.with_options(task_runner=task_runner(config.workers))
     ready(config, command)
     print(f"report: {(config.root / 'report' / 'index.html').resolve()}")
     print(f"stages: dao runs show {config.name} --root {config.root.parent}")
+
+
+class _OneLine(logging.Filter):
+    """Prefect logs a traceback for every error; for those that `explain` knows the message is enough."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and record.exc_info[1] is not None:
+            message = explain(record.exc_info[1])
+            if message is not None:
+                record.msg, record.args, record.exc_info, record.exc_text = message, (), None, None
+        return True
+
+
+def one_line_errors() -> None:
+    """Keep tracebacks of faults of the program, shorten mistakes of the user."""
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(name).addFilter(_OneLine())
 
 
 def check_disk(root: Path) -> None:

@@ -26,7 +26,19 @@ class TableRecord:
     counts: dict[str, int]
 
 
-@task(name="build CrysDB", retries=2, retry_delay_seconds=10)
+def can_continue(_task: object, _run: object, state: Any) -> bool:
+    """Retry only where the source itself was interrupted; a mistake in the settings stays one."""
+    from dao_core.crysdb.sources.base import SourceInterrupted
+
+    return isinstance(state.result(raise_on_failure=False), SourceInterrupted)
+
+
+def ledger_of(root: str) -> Ledger:
+    """The ledger of a run's folder."""
+    return Ledger(Path(root) / "ledger")
+
+
+@task(name="build CrysDB", retries=3, retry_delay_seconds=[10, 60, 300], retry_condition_fn=can_continue)
 def build_crysdb(config: BuildConfig, root: str, relaxed: Sequence[StageRecord] = ()) -> TableRecord:
     """Ingest, clean, deduplicate, hull, leak audit and publish; finished stages are not repeated.
 
@@ -39,9 +51,9 @@ def build_crysdb(config: BuildConfig, root: str, relaxed: Sequence[StageRecord] 
 
         sources = [open_source(s) for s in config.sources]
         if rows := _gather(relaxed, directory):
-            from dao_core.crysdb.sources.sample import SampleSource
+            from dao_core.crysdb.sources.records import RecordsSource
 
-            sources.append(SampleSource(rows))
+            sources.append(RecordsSource(rows))
         allowed = config.guards.model_copy(update={"allow": (*config.guards.allow, RELAXED)})
         report = build(config.model_copy(update={"guards": allowed}), Path(root) / "crysdb", sources=sources)
         counts = {"n_published": sum(s["n_published"] for s in report.sources.values())}
@@ -51,7 +63,7 @@ def build_crysdb(config: BuildConfig, root: str, relaxed: Sequence[StageRecord] 
                  "refused": report.refused, "dropped": report.dropped, "hull": report.hull}  # fmt: skip
         return {"counts": counts, "facts": facts}
 
-    record = Ledger(root).run("crysdb", _key(config, relaxed), work)
+    record = ledger_of(root).run("crysdb", _key(config, relaxed), work)
     show(record)
     table = str(Path(root) / "crysdb" / "table")
     return TableRecord(table, record.facts["version"], record.facts["content_hash"], record.counts)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from dao_core.artifacts import StageRecord
 from dao_core.screening.candidate import Candidate
 from tasks.config import HandOff
+from tasks.crysdb import ledger_of
 from tasks.engine import create_table_artifact, get_run_logger, task
 
 
@@ -32,8 +33,11 @@ def validate_best(ranked: StageRecord, handoff: HandOff, root: str) -> list[Verd
     from dao_core.screening.stored import load_candidates
 
     log = get_run_logger()
-    if handoff.when == "never" or (handoff.when == "auto" and shutil.which(handoff.settings.command) is None):
-        log.info("pw.x: nothing done (when: %s, %s not found)", handoff.when, handoff.settings.command)
+    command = handoff.settings.command.split()[0]
+    if handoff.when == "never":
+        return []
+    if handoff.when == "auto" and shutil.which(command) is None:
+        log.info("%s is not installed: nothing validated (handoff.when: auto)", command)
         return []
     verdicts = [_validate(c, handoff, root) for c in best(load_candidates(ranked.file(CANDIDATES)), handoff)]
     for verdict in verdicts:
@@ -58,7 +62,7 @@ def _validate(c: Candidate, handoff: HandOff, root: str) -> Verdict:
     result = validate_crystal(
         c.crystal,
         handoff.settings,
-        root,
+        ledger_of(root).root,
         dao_formation_energy_per_atom=c.formation_energy_per_atom,
         material_id=c.id,
     )

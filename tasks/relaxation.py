@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dao_core.artifacts import Ledger, StageRecord, content_key
+from dao_core.artifacts import StageRecord, content_key
 from dao_core.crysdb.schema import CrysRecord, records_to_table, table_to_records
 from dao_core.crysdb.table import CrysTable
 from dao_core.energy.potential import Potential
 from dao_core.energy.relax import RelaxSettings, relax
 from tasks.config import DatasetRelaxation
-from tasks.crysdb import RELAXED, ROWS, TableRecord
+from tasks.crysdb import RELAXED, ROWS, TableRecord, ledger_of
 from tasks.engine import task
 from tasks.keys import code_hash
 
@@ -48,7 +48,7 @@ def relax_shard(
         return {"counts": counts}
 
     key = content_key(table=table.key, ids=ids, predictor=predictor.key, relax=settings, code=code_hash("energy"))
-    return Ledger(root).run("relax-dataset", key, work)
+    return ledger_of(root).run("relax-dataset", key, work)
 
 
 def _by_id(table: TableRecord, ids: list[str]) -> list[CrysRecord]:

@@ -8,10 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dao_core.artifacts import Ledger, StageRecord
+from dao_core.artifacts import StageRecord
 from dao_core.screening.formulas import parse_formula
 from dao_core.screening.search import SearchSettings, Toolbox
-from tasks.crysdb import TableRecord
+from tasks.crysdb import TableRecord, ledger_of
 from tasks.engine import create_markdown_artifact, create_table_artifact, task
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def propose_formula(formula: str, models: Models, settings: SearchSettings, root
     """Templates and samples for one formula, with their energies as they stand."""
     from dao_core.screening.stages import propose_stage
 
-    return propose_stage(Ledger(root), parse_formula(formula), toolbox(models), settings)
+    return propose_stage(ledger_of(root), parse_formula(formula), toolbox(models), settings)
 
 
 @task(name="relax candidates", retries=1)
@@ -49,7 +49,7 @@ def relax_formula(proposed: StageRecord, models: Models, settings: SearchSetting
     """Relax a formula's proposals piece by piece; pieces that are done are not repeated."""
     from dao_core.screening.stages import n_chunks, relax_stage
 
-    ledger, potential = Ledger(root), toolbox(models).potential
+    ledger, potential = ledger_of(root), toolbox(models).potential
     return [relax_stage(ledger, proposed, i, potential, settings) for i in range(n_chunks(proposed, settings))]
 
 
@@ -71,7 +71,7 @@ def rank_candidates(
     formulas = [str(p.facts["formula"]) for p in proposed]
     records = [] if table is None else known_records(table, formulas)
     record = rank_stage(
-        Ledger(root),
+        ledger_of(root),
         proposed,
         [shard for shards in relaxed for shard in shards],
         tools.potential,

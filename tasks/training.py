@@ -13,7 +13,7 @@ from dao_core.artifacts import Ledger, StageRecord, content_key
 from dao_core.crysdb.schema import CrysRecord
 from dao_core.crysdb.table import CrysTable
 from dao_core.training.config import TrainingConfig
-from tasks.crysdb import TableRecord
+from tasks.crysdb import TableRecord, ledger_of
 from tasks.engine import get_run_logger, task
 from tasks.keys import code_hash
 
@@ -54,7 +54,7 @@ def train_generator(
     key = content_key(
         table=table.key, view=view, config=config, earlier=earlier, code=code_hash("models", "generate", "training")
     )
-    return _train(Ledger(root), "train-generator", key, fit)
+    return _train(ledger_of(root), "train-generator", key, fit)
 
 
 @task(name="train DAO-P")
@@ -93,7 +93,7 @@ def train_predictor(table: TableRecord, config: TrainingConfig, root: str) -> St
         )
 
     key = content_key(table=table.key, config=config, code=code_hash("models", "energy", "training"))
-    return _train(Ledger(root), "train-predictor", key, fit)
+    return _train(ledger_of(root), "train-predictor", key, fit)
 
 
 def _train(ledger: Ledger, stage: str, key: str, fit: Callable[[Path], dict[str, Any]]) -> StageRecord:
