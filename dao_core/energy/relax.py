@@ -9,11 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.energy.potential import (
@@ -27,6 +24,7 @@ from dao_core.energy.potential import (
 from dao_core.energy.relax_cell import (
     CellWalker,
     Vector,
+    closer_than,
     min_distance,
     walker_arrays,
     walker_gradient,
@@ -40,61 +38,10 @@ from dao_core.energy.relax_optimizers import (
     lbfgs_init,
     lbfgs_step,
 )
+from dao_core.energy.relax_settings import RelaxationResult, RelaxationStatus, RelaxSettings
 from dao_core.energy.relax_symmetry import SymmetryOperations, find_operations, symmetrized
 
-
-class RelaxationStatus(StrEnum):
-    """How a relaxation ended. The rejected ones and `potential_failed` keep the original crystal."""
-
-    CONVERGED = "converged"
-    MAX_STEPS = "max_steps"
-    REJECTED_VOLUME = "rejected_volume"
-    REJECTED_DISTANCE = "rejected_distance"
-    REJECTED_ENERGY = "rejected_energy"
-    POTENTIAL_FAILED = "potential_failed"
-
-
-class RelaxSettings(BaseModel):
-    """When a relaxation is done, how far a step may go, and what counts as a blow-up."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    optimizer: Literal["lbfgs", "fire"] = "lbfgs"
-    fmax: float = Field(0.05, gt=0, description="largest force on an atom, eV/angstrom")
-    stress_gpa: float = Field(0.5, gt=0, description="largest component of stress + pressure, GPa")
-    max_steps: int = Field(300, ge=0)
-    max_step: float = Field(0.2, gt=0, description="longest displacement of an atom in a step, angstrom")
-    relax_cell: bool = True
-    pressure_gpa: float = 0.0
-    keep_symmetry: bool = False
-    symprec: float = Field(0.01, gt=0, description="angstrom, for keep_symmetry")
-    batch_size: int = Field(32, ge=1, description="crystals in flight")
-    min_distance: float = Field(0.5, ge=0, description="angstrom; closer atoms are rejected, 0 turns it off")
-    max_volume_ratio: float = Field(3.0, gt=1, description="rejected beyond this factor, or below its inverse")
-    max_energy_drop: float = Field(10.0, gt=0, description="eV/atom below the start: a hole of the potential")
-    max_energy_rise: float = Field(0.001, ge=0, description="eV/atom above the start at the end")
-    energy_noise: float = Field(2e-6, ge=0, description="eV/atom; a rise below this is rounding, not uphill")
-
-
-@dataclass(frozen=True, eq=False)
-class RelaxationResult:
-    """One crystal's relaxation.
-
-    `crystal` is the relaxed one, or `initial` itself where the result was rejected. `energy_per_atom` (eV) belongs to
-    `crystal`; None where the potential had no answer. `fmax` (eV/angstrom) and `stress_gpa` (largest component of
-    stress + pressure) are those of the last evaluation. `n_steps` counts evaluations after the first.
-    """
-
-    crystal: Crystal
-    energy_per_atom: float | None
-    status: RelaxationStatus
-    n_steps: int
-    fmax: float
-    stress_gpa: float
-    initial: Crystal
-    initial_energy_per_atom: float | None
-    reason: str = ""
-
+__all__ = ["Observer", "RelaxSettings", "RelaxationResult", "RelaxationStatus", "relax"]
 
 Observer = Callable[[int, int, Crystal, PotentialResult], None]
 
@@ -169,8 +116,8 @@ class _Path:
 
     def refusal(self) -> RelaxationResult | None:
         """Rejection before any energy, where atoms overlap from the start."""
-        shortest = min_distance(self.initial.lattice, self.initial.frac_coords)
-        if shortest < self.settings.min_distance:
+        if self._is_too_close(self.initial):
+            shortest = min_distance(self.initial.lattice, self.initial.frac_coords)
             return self._end(RelaxationStatus.REJECTED_DISTANCE, f"atoms {shortest:.2f} A apart at the start")
         return None
 
@@ -223,12 +170,14 @@ class _Path:
         limit = self.settings.max_volume_ratio
         if not 1.0 / limit <= ratio <= limit:
             return self._end(RelaxationStatus.REJECTED_VOLUME, f"volume changed by a factor {ratio:.2f}")
-        if self.settings.min_distance > 0.0:
+        if self._is_too_close(crystal):
             shortest = min_distance(crystal.lattice, crystal.frac_coords)
-            if shortest < self.settings.min_distance:
-                return self._end(RelaxationStatus.REJECTED_DISTANCE, f"atoms came {shortest:.2f} A close")
+            return self._end(RelaxationStatus.REJECTED_DISTANCE, f"atoms came {shortest:.2f} A close")
         self.crystal = crystal
         return None
+
+    def _is_too_close(self, crystal: Crystal) -> bool:
+        return closer_than(crystal.lattice, crystal.frac_coords, self.settings.min_distance)
 
     def _end(self, status: RelaxationStatus, reason: str, energy: float | None = None) -> RelaxationResult:
         """The result; without an energy of its own it is the original with the original's energy."""

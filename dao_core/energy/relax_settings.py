@@ -1,0 +1,64 @@
+"""What a relaxation is asked for, how it can end, and what comes back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dao_core.crystal import Crystal
+
+
+class RelaxationStatus(StrEnum):
+    """How a relaxation ended. The rejected ones and `potential_failed` keep the original crystal."""
+
+    CONVERGED = "converged"
+    MAX_STEPS = "max_steps"
+    REJECTED_VOLUME = "rejected_volume"
+    REJECTED_DISTANCE = "rejected_distance"
+    REJECTED_ENERGY = "rejected_energy"
+    POTENTIAL_FAILED = "potential_failed"
+
+
+class RelaxSettings(BaseModel):
+    """When a relaxation is done, how far a step may go, and what counts as a blow-up."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    optimizer: Literal["lbfgs", "fire"] = "lbfgs"
+    fmax: float = Field(0.05, gt=0, description="largest force on an atom, eV/angstrom")
+    stress_gpa: float = Field(0.5, gt=0, description="largest component of stress + pressure, GPa")
+    max_steps: int = Field(300, ge=0)
+    max_step: float = Field(0.2, gt=0, description="longest displacement of an atom in a step, angstrom")
+    relax_cell: bool = True
+    pressure_gpa: float = 0.0
+    keep_symmetry: bool = False
+    symprec: float = Field(0.01, gt=0, description="angstrom, for keep_symmetry")
+    batch_size: int = Field(32, ge=1, description="crystals in flight")
+    min_distance: float = Field(0.5, ge=0, description="angstrom; closer atoms are rejected, 0 turns it off")
+    max_volume_ratio: float = Field(3.0, gt=1, description="rejected beyond this factor, or below its inverse")
+    max_energy_drop: float = Field(10.0, gt=0, description="eV/atom below the start: a hole of the potential")
+    max_energy_rise: float = Field(0.001, ge=0, description="eV/atom above the start at the end")
+    energy_noise: float = Field(2e-6, ge=0, description="eV/atom; a rise below this is rounding, not uphill")
+
+
+@dataclass(frozen=True, eq=False)
+class RelaxationResult:
+    """One crystal's relaxation.
+
+    `crystal` is the relaxed one, or `initial` itself where the result was rejected. `energy_per_atom` (eV) belongs to
+    `crystal`; None where the potential had no answer. `fmax` (eV/angstrom) and `stress_gpa` (largest component of
+    stress + pressure) are those of the last evaluation. `n_steps` counts evaluations after the first.
+    """
+
+    crystal: Crystal
+    energy_per_atom: float | None
+    status: RelaxationStatus
+    n_steps: int
+    fmax: float
+    stress_gpa: float
+    initial: Crystal
+    initial_energy_per_atom: float | None
+    reason: str = ""
