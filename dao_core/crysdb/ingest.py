@@ -45,7 +45,10 @@ def source_identity(source: Source, snapshot: str | None = None) -> str:
     """What a reading of a source is called in the ledger: its content's hash, its version, or the snapshot's name."""
     own = getattr(source, "fingerprint", None)
     content = own() if callable(own) else source.version or snapshot or datetime.now(UTC).strftime("%Y-%m-%d")
-    return content_key(name=source.name, functional=source.functional, version=source.version, content=content)
+    part = getattr(source, "selection", None)  # another filter on the same release is another reading
+    return content_key(
+        name=source.name, functional=source.functional, version=source.version, content=content, part=part
+    )
 
 
 def ingest(

@@ -56,6 +56,11 @@ class MaterialsProjectSource:
         return f"MaterialsProjectSource({self.config.endpoint})"
 
     @property
+    def selection(self) -> dict[str, Any]:
+        """What part of the database is read: two readings of different parts are different data."""
+        return self.config.model_dump(mode="json", include={"endpoint", "chemsys"})
+
+    @property
     def report(self) -> HttpReport:
         """Requests, retries and waiting so far."""
         return self._session.report

@@ -70,6 +70,11 @@ class OptimadeSource:
         return self.config.release
 
     @property
+    def selection(self) -> dict[str, Any]:
+        """What is read of the database: two readings of different parts or properties are different data."""
+        return self.config.model_dump(mode="json", include={"base_url", "filter", "fields"})
+
+    @property
     def report(self) -> HttpReport:
         """Requests, retries and waiting so far."""
         return self._report

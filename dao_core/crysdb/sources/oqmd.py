@@ -54,6 +54,11 @@ class OqmdSource:
         return self.config.release
 
     @property
+    def selection(self) -> dict[str, Any]:
+        """What part of the database is read: two readings of different parts are different data."""
+        return self.config.model_dump(mode="json", include={"base_url", "filter", "noduplicate"})
+
+    @property
     def report(self) -> HttpReport:
         """Requests, retries and waiting so far."""
         return self._session.report
