@@ -59,7 +59,8 @@ def integrate(
         if guidance is not None:
             extra_coords, extra_z = guidance(state, lattice, time)
             coords, z = coords + remove_mean(extra_coords, mask), z + extra_z
-        gain = 1.0 if seeded else min(1.0 + settings.anti_annealing * t, 1.0 / (dt * max(steps - k, 1)))
+        # never further than the predicted end, which lies (steps - k) plain steps away
+        gain = 1.0 if seeded else min(1.0 + settings.anti_annealing * t, float(steps - k))
         frac = state.frac_coords + dt * gain * coords
         z_next = state.z + dt * z
         if settings.method == "sde" and noise is not None and k + 1 < steps:

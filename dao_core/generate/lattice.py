@@ -56,8 +56,8 @@ def fit_atomic_volumes(crystals: list[Crystal]) -> NDArray[np.float64]:
         predicted = counts @ volumes
         jacobian = counts * volumes / predicted[:, None]
         residual = target - np.log(predicted)
-        normal = jacobian.T @ jacobian + np.eye(101)
-        log_volume = log_volume + np.linalg.solve(normal, jacobian.T @ residual - (log_volume - prior))
+        normal = jacobian.T @ jacobian + 0.1 * np.eye(101)
+        log_volume = log_volume + np.linalg.solve(normal, jacobian.T @ residual - 0.1 * (log_volume - prior))
     return np.exp(log_volume)
 
 

@@ -18,6 +18,7 @@ class CrysformerConfig(BaseModel):
     n_heads: int = Field(8, gt=0)
     n_frequencies: int = Field(128, gt=0, description="Fourier features of the fractional offset, per axis")
     time_dim: int = Field(256, gt=0)
+    n_energies: int = Field(0, ge=0, description="columns of the energy head; 0 for a generator")
     # Corrections; each can be switched alone for an ablation.
     distances: bool = Field(False, description="radial basis of Cartesian distances, summed over periodic images")
     n_radial: int = Field(24, gt=0)
@@ -38,6 +39,7 @@ class CspnetConfig(BaseModel):
     n_blocks: int = Field(6, gt=0)
     n_frequencies: int = Field(128, gt=0)
     time_dim: int = Field(256, gt=0)
+    n_energies: int = Field(0, ge=0, description="columns of the energy head; 0 for a generator")
 
 
 ModelConfig = Annotated[CrysformerConfig | CspnetConfig, Field(discriminator="kind")]

@@ -151,7 +151,7 @@ class Crysformer(nn.Module):
         self.pairs = PairFeatures(config)
         self.blocks = nn.ModuleList(Block(config, self.pairs.size) for _ in range(config.n_blocks))
         self.norm = nn.LayerNorm(width)
-        self.heads = Heads(width)
+        self.heads = Heads(width, config.n_energies)
         if config.modulation:
             size = config.modulation_dim
             self.condition = nn.Sequential(nn.Linear(config.time_dim + 11, size), nn.SiLU(), nn.Linear(size, size), nn.SiLU())

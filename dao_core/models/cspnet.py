@@ -49,7 +49,7 @@ class Cspnet(nn.Module):
         self.input = nn.Linear(config.width + config.time_dim + 1, config.width)
         self.layers = nn.ModuleList(MessageLayer(config.width, config.n_frequencies) for _ in range(config.n_blocks))
         self.norm = nn.LayerNorm(config.width)
-        self.heads = Heads(config.width)
+        self.heads = Heads(config.width, config.n_energies)
 
     def forward(
         self, lattice: Tensor, frac_coords: Tensor, atomic_numbers: Tensor, t: Tensor, seeded: Tensor | None = None

@@ -12,8 +12,8 @@ class Outputs:
     """What a network says about a batch.
 
     `coords` (B, N, 3) score or velocity of the fractional coordinates; `lattice_matrix` (B, 3, 3), to be multiplied onto
-    L from the left; `lattice_log` (B, 6) update of the symmetric log-matrix; `energies` (B, 2) per atom: energy above
-    hull and formation energy, both in the trained scaler's units; `atoms` (B, N, width) the last hidden state.
+    L from the left; `lattice_log` (B, 6) update of the symmetric log-matrix; `energies` (B, n_energies) per atom in the
+    trained scaler's units (what each column means is the predictor's business); `atoms` (B, N, width) the last state.
     """
 
     coords: Tensor
@@ -32,18 +32,20 @@ def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
 class Heads(nn.Module):
     """Coordinate score, lattice update in two forms, energies (method section 2)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, n_energies: int) -> None:
         super().__init__()
         self.coords = nn.Linear(width, 3, bias=False)
         self.lattice = nn.Linear(width, 9, bias=False)
         self.lattice_log = nn.Linear(width, 6)
-        self.energy = nn.Sequential(nn.Linear(width, width // 2), nn.SiLU(), nn.Linear(width // 2, 2))
+        self.energy: nn.Module | None = None
+        if n_energies:
+            self.energy = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, n_energies))
 
     def forward(self, atoms: Tensor, mask: Tensor) -> Outputs:
         pooled = masked_mean(atoms, mask)
         coords = self.coords(atoms) * mask.unsqueeze(-1).to(atoms.dtype)
         # Energies are read from each atom and averaged, so that a supercell has the energy of its cell.
-        energies = masked_mean(self.energy(atoms), mask)
+        energies = atoms.new_zeros(len(atoms), 0) if self.energy is None else masked_mean(self.energy(atoms), mask)
         return Outputs(coords, self.lattice(pooled).view(-1, 3, 3), self.lattice_log(pooled), energies, atoms)
 
 

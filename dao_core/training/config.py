@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from dao_core.energy.objective import EnergySettings
 from dao_core.generate.flow_matching import FlowSettings
 from dao_core.models.config import CrysformerConfig, ModelConfig
 
@@ -18,6 +19,7 @@ class TrainingConfig(BaseModel):
     model: ModelConfig = Field(default_factory=CrysformerConfig)
     process: Literal["flow", "diffusion"] = "flow"
     flow: FlowSettings = Field(default_factory=FlowSettings)
+    energy: EnergySettings = Field(default_factory=EnergySettings, description="only used for a predictor")
     batch_size: int = Field(128, gt=0)
     max_pairs: int = Field(40_000, gt=0, description="most atom pairs (padded) in a batch: bounds memory")
     learning_rate: float = Field(1e-3, gt=0)

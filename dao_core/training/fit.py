@@ -55,7 +55,6 @@ def run_training(
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        barebones=False,
         callbacks=[RunLog(directory, every_s=15.0, checkpoint_every_s=config.checkpoint_every_s)],
     )
     trainer.fit(module, ckpt_path=str(directory / "last") if resume else None, weights_only=True)

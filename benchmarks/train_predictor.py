@@ -1,0 +1,151 @@
+"""Train DAO-P: the run behind the shipped predictor.
+
+python benchmarks/train_predictor.py --data ../shared/data --out runs/predictor --seconds 3000
+Energies: MP-20 train, WBM, other Materials Project structures (older releases get their own offset) and the embedded sample;
+forces and stresses: the sample (CHGNet) and the DFT frames of forces/, of which every tenth is held out. No formula of the
+public MP-20 and MPTS-52 validation and test splits is used. Killed or stopped, the same command continues.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import yaml
+
+from dao_core.crystal import Crystal, InvalidCrystalError
+from dao_core.training.config import TrainingConfig
+from dao_core.training.data import PackedCrystals
+from dao_core.training.fit_predictor import fit_predictor, pack_labelled
+
+SOURCES = ["mp20", "wbm", "mp_older", "sample_chgnet"]
+MAX_ATOMS = 24
+
+
+class Rows:
+    """Structures with labels, collected from several files."""
+
+    def __init__(self) -> None:
+        self.crystals: list[Crystal] = []
+        self.columns: dict[str, list[Any]] = {
+            "formation_energy_per_atom": [], "e_above_hull": [], "source": [], "forces": [], "stress": []
+        }  # fmt: skip
+
+    def add(self, crystal: Crystal, **labels: Any) -> None:
+        self.crystals.append(crystal)
+        default = {"formation_energy_per_atom": np.nan, "e_above_hull": np.nan, "source": 0, "forces": None, "stress": None}
+        for name, column in self.columns.items():
+            column.append(labels.get(name, default[name]))
+
+    def pack(self) -> PackedCrystals:
+        return pack_labelled(self.crystals, **self.columns)
+
+
+def crystal_of(row: Any) -> Crystal | None:
+    """Niggli cell of a table row; None where the row is no crystal."""
+    try:
+        return Crystal(np.reshape(row.lattice, (3, 3)), np.reshape(row.frac_coords, (-1, 3)), np.array(row.atomic_numbers)).niggli()
+    except InvalidCrystalError:
+        return None
+
+
+def held_formulas(data: Path) -> set[str]:
+    """Reduced formulas of the public validation and test splits."""
+    formulas = set()
+    for name in ("mp_20/val", "mp_20/test_public", "mpts_52/val", "mpts_52/test_public"):
+        for numbers in pq.read_table(data / f"{name}.parquet", columns=["atomic_numbers"])["atomic_numbers"].to_pylist():
+            formulas.add(formula_key(numbers))
+    return formulas
+
+
+def formula_key(numbers: Any) -> str:
+    values, counts = np.unique(np.asarray(numbers), return_counts=True)
+    return str(list(zip(values.tolist(), (counts // np.gcd.reduce(counts)).tolist(), strict=True)))
+
+
+def add_energies(rows: Rows, data: Path) -> None:
+    held = held_formulas(data)
+    train = pd.read_parquet(data / "mp_20/train.parquet")
+    wbm = pd.read_parquet(data / "wbm_val.parquet")
+    older = pd.read_parquet(data / "mp_structures.parquet")
+    older = older[older.formation_energy_per_atom.notna() & (older.n_atoms <= MAX_ATOMS)]
+    older = older[~older.material_id.isin(set(train.material_id))]
+    for source, frame in enumerate([train, wbm, older]):
+        for row in frame.itertuples():
+            if source == 2 and formula_key(row.atomic_numbers) in held:
+                continue
+            crystal = crystal_of(row)
+            if crystal is None or crystal.n_atoms > MAX_ATOMS:
+                continue
+            hull = getattr(row, "e_above_hull", np.nan)
+            rows.add(crystal, formation_energy_per_atom=row.formation_energy_per_atom, e_above_hull=hull, source=source)
+
+
+def add_sample(rows: Rows) -> None:
+    from dao_core.crysdb.sources.sample import read_sample
+
+    for record in read_sample():
+        rows.add(
+            record.crystal, formation_energy_per_atom=record.formation_energy_per_atom, e_above_hull=record.e_above_hull,
+            source=SOURCES.index("sample_chgnet"), forces=record.forces, stress=record.stress,
+        )  # fmt: skip
+
+
+def dft_frames(data: Path, *, held: bool) -> list[tuple[Crystal, np.ndarray, np.ndarray]]:
+    """DFT frames with forces and stress; every tenth is held out."""
+    from ase.io import read
+
+    out = []
+    for path in sorted((data / "forces").glob("*.xyz")):
+        for i, atoms in enumerate(read(path, index=":")):
+            if (i % 10 == 9) != held or len(atoms) > 40:
+                continue
+            try:
+                crystal = Crystal.from_ase(atoms)
+            except InvalidCrystalError:
+                continue
+            out.append((crystal, atoms.get_forces(), atoms.get_stress(voigt=False)))
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--config", type=Path, default=Path("configs/train-predictor-laptop.yaml"))
+    parser.add_argument("--seconds", type=float)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    settings = yaml.safe_load(args.config.read_text())
+    if args.seconds:
+        settings["max_seconds"] = args.seconds
+    config = TrainingConfig(**settings, seed=args.seed)
+    args.out.mkdir(parents=True, exist_ok=True)
+    if not (args.out / "validation.npz").exists():
+        rows = Rows()
+        add_energies(rows, args.data)
+        add_sample(rows)
+        for crystal, forces, stress in dft_frames(args.data, held=False):
+            rows.add(crystal, forces=forces, stress=stress)
+        rows.pack().save(args.out / "packed.npz")
+        val = Rows()
+        for row in pd.read_parquet(args.data / "mp_20/val.parquet").sample(2000, random_state=0).itertuples():
+            crystal = crystal_of(row)
+            if crystal is not None:
+                val.add(crystal, formation_energy_per_atom=row.formation_energy_per_atom, e_above_hull=row.e_above_hull)
+        val.pack().save(args.out / "validation.npz")
+    data, validation = PackedCrystals.load(args.out / "packed.npz"), PackedCrystals.load(args.out / "validation.npz")
+    about = {"name": "mp_20/train + wbm_val + mp_structures + sample + forces", "rows": len(data), "licence": "CC BY 4.0"}
+    card = (Path(__file__).parent / "cards" / "predictor.md").read_text()
+    facts = fit_predictor(data, config, args.out, sources=SOURCES, about=about, card=card, validation=validation)
+    print(json.dumps({"figure": facts, "n": len(data), "seed": args.seed, "machine": platform.machine()}))
+
+
+if __name__ == "__main__":
+    main()

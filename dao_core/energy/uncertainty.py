@@ -1,0 +1,57 @@
+"""Calibration of the ensemble spread, and the probability of being stable."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from dao_core.energy.predictor import Prediction
+
+
+@dataclass
+class Calibration:
+    """Spread model std^2 = (factor * ensemble std)^2 + floor^2, and how well it covers the errors."""
+
+    factor: float
+    floor: float
+    mae: float
+    coverage: dict[str, float]
+    n: int
+
+    def summary(self) -> dict[str, object]:
+        """JSON form for a model card."""
+        return {"n": self.n, "mae_eV_per_atom": self.mae, "factor": self.factor, "floor": self.floor, "coverage": self.coverage}
+
+
+def calibrate(*, predictions: Sequence[Prediction], labels: NDArray[np.float64]) -> Calibration:
+    """Fit factor and floor by maximum likelihood of a Laplace error model on held-out labels (eV/atom).
+
+    The spread in `predictions` must be the uncalibrated one up to the predictor's current floor.
+    """
+    known = np.isfinite(labels)
+    energy = np.array([p.formation_energy_per_atom for p in predictions])[known]
+    spread = np.array([p.std for p in predictions])[known]
+    error = np.abs(energy - labels[known])
+    spread = np.maximum(spread, 1e-6)
+
+    def loss(theta: NDArray[np.float64]) -> float:
+        std = np.sqrt((np.exp(theta[0]) * spread) ** 2 + np.exp(2 * theta[1]))
+        return float(np.mean(np.log(std) + math.sqrt(2) * error / std))
+
+    best = minimize(loss, np.array([0.0, math.log(max(float(np.median(error)), 1e-4))]), method="Nelder-Mead")
+    factor, floor = float(np.exp(best.x[0])), float(np.exp(best.x[1]))
+    std = np.sqrt((factor * spread) ** 2 + floor**2)
+    coverage = {f"{k} std": float(np.mean(error <= k * std)) for k in (0.5, 1.0, 2.0)}
+    return Calibration(factor, floor, float(error.mean()), coverage, int(known.sum()))
+
+
+def probability_below(*, value: float, std: float, limit: float) -> float:
+    """P(x <= limit) of a normal distribution: the probability that an energy above hull of `value` is within `limit`."""
+    if std <= 0:
+        return 1.0 if value <= limit else 0.0
+    return 0.5 * (1.0 + math.erf((limit - value) / (std * math.sqrt(2.0))))

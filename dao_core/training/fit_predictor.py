@@ -1,0 +1,123 @@
+"""Training DAO-P: from labelled structures to a predictor checkpoint with calibrated spread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dao_core.crystal import Crystal
+from dao_core.energy.objective import EnergyObjective
+from dao_core.energy.predictor import N_ENERGIES, DaoPotential, EnergyScale
+from dao_core.energy.uncertainty import calibrate
+from dao_core.generate.lattice import LatticeBase
+from dao_core.models.build import build_network
+from dao_core.models.checkpoint_io import load_checkpoint, save_checkpoint
+from dao_core.training.config import TrainingConfig
+from dao_core.training.data import PackedCrystals
+from dao_core.training.fit import run_training
+
+
+class LabelError(ValueError):
+    """The training set lacks labels that a predictor needs."""
+
+
+def pack_labelled(
+    crystals: Sequence[Crystal],
+    *,
+    formation_energy_per_atom: Sequence[float],
+    e_above_hull: Sequence[float],
+    source: Sequence[int],
+    forces: Sequence[NDArray[np.float64] | None],
+    stress: Sequence[NDArray[np.float64] | None],
+) -> PackedCrystals:
+    """Packed structures with labels; NaN or None where a label is unknown. eV/atom, eV/A, eV/A^3 (tension positive)."""
+    data = PackedCrystals.from_crystals(
+        crystals, formation_energy_per_atom=formation_energy_per_atom, e_above_hull=e_above_hull, source=source
+    )
+    if any(f is not None for f in forces):
+        unknown = [np.full((c.n_atoms, 3), np.nan) if f is None else f for c, f in zip(crystals, forces, strict=True)]
+        data.atom_labels["forces"] = np.concatenate(unknown).astype(np.float32)
+        cells = [np.full(9, np.nan) if s is None else np.asarray(s).reshape(9) for s in stress]
+        data.cell_labels["stress"] = np.stack(cells).astype(np.float32)
+    return data
+
+
+def element_fractions(data: PackedCrystals) -> NDArray[np.float64]:
+    """Composition of each row, (M, 101)."""
+    rows = np.repeat(np.arange(len(data)), data.n_atoms)
+    counts = np.zeros((len(data), 101))
+    np.add.at(counts, (rows, data.atomic_numbers.astype(int)), 1.0)
+    return counts / data.n_atoms[:, None]
+
+
+def fit_predictor(
+    data: PackedCrystals,
+    config: TrainingConfig,
+    directory: Path,
+    *,
+    sources: list[str],
+    about: dict[str, Any],
+    card: str,
+    validation: PackedCrystals | None = None,
+    start_from: Path | None = None,
+) -> dict[str, Any]:
+    """Train DAO-P and write `directory/checkpoint`. Raises LabelError where no formation energy is known.
+
+    `validation` rows (formation energies of the reference source) calibrate the ensemble spread.
+    """
+    formation = data.labels["formation_energy_per_atom"].astype(np.float64)
+    if not np.isfinite(formation).any():
+        raise LabelError("no row has a formation energy: rebuild the database with a source that carries energies")
+    torch.manual_seed(config.seed)
+    model = config.model.model_copy(update={"n_energies": N_ENERGIES})
+    if start_from is None:
+        network = build_network(model)
+        base = LatticeBase.fit([data.crystal(i) for i in range(len(data))])
+        scale = EnergyScale.fit(
+            element_fractions(data), formation, data.labels["source"].astype(int), sources,
+            data.labels["e_above_hull"].astype(np.float64),
+        )  # fmt: skip
+    else:
+        earlier = load_checkpoint(start_from, kind="predictor")
+        network = earlier.network.train()
+        base = LatticeBase.from_state(earlier.config["lattice_base"])
+        scale = EnergyScale.from_state(earlier.config["energy_scale"])
+    facts = run_training(network, EnergyObjective(config.energy, scale, base), data, config, directory)
+    extra = {
+        "energy_scale": scale.state(),
+        "lattice_base": base.state(),
+        "elements": sorted({int(z) for z in data.atomic_numbers}),
+        "max_atoms": int(data.n_atoms.max()),
+        "energy": config.energy.model_dump(),
+        "training": facts,
+        "data": about,
+    }
+
+    def save() -> None:
+        save_checkpoint(
+            directory / "checkpoint",
+            network.state_dict(),
+            kind="predictor",
+            model=model.model_dump(),
+            extra=extra,
+            card=card,
+        )
+
+    save()
+    if validation is not None and len(validation):
+        potential = DaoPotential.load(directory / "checkpoint")
+        crystals = [validation.crystal(i) for i in range(len(validation))]
+        report = calibrate(
+            predictions=potential.predict(crystals),
+            labels=validation.labels["formation_energy_per_atom"].astype(np.float64),
+        )
+        scale.spread_factor, scale.spread_floor = report.factor, report.floor
+        extra["energy_scale"], extra["calibration"] = scale.state(), report.summary()
+        facts["validation_mae_eV_per_atom"] = report.mae
+        save()
+    return facts

@@ -1,0 +1,157 @@
+"""DAO-P: derivatives against finite differences, batch independence, named failures, scaling and calibration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dao_core.crystal import Crystal
+from dao_core.energy.objective import EnergyObjective, EnergySettings, bootstrap_weights, exponential_loss
+from dao_core.energy.potential import PotentialFailure, PotentialResult
+from dao_core.energy.predictor import N_ENERGIES, DaoPotential, EnergyScale, Prediction
+from dao_core.energy.uncertainty import calibrate, probability_below
+from dao_core.generate.lattice import LatticeBase
+from dao_core.models.build import build_network
+from dao_core.models.checkpoint_io import load_checkpoint, save_checkpoint
+from dao_core.training.data import Batch
+from dao_core.training.fit_predictor import element_fractions, pack_labelled
+from tests.models.conftest import CORRECTED, random_crystals
+
+
+@pytest.fixture()
+def potential(tmp_path: Path) -> DaoPotential:
+    torch.manual_seed(0)
+    config = CORRECTED.model_copy(update={"n_energies": N_ENERGIES})
+    network = build_network(config)
+    for p in network.parameters():
+        torch.nn.init.normal_(p, std=0.3)
+    scale = EnergyScale(np.linspace(-1, 1, 101)[None, :], ["test"], 0.5, 0.1, 0.2)
+    save_checkpoint(
+        tmp_path, network.state_dict(), kind="predictor", model=config.model_dump(),
+        extra={"energy_scale": scale.state(), "elements": list(range(1, 95))}, card="",
+    )  # fmt: skip
+    return DaoPotential(load_checkpoint(tmp_path), dtype=torch.float64)
+
+
+def energy(potential: DaoPotential, crystal: Crystal) -> float:
+    result = potential.compute([crystal])[0]
+    assert isinstance(result, PotentialResult)
+    return result.energy
+
+
+def test_forces_are_the_negative_gradient(potential: DaoPotential) -> None:
+    crystal = random_crystals(0, (4,))[0]
+    result = potential.compute([crystal])[0]
+    assert isinstance(result, PotentialResult)
+    h, inverse = 1e-4, np.linalg.inv(crystal.lattice)
+    for atom in range(2):
+        for axis in range(3):
+            step = np.zeros((4, 3))
+            step[atom, axis] = h
+            up = energy(potential, crystal.replace(frac_coords=crystal.frac_coords + step @ inverse))
+            down = energy(potential, crystal.replace(frac_coords=crystal.frac_coords - step @ inverse))
+            numeric = -(up - down) / (2 * h)
+            assert result.forces[atom, axis] == pytest.approx(numeric, rel=1e-4, abs=1e-6 * np.abs(result.forces).max())
+
+
+def test_stress_is_the_strain_derivative_over_volume(potential: DaoPotential) -> None:
+    crystal = random_crystals(1, (3,))[0]
+    result = potential.compute([crystal])[0]
+    assert isinstance(result, PotentialResult)
+    h = 1e-5
+    for i, j in ((0, 0), (1, 2), (2, 2)):
+        strain = np.zeros((3, 3))
+        strain[i, j] += h / 2
+        strain[j, i] += h / 2
+        up = energy(potential, crystal.replace(lattice=crystal.lattice @ (np.eye(3) + strain)))
+        down = energy(potential, crystal.replace(lattice=crystal.lattice @ (np.eye(3) - strain)))
+        numeric = (up - down) / (2 * h) / crystal.volume
+        assert result.stress[i, j] == pytest.approx(numeric, rel=1e-4, abs=1e-6 * np.abs(result.stress).max())
+
+
+def test_result_is_the_same_alone_and_in_a_batch(potential: DaoPotential) -> None:
+    crystals = random_crystals(2, (2, 6, 3))
+    together = potential.compute(crystals)
+    for crystal, result in zip(crystals, together, strict=True):
+        alone = potential.compute([crystal])[0]
+        assert isinstance(alone, PotentialResult)
+        assert isinstance(result, PotentialResult)
+        assert result.energy == pytest.approx(alone.energy, abs=1e-10)
+        np.testing.assert_allclose(result.forces, alone.forces, atol=1e-9)
+
+
+def test_unseen_element_fails_alone(potential: DaoPotential) -> None:
+    good = random_crystals(3, (2,))[0]
+    bad = good.replace(atomic_numbers=[98, 8])
+    first, second = potential.compute([bad, good])
+    assert isinstance(first, PotentialFailure)
+    assert "98" in first.reason
+    assert isinstance(second, PotentialResult)
+
+
+def test_scale_recovers_composition_energies_and_source_offsets() -> None:
+    rng = np.random.default_rng(0)
+    fractions = np.zeros((4000, 101))
+    for row in fractions:
+        row[rng.choice([3, 8, 22, 38], 2, replace=False)] = 0.5
+    truth = rng.normal(size=101)
+    source = rng.integers(0, 2, 4000)
+    energies = fractions @ truth + 0.3 * (source == 1) * fractions[:, 8] * 2 + 0.01 * rng.normal(size=4000)
+    hull = np.where(rng.random(4000) < 0.5, np.nan, 0.1)
+    scale = EnergyScale.fit(fractions, energies, source, ["a", "b"], hull)
+    difference = scale.baseline[1] - scale.baseline[0]
+    assert difference[8] == pytest.approx(0.6, abs=0.15)
+    assert scale.residual_std < 0.1
+    assert EnergyScale.from_state(scale.state()).hull_mean == pytest.approx(0.1)
+
+
+def test_exponential_loss_has_its_minimum_at_the_boltzmann_average() -> None:
+    labels = torch.tensor([0.0, 2.0])
+    best = -torch.log(torch.exp(-labels).mean())
+    losses = [float(exponential_loss(e.expand(2), labels)) for e in (best - 0.05, best, best + 0.05)]
+    assert losses[1] < losses[0]
+    assert losses[1] < losses[2]
+
+
+def test_unlabelled_rows_train_nothing_but_the_flow() -> None:
+    crystals = random_crystals(4, (3, 4))
+    nan = float("nan")
+    data = pack_labelled(
+        crystals, formation_energy_per_atom=[nan, nan], e_above_hull=[nan, nan], source=[0, 0],
+        forces=[None, np.zeros((4, 3))], stress=[None, np.zeros((3, 3))],
+    )  # fmt: skip
+    scale = EnergyScale.fit(element_fractions(data), np.zeros(2), np.zeros(2, int), ["a"], np.full(2, nan))
+    network = build_network(CORRECTED.model_copy(update={"n_energies": N_ENERGIES}))
+    objective = EnergyObjective(EnergySettings(noisy_share=0.0), scale, LatticeBase.fit(crystals))
+    batch: Batch = data.gather(np.arange(2))
+    losses = objective(network, batch, torch.Generator().manual_seed(0))
+    assert "energy" not in losses
+    assert torch.isfinite(losses["forces"])
+    assert torch.isfinite(losses["loss"])
+
+
+def test_bootstrap_weights_differ_between_members_and_repeat() -> None:
+    rows = torch.arange(5000)
+    weights = bootstrap_weights(rows, 4)
+    assert torch.equal(weights, bootstrap_weights(rows, 4))
+    assert (weights.mean(0) - 1).abs().max() < 0.1
+    assert (weights[:, 0] != weights[:, 1]).float().mean() > 0.4
+
+
+def test_calibration_recovers_a_known_error_size() -> None:
+    rng = np.random.default_rng(0)
+    spread = rng.uniform(0.01, 0.1, 3000)
+    labels = rng.laplace(scale=3 * spread / np.sqrt(2))
+    predictions = [Prediction(0.0, float(s), 0.0) for s in spread]
+    report = calibrate(predictions=predictions, labels=labels)
+    assert report.factor == pytest.approx(3.0, rel=0.15)
+    assert 0.7 < report.coverage["1.0 std"] < 0.82  # Laplace: 75.7 %
+
+
+def test_probability_of_stability() -> None:
+    assert probability_below(value=0.0, std=0.1, limit=0.0) == pytest.approx(0.5)
+    assert probability_below(value=0.3, std=0.1, limit=0.08) < 0.02
+    assert probability_below(value=0.05, std=0.0, limit=0.08) == 1.0
