@@ -1,0 +1,57 @@
+"""Our hulls against pymatgen's PhaseDiagram: less than 1e-6 eV apart for every entry."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dao_core.crysdb.hull import HullSet
+
+
+def compare(entries: list) -> float:
+    from pymatgen.analysis.phase_diagram import PhaseDiagram
+
+    diagram = PhaseDiagram(entries)
+    theirs = [diagram.get_e_above_hull(e, allow_negative=True) for e in entries]
+    pairs = [({el.Z: round(n) for el, n in e.composition.items()}, e.energy_per_atom) for e in entries]
+    hull = HullSet.from_entries(pairs, identity="x")
+    ours = [hull.e_above_hull(c, e, identity="x") for c, e in pairs]
+    assert None not in ours
+    stable = {e.composition.reduced_formula for e in diagram.stable_entries if not e.is_element}
+    assert len(hull.stable({el.Z for el in diagram.elements})) == len(stable)
+    return float(np.abs(np.array(ours) - np.array(theirs)).max())
+
+
+@pytest.mark.parametrize(("n_elements", "n_entries"), [(2, 40), (3, 80), (4, 100), (5, 120)])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_random_systems(n_elements: int, n_entries: int, seed: int) -> None:
+    from pymatgen.core import Composition
+    from pymatgen.entries.computed_entries import ComputedEntry
+
+    rng = np.random.default_rng(seed)
+    symbols = ["Li", "Fe", "P", "O", "Mn"][:n_elements]
+    entries = [ComputedEntry(Composition({s: 1}), float(rng.normal(-4, 1))) for s in symbols]
+    while len(entries) < n_entries:
+        counts = rng.integers(0, 4, n_elements)
+        if counts.sum() == 0:
+            continue
+        base = sum(int(n) * entries[i].energy for i, n in enumerate(counts))
+        energy = base + float(rng.normal(-0.3, 0.5)) * int(counts.sum())
+        if (counts > 0).sum() == 1:
+            energy = base + abs(energy - base)
+        entries.append(ComputedEntry(Composition(dict(zip(symbols, counts.tolist(), strict=True))), energy))
+    assert compare(entries) < 1e-6
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("system", ["Mn_O_Y", "Cl_Mn_Na_O_Y", "Fe_Li_O_P"])
+def test_complete_systems_of_the_materials_project(shared_data: Path, system: str) -> None:
+    from pymatgen.entries.computed_entries import ComputedStructureEntry
+
+    with gzip.open(shared_data / "mp_entries" / f"{system}.json.gz") as handle:
+        entries = [ComputedStructureEntry.from_dict(d) for d in json.load(handle)]
+    assert compare(entries) < 1e-6
