@@ -1,0 +1,49 @@
+"""What the Quantum ESPRESSO benchmarks share: known crystals, one line for the record, one line for the reader."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dao_core.crystal import Crystal, crystal_from_symbols
+
+BARS = Path(__file__).resolve().parent / "results" / "bars.jsonl"
+FCC = np.array([[0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]])
+
+
+def cubic(formula: str, a: float) -> Crystal:
+    """Primitive cell of a cubic compound at lattice constant `a` (angstrom)."""
+    if formula == "Si":
+        return crystal_from_symbols(a * FCC, ["Si", "Si"], [[0, 0, 0], [0.25, 0.25, 0.25]])
+    if formula == "SrTiO3":
+        frac = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
+        return crystal_from_symbols(a * np.eye(3), ["Sr", "Ti", "O", "O", "O"], frac)
+    cation, anion = {"NaCl": ("Na", "Cl"), "MgO": ("Mg", "O")}[formula]
+    return crystal_from_symbols(a * FCC, [cation, anion], [[0, 0, 0], [0.5, 0.5, 0.5]])
+
+
+def cubic_lattice_constant(crystal: Crystal, formula: str) -> float:
+    """Lattice constant (angstrom) of a primitive cell made by `cubic` and relaxed."""
+    cells = {"Si": 4, "NaCl": 4, "MgO": 4, "SrTiO3": 1}[formula]
+    units = {"Si": 2, "NaCl": 2, "MgO": 2, "SrTiO3": 5}[formula]
+    return float((crystal.volume * cells * units / crystal.n_atoms) ** (1 / 3))
+
+
+def machine() -> str:
+    """A few words on the machine."""
+    return f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+
+
+def record(**line: Any) -> None:
+    """Append one line to the record of bars and print it."""
+    line = {"issue": "screening-dft", **line, "date": datetime.now(UTC).isoformat(timespec="seconds")}
+    BARS.parent.mkdir(parents=True, exist_ok=True)
+    with BARS.open("a") as handle:
+        handle.write(json.dumps(line) + "\n")
+    print(json.dumps(line))

@@ -1,0 +1,35 @@
+"""Protocols: the shipped file is valid, a wrong one is refused by field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dao_core.dft.settings import PROTOCOLS_FILE, DftSettings, ProtocolFileError, load_protocols
+
+
+def test_shipped_protocols_grow_stricter() -> None:
+    protocols = load_protocols()
+    fast, balanced, stringent = (protocols.get(n) for n in ("fast", "balanced", "stringent"))
+    for name in ("kpoint_distance", "conv_thr_per_atom", "etot_conv_thr_per_atom", "forc_conv_thr", "degauss"):
+        values = [getattr(p, name) for p in (fast, balanced, stringent)]
+        assert values == sorted(values, reverse=True)
+        assert len(set(values)) == 3
+    assert [p.cutoff_level for p in (fast, balanced, stringent)] == ["low", "normal", "high"]
+
+
+@pytest.mark.parametrize(("change", "message"), [({"degauss": -1}, "degauss"), ({"degaus": 1}, "degaus")])
+def test_wrong_protocol_is_named(tmp_path: Path, change: dict[str, float], message: str) -> None:
+    content = yaml.safe_load(PROTOCOLS_FILE.read_text())
+    content["fast"].update(change)
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(ProtocolFileError, match=message):
+        DftSettings(protocols_file=path).resolved_protocol()
+
+
+def test_absent_file_says_what_to_give(tmp_path: Path) -> None:
+    with pytest.raises(ProtocolFileError, match="protocols_file"):
+        load_protocols(tmp_path / "none.yaml")
