@@ -87,12 +87,20 @@ def add_energies(rows: Rows, data: Path) -> None:
             rows.add(crystal, formation_energy_per_atom=row.formation_energy_per_atom, e_above_hull=hull, source=source)
 
 
-def add_sample(rows: Rows) -> None:
-    from dao_core.crysdb.sources.sample import read_sample
+def add_sample(rows: Rows, folder: Path) -> None:
+    """The embedded sample with formation energies and hull distances on its own hull."""
+    from dao_core.crysdb.build import build
+    from dao_core.crysdb.config import BuildConfig, SampleConfig
+    from dao_core.crysdb.table import CrysTable
 
-    for record in read_sample():
+    build(BuildConfig(sources=(SampleConfig(),)), folder)
+    table = CrysTable(folder / "table")
+    records = {r.material_id: r for view in ("all", "forces") for r in table.records(view)}
+    for record in records.values():
+        formation = np.nan if record.formation_energy_per_atom is None else record.formation_energy_per_atom
+        hull = np.nan if record.e_above_hull is None else record.e_above_hull
         rows.add(
-            record.crystal, formation_energy_per_atom=record.formation_energy_per_atom, e_above_hull=record.e_above_hull,
+            record.crystal, formation_energy_per_atom=formation, e_above_hull=hull,
             source=SOURCES.index("sample_chgnet"), forces=record.forces, stress=record.stress,
         )  # fmt: skip
 
@@ -130,7 +138,7 @@ def main() -> None:
     if not (args.out / "validation.npz").exists():
         rows = Rows()
         add_energies(rows, args.data)
-        add_sample(rows)
+        add_sample(rows, args.out / "sample")
         for crystal, forces, stress in dft_frames(args.data, held=False):
             rows.add(crystal, forces=forces, stress=stress)
         rows.pack().save(args.out / "packed.npz")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ def run_training(
     resume = resume_path(directory)
     start = json.loads((resume_file(resume)).read_text())["dict"] if resume else []
     step = next((value for key, value in start if key == "global_step"), 0)
+    for name in ("pytorch_lightning.utilities.rank_zero", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # device lists and advertisements
     batches = SizedBatches(
         data, batch_size=config.batch_size, seed=config.seed, max_pairs=config.max_pairs, start=step
     )

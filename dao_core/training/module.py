@@ -84,8 +84,12 @@ class DaoModule(pl.LightningModule):
             for p in self.network.parameters():
                 p.grad = None
 
-    def on_train_batch_end(self, *_: Any) -> None:
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        # here and not at the end of the batch, where callbacks save the resume state before the module's turn
         self.average.update(self.network)
+
+    def on_train_batch_end(self, *_: Any) -> None:
         if self.config.max_seconds and self.elapsed_s >= self.config.max_seconds:
             self.trainer.should_stop = True
 

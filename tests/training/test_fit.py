@@ -1,0 +1,112 @@
+"""Training: it learns, a killed run resumes to the same weights, and no pickle is written."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from dao_core.generate.sampler import Generator, UnseenElementError
+from dao_core.models.checkpoint_io import load_checkpoint
+from dao_core.training.config import TrainingConfig
+from dao_core.training.data import PackedCrystals
+from dao_core.training.ema import WeightAverage
+from dao_core.training.fit import fit_generator
+from tests.models.conftest import random_crystals
+
+TINY = yaml.safe_load((Path(__file__).parents[2] / "configs" / "train-tiny.yaml").read_text())
+
+
+def data() -> PackedCrystals:
+    return PackedCrystals.from_crystals([c.niggli() for c in random_crystals(0, (2, 3, 4) * 8)])
+
+
+def train(directory: Path, **changes: object) -> dict[str, object]:
+    config = TrainingConfig(**{**TINY, **changes})
+    return fit_generator(data(), config, directory, about={"name": "random"}, card="# test")
+
+
+def weights(directory: Path) -> dict[str, torch.Tensor]:
+    return load_checkpoint(directory / "checkpoint", kind="generator").network.state_dict()
+
+
+def test_loss_falls_and_samples_are_reproducible(tmp_path: Path) -> None:
+    facts = train(tmp_path, max_steps=60)
+    assert facts["steps"] == 60
+    rows = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    assert rows[-1]["step"] == 60
+    generator = Generator.load(tmp_path / "checkpoint")
+    first = [p.crystal for p in generator.propose(_seen(generator), 5, seed=5)]
+    again = [p.crystal for p in generator.propose(_seen(generator), 3, seed=5)]
+    assert all(c is not None for c in again)
+    for a, b in zip(first[:3], again, strict=True):  # more samples in the batch change none of the others
+        np.testing.assert_allclose(a.lattice, b.lattice, atol=1e-4)
+    with pytest.raises(UnseenElementError, match="Fm"):
+        generator.propose({"Fm": 1}, 1, seed=0)
+
+
+def _seen(generator: Generator) -> dict[str, int]:
+    from dao_core.elements import SYMBOLS
+
+    return {SYMBOLS[z]: 1 for z in sorted(generator.elements)[:2]}
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from tests.training.test_fit import train
+train(Path(sys.argv[1]), max_steps=40, checkpoint_every_s=0.01)
+"""
+
+
+@pytest.mark.slow
+def test_killed_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
+    train(tmp_path / "whole", max_steps=40)
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path / "killed")], cwd=root, env=env)
+    state = tmp_path / "killed" / "last" / "state.json"
+    while process.poll() is None and not state.exists():  # kill as soon as there is something to resume from
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed" / "checkpoint").exists()
+    train(tmp_path / "killed", max_steps=40)
+    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "killed")
+    for name, weight in whole.items():
+        torch.testing.assert_close(resumed[name], weight, rtol=0, atol=1e-6)
+
+
+def test_resume_state_is_not_pickle(tmp_path: Path) -> None:
+    train(tmp_path, max_steps=3)
+    assert {p.name for p in (tmp_path / "last").iterdir()} == {"state.safetensors", "state.json"}
+
+
+def test_diffusion_and_cspnet_train_too(tmp_path: Path) -> None:
+    model = {"kind": "cspnet", "width": 16, "n_blocks": 1, "n_frequencies": 2, "time_dim": 8}
+    facts = train(tmp_path, model=model, process="diffusion", max_steps=3)
+    assert facts["steps"] == 3
+
+
+def test_a_run_without_an_end_is_refused() -> None:
+    with pytest.raises(ValueError, match="max_steps or max_seconds"):
+        TrainingConfig()
+
+
+def test_average_forgets_the_start() -> None:
+    module = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(module.weight)
+    average = WeightAverage(module, 0.999)
+    torch.nn.init.ones_(module.weight)
+    for _ in range(100):
+        average.update(module)
+    assert average.weights["weight"].item() > 0.9
