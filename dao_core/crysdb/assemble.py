@@ -20,7 +20,7 @@ from dao_core.crysdb.views import LEAK_LEVELS, VIEWS, select_view
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ASSEMBLE = "assemble-1"
+ASSEMBLE = "assemble-2"
 AGREEMENT = "agreement.parquet"  # every row where both hulls speak: ours, the source's
 
 
@@ -49,12 +49,16 @@ def assemble(
 
 class _Assembly:
     def __init__(self, hull: StageRecord, dedup: StageRecord, leaks: StageRecord, settings: CleanSettings) -> None:
+        import pyarrow.compute as pc
         import pyarrow.parquet as pq
 
         self.settings = settings
         self.values = pq.read_table(hull.file("values.parquet"))
         twins = pq.read_table(dedup.file("duplicates.parquet"))
-        self.duplicate_of = dict(zip(*(twins[c].to_pylist() for c in twins.column_names), strict=True))
+        far = self.values.filter(is_far(self.values, settings))["material_id"]
+        # a row whose representative lies too high to be published stands for itself
+        kept = twins.filter(pc.invert(pc.is_in(twins["duplicate_of"], value_set=far.combine_chunks())))
+        self.duplicate_of = dict(zip(*(kept[c].to_pylist() for c in kept.column_names), strict=True))
         found = pq.read_table(leaks.file("leaks.parquet"))
         self.leaks_into = dict(zip(*(found[c].to_pylist() for c in found.column_names), strict=True))
         self.taken: dict[str, str] = {}
@@ -120,10 +124,8 @@ class _Assembly:
     def _limit(self, table: pa.Table) -> tuple[pa.Table, list[dict[str, str]]]:
         """Rows to publish, and the dropped ones with their reasons."""
         import pyarrow as pa
-        import pyarrow.compute as pc
 
-        above = pc.fill_null(pc.coalesce(table["e_above_hull"], table["e_above_hull_source"]), 0.0)
-        high = np.asarray(pc.greater_equal(above, self.settings.max_e_above_hull))
+        high = np.asarray(is_far(table, self.settings))
         ids, sources = table["material_id"].to_pylist(), table["source"].to_pylist()
         keep = np.ones(len(ids), dtype=bool)
         dropped = []
@@ -155,6 +157,14 @@ class _Assembly:
         self.agreement.append(
             table.select(columns).filter(both).cast(pa.schema([table.schema.field(c) for c in columns]))
         )
+
+
+def is_far(table: pa.Table, settings: CleanSettings) -> pa.ChunkedArray:
+    """True for rows beyond the limit above the hull: by our hull, else by the source's; unknown is not far."""
+    import pyarrow.compute as pc
+
+    above = pc.fill_null(pc.coalesce(table["e_above_hull"], table["e_above_hull_source"]), 0.0)
+    return pc.greater_equal(above, settings.max_e_above_hull)
 
 
 def _agreement_fields() -> list[tuple[str, Any]]:

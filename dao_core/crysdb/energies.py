@@ -26,6 +26,8 @@ ENTRY_COLUMNS = (
     "energy_per_atom",
     "energy_correction_per_atom",
     "formation_energy_per_atom_source",
+    "e_above_hull_source",
+    "row_hash",
 )
 
 

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 # raise a stage's number when its output changes for the same input
-CLEAN, STANDARDISE, DEDUP = "clean-1", "standardise-1", "dedup-1"
-HULL, BENCHMARK, LEAKS = "hull-1", "benchmark-1", "leaks-1"
+CLEAN, STANDARDISE, DEDUP = "clean-2", "standardise-1", "dedup-1"
+HULL, BENCHMARK, LEAKS = "hull-2", "benchmark-1", "leaks-1"
 DROPPED = "dropped.jsonl"
 ENTRIES = "entries.parquet"
 
@@ -160,6 +160,7 @@ def hull_stage(cleaned: Sequence[StageRecord], ledger: Ledger, settings: HullSet
                 "material_id": entries["material_id"],
                 "formation_energy_per_atom": pa.array(formation, from_pandas=True),
                 "e_above_hull": pa.array(above, from_pandas=True),
+                "e_above_hull_source": entries["e_above_hull_source"],
             }
         )
         pq.write_table(values.filter(entries["publishable"]), directory / "values.parquet", compression="zstd")

@@ -124,11 +124,10 @@ class CrysTable:
 
         `filters` is a pyarrow expression or a list of (column, operator, value).
         """
-        import pyarrow.dataset as ds
         import pyarrow.parquet as pq
 
         expression = pq.filters_to_expression(filters) if isinstance(filters, list) else filters
-        dataset: ds.Dataset = self._open(version).to_pyarrow_dataset(as_large_types=False)
+        dataset = self.dataset(version)
         names = list(columns) if columns is not None else list(COLUMNS)
         table = dataset.to_table(columns=names, filter=expression)
         return table.cast(_subschema(names))
@@ -140,10 +139,14 @@ class CrysTable:
         import pyarrow as pa
 
         names = list(columns) if columns is not None else list(COLUMNS)
-        dataset = self._open(version).to_pyarrow_dataset(as_large_types=False)
+        dataset = self.dataset(version)
         for batch in dataset.to_batches(columns=names, batch_size=rows, batch_readahead=1, fragment_readahead=1):
             if batch.num_rows:
                 yield pa.Table.from_batches([batch]).cast(_subschema(names))
+
+    def dataset(self, version: int | None = None) -> Any:
+        """The rows of a version as a pyarrow dataset, for engines that read only what they need (DuckDB, polars)."""
+        return self._open(version).to_pyarrow_dataset(as_large_types=False)
 
     def records(self, view: View = "all", version: int | None = None, level: str = "structure") -> list[CrysRecord]:
         """The rows of a view (see `views.py`) as records."""

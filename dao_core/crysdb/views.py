@@ -80,5 +80,6 @@ def view_condition(view: str = "all", *, level: str = "structure") -> str:
         parts.append("(coalesce(is_stable, false) OR coalesce(relaxation, '') IN ('converged', 'max_steps'))")
     if view != "all" and LEAK_LEVELS[level]:
         kinds = "|".join(LEAK_LEVELS[level])
-        parts.append(f"len(list_filter(coalesce(leaks_into, []), x -> regexp_matches(x, ':({kinds})$'))) = 0")
+        joined = "coalesce(array_to_string(leaks_into, ' '), '')"
+        parts.append(f"NOT regexp_matches({joined}, ':({kinds})( |$)')")
     return " AND ".join(parts)

@@ -1,0 +1,191 @@
+"""CrysDB in other people's formats: OPTIMADE-ready JSON lines, extended xyz, and packed arrays for training."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from math import gcd
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dao_core.crysdb.schema import CrysRecord, table_to_records
+from dao_core.elements import SYMBOLS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+OPTIMADE_VERSION = "1.1.0"
+# what goes out under the provider's prefix
+PROVIDER_FIELDS = (
+    "source",
+    "functional",
+    "energy_per_atom",
+    "formation_energy_per_atom",
+    "e_above_hull",
+    "is_stable",
+    "spacegroup_number",
+    "duplicate_of",
+    "license",
+)
+LABELS = ("energy_per_atom", "formation_energy_per_atom", "e_above_hull")
+
+
+@contextmanager
+def _atomic_text(path: Path) -> Iterator[TextIO]:
+    """A file that appears under its name only when it is whole."""
+    temporary = path.with_name(f"{path.name}.tmp-{uuid.uuid4().hex[:8]}")
+    try:
+        with temporary.open("w") as handle:
+            yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_extxyz(tables: Iterable[pa.Table], path: Path) -> int:
+    """All rows as extended xyz with their id and energies (total `energy` in eV, forces where known); returns rows."""
+    n_rows = 0
+    with _atomic_text(path) as handle:
+        for table in tables:
+            for record in table_to_records(table):
+                handle.write(_extxyz_frame(record))
+                n_rows += 1
+    return n_rows
+
+
+def _extxyz_frame(record: CrysRecord) -> str:
+    lattice = " ".join(repr(x) for x in record.lattice.ravel().tolist())
+    properties = "species:S:1:pos:R:3" + ("" if record.forces is None else ":forces:R:3")
+    head = [f'Lattice="{lattice}"', f"Properties={properties}", f"material_id={record.material_id}"]
+    if record.energy_per_atom is not None:
+        head.append(f"energy={record.energy_per_atom * record.n_atoms!r}")
+    for name in ("formation_energy_per_atom", "e_above_hull", "spacegroup_number"):
+        if (value := getattr(record, name)) is not None:
+            head.append(f"{name}={value!r}")
+    columns = record.frac_coords @ record.lattice
+    if record.forces is not None:
+        columns = np.concatenate([columns, record.forces], axis=1)
+    lines = [str(record.n_atoms), " ".join([*head, 'pbc="T T T"'])]
+    for z, row in zip(record.atomic_numbers.tolist(), columns.tolist(), strict=True):
+        lines.append(" ".join([SYMBOLS[z], *(repr(x) for x in row)]))
+    return "\n".join(lines) + "\n"
+
+
+def write_optimade(tables: Iterable[pa.Table], path: Path, *, prefix: str = "dao") -> int:
+    """All rows as OPTIMADE JSON lines, the file that the reference server takes as `insert_from_jsonl`; returns rows.
+
+    The first line is the header of the OPTIMADE specification 1.1. Our own values are stored under plain names that
+    the server gives out as `_<prefix>_<name>` when its `provider_fields` lists them (see `provider_config`).
+    """
+    n_rows = 0
+    with _atomic_text(path) as handle:
+        handle.write(json.dumps({"x-optimade": {"meta": {"api_version": OPTIMADE_VERSION, "prefix": prefix}}}) + "\n")
+        for table in tables:
+            for record in table_to_records(table):
+                handle.write(json.dumps(optimade_resource(record)) + "\n")
+                n_rows += 1
+    return n_rows
+
+
+def optimade_resource(record: CrysRecord) -> dict[str, Any]:
+    """One row as an OPTIMADE structure resource."""
+    symbols = [SYMBOLS[z] for z in record.atomic_numbers.tolist()]
+    elements = sorted(set(symbols))
+    counts = [symbols.count(e) for e in elements]
+    divisor = gcd(*counts)
+    reduced = [n // divisor for n in counts]
+    attributes: dict[str, Any] = {
+        "elements": elements,
+        "nelements": len(elements),
+        "elements_ratios": [n / len(symbols) for n in counts],
+        "chemical_formula_descriptive": _formula(elements, counts),
+        "chemical_formula_reduced": _formula(elements, reduced),
+        "chemical_formula_anonymous": _formula(_letters(len(reduced)), sorted(reduced, reverse=True)),
+        "dimension_types": [1, 1, 1],
+        "nperiodic_dimensions": 3,
+        "lattice_vectors": record.lattice.tolist(),
+        "cartesian_site_positions": (record.frac_coords @ record.lattice).tolist(),
+        "nsites": len(symbols),
+        "species": [{"name": e, "chemical_symbols": [e], "concentration": [1.0]} for e in elements],
+        "species_at_sites": symbols,
+        "structure_features": [],
+        "last_modified": record.ingested_at or "1970-01-01T00:00:00Z",
+    }
+    attributes.update({name: getattr(record, name) for name in PROVIDER_FIELDS})
+    return {"id": record.material_id, "type": "structures", "attributes": attributes}
+
+
+def _letters(count: int) -> list[str]:
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    return [alphabet[i] if i < 26 else f"{alphabet[i // 26]}{alphabet[i % 26].lower()}" for i in range(count)]
+
+
+def _formula(names: list[str], counts: list[int]) -> str:
+    return "".join(f"{name}{n if n > 1 else ''}" for name, n in zip(names, counts, strict=True))
+
+
+def provider_config(path: Path, *, prefix: str = "dao") -> dict[str, Any]:
+    """Settings with which the OPTIMADE reference server serves a file of `write_optimade`."""
+    return {
+        "insert_from_jsonl": str(path.resolve()),
+        "insert_test_data": False,
+        "database_backend": "mongomock",
+        "provider": {"prefix": prefix, "name": "DAO", "description": "CrysDB", "homepage": None},
+        "provider_fields": {"structures": list(PROVIDER_FIELDS)},
+    }
+
+
+def pack(tables: Iterable[pa.Table], path: Path) -> int:
+    """Rows as flat arrays in one uncompressed npz file, the training loader's cache; returns rows.
+
+    Arrays as `dao_core.training.data.PackedCrystals` has them: lattice (M, 3, 3), frac_coords (A, 3), atomic_numbers
+    (A,), pointer (M + 1,), labels.<name> (M,) with NaN where unknown, and material_id (M,) beside them in
+    `<path>.ids.txt`.
+    """
+    parts: list[dict[str, NDArray[Any]]] = []
+    ids: list[str] = []
+    for table in tables:
+        if table.num_rows:
+            parts.append(_packed(table))
+            ids += table["material_id"].to_pylist()
+    if not parts:
+        raise ValueError("no rows to pack: choose another view or build the table first")
+    sizes = np.concatenate([p.pop("n_atoms") for p in parts])
+    arrays = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+    arrays["pointer"] = np.concatenate([[0], np.cumsum(sizes)])
+    temporary = path.with_name(f"{path.stem}.tmp-{uuid.uuid4().hex[:8]}.npz")
+    try:
+        np.savez(temporary, allow_pickle=False, **arrays)
+        path.with_name(f"{path.name}.ids.txt").write_text("\n".join(ids) + "\n")
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return len(ids)
+
+
+def _packed(table: pa.Table) -> dict[str, NDArray[Any]]:
+    """Straight from arrow's buffers, no Python value for any atom."""
+
+    def flat(name: str) -> NDArray[Any]:
+        return np.asarray(table[name].combine_chunks().flatten())
+
+    out: dict[str, NDArray[Any]] = {
+        "n_atoms": np.asarray(table["n_atoms"]).astype(np.int64),
+        "lattice": flat("lattice").reshape(-1, 3, 3).astype(np.float32),
+        "frac_coords": flat("frac_coords").reshape(-1, 3).astype(np.float32),
+        "atomic_numbers": flat("atomic_numbers").astype(np.uint8),
+    }
+    for name in LABELS:
+        values = table[name].combine_chunks().to_numpy(zero_copy_only=False)
+        out[f"labels.{name}"] = np.asarray(values, dtype=np.float32)
+    return out
