@@ -66,7 +66,7 @@ class PoliteSession(requests.Session):
         reason, asked = "", None
         for attempt in range(self.settings.max_attempts):
             if attempt:
-                self._back_off(attempt, asked, reason, where)
+                self.back_off(attempt, reason, where, asked)
             self._pace()
             self.report.requests += 1
             try:
@@ -89,7 +89,10 @@ class PoliteSession(requests.Session):
         if (here.scheme, here.netloc) != (there.scheme, there.netloc):
             prepared_request.headers.pop("x-api-key", None)
 
-    def _back_off(self, attempt: int, asked: float | None, reason: str, where: str) -> None:
+    def back_off(self, attempt: int, reason: str, where: str, asked: float | None = None) -> None:
+        """Wait before retry number `attempt`, `asked` seconds if the server said so. Raises HttpGaveUpError."""
+        if attempt >= self.settings.max_attempts:
+            raise self._give_up(f"{where}: {reason}, {attempt} attempts")
         wait = min(self.settings.first_wait * 2 ** (attempt - 1), self.settings.max_wait)
         if asked is not None:
             if asked > self.settings.max_wait:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -189,9 +190,19 @@ class MaterialsProjectSource:
         self._session.headers["x-api-key"] = key
 
         def connect() -> MPRester:
-            return MPRester(
-                key, endpoint=self._endpoint, session=self._session, use_document_model=False, mute_progress_bars=True
-            )
+            for attempt in itertools.count(1):
+                try:
+                    return MPRester(
+                        key,
+                        endpoint=self._endpoint,
+                        session=self._session,
+                        use_document_model=False,
+                        mute_progress_bars=True,
+                    )
+                except (requests.RequestException, ValueError, KeyError) as error:
+                    # The constructor asks for /heartbeat past the session, so the session's patience is lent to it.
+                    self._session.back_off(attempt, type(error).__name__, "heartbeat")
+            raise AssertionError("unreachable")
 
         return self._guarded(connect, None)
 

@@ -22,7 +22,7 @@ from dao_core.crystal import InvalidCrystalError
 from tests.crysdb.sources.conftest import FAST, RELEASE
 from tests.crysdb.sources.reading import plain, read_through_interruptions, records, refusals
 from tests.peers.entries import computed_entry, entries
-from tests.peers.proxy import Fault, FaultProxy
+from tests.peers.proxy import Fault, FaultProxy, fault_proxy
 
 KEY = "k3yk3yk3yk3yk3yk3yk3yk3yk3yk3y32"
 THERMO = "/materials/thermo/"
@@ -123,6 +123,16 @@ def test_short_trouble_is_sat_out_and_counted(materials_project: FaultProxy) -> 
     assert len(records(list(reader.iter_records()))) == 25
     assert reader.report.retries == 3
     assert waits == [7.0, 7.0, 1.0]
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("kind", [{"drop": True}, {"status": 503}])
+def test_trouble_while_the_client_is_made_is_sat_out(materials_project: FaultProxy, kind: dict[str, Any]) -> None:
+    waits: list[float] = []
+    with fault_proxy(f"http://{materials_project.upstream}") as fresh:  # the client remembers addresses that answered
+        fresh.reset(Fault("heartbeat", skip=1, times=2, **kind))
+        assert len(records(list(source(fresh, waits=waits).iter_records()))) == 25
+    assert waits == [1.0, 2.0]
 
 
 @pytest.mark.peers
