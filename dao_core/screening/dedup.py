@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from dao_core.screening.candidate import Candidate
 
 if TYPE_CHECKING:
     from pymatgen.analysis.structure_matcher import StructureMatcher
+    from pymatgen.core import Structure
 
 SAME_ENERGY = 0.002  # eV/atom: closer than this, structures in different space groups may still be one
 
@@ -45,7 +47,7 @@ def deduplicate(
     kept: dict[tuple[str, bool], list[_Group]] = {}
     for candidate in ordered:
         groups = kept.setdefault((candidate.formula, candidate.usable), [])
-        entry = _Group(candidate, candidate.crystal.to_pymatgen())
+        entry = _Group(candidate)
         home = next((g for g in groups if g.holds(entry, matcher)), None)
         if home is None:
             groups.append(entry)
@@ -58,9 +60,8 @@ def deduplicate(
 class _Group:
     """One distinct structure: its representative (lowest energy) and what was merged into it."""
 
-    def __init__(self, candidate: Candidate, structure: Any) -> None:
+    def __init__(self, candidate: Candidate) -> None:
         self.candidate = candidate
-        self.structure = structure
         self.count = candidate.n_merged
         self.ids: list[str] = list(candidate.merged_ids)
 
@@ -68,7 +69,13 @@ class _Group:
         a, b = self.candidate, other.candidate
         if a.spacegroup_after != b.spacegroup_after and not _same_energy(a, b):
             return False
-        return bool(matcher.fit(self.structure, other.structure))
+        # Reduced once a structure, not once a comparison: half of the matcher's time.
+        return bool(matcher.fit(self.reduced, other.reduced, skip_structure_reduction=True))
+
+    @cached_property
+    def reduced(self) -> Structure:
+        """Niggli-reduced primitive structure, as the matcher would make it."""
+        return self.candidate.crystal.to_pymatgen().get_reduced_structure("niggli").get_primitive_structure()
 
     def absorb(self, candidate: Candidate) -> None:
         self.count += candidate.n_merged

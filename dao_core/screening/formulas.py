@@ -98,7 +98,7 @@ def parse_formula(text: str) -> Formula:
 
 def _explain_character(character: str, clean: str) -> str:
     if character.islower():
-        return f"{character!r} does not begin an element symbol; symbols begin with a capital letter, {clean.capitalize()!r}"
+        return f"{character!r} does not begin an element symbol: symbols start with a capital letter, as NaCl"
     if character in "+-":
         return f"{character!r} is a charge: give the neutral formula"
     if character in "·*.":

@@ -72,11 +72,11 @@ class NoveltyIndex:
         from pymatgen.analysis.structure_matcher import StructureMatcher
 
         matcher = StructureMatcher()
-        structure = candidate.crystal.to_pymatgen()
+        structure = _reduced(candidate.crystal)
         for record in self._by_formula.get(candidate.formula, []):
             if id(record) not in self._structures:
-                self._structures[id(record)] = record.crystal.to_pymatgen()
-            if matcher.fit(structure, self._structures[id(record)]):
+                self._structures[id(record)] = _reduced(record.crystal)
+            if matcher.fit(structure, self._structures[id(record)], skip_structure_reduction=True):
                 return record.material_id
         return None
 
@@ -91,6 +91,11 @@ def stoichiometry(atomic_numbers: Iterable[int]) -> tuple[int, ...]:
     counts = Counter(int(z) for z in atomic_numbers).values()
     divisor = reduce(gcd, counts)
     return tuple(sorted(n // divisor for n in counts))
+
+
+def _reduced(crystal: Crystal) -> Any:
+    """Niggli-reduced primitive structure, as the matcher would make it, kept for the next comparison."""
+    return crystal.to_pymatgen().get_reduced_structure("niggli").get_primitive_structure()
 
 
 def _label(crystal: Crystal) -> str | None:

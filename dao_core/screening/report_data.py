@@ -127,7 +127,7 @@ def _spacegroup(number: int | None) -> dict[str, Any] | None:
 
 
 def _elements(candidates: Sequence[Candidate]) -> dict[str, dict[str, Any]]:
-    """Colour (Jmol's table through ASE), covalent radius in angstrom and metal or not, of the elements present."""
+    """Colour (after Jmol's table, through ASE), covalent radius in angstrom and metal or not, of the elements present."""
     from ase.data import covalent_radii
     from ase.data.colors import jmol_colors
     from pymatgen.core import Element
@@ -135,7 +135,7 @@ def _elements(candidates: Sequence[Candidate]) -> dict[str, dict[str, Any]]:
     numbers = sorted({int(z) for c in candidates for z in c.crystal.atomic_numbers})
     out = {}
     for z in numbers:
-        rgb = [round(255 * float(x)) for x in jmol_colors[z]]
+        rgb = _calmer([float(x) for x in jmol_colors[z]])
         element = Element(SYMBOLS[z])
         out[SYMBOLS[z]] = {
             "color": rgb,
@@ -144,6 +144,12 @@ def _elements(candidates: Sequence[Candidate]) -> dict[str, dict[str, Any]]:
             "name": str(element.long_name),
         }
     return out
+
+
+def _calmer(rgb: list[float]) -> list[int]:
+    """The familiar hue a little less glaring (8-bit): a quarter of the way to its own grey, never near white."""
+    grey = 0.3 * rgb[0] + 0.59 * rgb[1] + 0.11 * rgb[2]
+    return [round(255 * 0.96 * (0.75 * x + 0.25 * grey)) for x in rgb]
 
 
 def _hull(candidates: Sequence[Candidate], hull: ReferenceHull | None) -> dict[str, Any] | None:

@@ -16,11 +16,11 @@ const noveltyWords = (c) => (NOVELTY[c.novelty] ? NOVELTY[c.novelty].label : "")
 function headline(c) {
   const items = [
     ["Energy", fixed(c.energy, 4), "eV/atom", known(c.std) ? `± ${meV(c.std)} meV` : ""],
-    ["Above hull", meV(c.e_above_hull, 1), "meV/atom", c.hull_identity ? `hull: ${escapeHtml(c.hull_identity)}` : ""],
+    ["Above hull", meV(c.e_above_hull, 1), "meV/atom", c.hull_identity ? `<span title="${escapeHtml(c.hull_identity)}">hull of ${escapeHtml(brief(c.hull_identity))}</span>` : ""],
     ["P(stable)", percent(c.p_stable), "", known(c.p_stable) ? `≤ ${meV(DATA.info.stable_below)} meV/atom` : ""],
   ];
   return `<div class="headline">${items.map(([label, value, unit, note]) => `<div><span class="label">${label}</span><span class="value">${value}</span> <span class="unit">${value === DASH ? "" : unit}</span><span class="note">${note}</span></div>`).join("")}</div>
-    <div class="downloads"><button type="button" class="primary" data-get="cif"><svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 4v11m0 0 4.500-4.500M12 15l-4.500-4.500M5 20h14"/></svg>CIF</button><button type="button" data-get="poscar">POSCAR</button><button type="button" data-get="png">Picture</button><button type="button" data-get="link">Copy link</button></div>`.replace(/4\.500/g, "4.5");
+    <div class="downloads"><button type="button" class="primary" data-get="cif"><svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 4v11m0 0 4.500-4.500M12 15l-4.500-4.500M5 20h14"/></svg>CIF</button><button type="button" data-get="poscar">POSCAR</button><button type="button" data-get="png">Picture</button><button type="button" data-get="link">Link</button></div>`.replace(/4\.500/g, "4.5");
 }
 
 function energyPart(c) {
@@ -42,8 +42,8 @@ function cellPart(c) {
   const crystal = crystalOf(c);
   const conventional = cellParameters(times(rows3(c.structure.conventional), crystal.lattice));
   const own = cellParameters(crystal.lattice);
-  const row = (name, p) => `<tr><th scope="row">${name}</th>${p.lengths.map((x) => `<td>${x.toFixed(3)}</td>`).join("")}${p.angles.map((x) => `<td>${x.toFixed(2)}</td>`).join("")}<td>${p.volume.toFixed(1)}</td></tr>`;
-  return section("Cell", `<div class="scroll"><table class="mini"><thead><tr><th></th><th>a</th><th>b</th><th>c <small>Å</small></th><th>α</th><th>β</th><th>γ <small>°</small></th><th>V <small>Å³</small></th></tr></thead><tbody>${row("conventional", conventional)}${row("calculated", own)}</tbody></table></div>
+  const row = (name, p) => `<tr><th scope="row" title="${name === "conv." ? "conventional cell" : "cell as calculated, the one in the files"}">${name}</th>${p.lengths.map((x) => `<td>${x.toFixed(3)}</td>`).join("")}${p.angles.map((x) => `<td>${x.toFixed(2)}</td>`).join("")}<td>${p.volume.toFixed(1)}</td></tr>`;
+  return section("Cell", `<div class="scroll"><table class="mini"><thead><tr><th></th><th>a</th><th>b</th><th>c <small>Å</small></th><th>α</th><th>β</th><th>γ <small>°</small></th><th>V <small>Å³</small></th></tr></thead><tbody>${row("conv.", conventional)}${row("calc.", own)}</tbody></table></div>
     <dl class="grid">${[cell("Volume", fixed(c.volume, 3), "Å³/atom"), cell("Density", fixed(c.density, 3), "g/cm³"), cell("Atoms in the cell", c.structure.species.length), cell("Formula units", c.z)].join("")}</dl>`);
 }
 

@@ -90,8 +90,9 @@ function neighbours(crystal, point, cutoff) {
   const heights = [0, 1, 2].map((i) => 1 / norm([inv[0][i], inv[1][i], inv[2][i]]));
   const n = heights.map((h) => Math.ceil(cutoff / h) + 1);
   const found = [];
+  const home = rowTimes(point, inv); // the point may lie cells away from the origin
   crystal.frac.forEach((f, j) => {
-    const base = rowTimes(f, crystal.lattice);
+    const base = rowTimes(f.map((x, k) => x + Math.round(home[k] - x)), crystal.lattice);
     for (let x = -n[0]; x <= n[0]; x++) for (let y = -n[1]; y <= n[1]; y++) for (let z = -n[2]; z <= n[2]; z++) {
       const p = add(base, rowTimes([x, y, z], crystal.lattice));
       const d = norm(sub(p, point));

@@ -79,7 +79,7 @@ function annotate(chart, items, place) {
 
 function groupLegend(items, note) {
   const groups = [...new Set(items.map(groupOf))].sort((a, b) => (byFormula ? FORMULAS : SYSTEMS).indexOf(a) - (byFormula ? FORMULAS : SYSTEMS).indexOf(b));
-  const chips = groups.slice(0, 10).map((g) => element("span", { class: "chip", style: `--dot:${groupColor(g)}`, html: `<i></i>${byFormula ? formulaHtml(g) : g}` }));
+  const chips = groups.slice(0, 10).map((g) => element("span", { class: "chip", style: `--dot:${groupColor(g)}`, html: `<i></i><span>${byFormula ? formulaHtml(g) : g}</span>` }));
   if (groups.length > 10) chips.push(element("span", { class: "chip" }, `and ${groups.length - 10} more`));
   $("plot-legend").replaceChildren(...chips, element("span", { class: "chip note" }, note));
 }
@@ -99,7 +99,7 @@ function binaryHull(host) {
   for (const [i, j] of edges) chart.root.append(svg("line", { class: "hull-edge", x1: chart.x(points[i].x[1]), y1: chart.y(points[i].energy), x2: chart.x(points[j].x[1]), y2: chart.y(points[j].energy) }));
   for (const p of points) reference(chart.root, p, chart.x(p.x[1]), chart.y(p.energy), chart);
   for (const c of [...items].reverse()) dot2(chart.root, c, chart.x(hullFraction(c, 1)), chart.y(c.formation_energy), 5.5);
-  groupLegend(items, `◇ references of ${identity}`);
+  groupLegend(items, `◇ references of ${brief(identity)}`);
 }
 
 function reference(root, p, px, py, chart) {
@@ -127,10 +127,11 @@ function ternaryHull(host) {
   }
   const anchors = ["end", "start", "middle"], shift = [[-12, 8], [12, 8], [0, -14]];
   elements.forEach((e, i) => root.append(text(corners[i][0] + shift[i][0], corners[i][1] + shift[i][1], e, { class: "corner", "text-anchor": anchors[i] })));
+  const names = [];
   for (const p of points) {
     const [px, py] = place(p.x);
     reference(root, p, px, py);
-    if (p.stable && Math.max(...p.x) < 0.999) root.append(text(px, py + 19, p.label.replace(/\d/g, (d) => SUBSCRIPTS[d]), { class: "name soft", "text-anchor": "middle" }));
+    if (p.stable && Math.max(...p.x) < 0.999) names.push(text(px, py + 19, p.label.replace(/\d/g, (d) => SUBSCRIPTS[d]), { class: "name soft", "text-anchor": "middle" }));
   }
   const items = shownCandidates().filter((c) => known(c.e_above_hull));
   const stacks = new Map(); // several candidates share a composition: fan them out from best to worst
@@ -142,9 +143,10 @@ function ternaryHull(host) {
       dot2(root, c, px, py, 7, { style: `--dot:${hullColor(c.e_above_hull)}` });
     }
   }
+  root.append(...names);
   host.replaceChildren(root);
   const scaleChips = [[0, "on or below"], [0.05, "50"], [0.15, "150"], [0.3, "300 meV/atom above"]].map(([v, label]) => element("span", { class: "chip", style: `--dot:${hullColor(v)}`, html: `<i></i>${label}` }));
-  $("plot-legend").replaceChildren(...scaleChips, element("span", { class: "chip note" }, `best candidate of each formula · ◇ references of ${identity}`));
+  $("plot-legend").replaceChildren(...scaleChips, element("span", { class: "chip note" }, `best candidate of each formula · ◇ references of ${brief(identity)}`));
 }
 
 /** Green on the hull, through amber, to red 0.3 eV/atom above it. */

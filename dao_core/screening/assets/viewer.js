@@ -50,7 +50,7 @@ class Viewer {
     const bonds = this.options.bonds && atoms.length < 2500 ? bondsOf(atoms, hasNonmetal) : [];
     const center = scale(crystal.lattice.reduce(add, [0, 0, 0]), 0.5);
     const radius = Math.max(...atoms.map((a) => norm(sub(a.position, center)) + BALL * radiusOf(a.symbol)), 1);
-    this.scene = { atoms, bonds, polyhedra, center, radius, lattice: crystal.lattice };
+    this.scene = { atoms, bonds, polyhedra, center, radius, lattice: crystal.lattice, edges: cellEdges(crystal.lattice, atoms) };
     this.draw();
   }
 
@@ -80,7 +80,7 @@ class Viewer {
     const p = rowTimes(sub(point, this.scene.center), this.rotation);
     const distance = 4.2 * this.scene.radius;
     const perspective = distance / (distance - p[2]);
-    const size = (0.54 * Math.min(this.width, this.height) / this.scene.radius) * this.zoom * perspective;
+    const size = (0.51 * Math.min(this.width, this.height) / this.scene.radius) * this.zoom * perspective;
     return { x: this.width / 2 + this.pan[0] + p[0] * size, y: this.height / 2 + this.pan[1] - p[1] * size, depth: p[2], size };
   }
 
@@ -111,18 +111,10 @@ class Viewer {
   }
 
   edgeItems() {
-    const { lattice } = this.scene;
-    const items = [];
-    const pieces = 8;
-    for (let axis = 0; axis < 3; axis++) for (const u of [0, 1]) for (const v of [0, 1]) {
-      const start = add(scale(lattice[(axis + 1) % 3], u), scale(lattice[(axis + 2) % 3], v));
-      for (let i = 0; i < pieces; i++) {
-        const a = this.project(add(start, scale(lattice[axis], i / pieces)));
-        const b = this.project(add(start, scale(lattice[axis], (i + 1) / pieces)));
-        items.push({ depth: (a.depth + b.depth) / 2, paint: () => this.line(a, b, 1.25, this.edgeColor) });
-      }
-    }
-    return items;
+    return this.scene.edges.map(([start, end]) => {
+      const a = this.project(start), b = this.project(end);
+      return { depth: (a.depth + b.depth) / 2, paint: () => this.line(a, b, 1.25, this.edgeColor) };
+    });
   }
 
   bondItems() {
@@ -342,7 +334,7 @@ class Viewer {
 
 const rotationX = (t) => [[1, 0, 0], [0, Math.cos(t), -Math.sin(t)], [0, Math.sin(t), Math.cos(t)]];
 const rotationY = (t) => [[Math.cos(t), 0, -Math.sin(t)], [0, 1, 0], [Math.sin(t), 0, Math.cos(t)]];
-const viewMatrix = (yaw, pitch) => times([[1, 0, 0], [0, 0, 1], [0, -1, 0]], times(rotationY(yaw), rotationX(pitch)));
+const viewMatrix = (yaw, pitch) => times([[1, 0, 0], [0, 0, -1], [0, 1, 0]], times(rotationY(yaw), rotationX(pitch)));
 
 /** Rotation (applied from the right) that puts a along x and b into the xy plane, right-handed. */
 function standardFrame(lattice) {
@@ -352,6 +344,20 @@ function standardFrame(lattice) {
   z = unit(z);
   const y = cross(z, x);
   return [0, 1, 2].map((k) => [x[k], y[k], z[k]]);
+}
+
+/** The twelve edges of the cell in short pieces (so that they sort by depth), without those inside an atom. */
+function cellEdges(lattice, atoms) {
+  const out = [];
+  const pieces = 24;
+  for (let axis = 0; axis < 3; axis++) for (const u of [0, 1]) for (const v of [0, 1]) {
+    const start = add(scale(lattice[(axis + 1) % 3], u), scale(lattice[(axis + 2) % 3], v));
+    for (let i = 0; i < pieces; i++) {
+      const [from, middle, to] = [0, 0.5, 1].map((t) => add(start, scale(lattice[axis], (i + t) / pieces)));
+      if (!atoms.some((a) => norm(sub(a.position, middle)) < BALL * radiusOf(a.symbol))) out.push([from, to]);
+    }
+  }
+  return out;
 }
 
 /** Add the ligands of polyhedra that lie outside the cell, once each. */

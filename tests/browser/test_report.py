@@ -1,0 +1,247 @@
+"""The report page in a real browser: it opens, sorts, filters, rotates, downloads, and says nothing on the console."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pymatgen.analysis.structure_matcher import StructureMatcher
+from pymatgen.core import Structure
+
+from dao_core.screening.candidate import Candidate
+from tests.browser.devtools import Browser, Page
+
+pytestmark = pytest.mark.browser
+ORDER = "[...document.querySelectorAll('#table tbody tr')].map(r => r.dataset.id)"
+SELECTED = "document.querySelector('#table tr[aria-selected=true]').dataset.id"
+VIEW = "document.querySelector('#viewer').dataset"
+DASH = "\u2014"
+
+
+def test_it_opens_with_the_best_candidate_and_counts_that_add_up(page: Page) -> None:
+    assert page.run("document.title") == "NaCl · DAO"
+    assert page.run(SELECTED) == "best"
+    counts = page.run("[...document.querySelectorAll('#counts > div')].map(d => d.innerText.replace(/\\s+/g, ' '))")
+    assert counts == ["12 asked", "11 relaxed", "1 failed", "7 merged", "4 distinct"]
+    facts = page.run("document.querySelector('#facts').innerText")
+    for words in ("test-model", "Database", "Seed"):
+        assert words in facts
+    assert page.run(ORDER) == ["best", "wurtzite", "zincblende", "cscl", "broken"]
+
+
+def test_what_is_unknown_is_a_dash(page: Page) -> None:
+    row = page.run("document.querySelector('#table tr[data-id=broken]').innerText")
+    assert DASH in row
+    assert "NaN" not in page.run("document.body.innerText")
+    assert "null" not in page.run("document.body.innerText")
+    assert "undefined" not in page.run("document.body.innerText")
+
+
+def test_sorting_by_a_column_both_ways_keeps_unknown_values_last(page: Page) -> None:
+    page.click("#table th [data-key=volume]")
+    ascending = page.run(ORDER)
+    assert ascending[0] == "cscl"
+    page.click("#table th [data-key=volume]")
+    assert page.run(ORDER) == ascending[::-1]
+    assert page.run("document.querySelector('th[aria-sort]').getAttribute('aria-sort')") == "descending"
+    page.click("#table th [data-key=above_best]")
+    assert page.run(ORDER) == ["best", "wurtzite", "zincblende", "cscl", "broken"]
+    page.click("#table th [data-key=above_best]")
+    assert page.run(ORDER) == ["cscl", "zincblende", "wurtzite", "best", "broken"]
+
+
+def test_filters(page: Page) -> None:
+    page.type("#search", "hexagonal")
+    assert page.run(ORDER) == ["wurtzite"]
+    assert page.run("document.querySelector('#shown').textContent") == "1 of 5"
+    page.type("#search", " xyz")
+    assert page.run(ORDER) == []
+    assert page.run("document.querySelector('#empty').hidden") is False
+    page.run("{ const s = document.querySelector('#search'); s.value = ''; s.dispatchEvent(new Event('input')); }")
+    page.click("#usable")
+    assert "broken" not in page.run(ORDER)
+
+
+def test_selecting_by_row_plot_keyboard_and_address_moves_every_panel(page: Page, report: Path) -> None:
+    page.click("#table tr[data-id=wurtzite]")
+    assert page.run(f"{VIEW}.candidate") == "wurtzite"
+    assert "63mc" in page.run("document.querySelector('#who').innerText")
+    assert page.run("document.querySelector('#plot .dot.selected').dataset.id") == "wurtzite"
+    page.run("document.querySelector('#table tr[data-id=wurtzite]').focus()")
+    page.key("ArrowDown")
+    assert page.run(SELECTED) == "zincblende"
+    page.click("#plot .dot[data-id=cscl]")
+    assert page.run(SELECTED) == "cscl"
+    page.click("#previous")
+    assert page.run(SELECTED) == "zincblende"
+    assert page.run("location.hash") == "#zincblende"
+    page.open(report, "?again#cscl")
+    assert page.run(SELECTED) == "cscl"
+
+
+def test_the_structure_turns_and_zooms(page: Page) -> None:
+    page.run("document.querySelector('#viewer').scrollIntoView()")
+    page.frame()
+    before = page.run(f"{VIEW}.rotation")
+    page.drag("#viewer", 80, 30)
+    turned = page.run(f"{VIEW}.rotation")
+    assert turned != before
+    matrix = np.array([float(x) for x in turned.split(",")]).reshape(3, 3)
+    assert matrix @ matrix.T == pytest.approx(np.eye(3), abs=1e-3)
+    page.run("document.querySelector('#viewer').focus()")
+    page.key("ArrowLeft")
+    assert page.run(f"{VIEW}.rotation") != turned
+    x, y = page.center("#viewer")
+    page.send("Input.dispatchMouseEvent", type="mouseWheel", x=x, y=y, deltaX=0, deltaY=-200)
+    page.until(f"Number({VIEW}.zoom) > 1.1")
+    page.click("[data-value=reset]")
+    assert page.run(f"{VIEW}.rotation") == before
+
+
+def test_cells_shown_hold_the_right_atoms(page: Page) -> None:
+    shown = {}
+    for mode in ("conventional", "primitive", "supercell"):
+        page.click(f"#cell-mode [data-value={mode}]")
+        shown[mode] = page.run(f"Number({VIEW}.atoms)")
+    # rock salt with the images on faces, edges and corners: (2n+1)^3 lattice points of the 2n-fold half cell
+    assert shown["conventional"] == 27
+    assert shown["supercell"] == 125
+    assert page.run(f"Number({VIEW}.bonds)") == 3 * 5 * 5 * 4
+    page.click("[data-option=bonds]")
+    assert page.run(f"Number({VIEW}.bonds)") == 0
+    page.click("[data-option=polyhedra]")
+    assert page.run(f"Number({VIEW}.atoms)") > 125
+
+
+def test_something_is_painted(page: Page) -> None:
+    colours = page.run(
+        "(() => { const c = document.querySelector('#viewer'); const d = c.getContext('2d').getImageData(0, 0, c.width,"
+        " c.height).data; const s = new Set(); for (let i = 0; i < d.length; i += 40) s.add(d.slice(i, i + 3).join());"
+        " return s.size; })()"
+    )
+    assert colours > 100
+
+
+def test_distances_in_the_page_agree_with_python(page: Page, candidates: list[Candidate]) -> None:
+    pairs = page.run("pairDistances(crystalOf(selected))")
+    unlike = next(p for p in pairs if p["a"] != p["b"])
+    assert unlike["distance"] == pytest.approx(candidates[0].min_distance, abs=0.02)
+    assert unlike["coordination"] == 6
+
+
+@pytest.mark.parametrize("name", ["best", "wurtzite"])
+def test_downloads_are_the_candidate(page: Page, candidates: list[Candidate], tmp_path: Path, name: str) -> None:
+    page.downloads_to(tmp_path)
+    page.click(f"#table tr[data-id={name}]")
+    file_name = page.run("selected.file")
+    wanted = next(c for c in candidates if c.id == name).crystal.to_pymatgen()
+    page.click("[data-get=cif]")
+    text = page.downloaded(tmp_path / file_name)
+    found = Structure.from_str(text, fmt="cif", primitive=False)
+    assert found.lattice.parameters == pytest.approx(wanted.lattice.parameters, abs=1e-5)
+    assert StructureMatcher(ltol=0.01, stol=0.01, angle_tol=0.1).fit(found, wanted)
+    page.click("[data-get=poscar]")
+    poscar = Structure.from_str(page.downloaded(tmp_path / file_name.replace(".cif", ".vasp")), fmt="poscar")
+    assert StructureMatcher(ltol=0.01, stol=0.01, angle_tol=0.1).fit(poscar, wanted)
+
+
+def test_hull_and_pressure_plots(page: Page) -> None:
+    page.click("#plot-tabs [data-value=hull]")
+    assert page.run("document.querySelectorAll('#plot .reference.stable').length") == 3
+    assert page.run("document.querySelectorAll('#plot .hull-edge').length") == 2
+    assert page.run("document.querySelectorAll('#plot .dot').length") == 4
+    page.click("#plot-tabs [data-value=pressure]")
+    assert page.run("document.querySelectorAll('#plot .curve').length") == 1
+
+
+def test_details_show_phonons_cost_and_provenance_as_text(page: Page) -> None:
+    words = page.run("document.querySelector('#detail').textContent")
+    for expected in ("imaginary modes", "−1.25", "3.3 s", "halite", "</script><script>alert(1)</script>"):
+        assert expected in words
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_it_is_readable_at_both_widths_and_in_both_themes(
+    browser: Browser, report: Path, width: int, theme: str
+) -> None:
+    tab = browser.page()
+    tab.size(width, 900, mobile=width < 600)
+    tab.theme(theme)
+    tab.open(report)
+    assert tab.run("document.documentElement.scrollWidth") <= width
+    sizes = tab.run(
+        "[...document.querySelectorAll('body *')].filter(e => e.children.length === 0 && e.textContent.trim() &&"
+        " e.getClientRects().length && !e.closest('svg') && !['SUB','SMALL'].includes(e.tagName))"
+        ".map(e => parseFloat(getComputedStyle(e).fontSize))"
+    )
+    assert min(sizes) >= 10
+    for selector in ("body", "#answer", "#facts dt", ".grid dt", "#table .sub", ".headline .note"):
+        assert contrast(tab, selector) >= (4.5 if selector in ("body", "#answer", "#facts dt", ".grid dt") else 3.0)
+    assert tab.errors == []
+    tab.close()
+
+
+def contrast(tab: Page, selector: str) -> float:
+    """WCAG contrast of an element's text against the first opaque background behind it."""
+    colours = tab.run(
+        f"(() => {{ let e = document.querySelector('{selector}'); const ink = getComputedStyle(e).color;"
+        " while (e && /rgba\\(0, 0, 0, 0\\)|transparent/.test(getComputedStyle(e).backgroundColor)) e = e.parentElement;"
+        " return [ink, getComputedStyle(e || document.body).backgroundColor]; })()"
+    )
+    lights = []
+    for colour in colours:
+        channels = [float(x) / 255 for x in re.findall(r"[\d.]+", colour)[:3]]
+        linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in channels]
+        lights.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
+    return (max(lights) + 0.05) / (min(lights) + 0.05)
+
+
+def test_fingers_turn_and_pinch_on_a_phone(browser: Browser, report: Path) -> None:
+    tab = browser.page()
+    tab.size(390, 844, mobile=True)
+    tab.open(report)
+    tab.run("document.querySelector('#viewer').scrollIntoView({block: 'center'})")
+    tab.frame()
+    before = tab.run(f"{VIEW}.rotation")
+    tab.touch_drag("#viewer", [[(0, 0)], [(30, 5)], [(60, 10)]])
+    assert tab.run(f"{VIEW}.rotation") != before
+    tab.touch_drag("#viewer", [[(-20, 0), (20, 0)], [(-40, 0), (40, 0)], [(-60, 0), (60, 0)]])
+    assert tab.run(f"Number({VIEW}.zoom)") > 1.5
+    assert tab.errors == []
+    tab.close()
+
+
+def test_the_theme_switch_repaints(page: Page) -> None:
+    background = "getComputedStyle(document.body).backgroundColor"
+    page.theme("light")
+    before = page.run(background)
+    page.click("#theme")
+    assert page.run(background) != before
+    page.click("#theme")
+    assert page.run(background) == before
+
+
+def test_five_hundred_candidates_are_all_there(browser: Browser, many: Path) -> None:
+    tab = browser.page()
+    tab.size(1280, 1000)
+    tab.open(many)
+    assert len(tab.run(ORDER)) == 500
+    tab.click("#table th [data-key=volume]")
+    volumes = tab.run("[...document.querySelectorAll('#table tbody tr')].map(r => BY_ID.get(r.dataset.id).volume)")
+    assert volumes == sorted(volumes)
+    assert tab.errors == []
+    tab.close()
+
+
+def test_a_report_without_candidates_says_so(browser: Browser, tmp_path: Path) -> None:
+    from dao_core.screening.report import write_report
+    from dao_core.screening.report_data import ReportInfo
+
+    tab = browser.page()
+    tab.open(write_report([], tmp_path, info=ReportInfo(title="NaCl", n_asked=3, n_ok=0, n_failed=3)))
+    assert "without a candidate" in tab.run("document.body.innerText")
+    assert tab.errors == []
+    tab.close()

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import numpy as np
+
+from dao_core.crystal import Crystal
+from dao_core.screening.dedup import deduplicate
+from dao_core.screening.symmetry import spacegroup_number
+from tests.screening.conftest import candidate, cesium_chloride, rattled, rocksalt
+
+
+def known(id: str, crystal: Crystal, energy: float | None, **fields: object):
+    return candidate(id, crystal, energy, spacegroup_after=spacegroup_number(crystal), **fields)
+
+
+def test_the_lowest_energy_is_kept_with_the_count() -> None:
+    double = Crystal.from_pymatgen(rocksalt().to_pymatgen().make_supercell([1, 1, 2], in_place=False))
+    items = [known("b", rocksalt(length=5.7), -3.10), known("a", double, -3.12), known("c", cesium_chloride(), -3.05)]
+    merged = deduplicate(items)
+    assert [(c.id, c.n_merged, c.merged_ids) for c in merged.candidates] == [("a", 2, ("b",)), ("c", 1, ())]
+    assert merged.n_merged_away == 1
+
+
+def test_order_of_input_does_not_matter() -> None:
+    items = [known(f"{i}", rocksalt(length=5.6 + 0.01 * i), -3.0 - 0.001 * (i % 3)) for i in range(6)]
+    items += [known("x", cesium_chloride(), -2.9)]
+    first = deduplicate(items).candidates
+    second = deduplicate(items[::-1]).candidates
+    assert [(c.id, c.n_merged, sorted(c.merged_ids)) for c in first] == [
+        (c.id, c.n_merged, sorted(c.merged_ids)) for c in second
+    ]
+
+
+def test_merging_again_changes_nothing_and_counts_add_up() -> None:
+    items = [known(f"{i}", rocksalt(length=5.6), -3.0) for i in range(4)]
+    once = deduplicate(items).candidates
+    again = deduplicate([*once, known("late", rocksalt(), -2.9995)])
+    assert again.candidates[0].n_merged == 5
+    assert set(again.candidates[0].merged_ids) == {"1", "2", "3", "late"}
+
+
+def test_other_space_group_with_another_energy_is_another_polymorph() -> None:
+    broken = rattled(rocksalt(), 0.05)
+    items = [known("high", rocksalt(), -3.00), known("low", broken, -3.05)]
+    assert items[0].spacegroup_after != items[1].spacegroup_after
+    assert len(deduplicate(items).candidates) == 2
+    near = [items[0], items[1].replace(energy_per_atom=-3.0005)]
+    assert len(deduplicate(near).candidates) == 1
+
+
+def test_another_formula_never_merges_and_failures_stay_apart() -> None:
+    items = [known("a", rocksalt(), -3.0), known("b", rocksalt("K", "Cl", 6.3), -3.0)]
+    items += [known("f", rocksalt(), None, relaxation_status="potential_failed")]
+    merged = deduplicate(items).candidates
+    assert [c.id for c in merged] == ["a", "b", "f"]
+    assert np.all([c.n_merged == 1 for c in merged])

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dao_core.crystal import Crystal
+from dao_core.screening.novelty import NoveltyIndex, stoichiometry, with_novelty
+from tests.screening.conftest import candidate, cesium_chloride, perovskite, rattled, rocksalt
+
+
+@dataclass
+class Known:
+    material_id: str
+    crystal: Crystal
+    spacegroup_number: int | None = None
+
+    @property
+    def atomic_numbers(self):
+        return self.crystal.atomic_numbers
+
+    @property
+    def formula_reduced(self) -> str:
+        return self.crystal.formula_reduced
+
+
+INDEX = [
+    Known("halite", rocksalt(), 225),
+    Known("sto", perovskite()),
+    Known("cscl", cesium_chloride("Cs", "Cl", 4.12), 221),
+]
+
+
+def test_match_same_prototype_and_new() -> None:
+    items = [
+        candidate("a", rattled(rocksalt(length=5.7), 0.02)),
+        candidate("b", rocksalt("Mg", "O", 4.2)),
+        candidate("c", cesium_chloride("Na", "Cl", 3.4)),
+        candidate("d", rattled(perovskite("Ca", "Zr"), 0.5)),
+    ]
+    found = with_novelty(items, NoveltyIndex(INDEX))
+    assert [(c.novelty, c.novelty_reference) for c in found] == [
+        ("match", "halite"),
+        ("same prototype", "halite"),
+        ("same prototype", "cscl"),
+        ("new", None),
+    ]
+
+
+def test_a_record_without_space_group_is_still_compared() -> None:
+    found = with_novelty([candidate("a", perovskite("Ca", "Zr"))], NoveltyIndex(INDEX))
+    assert found[0].novelty == "same prototype"
+    assert found[0].novelty_reference == "sto"
+
+
+def test_without_records_nothing_is_called_new() -> None:
+    found = with_novelty([candidate("a", rocksalt())], NoveltyIndex([]))
+    assert found[0].novelty is None
+
+
+def test_stoichiometry() -> None:
+    assert stoichiometry([38, 22, 8, 8, 8]) == stoichiometry([8, 8, 8, 8, 8, 8, 20, 20, 40, 40]) == (1, 1, 3)

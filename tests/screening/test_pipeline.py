@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dao_core.crystal import Crystal
+from dao_core.energy.potential import PotentialResult
+from dao_core.energy.relax import RelaxationResult, RelaxationStatus
+from dao_core.screening.hull import HullEntry, HullIdentityError, ReferenceHull
+from dao_core.screening.pipeline import candidate_from_relaxation, screen, symmetrize
+from tests.screening.conftest import candidate, cesium_chloride, perovskite, rattled, rocksalt
+
+
+class Springs:
+    """A potential whose energy per atom is a constant plus the mean square displacement from given positions."""
+
+    identity = "test-potential"
+
+    def __init__(self, home: Crystal, stiffness: float) -> None:
+        self.home, self.stiffness = home, stiffness
+
+    def compute(self, crystals):
+        out = []
+        for c in crystals:
+            delta = c.frac_coords - self.home.frac_coords
+            delta -= np.round(delta)
+            energy = c.n_atoms * (-3.0 + self.stiffness * float(np.mean(np.sum((delta @ c.lattice) ** 2, axis=1))))
+            out.append(PotentialResult(energy, np.zeros((c.n_atoms, 3)), np.zeros((3, 3))))
+        return out
+
+
+def result(crystal: Crystal, energy: float | None, status: str = "converged", reason: str = "") -> RelaxationResult:
+    return RelaxationResult(crystal, energy, RelaxationStatus(status), 12, 0.01, 0.1, crystal, -2.9, reason)
+
+
+def test_a_relaxation_becomes_a_candidate_with_its_provenance() -> None:
+    c = candidate_from_relaxation(
+        "a",
+        result(rocksalt(), -3.2),
+        origin="de novo",
+        energy_identity="p",
+        provenance={"seed": 7},
+        cost={"relax_s": 1.0},
+    )
+    assert (c.formula, c.relaxation_status, c.energy_identity, c.usable) == ("NaCl", "converged", "p", True)
+    assert (c.provenance["seed"], c.provenance["n_steps"], c.cost["relax_s"]) == (7, 12, 1.0)
+    bad = candidate_from_relaxation(
+        "b", result(rocksalt(), None, "potential_failed", "NaN"), origin="x", energy_identity="p"
+    )
+    assert not bad.usable
+    assert bad.provenance["reason"] == "NaN"
+
+
+def test_counts_add_up_and_nothing_is_lost() -> None:
+    items = [candidate(f"r{i}", rattled(rocksalt(), 0.01, i), -3.2 + 1e-4 * i) for i in range(4)]
+    items += [candidate("c", cesium_chloride(), -3.1)]
+    items += [candidate("x", rocksalt(length=9), -9.0, relaxation_status="rejected_volume")]
+    done = screen(items)
+    assert (done.n_asked, done.n_ok, done.n_failed, done.n_merged) == (6, 5, 1, 3)
+    assert done.reasons == {"rejected_volume": 1}
+    assert [(c.spacegroup_after, c.n_merged) for c in done.candidates[:2]] == [(225, 4), (221, 1)]
+    assert sum(c.n_merged for c in done.candidates) == done.n_asked
+    assert done.candidates[-1].id == "x"
+
+
+def test_a_foreign_hull_stops_the_screening_at_once() -> None:
+    hull = ReferenceHull("MP2020", (HullEntry("na", {"Na": 1}, -1.0),))
+    with pytest.raises(HullIdentityError):
+        screen([candidate("a", rocksalt(), -3.0)], hull=hull)
+
+
+def test_a_snap_is_confirmed_by_the_potential() -> None:
+    item = candidate("a", rattled(perovskite(), 0.02), -2.999)
+    cubic = symmetrize([item], potential=Springs(perovskite(), 1.0))[0]
+    assert cubic.spacegroup_after == 221
+    assert cubic.energy_per_atom != item.energy_per_atom
+
+
+def test_a_snap_that_costs_energy_is_undone() -> None:
+    distorted = rattled(perovskite(), 0.02)
+    item = candidate("a", distorted, -3.0)
+    kept = symmetrize([item], potential=Springs(distorted, 100.0))[0]
+    assert kept.spacegroup_after == kept.spacegroup_before == 1
+    assert kept.energy_per_atom == -3.0
+    assert "undone" in kept.provenance["snap"]
