@@ -129,12 +129,15 @@ def _one_round(current: PwInput, launcher: Launcher, folder: Path) -> tuple[PwOu
 
 def _possible_restart(current: PwInput, out: Path) -> Literal["scratch", "charge", "full"]:
     """Restart only from what is there: pw.x stops with an error on an empty `out`."""
-    saved = list(out.glob("*.save/data-file-schema.xml"))
-    if current.restart == "full" and saved:
+    schema, charge = _saved(out)
+    if current.restart == "full" and schema and charge:
         return "full"
-    if current.restart != "scratch" and list(out.glob("*.save/charge-density.*")):
-        return "charge"
-    return "scratch"
+    return "charge" if current.restart != "scratch" and charge else "scratch"
+
+
+def _saved(out: Path) -> tuple[bool, bool]:
+    """Whether pw.x left its data file and its charge density."""
+    return any(out.glob("*.save/data-file-schema.xml")), any(out.glob("*.save/charge-density.*"))
 
 
 def _resume(start: PwInput, launcher: Launcher, scratch: Path) -> tuple[PwInput, int]:

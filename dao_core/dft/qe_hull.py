@@ -18,22 +18,18 @@ ENTRIES, ENTRY = "dft_entries", "entry.json"
 Role = Literal["candidate", "reference"]
 
 
-def element_energies(
-    run: Session, functional: str, crystal: Crystal, references: Mapping[str, Crystal] | None
-) -> tuple[str, ...]:
-    """Make sure that every element has an entry; returns those without one. A failed element fails no compound."""
-    missing = []
-    known = {z for counts, _ in read_entries(run.ledger, functional, role="reference") for z in counts}
-    for element, z in sorted(set(zip(crystal.symbols, crystal.atomic_numbers.tolist(), strict=True))):
-        if z in known and not (references and element in references):
+def element_energies(run: Session, functional: str, crystal: Crystal, references: Mapping[str, Crystal] | None) -> None:
+    """Compute the reference of every element that has none yet. A failed element fails no compound."""
+    missing = missing_references(run.ledger, functional, crystal)
+    for element in sorted(set(crystal.symbols)):
+        if element not in missing and not (references and element in references):
             continue
         reference = element_reference(element, references)
-        if reference is None or not _run_element(run, functional, reference):
-            missing.append(element)
-    return tuple(missing)
+        if reference is not None:
+            _run_element(run, functional, reference)
 
 
-def _run_element(run: Session, functional: str, reference: ElementReference) -> bool:
+def _run_element(run: Session, functional: str, reference: ElementReference) -> None:
     name = f"element {reference.element}"
     try:
         if reference.molecule:
@@ -48,9 +44,8 @@ def _run_element(run: Session, functional: str, reference: ElementReference) -> 
             _, relaxed, _ = need(run, f"{name}, vc-relax", run.build(reference.crystal, "vc-relax"))
             final, crystal, energy = need(run, f"{name}, scf", run.build(relaxed, "scf"))
     except (StageFailedError, InputError, PseudopotentialError):
-        return False  # its stage is in the summary; the compound's own result stands
+        return  # its stage is in the summary; the compound's own result stands
     add_entry(run.ledger, functional, crystal, energy / crystal.n_atoms, final.key, role="reference")
-    return True
 
 
 def add_entry(
@@ -85,12 +80,21 @@ def read_entries(ledger: Ledger, functional: str, *, role: Role | None = None) -
     return entries
 
 
+def missing_references(ledger: Ledger, functional: str, crystal: Crystal) -> tuple[str, ...]:
+    """Elements of a crystal that have no reference energy at this level yet."""
+    known = {z for counts, _ in read_entries(ledger, functional, role="reference") for z in counts}
+    pairs = set(zip(crystal.symbols, crystal.atomic_numbers.tolist(), strict=True))
+    return tuple(sorted(s for s, z in pairs if z not in known))
+
+
 def on_hull(
     ledger: Ledger, functional: str, crystal: Crystal, energy_per_atom: float
 ) -> tuple[float | None, float | None]:
     """(formation energy, energy above QE's own hull) in eV/atom; None where an element is missing."""
     from dao_core.crysdb.hull import HullSet
 
+    if missing_references(ledger, functional, crystal):
+        return None, None  # a candidate element must not become its own zero
     hull = HullSet.from_entries(read_entries(ledger, functional), identity=functional)
     numbers = crystal.atomic_numbers.tolist()
     counts = {z: numbers.count(z) for z in set(numbers)}

@@ -19,7 +19,7 @@ from dao_core.dft.failures import Failure
 from dao_core.dft.pseudopotentials import MissingElementError, PseudopotentialError, find_library
 from dao_core.dft.pw_input import InputError, PwInput
 from dao_core.dft.pw_result import PwResult
-from dao_core.dft.qe_hull import add_entry, element_energies, on_hull
+from dao_core.dft.qe_hull import add_entry, element_energies, missing_references, on_hull
 from dao_core.dft.run import Launcher, LocalLauncher
 from dao_core.dft.session import Session, StageFailedError, StageSummary, functional_label, need
 from dao_core.dft.settings import DftSettings, ProtocolFileError
@@ -140,7 +140,8 @@ def _stages(
     final, relaxed, energy = need(run, "final scf", run.build(relaxed, "scf"))
     n = relaxed.n_atoms
     add_entry(run.ledger, base.functional, relaxed, energy / n, final.key)
-    missing = element_energies(run, base.functional, relaxed, references) if run.settings.elements else ()
+    if run.settings.elements:
+        element_energies(run, base.functional, relaxed, references)
     formation, above = on_hull(run.ledger, base.functional, relaxed, energy / n)
     dao = base.dao_formation_energy_per_atom
     stress = np.zeros((3, 3)) if final.stress is None else np.array(final.stress)
@@ -153,7 +154,7 @@ def _stages(
         energy_per_atom=energy / n,
         formation_energy_per_atom=formation,
         e_above_hull=above,
-        missing_references=missing,
+        missing_references=missing_references(run.ledger, base.functional, relaxed),
         relaxation_energy_per_atom=(energy - before) / n,
         volume_change=relaxed.volume / start.volume - 1,
         same_structure=_same(base.crystal_input, relaxed),
