@@ -9,10 +9,11 @@ from tasks.config import CampaignConfig
 from tasks.crysdb import build_crysdb
 from tasks.dft import validate_best
 from tasks.engine import FlowRunContext, flow
+from tasks.files import publish_folder
 from tasks.journal import Journal
 from tasks.relaxation import relax_shard, select_unstable
 from tasks.screening import Models, propose_formula, rank_candidates, relax_formula
-from tasks.summary import copy_report, summarise
+from tasks.summary import summarise
 from tasks.training import train_generator, train_predictor
 
 
@@ -40,7 +41,7 @@ def campaign(config: CampaignConfig, command: str = "dao campaign") -> StageReco
         ranked = run.step(
             "rank and report", rank_candidates, config.name, proposed, refined, models, root, larger, config.seed
         )
-        page = copy_report(ranked, Path(root))
+        page = publish_folder(ranked.file("report"), Path(root) / "report") / "index.html"
         checked = run.step("validate the best with pw.x", validate_best, ranked, config.handoff, root)
         run.finish("completed", summary=summarise(ranked, page, checked))
     return ranked

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows import cli_crysdb, cli_runs, cli_train
+from flows import cli_crysdb, cli_runs, cli_train, cli_validate
 from flows.console import INTERRUPTED, explain, fail
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.add_typer(cli_crysdb.app, name="crysdb")
 app.add_typer(cli_train.app, name="train")
 app.add_typer(cli_runs.app, name="runs")
+app.add_typer(cli_validate.app, name="validate")
 app.command("status")(cli_runs.status)
 
 Out = Annotated[
@@ -55,6 +56,43 @@ def predict(
     """
     _search([formula], n=n, z=z, max_atoms=max_atoms, out=out, seed=seed, budget=budget, potential=potential,
             generator=generator, top=top)  # fmt: skip
+
+
+@app.command()
+def screen(
+    formulas: Annotated[list[str] | None, typer.Argument(help="Formulas, such as NaCl MgO SrTiO3.")] = None,
+    system: Annotated[
+        str | None, typer.Option(help="All charge-balanced formulas of a system such as Li-Fe-O.")
+    ] = None,
+    file: Annotated[Path | None, typer.Option(help="Formulas, one a line, or a CSV with a column 'formula'.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the run: report/, and what is needed to go on.")] = Path(
+        "runs/screen"
+    ),
+    n: Annotated[int, typer.Option("--n", "-n", min=1, help="Structures proposed for each formula.")] = 20,
+    max_atoms: Annotated[int, typer.Option(min=1, max=64, help="Largest cell.")] = 20,
+    seed: Seed = 0,
+    budget: Annotated[
+        float | None, typer.Option(min=0.01, help="Minutes after which no new relaxation starts.")
+    ] = None,
+    crysdb: Annotated[Path | None, typer.Option(help="CrysDB table for the hull and for novelty.")] = None,
+    unbalanced: Annotated[
+        bool, typer.Option("--unbalanced", help="Also formulas that no charge balance allows.")
+    ] = False,
+    potential: PotentialName = "dao",
+    generator: GeneratorName = "dao",
+    top: Annotated[int, typer.Option(min=1, help="Rows shown.")] = 20,
+) -> None:
+    """Screen many formulas. Finished pieces are kept: after a kill the same command continues.
+
+    Examples:  dao screen NaCl MgO --n 10    dao screen --system Sr-Ti-O --crysdb runs/crysdb/table --budget 10
+    """
+    from flows.screening import screen_formulas, wanted_formulas
+
+    found = wanted_formulas(formulas or [], system, file, unbalanced=unbalanced)
+    settings = {**_shares(n, generator), "max_atoms": max_atoms, "seed": seed,
+                "budget_seconds": None if budget is None else 60 * budget}  # fmt: skip
+    names = {"generator": generator, "potential": potential}
+    raise typer.Exit(screen_formulas(found, settings, names, out, crysdb, top))
 
 
 @app.command()
@@ -106,13 +144,18 @@ def _search(formulas: list[str], *, n: int, z: str, max_atoms: int, out: Path | 
     settings: dict[str, Any] = {
         "z": "auto" if z == "auto" else int(z),
         "max_atoms": max_atoms,
-        "n_generated": 0 if generator == "none" else n // 2,
-        "n_seeded": 0 if generator == "none" else n // 4,
-        "n_templates": n if generator == "none" else n - n // 2 - n // 4,
+        **_shares(n, generator),
         "seed": seed,
         "budget_seconds": budget,
     }
     raise typer.Exit(predict_formulas(formulas, settings, generator, potential, out, top))
+
+
+def _shares(n: int, generator: str) -> dict[str, int]:
+    """How proposals are divided: half from noise, a quarter started from templates, a quarter the templates."""
+    if generator == "none":
+        return {"n_generated": 0, "n_seeded": 0, "n_templates": n}
+    return {"n_generated": n // 2, "n_seeded": n // 4, "n_templates": n - n // 2 - n // 4}
 
 
 def main() -> None:

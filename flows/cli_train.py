@@ -1,7 +1,54 @@
-"""`dao train ...`: the generator's two stages and the energy model."""
+"""`dao train ...`: the generator's two stages and the energy model, on a view of CrysDB."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 app = typer.Typer(help="Train DAO-G (stage 1, stage 2) and DAO-P.", no_args_is_help=True, rich_markup_mode=None)
+Config = Annotated[Path, typer.Argument(help="YAML settings, such as configs/train-laptop.yaml.")]
+Table = Annotated[Path, typer.Option(help="CrysDB table.")]
+Version = Annotated[int | None, typer.Option(help="Version of the table; default: the newest.")]
+Root = Annotated[Path, typer.Option(help="Folder of the run; a killed training continues there.")]
+TABLE, ROOT = Path("runs/crysdb/table"), Path("runs/train")
+
+
+@app.command()
+def stage1(config: Config, table: Table = TABLE, version: Version = None, root: Root = ROOT) -> None:
+    """Train the generator on all leak-free structures, stable and unstable.
+
+    Example:  dao train stage1 configs/train-laptop.yaml --table runs/crysdb/table
+    """
+    from flows.training import train
+
+    train("stage1", config, table, version, root)
+
+
+@app.command()
+def predictor(config: Config, table: Table = TABLE, version: Version = None, root: Root = ROOT) -> None:
+    """Train the energy model DAO-P on leak-free structures and frames.
+
+    Example:  dao train predictor configs/train-predictor-laptop.yaml --table runs/crysdb/table
+    """
+    from flows.training import train
+
+    train("predictor", config, table, version, root)
+
+
+@app.command()
+def stage2(
+    config: Config,
+    start: Annotated[Path, typer.Option(help="Checkpoint folder of stage 1.")],
+    table: Table = TABLE,
+    version: Version = None,
+    root: Root = ROOT,
+) -> None:
+    """Continue the generator on the relaxed view.
+
+    Example:  dao train stage2 configs/train-laptop.yaml --start runs/train/ledger/train-generator/KEY/checkpoint
+    """
+    from flows.training import train
+
+    train("stage2", config, table, version, root, start=start)

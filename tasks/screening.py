@@ -6,17 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dao_core.artifacts import StageRecord
 from dao_core.screening.formulas import parse_formula
 from dao_core.screening.search import SearchSettings, Toolbox
 from tasks.crysdb import TableRecord, ledger_of
 from tasks.engine import create_markdown_artifact, create_table_artifact, task
-
-if TYPE_CHECKING:
-    from dao_core.crysdb.schema import CrysRecord
-    from dao_core.screening.hull import ReferenceHull
 
 
 @dataclass(frozen=True)
@@ -64,21 +59,22 @@ def rank_candidates(
     seed: int = 0,
 ) -> StageRecord:
     """Merge duplicates, place on a hull of the same potential, judge novelty, rank and write the report."""
-    from dao_core.screening.novelty import NoveltyIndex
+    from dao_core.screening.references import load_references
     from dao_core.screening.stages import rank_stage
 
     tools = toolbox(models)
     formulas = [str(p.facts["formula"]) for p in proposed]
-    records = [] if table is None else known_records(table, formulas)
+    where, version = (None, None) if table is None else (table.path, table.version)
+    references = load_references(where, formulas, tools.potential, version=version)
     record = rank_stage(
         ledger_of(root),
         proposed,
         [shard for shards in relaxed for shard in shards],
         tools.potential,
         title=title,
-        hull=reference_hull(records, tools),
-        known=NoveltyIndex(records) if records else None,
-        references="" if table is None else table.key,
+        hull=references.hull,
+        known=references.known,
+        references=references.key,
         facts={
             "model": None if tools.generator is None else tools.generator.identity,
             "database_version": None if table is None else str(table.version),
@@ -87,31 +83,6 @@ def rank_candidates(
     )
     report_artifacts(title, record)
     return record
-
-
-def known_records(table: TableRecord, formulas: Sequence[str]) -> list[CrysRecord]:
-    """Structures of CrysDB inside the chemical system of any formula: what is compared with, and the hull's phases."""
-    from dao_core.crysdb.table import CrysTable
-
-    systems = [set(parse_formula(f).unit) for f in formulas]
-    rows = CrysTable(table.path).records("all", version=table.version)
-    return [r for r in rows if any(set(r.chemsys.split("-")) <= system for system in systems)]
-
-
-def reference_hull(records: Sequence[CrysRecord], tools: Toolbox) -> ReferenceHull | None:
-    """The competing phases (within 0.1 eV/atom of the database's hull) with energies of the search's own potential.
-
-    None without any such phase. Elements that are missing leave the candidates' distance unknown, with the reason.
-    """
-    from dao_core.screening.hull import HullEntry, ReferenceHull
-    from dao_core.screening.search import single_points
-
-    near = [r for r in records if r.e_above_hull is not None and r.e_above_hull <= 0.1]
-    energies = single_points([r.crystal for r in near], tools.potential)
-    entries = [
-        HullEntry(r.material_id, r.crystal.composition, e) for r, e in zip(near, energies, strict=True) if e is not None
-    ]
-    return ReferenceHull(tools.potential.identity, tuple(entries)) if entries else None
 
 
 def report_artifacts(title: str, record: StageRecord, *, limit: int = 20) -> None:

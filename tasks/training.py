@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -14,8 +14,11 @@ from dao_core.crysdb.schema import CrysRecord
 from dao_core.crysdb.table import CrysTable
 from dao_core.training.config import TrainingConfig
 from tasks.crysdb import TableRecord, ledger_of
-from tasks.engine import get_run_logger, task
+from tasks.engine import create_table_artifact, get_run_logger, task
 from tasks.keys import code_hash
+
+if TYPE_CHECKING:
+    from dao_core.training.data import PackedCrystals
 
 CHECKPOINT = "checkpoint"
 VALIDATION_SHARE = 0.1
@@ -35,32 +38,52 @@ def train_generator(
     start_from: StageRecord | None = None,
 ) -> StageRecord:
     """Train the generator on a view of CrysDB; `start_from` continues the weights of an earlier stage."""
+    start = None if start_from is None else start_from.file(CHECKPOINT)
+    return report(fit_generator_stage(table, config, root, view=view, start_from=start))
+
+
+@task(name="train DAO-P")
+def train_predictor(table: TableRecord, config: TrainingConfig, root: str) -> StageRecord:
+    """Train the energy model on leak-free structures and frames."""
+    return report(fit_predictor_stage(table, config, root))
+
+
+def fit_generator_stage(
+    table: TableRecord,
+    config: TrainingConfig,
+    root: str,
+    *,
+    view: Literal["leak_free", "relaxed"],
+    start_from: Path | None = None,
+) -> StageRecord:
+    """The ledger stage behind `train_generator`. Raises TrainingDataError on an empty view, CheckpointError."""
+    from dao_core.models.checkpoint_io import load_checkpoint
     from dao_core.training.data import PackedCrystals
     from dao_core.training.fit import fit_generator
 
     def fit(directory: Path) -> dict[str, Any]:
         records = _records(table, view)
-        data = PackedCrystals.from_crystals([r.crystal for r in records])
+        if not records:
+            raise TrainingDataError(f"the view {view!r} of {table.path} is empty: build the database with more sources")
         return fit_generator(
-            data,
+            PackedCrystals.from_crystals([r.crystal for r in records]),
             config,
             directory,
             about=_about(table, view, len(records)),
             card=card("DAO-G, generator of crystal structures", table, view, records),
-            start_from=None if start_from is None else start_from.file(CHECKPOINT),
+            start_from=start_from,
         )
 
-    earlier = None if start_from is None else start_from.key
+    earlier = None if start_from is None else load_checkpoint(start_from, kind="generator").identity
     key = content_key(
         table=table.key, view=view, config=config, earlier=earlier, code=code_hash("models", "generate", "training")
     )
     return _train(ledger_of(root), "train-generator", key, fit)
 
 
-@task(name="train DAO-P")
-def train_predictor(table: TableRecord, config: TrainingConfig, root: str) -> StageRecord:
-    """Train the energy model on leak-free structures and frames; a tenth of the formulas calibrates its spread."""
-    from dao_core.training.fit_predictor import fit_predictor, pack_labelled
+def fit_predictor_stage(table: TableRecord, config: TrainingConfig, root: str) -> StageRecord:
+    """The ledger stage behind `train_predictor`; a tenth of the formulas calibrates the spread."""
+    from dao_core.training.fit_predictor import fit_predictor
 
     def fit(directory: Path) -> dict[str, Any]:
         records = [r for r in _records(table, "energies") if r.formation_energy_per_atom is not None]
@@ -69,31 +92,32 @@ def train_predictor(table: TableRecord, config: TrainingConfig, root: str) -> St
                 f"no row of {table.path} has a formation energy: add a source that carries energies"
             )
         sources = sorted({r.functional for r in records})
-        held = [_held_out(r) for r in records]
-
-        def pack(wanted: bool) -> Any:
-            rows = [r for r, h in zip(records, held, strict=True) if h is wanted]
-            return pack_labelled(
-                [r.crystal for r in rows],
-                formation_energy_per_atom=[float(r.formation_energy_per_atom or 0.0) for r in rows],
-                e_above_hull=[np.nan if r.e_above_hull is None else r.e_above_hull for r in rows],
-                source=[sources.index(r.functional) for r in rows],
-                forces=[r.forces for r in rows],
-                stress=[r.stress for r in rows],
-            )
-
+        held = [r for r in records if _held_out(r)]
         return fit_predictor(
-            pack(False),
+            _pack([r for r in records if not _held_out(r)], sources),
             config,
             directory,
             sources=sources,
             about=_about(table, "energies", len(records)),
             card=card("DAO-P, energies, forces and stresses", table, "energies", records),
-            validation=pack(True) if any(held) else None,
+            validation=_pack(held, sources) if held else None,
         )
 
     key = content_key(table=table.key, config=config, code=code_hash("models", "energy", "training"))
     return _train(ledger_of(root), "train-predictor", key, fit)
+
+
+def _pack(records: list[CrysRecord], sources: list[str]) -> PackedCrystals:
+    from dao_core.training.fit_predictor import pack_labelled
+
+    return pack_labelled(
+        [r.crystal for r in records],
+        formation_energy_per_atom=[float(r.formation_energy_per_atom or 0.0) for r in records],
+        e_above_hull=[np.nan if r.e_above_hull is None else r.e_above_hull for r in records],
+        source=[sources.index(r.functional) for r in records],
+        forces=[r.forces for r in records],
+        stress=[r.stress for r in records],
+    )
 
 
 def _train(ledger: Ledger, stage: str, key: str, fit: Callable[[Path], dict[str, Any]]) -> StageRecord:
@@ -147,6 +171,9 @@ def card(title: str, table: TableRecord, view: str, records: list[CrysRecord]) -
     return "\n".join(lines) + "\n"
 
 
-def log_training(record: StageRecord) -> None:
-    """One line about a finished training in the flow's log."""
+def report(record: StageRecord) -> StageRecord:
+    """One line about a finished training in the flow's log, and its facts as a table."""
     get_run_logger().info("%s %s: %s", record.stage, record.key, record.facts)
+    rows = [{"fact": k, "value": str(v)} for k, v in record.facts.items()]
+    create_table_artifact(key=record.stage, table=rows, description=record.path)
+    return record

@@ -1,0 +1,36 @@
+"""`dao train`: one training in this process, through the same code as the campaign's tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from flows.console import quiet_libraries
+from tasks.config import load_config
+
+Stage = Literal["stage1", "predictor", "stage2"]
+
+
+def train(
+    stage: Stage, config: Path, table: Path, version: int | None, root: Path, *, start: Path | None = None
+) -> None:
+    """Train and print where the checkpoint is. Raises CheckpointError, TableError and TrainingDataError."""
+    from dao_core.training.config import TrainingConfig
+
+    settings = load_config(config, TrainingConfig)
+    quiet_libraries()
+    from dao_core.crysdb.table import CrysTable
+    from tasks.crysdb import TableRecord
+    from tasks.training import fit_generator_stage, fit_predictor_stage
+
+    crysdb = CrysTable(table)
+    at = crysdb.version if version is None else version
+    record = TableRecord(str(table), at, str(crysdb.facts(at).get("content_hash", at)), {})
+    if stage == "predictor":
+        done = fit_predictor_stage(record, settings, str(root))
+    else:
+        view: Literal["leak_free", "relaxed"] = "leak_free" if stage == "stage1" else "relaxed"
+        done = fit_generator_stage(record, settings, str(root), view=view, start_from=start)
+    print(f"checkpoint: {done.file('checkpoint')}")
+    for name, value in done.facts.items():
+        print(f"{name}: {value}")
