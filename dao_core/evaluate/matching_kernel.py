@@ -41,11 +41,15 @@ def reduce_crystal(crystal: Crystal) -> Cell:
 
 
 def _may_be_smaller(cell: Cell) -> bool:
-    """False where no translation inside the cell can map the structure on itself within the tolerance."""
+    """False where no translation inside the cell can map the structure on itself within the tolerance.
+
+    pymatgen allows twice its tolerance for shifts measured from one site; those from another site can differ by as
+    much again.
+    """
     species, counts = np.unique(cell.numbers, return_counts=True)
     if gcd(*counts.tolist()) == 1:
         return False
-    tolerance = 2 * PRIMITIVE_TOLERANCE / np.linalg.norm(cell.matrix, axis=1)
+    tolerance = 4 * PRIMITIVE_TOLERANCE / np.linalg.norm(cell.matrix, axis=1)
     sites = cell.frac[cell.numbers == species[counts.argmin()]]
     shifts = sites[1:] - sites[0]
     for z in species:

@@ -22,8 +22,8 @@ class Candidates:
 
     `rows` (C,) bucket row of the chemically nearest entry, `old` and `new` (C, S) atomic numbers of each slot before
     and after substitution, `evidence` (C,) log-sum of substitution likelihoods over the prototype's entries, `nearest`
-    (C,) that of the representative alone, `votes` (C,) entries of the prototype, `prints` (C, S, S, K) fingerprints with
-    classes in the order of the query's elements, `distances` (C, C) between them.
+    (C,) that of the representative alone, `votes` (C,) entries of the prototype, `prints` (C, S, S, K) fingerprints
+    with classes in the order of the query's elements, `distances` (C, C) between them.
     """
 
     bucket: Bucket

@@ -1,0 +1,165 @@
+"""The benchmark table of a set of predictions: match rate and RMSE at k, filters, METRe, cRMSE, misses explained."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dao_core.crystal import Crystal
+from dao_core.evaluate.matching import FAILED, match_pairs
+from dao_core.evaluate.matching_kernel import BENCHMARK, Comparison
+from dao_core.evaluate.statistics import bootstrap_mean, wilson
+from dao_core.evaluate.validity import validity
+
+Predictions = Sequence[Sequence[Crystal | None]]
+STAGES = ("none", "failed", "timeout", "composition", "cell_size", "lattice", "sites", "matched")
+
+
+@dataclass(frozen=True)
+class AtK:
+    """Figures of the first k predictions of each target. Rates in percent, rmse in units of (V/N)^(1/3).
+
+    `crmse` counts a target without a match as the site tolerance (0.5), so a method cannot gain by matching less.
+    """
+
+    k: int
+    match_rate: float
+    match_interval: tuple[float, float]
+    rmse: float | None
+    rmse_interval: tuple[float, float] | None
+    crmse: float
+
+
+@dataclass(frozen=True)
+class Scorecard:
+    """All figures with their number of targets. A run is complete when n_ok + n_failed == n."""
+
+    n: int
+    n_ok: int
+    n_failed: int
+    unfiltered: list[AtK]
+    filtered: list[AtK]
+    metre: float | None
+    metre_crmse: float | None
+    same_spacegroup: float
+    misses: dict[str, int]
+    extra: dict[str, object] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def scorecard(
+    *,
+    predicted: Predictions,
+    reference: Sequence[Crystal],
+    ks: Sequence[int] = (1, 5, 20),
+    processes: int = 1,
+    timeout_s: float = 30.0,
+    with_metre: bool = False,
+) -> tuple[Scorecard, int, int, dict[str, int]]:
+    """Score ranked predictions, predicted[i] for reference[i]: (card, n_ok, n_failed, counts of outcomes).
+
+    A target fails (is not measured) if none of its pairs matched and one of them ran out of time or died; it counts as
+    a miss in every rate. Filtered: a match counts only if prediction and reference pass `validity`; the denominator
+    stays the same; the miss `validity` counts matches lost to it. Same space group: of the first prediction, over all
+    targets. METRe: share of references matched by any prediction for the same composition (Martirossyan et al.,
+    arXiv:2509.12178); costly, hence optional.
+    """
+    if len(predicted) != len(reference):
+        raise ValueError(f"{len(predicted)} lists of predictions for {len(reference)} references: give one for each")
+    table = compare_all(predicted=predicted, reference=reference, processes=processes, timeout_s=timeout_s)
+    valid_reference = np.array(validity(crystals=reference)[0])
+    flags = iter(validity(crystals=[c for row in predicted for c in row])[0])
+    valid = [[next(flags) and bool(valid_reference[i]) for _ in row] for i, row in enumerate(predicted)]
+    rms = [[c.rms for c in row] for row in table]
+    gated = [[r if v else None for r, v in zip(a, b, strict=True)] for a, b in zip(rms, valid, strict=True)]
+    outcomes = [_outcome(row) for row in table]
+    barred = sum(any(r is not None for r in a) and all(r is None for r in b) for a, b in zip(rms, gated, strict=True))
+    n_failed = sum(o in FAILED for o in outcomes)
+    pool = _metre(predicted, reference, processes, timeout_s) if with_metre else None
+    card = Scorecard(
+        n=len(reference),
+        n_ok=len(reference) - n_failed,
+        n_failed=n_failed,
+        unfiltered=[_at_k(rms, k) for k in ks],
+        filtered=[_at_k(gated, k) for k in ks],
+        metre=None if pool is None else float(np.isfinite(pool).mean() * 100),
+        metre_crmse=None if pool is None else float(np.nan_to_num(pool, nan=BENCHMARK.sites).mean()),
+        same_spacegroup=_same_spacegroup(predicted, reference),
+        misses=dict(Counter(o for o in outcomes if o != "matched")) | {"validity": barred},
+    )
+    return card, card.n_ok, n_failed, dict(Counter(outcomes))
+
+
+def compare_all(
+    *, predicted: Predictions, reference: Sequence[Crystal], processes: int, timeout_s: float
+) -> list[list[Comparison]]:
+    """Every prediction against its own reference, in the predictions' shape."""
+    flat_predicted = [c for row in predicted for c in row]
+    flat_reference = [r for row, r in zip(predicted, reference, strict=True) for _ in row]
+    found = match_pairs(predicted=flat_predicted, reference=flat_reference, processes=processes, timeout_s=timeout_s)[0]
+    results = iter(found)
+    return [[next(results) for _ in row] for row in predicted]
+
+
+def _outcome(row: Sequence[Comparison]) -> str:
+    """How far the best prediction of a target came; `none` without any prediction."""
+    reasons = {c.reason for c in row}
+    if "matched" in reasons:
+        return "matched"
+    for failure in FAILED:
+        if failure in reasons:
+            return failure
+    return max(reasons, key=STAGES.index, default="none")
+
+
+def _at_k(rms: Sequence[Sequence[float | None]], k: int) -> AtK:
+    best = np.array([min((r for r in row[:k] if r is not None), default=np.nan) for row in rms])
+    hit = np.isfinite(best)
+    low, high = wilson(n_hit=int(hit.sum()), n=len(hit))
+    matched = best[hit]
+    return AtK(
+        k,
+        float(hit.mean() * 100),
+        (low * 100, high * 100),
+        float(matched.mean()) if hit.any() else None,
+        bootstrap_mean(values=matched) if hit.any() else None,
+        float(np.nan_to_num(best, nan=BENCHMARK.sites).mean()),
+    )
+
+
+def _same_spacegroup(predicted: Predictions, reference: Sequence[Crystal]) -> float:
+    """Percent of targets whose first prediction has the reference's space group."""
+    from dao_core.generate.templates_geometry import symmetry_of
+
+    pairs = [(row[0] if row else None, r) for row, r in zip(predicted, reference, strict=True)]
+    same = [p is not None and symmetry_of(p)[0] == symmetry_of(r)[0] for p, r in pairs]
+    return float(np.mean(same) * 100)
+
+
+def _metre(
+    predicted: Predictions, reference: Sequence[Crystal], processes: int, timeout_s: float
+) -> NDArray[np.float64]:
+    """Smallest rms of each reference against all predictions made for its composition, NaN without a match, (n,)."""
+    by_formula: dict[str, list[int]] = defaultdict(list)
+    for i, crystal in enumerate(reference):
+        by_formula[crystal.formula_reduced].append(i)
+    owners, left, right = [], [], []
+    for members in by_formula.values():
+        candidates = [c for i in members for c in predicted[i]]
+        for i in members:
+            owners += [i] * len(candidates)
+            left += candidates
+            right += [reference[i]] * len(candidates)
+    found = match_pairs(predicted=left, reference=right, processes=processes, timeout_s=timeout_s)[0]
+    best = np.full(len(reference), np.inf)
+    for owner, comparison in zip(owners, found, strict=True):
+        if comparison.rms is not None:
+            best[owner] = min(best[owner], comparison.rms)
+    return np.where(np.isfinite(best), best, np.nan)
