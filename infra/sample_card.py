@@ -62,6 +62,8 @@ Lowest structure of known compounds (space group of the lowest row, symprec 0.05
 - CHGNet's errors are in it. Several energies are wrong by some meV/atom (fcc, hcp and bcc metals are nearly degenerate;
   LiCl is wurtzite by 1 meV, SiO2 cristobalite instead of quartz by 7 meV), molecular elements (O2, N2, F2, Cl2) are
   rough, and some compounds on its hulls are not known to exist (K2Cl, KF2, NaF2).
+- SrTiO3, BaTiO3 and CaTiO3 are lowest as perovskites that are a little distorted (by 0.5, 13 and 22 meV/atom below the
+  cubic one), KMgF3 as the cubic one.
 - Different prototypes may relax to the same structure (fcc from an R-3m cell): those rows are left in and the build
   marks them as duplicates.
 - No magnetism, no charge states, no partial occupation. We chose the prototypes: absence from the sample says nothing.
