@@ -73,7 +73,7 @@ def parse_formula(text: str) -> Formula:
         if space:
             raise FormulaError(f"formula {text!r} contains a space: write one formula without spaces")
         if other:
-            raise FormulaError(f"formula {text!r}: {_explain_character(other, clean)}")
+            raise FormulaError(f"formula {text!r}: {_explain_character(other)}")
         if number:
             _multiply(stack[-1], last, _count(number, last, text))
             last = {}
@@ -96,7 +96,7 @@ def parse_formula(text: str) -> Formula:
     return Formula(text.strip(), tuple(stack[0].items()))
 
 
-def _explain_character(character: str, clean: str) -> str:
+def _explain_character(character: str) -> str:
     if character.islower():
         return f"{character!r} does not begin an element symbol: symbols start with a capital letter, as NaCl"
     if character in "+-":

@@ -127,7 +127,7 @@ def _spacegroup(number: int | None) -> dict[str, Any] | None:
 
 
 def _elements(candidates: Sequence[Candidate]) -> dict[str, dict[str, Any]]:
-    """Colour (after Jmol's table, through ASE), covalent radius in angstrom and metal or not, of the elements present."""
+    """Colour (after Jmol's table, through ASE), radius in angstrom and metal or not, of the elements present."""
     from ase.data import covalent_radii
     from ase.data.colors import jmol_colors
     from pymatgen.core import Element

@@ -42,6 +42,8 @@ class Snapped:
 def _dataset(crystal: Crystal, symprec: float) -> MoyoDataset:
     from moyopy import Cell, MoyoDataset
 
+    # moyo logs each internal decision; what matters here arrives as a result or an error
+    logging.getLogger("moyo").setLevel(logging.ERROR)
     cell = Cell(crystal.lattice.tolist(), crystal.frac_coords.tolist(), crystal.atomic_numbers.tolist())
     try:
         return MoyoDataset(cell, symprec=symprec)

@@ -100,7 +100,7 @@ def browser() -> Iterator[Browser]:
         yield running
 
 
-@pytest.fixture()
+@pytest.fixture
 def page(browser: Browser, report: Path) -> Iterator[Page]:
     """The report at 1280 x 1000; the test fails when anything was logged or loaded."""
     tab = browser.page()

@@ -188,7 +188,7 @@ def contrast(tab: Page, selector: str) -> float:
     """WCAG contrast of an element's text against the first opaque background behind it."""
     colours = tab.run(
         f"(() => {{ let e = document.querySelector('{selector}'); const ink = getComputedStyle(e).color;"
-        " while (e && /rgba\\(0, 0, 0, 0\\)|transparent/.test(getComputedStyle(e).backgroundColor)) e = e.parentElement;"
+        " while (e && /0, 0, 0, 0|transparent/.test(getComputedStyle(e).backgroundColor)) e = e.parentElement;"
         " return [ink, getComputedStyle(e || document.body).backgroundColor]; })()"
     )
     lights = []

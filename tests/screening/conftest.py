@@ -40,6 +40,6 @@ def candidate(id: str, crystal: Crystal, energy: float | None = -3.0, **fields: 
     return new_candidate(id, crystal, energy_per_atom=energy, **fields)  # type: ignore[arg-type]
 
 
-@pytest.fixture()
+@pytest.fixture
 def make_candidate() -> Callable[..., Candidate]:
     return candidate

@@ -43,7 +43,7 @@ def test_a_candidate_below_the_hull_is_negative() -> None:
 
 def test_energies_of_another_potential_are_refused_before_anything_is_computed() -> None:
     hull = ReferenceHull("MP2020", ENTRIES)
-    with pytest.raises(HullIdentityError, match="MP2020.*test-potential.*relax the hull"):
+    with pytest.raises(HullIdentityError, match=r"MP2020.*test-potential.*relax the hull"):
         place_on_hull([candidate("a", rocksalt(), -3.5)], hull)
     with pytest.raises(HullIdentityError):
         place_on_hull([candidate("a", rocksalt(), -3.5, energy_identity=None)], hull)
