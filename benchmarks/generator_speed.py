@@ -38,7 +38,9 @@ def random_batch(n_structures: int, n_atoms: int, seed: int = 0) -> CrystalBatch
     rng = np.random.default_rng(seed)
     size = (16.0 * n_atoms) ** (1 / 3)
     crystals = [
-        Crystal((np.eye(3) + 0.05 * rng.normal(size=(3, 3))) * size, rng.random((n_atoms, 3)), rng.integers(3, 80, n_atoms))
+        Crystal(
+            (np.eye(3) + 0.05 * rng.normal(size=(3, 3))) * size, rng.random((n_atoms, 3)), rng.integers(3, 80, n_atoms)
+        )
         for _ in range(n_structures)
     ]
     return CrystalBatch.from_crystals(crystals)
@@ -51,11 +53,14 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def training_ratio(rounds: int) -> tuple[list[float], dict[str, object]]:
-    """Structures/s of Crysformer over CSPNet at equal parameters, batch 128, each with its own process and optimiser step."""
+    """Structures/s of Crysformer over CSPNet at equal parameters, batch 128, each with its own process and
+    optimiser step."""
     settings = TrainingConfig(**yaml.safe_load((CONFIGS / "train-laptop.yaml").read_text()))
     crysformer = build_network(settings.model)
     width = 64  # the widest CSPNet that has no more parameters
-    while parameter_count(build_network(CspnetConfig(width=width + 8, n_blocks=6, n_frequencies=16, time_dim=64))) <= parameter_count(crysformer):
+    while parameter_count(
+        build_network(CspnetConfig(width=width + 8, n_blocks=6, n_frequencies=16, time_dim=64))
+    ) <= parameter_count(crysformer):
         width += 8
     cspnet = build_network(CspnetConfig(width=width, n_blocks=6, n_frequencies=16, time_dim=64))
     data = random_batch(128, 10)
@@ -74,7 +79,10 @@ def training_ratio(rounds: int) -> tuple[list[float], dict[str, object]]:
         return work
 
     flow = FlowSettings()
-    ours = step(crysformer, lambda: flow_loss(crysformer, training_base(data, None, none, base, flow, rng), data, base, flow, rng))
+    ours = step(
+        crysformer,
+        lambda: flow_loss(crysformer, training_base(data, None, none, base, flow, rng), data, base, flow, rng),
+    )
     theirs = step(cspnet, lambda: diffusion_loss(cspnet, data, rng))
     ours(), theirs()
     pairs = [(seconds(ours), seconds(theirs)) for _ in range(rounds)]
@@ -86,7 +94,8 @@ def training_ratio(rounds: int) -> tuple[list[float], dict[str, object]]:
 
 
 def sampling_ratio(rounds: int) -> list[float]:
-    """Time of 1000 predictor-corrector steps over 50 flow steps, same network; the diffusion is timed on 20 of its steps."""
+    """Time of 1000 predictor-corrector steps over 50 flow steps, same network; the diffusion is timed on 20 of its
+    steps."""
     settings = TrainingConfig(**yaml.safe_load((CONFIGS / "train-laptop.yaml").read_text()))
     network = build_network(settings.model).eval()
     data = random_batch(32, 10)
@@ -105,7 +114,8 @@ def sampling_ratio(rounds: int) -> list[float]:
 
 
 def sampling_memory() -> float:
-    """Peak resident memory in GiB of drawing 1,000 structures of 20 atoms (few steps: memory doesn't grow with them)."""
+    """Peak resident memory in GiB of drawing 1,000 structures of 20 atoms (few steps: memory doesn't grow with
+    them)."""
     from dao_core.generate.sampler import Generator, Task
 
     generator = Generator.load("generator", SamplerSettings(steps=3))

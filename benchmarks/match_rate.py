@@ -1,6 +1,7 @@
 """Match rate of DAO-G on a benchmark's public test half: de novo, seeded by templates, or templates alone.
 
-python benchmarks/match_rate.py --test ../shared/data/mp_20/test_public.parquet --mode denovo --n 1000 --k 20 --out runs/mr
+python benchmarks/match_rate.py --test ../shared/data/mp_20/test_public.parquet --mode denovo --n 1000 --k 20 --out
+runs/mr
 Modes: denovo; templates (as retrieved); seeded (each template refined by the generator); mixed (seeded, then de novo).
 Samples are written in shards and a repeated command continues. Prints one JSON line last.
 """
@@ -18,7 +19,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from train_mp20 import read_split
-
 
 from dao_core.crystal import Crystal
 from dao_core.evaluate.scorecard import scorecard
@@ -50,7 +50,10 @@ def tasks_for(
 
 
 def run_shard(
-    targets: list[tuple[str, Crystal]], args: argparse.Namespace, generator: Generator | None, index: TemplateIndex | None
+    targets: list[tuple[str, Crystal]],
+    args: argparse.Namespace,
+    generator: Generator | None,
+    index: TemplateIndex | None,
 ) -> pa.Table:
     """Predictions of some targets in rank order."""
     tasks: list[Task] = []
@@ -87,7 +90,9 @@ def read_predictions(folder: Path, names: list[str], k: int) -> list[list[Crysta
         for row in pq.read_table(path).to_pylist():
             crystal = None
             if row["lattice"] is not None:
-                crystal = Crystal(np.reshape(row["lattice"], (3, 3)), np.reshape(row["frac_coords"], (-1, 3)), row["atomic_numbers"])
+                crystal = Crystal(
+                    np.reshape(row["lattice"], (3, 3)), np.reshape(row["frac_coords"], (-1, 3)), row["atomic_numbers"]
+                )
             found.setdefault(row["target"], {})[row["rank"]] = crystal
     return [[found.get(name, {}).get(r) for r in range(k)] for name in names]
 
@@ -135,7 +140,11 @@ def main() -> None:
     card, _, _, _ = scorecard(predicted=predictions, reference=crystals, ks=ks, processes=args.processes)
     figure = {"mode": args.mode, "sampling_s": round(sampling_s, 1), "sampled": sampled, **card.as_dict()}
     (args.out / "scorecard.json").write_text(json.dumps(figure, indent=1))
-    print(json.dumps({"figure": figure, "n": len(names), "seed": args.seed, "machine": platform.machine(), "origin": DE_NOVO}))
+    print(
+        json.dumps(
+            {"figure": figure, "n": len(names), "seed": args.seed, "machine": platform.machine(), "origin": DE_NOVO}
+        )
+    )
 
 
 if __name__ == "__main__":

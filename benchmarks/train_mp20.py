@@ -65,9 +65,20 @@ def main() -> None:
     about = {"name": args.split, "rows": len(data), "licence": "CC BY 4.0 (Materials Project)"}
     card = (Path(__file__).parent / "cards" / "generator.md").read_text()
     facts = fit_generator(
-        data, config, args.out, about=about, card=card, start_from=args.start_from, templates=templates, template_rows=rows
+        data,
+        config,
+        args.out,
+        about=about,
+        card=card,
+        start_from=args.start_from,
+        templates=templates,
+        template_rows=rows,
     )
-    print(json.dumps({"figure": facts, "n": len(data), "seed": args.seed, "machine": platform.processor() or platform.machine()}))
+    print(
+        json.dumps(
+            {"figure": facts, "n": len(data), "seed": args.seed, "machine": platform.processor() or platform.machine()}
+        )
+    )
 
 
 def read_seeds(path: Path, ids: list[str]) -> tuple[PackedCrystals, torch.Tensor]:

@@ -1,4 +1,5 @@
-"""DAO-P's training loss: hybrid diffusion + exponential energy on noisy structures, energies and derivatives on clean ones.
+"""DAO-P's training loss: hybrid diffusion + exponential energy on noisy structures, energies and derivatives on clean
+ones.
 
 Method section 4. On the same noisy M_t: flow losses plus MSE(exp(-E(M_t, t)), exp(-y)), whose optimum is the exact
 intermediate energy -log E[exp(-E_0) | M_t]. Unlike the published predictor, clean structures are trained too, with
@@ -49,7 +50,8 @@ def exponential_loss(energy: Tensor, label: Tensor) -> Tensor:
 
 
 class EnergyObjective:
-    """Callable loss over batches with labels e_above_hull, formation_energy_per_atom, source, forces, stress (NaN: unknown)."""
+    """Callable loss over batches with labels e_above_hull, formation_energy_per_atom, source, forces, stress (NaN:
+    unknown)."""
 
     def __init__(self, settings: EnergySettings, scale: EnergyScale, base: LatticeBase) -> None:
         self.settings, self.scale, self.base = settings, scale, base
@@ -73,7 +75,12 @@ class EnergyObjective:
         return (labels["e_above_hull"] - self.scale.hull_mean) / self.scale.hull_std
 
     def _noisy(
-        self, network: nn.Module, data: CrystalBatch, labels: dict[str, Tensor], rng: torch.Generator, losses: dict[str, Tensor]
+        self,
+        network: nn.Module,
+        data: CrystalBatch,
+        labels: dict[str, Tensor],
+        rng: torch.Generator,
+        losses: dict[str, Tensor],
     ) -> None:
         start = base_sample(data.atomic_numbers, rng)
         t = torch.rand(len(data), generator=rng)
@@ -88,7 +95,9 @@ class EnergyObjective:
         known = torch.isfinite(y)
         if known.any():
             energy, label = out.energies[known, 0], y[known]
-            losses["noisy"] = exponential_loss(energy, label) if self.settings.exponential else F.mse_loss(energy, label)
+            losses["noisy"] = (
+                exponential_loss(energy, label) if self.settings.exponential else F.mse_loss(energy, label)
+            )
             losses["loss"] = losses["loss"] + self.settings.hull_weight * losses["noisy"]
 
     def _clean(
@@ -100,7 +109,9 @@ class EnergyObjective:
         clean: Tensor,
         losses: dict[str, Tensor],
     ) -> None:
-        with_forces = torch.isfinite(labels["forces"]).all(dim=(1, 2)) if "forces" in labels else torch.zeros_like(clean)
+        with_forces = (
+            torch.isfinite(labels["forces"]).all(dim=(1, 2)) if "forces" in labels else torch.zeros_like(clean)
+        )
         with_forces &= clean if self.settings.forces else torch.zeros_like(clean)
         plain = clean & ~with_forces
         parts = []
@@ -113,10 +124,18 @@ class EnergyObjective:
         members = torch.cat([p[0] for p in parts])
         hull = torch.cat([p[1] for p in parts])
         index = torch.cat([p[2].nonzero().squeeze(1) for p in parts])
-        self._energy_losses(members, hull, crystals.atomic_numbers[index], {k: v[index] for k, v in labels.items()}, rows[index], losses)
+        self._energy_losses(
+            members, hull, crystals.atomic_numbers[index], {k: v[index] for k, v in labels.items()}, rows[index], losses
+        )
 
     def _energy_losses(
-        self, members: Tensor, hull: Tensor, numbers: Tensor, labels: dict[str, Tensor], rows: Tensor, losses: dict[str, Tensor]
+        self,
+        members: Tensor,
+        hull: Tensor,
+        numbers: Tensor,
+        labels: dict[str, Tensor],
+        rows: Tensor,
+        losses: dict[str, Tensor],
     ) -> None:
         label = labels["formation_energy_per_atom"]
         base = (composition_fractions(numbers).float() * self.baseline[labels["source"].long()]).sum(1)

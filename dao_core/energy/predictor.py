@@ -89,7 +89,9 @@ def strained(batch: CrystalBatch, strain: Tensor) -> Tensor:
     return batch.lattice + batch.lattice @ symmetric
 
 
-def residual_members(network: nn.Module, lattice: Tensor, frac_coords: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+def residual_members(
+    network: nn.Module, lattice: Tensor, frac_coords: Tensor, numbers: Tensor
+) -> tuple[Tensor, Tensor]:
     """Clean-structure energies in network units: members (B, K) and the hull column (B,)."""
     t = torch.full((len(numbers),), CLEAN_TIME, dtype=lattice.dtype)
     energies = network(lattice, frac_coords, numbers, t).energies
@@ -99,7 +101,8 @@ def residual_members(network: nn.Module, lattice: Tensor, frac_coords: Tensor, n
 def derivatives(
     energy: Tensor, frac_coords: Tensor, strain: Tensor, lattice: Tensor, *, create_graph: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Forces (B, N, 3) in eV/A and stress (B, 3, 3) in eV/A^3 from total energies (B,) and the leaves they depend on."""
+    """Forces (B, N, 3) in eV/A and stress (B, 3, 3) in eV/A^3 from total energies (B,) and the leaves they depend
+    on."""
     d_frac, d_strain = torch.autograd.grad(energy.sum(), [frac_coords, strain], create_graph=create_graph)
     forces = -d_frac @ torch.linalg.inv(lattice).transpose(1, 2)  # x = f L, so dE/dx = dE/df L^-T
     volume = torch.linalg.det(lattice).abs().view(-1, 1, 1)
@@ -118,7 +121,9 @@ class Prediction:
 class DaoPotential:
     """A trained DAO-P behind the `Potential` protocol. Energies are total formation energies in eV."""
 
-    def __init__(self, checkpoint: Checkpoint, *, dtype: torch.dtype = torch.float32, batch_pairs: int = 20_000) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, *, dtype: torch.dtype = torch.float32, batch_pairs: int = 20_000
+    ) -> None:
         self.network = checkpoint.network.to(dtype)
         for p in self.network.parameters():
             p.requires_grad_(False)

@@ -25,7 +25,13 @@ class Calibration:
 
     def summary(self) -> dict[str, object]:
         """JSON form for a model card."""
-        return {"n": self.n, "mae_eV_per_atom": self.mae, "factor": self.factor, "floor": self.floor, "coverage": self.coverage}
+        return {
+            "n": self.n,
+            "mae_eV_per_atom": self.mae,
+            "factor": self.factor,
+            "floor": self.floor,
+            "coverage": self.coverage,
+        }
 
 
 def calibrate(*, predictions: Sequence[Prediction], labels: NDArray[np.float64]) -> Calibration:
@@ -51,7 +57,8 @@ def calibrate(*, predictions: Sequence[Prediction], labels: NDArray[np.float64])
 
 
 def probability_below(*, value: float, std: float, limit: float) -> float:
-    """P(x <= limit) of a normal distribution: the probability that an energy above hull of `value` is within `limit`."""
+    """P(x <= limit) of a normal distribution: the probability that an energy above hull of `value` is within
+    `limit`."""
     if std <= 0:
         return 1.0 if value <= limit else 0.0
     return 0.5 * (1.0 + math.erf((limit - value) / (std * math.sqrt(2.0))))

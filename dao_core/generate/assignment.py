@@ -8,7 +8,10 @@ from scipy.optimize import linear_sum_assignment
 
 
 def assign_to_data(
-    base: NDArray[np.float64], data: NDArray[np.float64], atomic_numbers: NDArray[np.int64], lattice: NDArray[np.float64]
+    base: NDArray[np.float64],
+    data: NDArray[np.float64],
+    atomic_numbers: NDArray[np.int64],
+    lattice: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Reorder base points within each species so that the squared geodesic distances to the data are smallest.
 
@@ -29,7 +32,10 @@ def assign_to_data(
 
 
 def assign_batch(
-    base: NDArray[np.float64], data: NDArray[np.float64], atomic_numbers: NDArray[np.int64], lattice: NDArray[np.float64]
+    base: NDArray[np.float64],
+    data: NDArray[np.float64],
+    atomic_numbers: NDArray[np.int64],
+    lattice: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """`assign_to_data` for a padded batch, (B, N, 3)."""
     out = base.copy()

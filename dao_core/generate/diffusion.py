@@ -5,6 +5,7 @@ Method sections 2 and 3; Jiao et al., NeurIPS 2023. Time runs from 1 (noise) to 
 
 from __future__ import annotations
 
+import itertools
 import math
 from functools import lru_cache
 
@@ -56,7 +57,7 @@ def score_norms() -> Tensor:
 
 def diffusion_loss(network: nn.Module, data: CrystalBatch, rng: torch.Generator) -> dict[str, Tensor]:
     """MSE of the lattice noise plus MSE of the normalised coordinate score, at one random step a structure."""
-    b, n = data.atomic_numbers.shape
+    b = len(data)
     step = torch.randint(1, STEPS + 1, (b,), generator=rng)
     noisy, lattice_noise, score = add_noise(data, step, rng)
     outputs = network(noisy.lattice, noisy.frac_coords, data.atomic_numbers, step.to(noisy.lattice.dtype) / STEPS)
@@ -94,7 +95,7 @@ def sample_diffusion(
     lattice, frac = torch.randn(b, 3, 3, generator=rng), torch.rand(b, n, 3, generator=rng)
     schedule = torch.linspace(STEPS, 0, steps + 1).round().long().tolist()
     abar, sigma, norms = alpha_bar(), sigmas(), score_norms()
-    for now, then in zip(schedule[:-1], schedule[1:], strict=True):
+    for now, then in itertools.pairwise(schedule):
         t = torch.full((b,), now / STEPS)
         # corrector
         out = network(lattice, frac, atomic_numbers, t)

@@ -1,7 +1,9 @@
 """Flow matching on torus coordinates and the log-lattice, from an uninformed base or from a template.
 
-Follows the published family (FlowMM, Miller et al. 2024; CrystalFlow, Luo et al. 2024): straight geodesic paths on the flat
-torus with the centre-of-mass velocity removed, straight paths in the standardised log-lattice. t = 0 is the base, 1 the data.
+Follows the published family (FlowMM, Miller et al. 2024; CrystalFlow, Luo et al. 2024): straight geodesic paths on
+the flat
+torus with the centre-of-mass velocity removed, straight paths in the standardised log-lattice. t = 0 is the base, 1
+the data.
 """
 
 from __future__ import annotations
@@ -97,7 +99,9 @@ def training_base(
         )
         free.frac_coords = torch.as_tensor(assigned, dtype=data.frac_coords.dtype)
     size = settings.synthetic_coord_noise * torch.rand(b, 1, 1, generator=rng)
-    near = CrystalBatch(data.lattice, data.frac_coords + size * torch.randn(b, n, 3, generator=rng), data.atomic_numbers)
+    near = CrystalBatch(
+        data.lattice, data.frac_coords + size * torch.randn(b, n, 3, generator=rng), data.atomic_numbers
+    )
     if template is not None:
         pick = has_template.view(-1, 1, 1)
         near = CrystalBatch(
@@ -126,9 +130,7 @@ def interpolate(start: FlowState, data: CrystalBatch, base: LatticeBase, t: Tens
     return point, velocity, z_velocity
 
 
-def velocities(
-    outputs: Outputs, state: FlowState, base: LatticeBase, settings: FlowSettings
-) -> tuple[Tensor, Tensor]:
+def velocities(outputs: Outputs, state: FlowState, base: LatticeBase, settings: FlowSettings) -> tuple[Tensor, Tensor]:
     """Network outputs to velocities in fractional units and in z."""
     coords = remove_mean(outputs.coords, state.atomic_numbers > 0) * coord_unit(state.seeded).to(outputs.coords)
     return coords, outputs.lattice_log * lattice_unit(state.seeded, base, settings).to(outputs.lattice_log)
@@ -156,4 +158,8 @@ def flow_loss(
     weight = mask.to(coord_error.dtype)
     coord_loss = (coord_error * weight).sum(1) / weight.sum(1)
     lattice_loss = torch.nn.functional.huber_loss(outputs.lattice_log, z_target, reduction="none", delta=3.0).mean(-1)
-    return {"coords": coord_loss.mean(), "lattice": lattice_loss.mean(), "loss": coord_loss.mean() + lattice_loss.mean()}
+    return {
+        "coords": coord_loss.mean(),
+        "lattice": lattice_loss.mean(),
+        "loss": coord_loss.mean() + lattice_loss.mean(),
+    }

@@ -72,7 +72,8 @@ def integrate(
 def _renew_noise(
     frac: Tensor, z: Tensor, t: float, coords: Tensor, z_velocity: Tensor, churn: float, fresh: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Replace part of the base noise that is left at time t: the point moves to another path to the same predicted end."""
+    """Replace part of the base noise that is left at time t: the point moves to another path to the same predicted
+    end."""
     left = 1.0 - t
     end, z_end = frac + left * coords, z + left * z_velocity
     keep = (1.0 - churn * churn) ** 0.5

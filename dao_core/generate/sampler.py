@@ -62,7 +62,9 @@ def numbers_of(composition: dict[str, int]) -> NDArray[np.int64]:
 class Generator:
     """A trained DAO-G."""
 
-    def __init__(self, checkpoint: Checkpoint, settings: SamplerSettings | None = None, *, batch_pairs: int = 60_000) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, settings: SamplerSettings | None = None, *, batch_pairs: int = 60_000
+    ) -> None:
         config = checkpoint.config
         self.network, self.identity = checkpoint.network, checkpoint.identity
         self.process: str = config["process"]
@@ -82,10 +84,13 @@ class Generator:
         """Raise UnseenElementError for an element outside the training data; warn above the trained cell size."""
         unseen = [s for s in composition if atomic_number(s) not in self.elements]
         if unseen:
-            raise UnseenElementError(f"the generator never saw {', '.join(unseen)}: use templates, or train on data with it")
+            raise UnseenElementError(
+                f"the generator never saw {', '.join(unseen)}: use templates, or train on data with it"
+            )
         if sum(composition.values()) > self.max_atoms:
             warnings.warn(
-                f"{sum(composition.values())} atoms a cell; trained on at most {self.max_atoms}: expect worse structures",
+                f"{sum(composition.values())} atoms a cell; trained on at most {self.max_atoms}: expect worse
+                structures",
                 stacklevel=3,
             )
 
@@ -97,7 +102,8 @@ class Generator:
         numbers = numbers_of(composition)
         tasks = [Task(numbers, sample_seed(seed, composition, i)) for i in range(n)]
         tasks += [
-            Task(t.atomic_numbers, sample_seed(seed, composition, i, name), t, name) for i, (name, t) in enumerate(templates)
+            Task(t.atomic_numbers, sample_seed(seed, composition, i, name), t, name)
+            for i, (name, t) in enumerate(templates)
         ]
         return self.sample(tasks)
 
@@ -132,8 +138,12 @@ class Generator:
             def noise() -> tuple[torch.Tensor, torch.Tensor]:
                 frac = np.zeros((len(tasks), n, 3), dtype=np.float32)
                 for row, stream in enumerate(streams):
-                    frac[row, : len(tasks[row].atomic_numbers)] = stream.random((len(tasks[row].atomic_numbers), 3)) - 0.5
-                return torch.as_tensor(frac), torch.as_tensor(np.stack([s.normal(size=6) for s in streams]), dtype=torch.float32)
+                    frac[row, : len(tasks[row].atomic_numbers)] = (
+                        stream.random((len(tasks[row].atomic_numbers), 3)) - 0.5
+                    )
+                return torch.as_tensor(frac), torch.as_tensor(
+                    np.stack([s.normal(size=6) for s in streams]), dtype=torch.float32
+                )
 
             batch = integrate(self.network, start, self.base, self.flow, self.settings, noise=noise, guidance=guidance)
         return [self._proposal(c, t) for c, t in zip(batch.to_crystals(), tasks, strict=True)]
@@ -146,8 +156,8 @@ class Generator:
             size = len(task.atomic_numbers)
             jitter = stream.normal(size=(size, 3)) if seeded else stream.random((size, 3))
             z[row] = stream.normal(size=6)
-            frac[row, :size] = jitter if task.template is None else (
-                task.template.frac_coords + self.flow.seed_coord_noise * jitter
+            frac[row, :size] = (
+                jitter if task.template is None else (task.template.frac_coords + self.flow.seed_coord_noise * jitter)
             )
         start = FlowState(torch.as_tensor(frac), torch.as_tensor(z), numbers, torch.full((b,), float(seeded)))
         if seeded:

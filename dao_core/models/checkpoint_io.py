@@ -42,7 +42,8 @@ class Checkpoint:
 def save_checkpoint(
     directory: Path, weights: dict[str, Tensor], *, kind: str, model: dict[str, Any], extra: dict[str, Any], card: str
 ) -> Path:
-    """Write a checkpoint directory. `extra` is what the kind needs beside the weights (scalers, lattice base, data version)."""
+    """Write a checkpoint directory. `extra` is what the kind needs beside the weights (scalers, lattice base, data
+    version)."""
     directory.mkdir(parents=True, exist_ok=True)
     data = save_tensors({name: w.detach().cpu().contiguous() for name, w in sorted(weights.items())})
     write_atomic(directory / "model.safetensors", data)

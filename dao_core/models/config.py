@@ -24,7 +24,9 @@ class CrysformerConfig(BaseModel):
     n_radial: int = Field(24, gt=0)
     cutoff: float = Field(5.0, gt=0, description="angstrom")
     normalized_gram: bool = Field(False, description="Gram matrix over V^(2/3), and log(V/N), instead of raw A^2")
-    modulation: bool = Field(False, description="time and lattice scale, shift and gate every block (adaptive LayerNorm)")
+    modulation: bool = Field(
+        False, description="time and lattice scale, shift and gate every block (adaptive LayerNorm)"
+    )
     modulation_dim: int = Field(64, gt=0)
     pair_width: int = Field(0, ge=0, description="width of an element-aware pair network; 0: raw pair features")
 

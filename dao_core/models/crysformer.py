@@ -1,6 +1,7 @@
 """Crysformer: attention over all atom pairs of the cell with geometric pair features, in dense padded form.
 
-Published form: Wu et al., Nature Communications 2026, section "Crysformer". The pair projection g_ij = W_e e_ij is never
+Published form: Wu et al., Nature Communications 2026, section "Crysformer". The pair projection g_ij = W_e e_ij is
+never
 formed: q_i . g_ij = (W_e^T q_i) . e_ij and sum_j a_ij g_ij = W_e (sum_j a_ij e_ij), the same numbers for a fraction of
 the work and memory.
 """
@@ -154,7 +155,9 @@ class Crysformer(nn.Module):
         self.heads = Heads(width, config.n_energies)
         if config.modulation:
             size = config.modulation_dim
-            self.condition = nn.Sequential(nn.Linear(config.time_dim + 11, size), nn.SiLU(), nn.Linear(size, size), nn.SiLU())
+            self.condition = nn.Sequential(
+                nn.Linear(config.time_dim + 11, size), nn.SiLU(), nn.Linear(size, size), nn.SiLU()
+            )
 
     def forward(
         self, lattice: Tensor, frac_coords: Tensor, atomic_numbers: Tensor, t: Tensor, seeded: Tensor | None = None

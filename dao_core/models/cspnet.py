@@ -1,6 +1,7 @@
 """CSPNet, DiffCSP's message passing network, on the dense fully connected graph.
 
-Jiao et al., "Crystal structure prediction by joint equivariant diffusion", NeurIPS 2023, equations 9-12. The first layer of
+Jiao et al., "Crystal structure prediction by joint equivariant diffusion", NeurIPS 2023, equations 9-12. The first
+layer of
 the edge network is split into its node, lattice and offset parts, which gives the same numbers with less work.
 """
 

@@ -31,7 +31,8 @@ def wrap_centered(x: Tensor) -> Tensor:
 
 
 def fourier_features(offset: Tensor, n_frequencies: int, *, first: int = 0) -> Tensor:
-    """sin and cos of 2 pi k x for k = first .. first + n - 1 on each axis, (..., 6 n): periodic, so smooth everywhere."""
+    """sin and cos of 2 pi k x for k = first .. first + n - 1 on each axis, (..., 6 n): periodic, so smooth
+    everywhere."""
     k = torch.arange(first, first + n_frequencies, dtype=offset.dtype, device=offset.device)
     angle = (2 * math.pi) * offset.unsqueeze(-1) * k  # (..., 3, n)
     return torch.cat([angle.sin(), angle.cos()], dim=-1).flatten(-2)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 class Outputs:
     """What a network says about a batch.
 
-    `coords` (B, N, 3) score or velocity of the fractional coordinates; `lattice_matrix` (B, 3, 3), to be multiplied onto
+    `coords` (B, N, 3) score or velocity of the fractional coordinates; `lattice_matrix` (B, 3, 3), to be multiplied
+    onto
     L from the left; `lattice_log` (B, 6) update of the symmetric log-matrix; `energies` (B, n_energies) per atom in the
     trained scaler's units (what each column means is the predictor's business); `atoms` (B, N, width) the last state.
     """

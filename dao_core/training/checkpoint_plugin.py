@@ -47,7 +47,7 @@ def decode(value: Any, tensors: dict[str, Tensor]) -> Any:
 class SafetensorsIO(CheckpointIO):
     """A checkpoint is a directory with `state.safetensors` and `state.json`."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:  # noqa: ARG002
         path = Path(path)
         temporary = path.with_name(f"{path.name}.tmp-{uuid.uuid4().hex[:8]}")
         temporary.mkdir(parents=True)
@@ -65,7 +65,12 @@ class SafetensorsIO(CheckpointIO):
         temporary.rename(path)
         shutil.rmtree(old, ignore_errors=True)
 
-    def load_checkpoint(self, path: Any, map_location: Any | None = None, weights_only: bool | None = None) -> dict[str, Any]:
+    def load_checkpoint(
+        self,
+        path: Any,
+        map_location: Any | None = None,  # noqa: ARG002
+        weights_only: bool | None = None,  # noqa: ARG002
+    ) -> dict[str, Any]:
         path = Path(path)
         if not path.exists() and path.with_name(f"{path.name}.old").exists():
             path = path.with_name(f"{path.name}.old")  # killed between the two renames

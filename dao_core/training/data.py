@@ -19,7 +19,8 @@ from dao_core.crystal import Crystal, CrystalBatch
 class PackedCrystals:
     """Many structures without padding: row i owns atoms pointer[i]:pointer[i + 1].
 
-    `labels` holds one float per structure (NaN: not known), `atom_labels` three per atom, `cell_labels` nine per structure.
+    `labels` holds one float per structure (NaN: not known), `atom_labels` three per atom, `cell_labels` nine per
+    structure.
     """
 
     lattice: NDArray[np.float32]  # (M, 3, 3)
@@ -52,7 +53,11 @@ class PackedCrystals:
     def crystal(self, row: int) -> Crystal:
         """One row as a `Crystal`."""
         a, b = self.pointer[row], self.pointer[row + 1]
-        return Crystal(self.lattice[row], self.frac_coords[a:b], self.atomic_numbers[a:b])
+        return Crystal(
+            self.lattice[row].astype(np.float64),
+            self.frac_coords[a:b].astype(np.float64),
+            self.atomic_numbers[a:b].astype(np.int64),
+        )
 
     def gather(self, rows: NDArray[np.int64]) -> Batch:
         """The padded batch of some rows."""
@@ -89,7 +94,13 @@ class PackedCrystals:
         for name in [n for n in arrays if "." in n]:
             kind, label = name.split(".", 1)
             kinds[kind][label] = arrays.pop(name)
-        return cls(**arrays, **kinds)
+        return cls(
+            arrays["lattice"],
+            arrays["frac_coords"],
+            arrays["atomic_numbers"],
+            arrays["pointer"],
+            **kinds,
+        )
 
 
 @dataclass
@@ -105,7 +116,8 @@ class SizedBatches(IterableDataset[Batch]):
     """Endless stream of batches of similar size, a pure function of (seed, step): a resumed run sees the same batches.
 
     An epoch is a random order, cut into pools that are sorted by size and cut into batches of at most `batch_size`
-    structures and `max_pairs` atom pairs; the batches then come in random order. `rank` of `world` takes every world-th.
+    structures and `max_pairs` atom pairs; the batches then come in random order. `rank` of `world` takes every world-
+    th.
     """
 
     def __init__(

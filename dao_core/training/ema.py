@@ -20,7 +20,9 @@ class WeightAverage:
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         current = dict(module.named_parameters())
         average = [self.weights[name] for name in current]
-        torch._foreach_lerp_(average, [p.detach().to(a) for p, a in zip(current.values(), average, strict=True)], 1 - decay)
+        torch._foreach_lerp_(
+            average, [p.detach().to(a) for p, a in zip(current.values(), average, strict=True)], 1 - decay
+        )
 
     def state_dict(self) -> dict[str, Tensor | int]:
         return {"updates": self.updates, **self.weights}

@@ -26,7 +26,8 @@ def run_training(
 ) -> dict[str, Any]:
     """Train until the configured end, continuing from `directory/last` where an earlier attempt left it.
 
-    Returns the facts of the run: steps, structures seen, seconds, last losses; `network` ends with the averaged weights.
+    Returns the facts of the run: steps, structures seen, seconds, last losses; `network` ends with the averaged
+    weights.
     """
     import pytorch_lightning as pl
 
@@ -40,9 +41,7 @@ def run_training(
     step = next((value for key, value in start if key == "global_step"), 0)
     for name in ("pytorch_lightning.utilities.rank_zero", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)  # device lists and advertisements
-    batches = SizedBatches(
-        data, batch_size=config.batch_size, seed=config.seed, max_pairs=config.max_pairs, start=step
-    )
+    batches = SizedBatches(data, batch_size=config.batch_size, seed=config.seed, max_pairs=config.max_pairs, start=step)
     module = DaoModule(network, objective, config, batches)
     precision = config.precision
     if precision == "auto":  # bf16 is some sixty times slower than fp32 on CPUs without it
@@ -112,11 +111,11 @@ def _pick_template(
     found = templates.gather(chosen.clamp_min(0).numpy())
     n = crystals.atomic_numbers.shape[1]
     target_lattice, target_frac = found.labels["target_lattice"], _pad(found.labels["target_frac"], n)
-    template = CrystalBatch(
-        found.crystals.lattice, _pad(found.crystals.frac_coords, n), crystals.atomic_numbers
-    )
+    template = CrystalBatch(found.crystals.lattice, _pad(found.crystals.frac_coords, n), crystals.atomic_numbers)
     pick = has.view(-1, 1, 1)
-    numbers = torch.where(has.unsqueeze(1), _pad(found.crystals.atomic_numbers.unsqueeze(-1), n).squeeze(-1), crystals.atomic_numbers)
+    numbers = torch.where(
+        has.unsqueeze(1), _pad(found.crystals.atomic_numbers.unsqueeze(-1), n).squeeze(-1), crystals.atomic_numbers
+    )
     target = CrystalBatch(
         torch.where(pick, target_lattice, crystals.lattice),
         torch.where(pick, target_frac, crystals.frac_coords),
@@ -144,7 +143,8 @@ def fit_generator(
     templates: PackedCrystals | None = None,
     template_rows: torch.Tensor | None = None,
 ) -> dict[str, Any]:
-    """Train DAO-G and write `directory/checkpoint`. `about` records the data version; `start_from` continues a stage."""
+    """Train DAO-G and write `directory/checkpoint`. `about` records the data version; `start_from` continues a
+    stage."""
     torch.manual_seed(config.seed)
     if start_from is None:
         network = build_network(config.model)

@@ -51,11 +51,15 @@ class DaoModule(pl.LightningModule):
     def learning_rate(self) -> float:
         """Linear warm-up, then a cosine from the first to the final rate."""
         c = self.config
-        rate = c.final_learning_rate + 0.5 * (c.learning_rate - c.final_learning_rate) * (1 + math.cos(math.pi * self.progress))
+        rate = c.final_learning_rate + 0.5 * (c.learning_rate - c.final_learning_rate) * (
+            1 + math.cos(math.pi * self.progress)
+        )
         return rate * min(1.0, (self.global_step + 1) / max(c.warmup_steps, 1))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(self.network.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
+        return torch.optim.AdamW(
+            self.network.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay
+        )
 
     def train_dataloader(self) -> DataLoader[Batch]:
         self.batches.rank, self.batches.world = self.trainer.global_rank, self.trainer.world_size
@@ -155,5 +159,6 @@ class RunLog(pl.Callback):
             handle.write(json.dumps(row) + "\n")
         text = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
         print(
-            f"step {row['step']}  {text}  {rate:.0f} structures/s  {module.progress:.0%} done, {left:.0f} s left", flush=True
+            f"step {row['step']}  {text}  {rate:.0f} structures/s  {module.progress:.0%} done, {left:.0f} s left",
+            flush=True,
         )

@@ -21,7 +21,7 @@ from dao_core.training.fit_predictor import element_fractions, pack_labelled
 from tests.models.conftest import CORRECTED, random_crystals
 
 
-@pytest.fixture()
+@pytest.fixture
 def potential(tmp_path: Path) -> DaoPotential:
     torch.manual_seed(0)
     config = CORRECTED.model_copy(update={"n_energies": N_ENERGIES})

@@ -45,7 +45,7 @@ class SinglePoint(torch.nn.Module):
         super().__init__()
         self.data = data
 
-    def forward(self, lattice, frac, numbers, t):  # noqa: ANN001, ANN201, ARG002
+    def forward(self, lattice, frac, numbers, t):  # noqa: ARG002
         step = (t * STEPS).round().long()
         sigma = sigmas()[step].view(-1, 1, 1)
         delta = frac - self.data.frac_coords

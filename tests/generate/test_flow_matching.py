@@ -25,12 +25,12 @@ from dao_core.models.heads import Outputs, masked_mean
 from tests.models.conftest import random_crystals
 
 
-@pytest.fixture()
+@pytest.fixture
 def data() -> CrystalBatch:
     return CrystalBatch.from_crystals(random_crystals(0, (2, 4, 4)))
 
 
-@pytest.fixture()
+@pytest.fixture
 def base() -> LatticeBase:
     return LatticeBase.fit(random_crystals(9, (2, 3, 4, 5, 6)))
 
@@ -43,7 +43,7 @@ class Oracle(torch.nn.Module):
         self.data, self.z1 = data, base.to_normal(data.lattice, data.atomic_numbers)
         self.base = base
 
-    def forward(self, lattice, frac, numbers, t, seeded):  # noqa: ANN001, ANN201, ARG002
+    def forward(self, lattice, frac, numbers, t, seeded):  # noqa: ARG002
         left = (1 - t).clamp_min(1e-6)
         delta = wrap_centered(self.data.frac_coords - frac)
         z = self.base.to_normal(lattice, numbers)
@@ -88,7 +88,9 @@ def test_exact_velocities_lead_to_the_data(data: CrystalBatch, base: LatticeBase
 
     settings = SamplerSettings(steps=20, anti_annealing=3.0, method=method)
     out = integrate(Oracle(data, base), start, base, FlowSettings(), settings, noise=noise)
-    torch.testing.assert_close(torch.linalg.det(out.lattice), torch.linalg.det(data.lattice).abs(), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        torch.linalg.det(out.lattice), torch.linalg.det(data.lattice).abs(), rtol=1e-3, atol=1e-3
+    )
     delta = wrap_centered(out.frac_coords - data.frac_coords)
     spread = wrap_centered(delta - delta[:, :1])[data.mask]
     assert spread.abs().max() < 1e-3

@@ -17,7 +17,7 @@ from tests.models.conftest import random_crystals
 class VolumeEnergy(torch.nn.Module):
     """Energy that grows with the volume; flow velocities are zero."""
 
-    def forward(self, lattice, frac, numbers, t, seeded=None):  # noqa: ANN001, ANN201, ARG002
+    def forward(self, lattice, frac, numbers, t, seeded=None):  # noqa: ARG002
         energy = cell_volume(lattice).log().unsqueeze(-1)
         return Outputs(torch.zeros_like(frac), lattice, lattice.new_zeros(len(t), 6), energy, frac)
 

@@ -46,4 +46,6 @@ def test_base_maps_to_normal_and_back() -> None:
     z = base.to_normal(batch.lattice, batch.atomic_numbers)
     again = base.to_lattice(z, batch.atomic_numbers)
     torch.testing.assert_close(torch.linalg.det(again), torch.linalg.det(batch.lattice).abs(), rtol=1e-5, atol=1e-4)
-    torch.testing.assert_close(LatticeBase.from_state(base.state()).center(batch.atomic_numbers), base.center(batch.atomic_numbers))
+    torch.testing.assert_close(
+        LatticeBase.from_state(base.state()).center(batch.atomic_numbers), base.center(batch.atomic_numbers)
+    )

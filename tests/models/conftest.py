@@ -12,7 +12,8 @@ from dao_core.models.config import CrysformerConfig
 TINY = CrysformerConfig(width=16, n_blocks=2, n_heads=4, n_frequencies=3, time_dim=8)
 CORRECTED = TINY.model_copy(
     update={
-        "distances": True, "n_radial": 6, "normalized_gram": True, "modulation": True, "modulation_dim": 8, "pair_width": 12
+        "distances": True, "n_radial": 6, "normalized_gram": True, "modulation": True, "modulation_dim": 8,
+        "pair_width": 12
     }
 )  # fmt: skip
 
@@ -27,6 +28,6 @@ def random_crystals(seed: int = 0, sizes: tuple[int, ...] = (2, 5, 3)) -> list[C
     return out
 
 
-@pytest.fixture()
+@pytest.fixture
 def batch() -> CrystalBatch:
     return CrystalBatch.from_crystals(random_crystals(), dtype=torch.float64)

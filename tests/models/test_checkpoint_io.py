@@ -13,11 +13,16 @@ from dao_core.models.checkpoint_io import CheckpointError, load_checkpoint, save
 from tests.models.conftest import CORRECTED
 
 
-@pytest.fixture()
+@pytest.fixture
 def saved(tmp_path: Path) -> Path:
     network = build_network(CORRECTED)
     return save_checkpoint(
-        tmp_path / "c", network.state_dict(), kind="generator", model=CORRECTED.model_dump(), extra={"a": 1}, card="# card"
+        tmp_path / "c",
+        network.state_dict(),
+        kind="generator",
+        model=CORRECTED.model_dump(),
+        extra={"a": 1},
+        card="# card",
     )
 
 
@@ -28,7 +33,7 @@ def test_round_trip_keeps_every_weight(saved: Path) -> None:
     for name, weight in loaded.network.state_dict().items():
         assert torch.equal(weight, again.network.state_dict()[name])
     assert loaded.identity == again.identity
-    assert not list(saved.glob("*.pt")) and not list(saved.glob("*.ckpt"))
+    assert {p.name for p in saved.iterdir()} == {"model.safetensors", "config.json", "card.md"}
 
 
 def test_another_kind_is_refused(saved: Path) -> None:

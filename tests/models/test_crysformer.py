@@ -9,8 +9,8 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from dao_core.crystal import CrystalBatch
-from dao_core.models.config import CrysformerConfig, CspnetConfig, ModelConfig
 from dao_core.models.build import build_network
+from dao_core.models.config import CrysformerConfig, CspnetConfig, ModelConfig
 from dao_core.models.crysformer import Crysformer, PairAttention
 from dao_core.models.heads import Outputs, parameter_count
 from tests.models.conftest import CORRECTED, TINY, random_crystals
