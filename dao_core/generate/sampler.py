@@ -89,8 +89,8 @@ class Generator:
             )
         if sum(composition.values()) > self.max_atoms:
             warnings.warn(
-                f"{sum(composition.values())} atoms a cell; trained on at most {self.max_atoms}: expect worse
-                structures",
+                f"{sum(composition.values())} atoms a cell, trained on at most {self.max_atoms}: "
+                "expect worse structures",
                 stacklevel=3,
             )
 
