@@ -1,0 +1,73 @@
+"""The real pw.x: whole runs, and failures that can be had cheaply: a clean stop, an unconverged SCF, a wrong folder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.io import read
+
+from dao_core.artifacts import Ledger
+from dao_core.crystal import Crystal
+from dao_core.dft.calculation import calculate
+from dao_core.dft.inputs import build_input
+from dao_core.dft.parse import parse_text
+from dao_core.dft.pseudopotentials import PseudoLibrary
+from dao_core.dft.pw_input import Calculation, PwInput
+from dao_core.dft.run import LocalLauncher
+from dao_core.dft.settings import DftSettings
+from tests.dft.conftest import real_library  # noqa: F401 - fixture
+from tests.dft.fakes import silicon
+
+pytestmark = pytest.mark.qe
+CHEAP = DftSettings(ecutwfc=20.0, elements=False, min_free_bytes=0)
+
+
+def cheap(library: PseudoLibrary, calculation: Calculation, crystal: Crystal | None = None) -> PwInput:
+    """Silicon at a cutoff and a k-grid that no result should be taken from."""
+    return replace(build_input(crystal or silicon(), library, CHEAP, calculation), kpoints=(2, 2, 2))
+
+
+def test_relaxation_agrees_with_ase(real_library: PseudoLibrary, tmp_path: Path) -> None:  # noqa: F811
+    pressed = silicon(0.01).replace(lattice=silicon().lattice * 0.98)
+    result = calculate(cheap(real_library, "vc-relax", pressed), LocalLauncher(CHEAP), Ledger(tmp_path))
+    assert result.ok, result.message
+    assert result.crystal is not None
+    path = sorted(Path(result.directory).glob("round_*/espresso.pwo"))[-1]
+    atoms = read(path, format="espresso-out")
+    assert np.allclose(result.crystal.lattice, atoms.cell.array, atol=1e-8)
+    assert result.energy == pytest.approx(atoms.get_potential_energy(), abs=1e-4)
+    assert np.allclose(np.array(result.forces), atoms.get_forces(), atol=1e-6)
+    assert np.allclose(np.array(result.stress), atoms.get_stress(voigt=False), atol=1e-7)
+    assert result.crystal.volume > pressed.volume
+    text = path.read_text()
+    for end in range(0, len(text), len(text) // 7):
+        parse_text(text[:end], start=pressed)
+
+
+def test_clean_stop_is_continued(real_library: PseudoLibrary, tmp_path: Path) -> None:  # noqa: F811
+    pw_input = cheap(real_library, "vc-relax", silicon(0.02)).with_values("control", max_seconds=0.5)
+    launcher = LocalLauncher(CHEAP)
+    first = calculate(pw_input, launcher, Ledger(tmp_path), max_rounds=1)
+    assert (first.status, first.failure) == ("blocked", "max_seconds")
+    second = calculate(pw_input.with_values("control", max_seconds=600.0), launcher, Ledger(tmp_path / "b"))
+    assert second.ok, second.message
+
+
+def test_unconverged_scf_is_repaired_from_where_it_was(real_library: PseudoLibrary, tmp_path: Path) -> None:  # noqa: F811
+    pw_input = cheap(real_library, "scf").with_values("electrons", electron_maxstep=4)
+    result = calculate(pw_input, LocalLauncher(CHEAP), Ledger(tmp_path))
+    assert {a.handler for a in result.actions} == {"gentler_mixing"}
+    assert result.failure in ("none", "scf_not_converged")
+    assert result.status in ("done", "failed")
+
+
+def test_missing_folder_of_pseudopotentials_is_pw_x_own_trap(
+    real_library: PseudoLibrary, tmp_path: Path  # noqa: F811
+) -> None:  # fmt: skip
+    lost = replace(cheap(real_library, "scf"), pseudo_files={"Si": "not-there.upf"}, pseudo_dir=str(tmp_path / "none"))
+    result = calculate(lost, LocalLauncher(CHEAP), Ledger(tmp_path / "ledger"))
+    assert (result.status, result.failure) == ("failed", "crashed")
+    assert "not-there.upf" in result.message or "readpp" in result.message
