@@ -71,9 +71,7 @@ def screen_formulas(
         relaxed = []
         for i, (record, chunk) in enumerate(pieces):
             if deadline is not None and time.monotonic() > deadline:
-                print(
-                    f"budget spent: {len(pieces) - i} of {len(pieces)} pieces were not relaxed; the same command goes on"
-                )
+                print(f"budget spent, {len(pieces) - i} of {len(pieces)} pieces not relaxed; the same command goes on")
                 break
             relaxed.append(relax_stage(ledger, record, chunk, tools.potential, wanted))
             show("relax", i + 1, len(pieces))

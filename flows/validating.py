@@ -27,17 +27,14 @@ def validate_files(files: Sequence[Path], settings: Mapping[str, Any], root: Pat
             continue
         result = validate_crystal(crystal, wanted, root)
         n_ok += result.ok
-        rows.append((path.name, result.status, _figure(result.energy_per_atom), _figure(result.formation_energy_per_atom),
-                     _figure(result.e_above_hull), result.same_structure, result.message or None))  # fmt: skip
+        energies = (result.energy_per_atom, result.formation_energy_per_atom, result.e_above_hull)
+        shown = [None if e is None else f"{e:.4f}" for e in energies]
+        rows.append((path.name, result.status, *shown, result.same_structure, result.message or None))
     if not rows:
         fail("give at least one CIF file")
     names = ("file", "status", "eV/atom", "formation", "above QE hull", "same structure", "message")
     table(f"pw.x, protocol {wanted.protocol}; every run is kept below {root}", names, rows)
     return 0 if n_ok else 1
-
-
-def _figure(value: float | None) -> str | None:
-    return None if value is None else f"{value:.4f}"
 
 
 def install_pseudopotentials(origin: Path | None, target: Path | None) -> None:
