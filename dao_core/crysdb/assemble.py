@@ -20,7 +20,7 @@ from dao_core.crysdb.views import LEAK_LEVELS, VIEWS, select_view
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ASSEMBLE = "assemble-2"
+ASSEMBLE = "assemble-3"
 AGREEMENT = "agreement.parquet"  # every row where both hulls speak: ours, the source's
 
 
@@ -34,6 +34,8 @@ def assemble(
     settings: CleanSettings,
 ) -> StageRecord:
     """Final shards `part-*.parquet` of the rows to publish, the rows dropped here, and the counts.
+
+    `aside-*.parquet` keeps the rows too far above the hull: an update may lower them into the table.
 
     Facts: `content_hash` (of all published values but the time of ingestion), `published` and `dropped` by source,
     `views` with their rows, `agreement` of our hull distance with the source's own in eV/atom.
@@ -61,6 +63,7 @@ class _Assembly:
         self.duplicate_of = dict(zip(*(kept[c].to_pylist() for c in kept.column_names), strict=True))
         found = pq.read_table(leaks.file("leaks.parquet"))
         self.leaks_into = dict(zip(*(found[c].to_pylist() for c in found.column_names), strict=True))
+        self.aside: pa.Table = None  # the rows too far above the hull, of the shard at hand
         self.taken: dict[str, str] = {}
         self.at = 0
         self.digest = hashlib.sha256()
@@ -80,6 +83,7 @@ class _Assembly:
             reasons += dropped
             self._count(table)
             pq.write_table(table, directory / f"part-{number:05d}.parquet", compression="zstd")
+            pq.write_table(self.aside, directory / f"aside-{number:05d}.parquet", compression="zstd")
         write_jsonl(directory / DROPPED, reasons)
         schema = pa.schema([("material_id", pa.string()), ("source", pa.string()), *_agreement_fields()])
         agreement = pa.concat_tables(self.agreement) if self.agreement else schema.empty_table()
@@ -126,6 +130,7 @@ class _Assembly:
         import pyarrow as pa
 
         high = np.asarray(is_far(table, self.settings))
+        self.aside = table.filter(pa.array(high))
         ids, sources = table["material_id"].to_pylist(), table["source"].to_pylist()
         keep = np.ones(len(ids), dtype=bool)
         dropped = []

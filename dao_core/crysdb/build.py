@@ -6,17 +6,18 @@ import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dao_core.artifacts import Ledger, StageRecord, write_atomic
+from dao_core.artifacts import Ledger, StageRecord, content_key, write_atomic
 from dao_core.crysdb.assemble import assemble
 from dao_core.crysdb.config import BuildConfig, GuardSettings, open_source
 from dao_core.crysdb.ingest import REFUSED, ingest, read_jsonl
 from dao_core.crysdb.sources.base import Source
-from dao_core.crysdb.stages import DROPPED, dedup_stage, hull_stage, leak_stage, prepare_shards
+from dao_core.crysdb.stages import DROPPED, ENTRIES, dedup_stage, hull_stage, leak_stage, prepare_shards
+from dao_core.crysdb.state import write_state
 from dao_core.crysdb.table import CrysTable
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def build(
         report = _report(opened, raw, prepared, dedup, hull, leaks, final)
         check_guards(table, report, config.guards)
         report.version = clock("publish", lambda: _publish(table, final, hull, report, root))
+        clock("state", lambda: _write_state(root, report, cleaned, final, config))
         report.seconds = {k: round(v, 3) for k, v in clock.seconds.items()}
         write_atomic(root / REPORT, json.dumps(asdict(report), indent=1))
         if not config.keep_old_stages:
@@ -173,13 +175,16 @@ def check_guards(table: CrysTable, report: BuildReport, guards: GuardSettings) -
     """Compare with the published version. Raises BuildStoppedError naming source, numbers and remedy."""
     if not report.adds_up:
         raise BuildStoppedError(f"rows do not add up: {report.sources}; this is a fault in the build, please report it")
-    if not table.exists:
-        return
-    before = table.facts().get("sources", {})
+    if table.exists:
+        check_sources(table.facts().get("sources", {}), report.sources, guards)
+
+
+def check_sources(before: Mapping[str, Any], after: Mapping[str, Any], guards: GuardSettings) -> None:
+    """Compare what two readings say of each source: its functional, its rows, and its sound rows where known."""
     for name, old in before.items():
         if name in guards.allow:
             continue
-        new = report.sources.get(name)
+        new = after.get(name)
         remedy = f"check the source; if the change is meant, put {name!r} into guards.allow"
         if new is None:
             raise BuildStoppedError(f"source {name} is gone (it had {old['n_published']} rows): {remedy}")
@@ -187,9 +192,15 @@ def check_guards(table: CrysTable, report: BuildReport, guards: GuardSettings) -
             raise BuildStoppedError(
                 f"source {name} changed its functional from {old['functional']} to {new['functional']}: {remedy}"
             )
-        for what in ("n_in", "n_published"):
-            if new[what] < (1.0 - guards.max_shrink) * old[what]:
-                raise BuildStoppedError(f"source {name} shrank from {old[what]} to {new[what]} rows ({what}): {remedy}")
+        _check_shrink(name, "rows", new["n_in"], old["n_in"], guards, remedy)
+        if "n_refused" in new and "n_refused" in old:
+            sound = [s["n_in"] - s["n_refused"] for s in (new, old)]
+            _check_shrink(name, "sound rows", *sound, guards, remedy)
+
+
+def _check_shrink(name: str, what: str, new: int, old: int, guards: GuardSettings, remedy: str) -> None:
+    if new < (1.0 - guards.max_shrink) * old:
+        raise BuildStoppedError(f"source {name} shrank from {old} to {new} {what}: {remedy}")
 
 
 def _publish(table: CrysTable, final: StageRecord, hull: StageRecord, report: BuildReport, root: Path) -> int:
@@ -209,6 +220,26 @@ def _publish(table: CrysTable, final: StageRecord, hull: StageRecord, report: Bu
         version = table.publish(_parts(final), facts=facts)
     temporary.replace(root / HULLS)
     return version
+
+
+def settings_key(config: BuildConfig) -> str:
+    """Hash of the settings that decide a row's values; an update must have the same."""
+    names = {"clean", "symprec", "dedup", "hull", "benchmarks"}
+    return content_key(**config.model_dump(mode="json", include=names))
+
+
+def _write_state(
+    root: Path, report: BuildReport, cleaned: Sequence[StageRecord], final: StageRecord, config: BuildConfig
+) -> None:
+    """What an update starts from."""
+    import pyarrow.parquet as pq
+
+    write_state(
+        root,
+        entries=(pq.read_table(shard.file(ENTRIES)) for shard in cleaned),
+        aside=(pq.read_table(path) for path in sorted(Path(final.path).glob("aside-*.parquet"))),
+        facts={"version": report.version, "key": final.key, "settings": settings_key(config)},
+    )
 
 
 def _parts(final: StageRecord) -> Iterator[pa.Table]:

@@ -71,51 +71,75 @@ def hull_results(entries: pa.Table, settings: HullSettings) -> Iterator[HullResu
     codes = np.asarray(labels.indices)
     for code in range(len(labels.dictionary)):
         rows = np.flatnonzero(codes == code)
-        yield _one_hull(entries.take(pa.array(rows)), rows, settings)
+        table = entries.take(pa.array(rows))
+        hull, kind = make_hull(table, settings)
+        yield HullResult(rows, *hull_values(table, hull, kind), hull)
 
 
 def _floats(table: pa.Table, name: str) -> NDArray[np.float64]:
     return np.asarray(table[name].combine_chunks().to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
-def choose_energies(table: pa.Table, settings: HullSettings) -> tuple[NDArray[np.float64], str]:
-    """The energies that a hull stands on, NaN where a row has none of that kind, and the kind's name.
+def choose_kind(table: pa.Table, settings: HullSettings) -> str:
+    """The kind of energies that the hull of these rows (one source and functional) stands on."""
+    total = _floats(table, "energy_per_atom")
+    if settings.energy == "formation" or (settings.energy == "auto" and not np.isfinite(total).any()):
+        return "formation"
+    return "total+correction" if np.isfinite(_floats(table, "energy_correction_per_atom")).any() else "total"
+
+
+def energies_of(table: pa.Table, kind: str) -> NDArray[np.float64]:
+    """The rows' energies per atom of a kind, NaN where a row has none.
 
     Where a source corrects any of its energies, rows without a (possibly zero) correction stay out: raw and corrected
     energies do not mix.
     """
+    if kind == "formation":
+        return _floats(table, "formation_energy_per_atom_source")
     total = _floats(table, "energy_per_atom")
-    if settings.energy == "formation" or (settings.energy == "auto" and not np.isfinite(total).any()):
-        return _floats(table, "formation_energy_per_atom_source"), "formation"
-    correction = _floats(table, "energy_correction_per_atom")
-    if np.isfinite(correction).any():
-        return total + correction, "total+correction"
-    return total, "total"
+    return total + _floats(table, "energy_correction_per_atom") if kind == "total+correction" else total
 
 
-def _one_hull(table: pa.Table, rows: NDArray[np.intp], settings: HullSettings) -> HullResult:
-    energy, kind = choose_energies(table, settings)
-    source, functional = table["source"][0].as_py(), table["functional"][0].as_py()
-    formulas = table["formula_reduced"].combine_chunks().dictionary_encode()
-    code = np.asarray(formulas.indices)  # (rows,)
+def make_hull(table: pa.Table, settings: HullSettings) -> tuple[HullSet, str]:
+    """The hull of rows of one source and functional, and the kind of energies it stands on."""
+    kind = choose_kind(table, settings)
+    energy = energies_of(table, kind)
+    formulas = _Formulas(table)
     known = np.isfinite(energy)
-    lowest = np.full(len(formulas.dictionary), np.inf)
-    np.minimum.at(lowest, code[known], energy[known])
-    first = np.full(len(lowest), -1)
-    first[code[::-1]] = np.arange(len(code))[::-1]  # a row of each formula
-    atoms = table["atomic_numbers"].take(_arrow(first)).to_pylist()
-    counts = [_count(a) for a in atoms]
+    lowest = np.full(len(formulas.counts), np.inf)
+    np.minimum.at(lowest, formulas.code[known], energy[known])
     hull = HullSet.from_entries(
-        ((c, e) for c, e in zip(counts, lowest, strict=True) if np.isfinite(e)),
-        identity=hull_identity(source, functional, kind),
+        ((c, e) for c, e in zip(formulas.counts, lowest, strict=True) if np.isfinite(e)),
+        identity=hull_identity(table["source"][0].as_py(), table["functional"][0].as_py(), kind),
         kind="formation" if kind == "formation" else "total",
         zero=settings.elements_at_zero,
     )
-    reference, floor = _per_formula(counts, hull)
-    formation = energy - reference[code]
-    above = formation - floor[code]
+    return hull, kind
+
+
+def hull_values(table: pa.Table, hull: HullSet, kind: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Formation energy and hull distance of each row in eV/atom, NaN where unknown."""
+    energy = energies_of(table, kind)
+    formulas = _Formulas(table)
+    reference, floor = _per_formula(formulas.counts, hull)
+    formation = energy - reference[formulas.code]
+    above = formation - floor[formulas.code]
     above[np.abs(above) < NOISE] = 0.0
-    return HullResult(rows, formation, above, hull)
+    return formation, above
+
+
+class _Formulas:
+    """The different compositions of a table: `counts` of each, and `code` (rows,) into them."""
+
+    def __init__(self, table: pa.Table) -> None:
+        import pyarrow as pa
+
+        formulas = table["formula_reduced"].combine_chunks().dictionary_encode()
+        self.code = np.asarray(formulas.indices)
+        first = np.full(len(formulas.dictionary), -1)
+        first[self.code[::-1]] = np.arange(len(self.code))[::-1]  # a row of each formula
+        atoms = table["atomic_numbers"].take(pa.array(first)).to_pylist()
+        self.counts = [_count(a) for a in atoms]
 
 
 def _per_formula(counts: list[dict[int, int]], hull: HullSet) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -142,12 +166,6 @@ def _count(atomic_numbers: list[int]) -> dict[int, int]:
     for z in atomic_numbers:
         out[z] = out.get(z, 0) + 1
     return out
-
-
-def _arrow(values: NDArray[np.intp]) -> pa.Array:
-    import pyarrow as pa
-
-    return pa.array(values)
 
 
 def hull_entry_table(hulls: list[HullSet]) -> pa.Table:

@@ -14,7 +14,9 @@ from dao_core.crystal import Crystal, crystal_from_symbols
 
 def rocksalt(a: str = "Na", b: str = "Cl", edge: float = 5.64) -> Crystal:
     half = edge / 2
-    return crystal_from_symbols([[0, half, half], [half, 0, half], [half, half, 0]], [a, b], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    return crystal_from_symbols(
+        [[0, half, half], [half, 0, half], [half, half, 0]], [a, b], [[0, 0, 0], [0.5, 0.5, 0.5]]
+    )
 
 
 def caesium_chloride(a: str = "Na", b: str = "Cl", edge: float = 3.4) -> Crystal:

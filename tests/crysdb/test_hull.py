@@ -82,7 +82,9 @@ def test_reduced_counts_and_fractions() -> None:
 def test_saved_hulls_give_the_same_answers(tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
-    other = HullSet.from_entries([({NA: 1}, 0.0), ({CL: 1}, 0.0), ({NA: 1, CL: 1}, -2.0)], identity="b", kind="formation")
+    other = HullSet.from_entries(
+        [({NA: 1}, 0.0), ({CL: 1}, 0.0), ({NA: 1, CL: 1}, -2.0)], identity="b", kind="formation"
+    )
     pq.write_table(hull_entry_table([salt_hull(), other]), tmp_path / "hulls.parquet")
     loaded = HullSet.load(tmp_path / "hulls.parquet", identity="me")
     for counts, energy in (({NA: 1, CL: 1}, -3.1), ({NA: 3, CL: 1}, -2.2), ({NA: 1}, -1.0)):

@@ -36,9 +36,7 @@ def test_origin_cell_order_and_supercell_do_not_matter(crystal: Crystal) -> None
     rng = np.random.default_rng(0)
     shifted = crystal.replace(frac_coords=crystal.frac_coords + rng.random(3))
     order = rng.permutation(crystal.n_atoms)
-    shuffled = crystal.replace(
-        frac_coords=crystal.frac_coords[order], atomic_numbers=crystal.atomic_numbers[order]
-    )
+    shuffled = crystal.replace(frac_coords=crystal.frac_coords[order], atomic_numbers=crystal.atomic_numbers[order])
     bigger = supercell(crystal, np.array([[2, 0, 0], [0, 1, 0], [1, 0, 1]]))
     for other in (shifted, shuffled, bigger):
         assert key(other) == key(crystal)

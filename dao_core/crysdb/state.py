@@ -1,0 +1,87 @@
+"""What an update must know besides the table: every row that took part in a hull, and the rows set aside."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dao_core.artifacts import write_atomic
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+STATE = "state"
+ENTRIES = "entries.parquet"  # ENTRY_COLUMNS and `publishable` of all sound rows, published or not
+ASIDE = "aside.parquet"  # whole rows too far above the hull: a hull that falls may bring them back
+
+
+class UpdateError(RuntimeError):
+    """An update is not possible from here; the message says what to run instead."""
+
+
+@dataclass(frozen=True)
+class State:
+    """The state beside a version: its tables, the settings it was made with, and a key that names it."""
+
+    version: int
+    key: str
+    settings: str
+    entries: pa.Table
+    aside: pa.Table
+
+
+def write_state(
+    root: Path, *, entries: Path | Iterable[pa.Table], aside: Path | Iterable[pa.Table], facts: dict[str, Any]
+) -> None:
+    """Replace the state below `root`; a reader (or a kill) sees the old one or the new one."""
+    import pyarrow.parquet as pq
+
+    folder = root / f"{STATE}.tmp-{uuid.uuid4().hex[:8]}"
+    try:
+        folder.mkdir(parents=True)
+        for name, data in ((ENTRIES, entries), (ASIDE, aside)):
+            if isinstance(data, Path):
+                shutil.copyfile(data, folder / name)
+                continue
+            writer = None
+            for table in data:
+                writer = writer or pq.ParquetWriter(folder / name, table.schema, compression="zstd")
+                writer.write_table(table)
+            if writer is not None:
+                writer.close()
+        write_atomic(folder / "state.json", json.dumps(facts))
+        target = root / f"{STATE}-{facts['version']}-{facts['key'][:12]}"
+        shutil.rmtree(target, ignore_errors=True)
+        folder.rename(target)
+        _point(root, target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _point(root: Path, target: Path) -> None:
+    """Make `state` lead to a folder, then remove the others."""
+    link = root / f"{STATE}.link-{uuid.uuid4().hex[:8]}"
+    link.symlink_to(target.name)
+    link.replace(root / STATE)
+    for old in root.glob(f"{STATE}-*"):
+        if old != target:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def read_state(root: Path) -> State:
+    """The state below `root`. Raises UpdateError where there is none or it is damaged."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = root / STATE
+    try:
+        facts = json.loads((folder / "state.json").read_text())
+        entries, aside = pq.read_table(folder / ENTRIES), pq.read_table(folder / ASIDE)
+    except (OSError, ValueError, pa.ArrowInvalid) as error:
+        raise UpdateError(f"no usable state at {folder} ({error}): run `dao crysdb build` once") from error
+    return State(facts["version"], facts["key"], facts["settings"], entries, aside)
