@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from flows import cli_crysdb, cli_runs, cli_train, cli_validate
-from flows.console import INTERRUPTED, explain, fail
+from flows.console import explain, fail, interruptible
 
 app = typer.Typer(
     name="dao",
@@ -92,7 +91,8 @@ def screen(
     settings = {**_shares(n, generator), "max_atoms": max_atoms, "seed": seed,
                 "budget_seconds": None if budget is None else 60 * budget}  # fmt: skip
     names = {"generator": generator, "potential": potential}
-    raise typer.Exit(screen_formulas(found, settings, names, out, crysdb, top))
+    with interruptible("the same command continues: finished pieces are kept"):
+        raise typer.Exit(screen_formulas(found, settings, names, out, crysdb, top))
 
 
 @app.command()
@@ -128,11 +128,8 @@ def campaign(
     """
     from flows.running import run_campaign
 
-    try:
+    with interruptible("the same command continues with the stage that was running"):
         run_campaign(config, root)
-    except KeyboardInterrupt:
-        print(f"\nstopped; `dao campaign {config}` continues with the stage that was running", file=sys.stderr)
-        raise typer.Exit(INTERRUPTED) from None
 
 
 def _search(formulas: list[str], *, n: int, z: str, max_atoms: int, out: Path | None, seed: int, budget: float,

@@ -52,6 +52,34 @@ def fail(message: str) -> NoReturn:
 
 
 @contextmanager
+def interruptible(hint: str) -> Iterator[None]:
+    """Turn Ctrl-C into one line and status 130, whatever the libraries make of it on the way out.
+
+    The terminal sends the signal to Prefect's ephemeral server too, which is gone before its client is done.
+    """
+    import logging
+    import signal
+
+    stopped: list[int] = []
+
+    def stop(number: int, _: object) -> None:
+        stopped.append(number)
+        logging.disable(logging.CRITICAL)
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    except BaseException as error:
+        if not stopped and not isinstance(error, KeyboardInterrupt):
+            raise
+        print(f"\nstopped; {hint}", file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+@contextmanager
 def progress_bar(title: str) -> Iterator[Progress]:
     """A rich progress bar on stderr that disappears when done; silent where stderr is no terminal."""
     from rich.console import Console

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from flows.console import quiet_libraries
+from flows.console import interruptible, quiet_libraries
 from tasks.config import load_config
 
 Stage = Literal["stage1", "predictor", "stage2"]
@@ -19,18 +19,16 @@ def train(
 
     settings = load_config(config, TrainingConfig)
     quiet_libraries()
-    from dao_core.crysdb.table import CrysTable
-    from tasks.crysdb import TableRecord
+    from tasks.crysdb import open_table
     from tasks.training import fit_generator_stage, fit_predictor_stage
 
-    crysdb = CrysTable(table)
-    at = crysdb.version if version is None else version
-    record = TableRecord(str(table), at, str(crysdb.facts(at).get("content_hash", at)), {})
-    if stage == "predictor":
-        done = fit_predictor_stage(record, settings, str(root))
-    else:
-        view: Literal["leak_free", "relaxed"] = "leak_free" if stage == "stage1" else "relaxed"
-        done = fit_generator_stage(record, settings, str(root), view=view, start_from=start)
+    record = open_table(table, version)
+    with interruptible("the same command continues at the last checkpoint"):
+        if stage == "predictor":
+            done = fit_predictor_stage(record, settings, str(root))
+        else:
+            view: Literal["leak_free", "relaxed"] = "leak_free" if stage == "stage1" else "relaxed"
+            done = fit_generator_stage(record, settings, str(root), view=view, start_from=start)
     print(f"checkpoint: {done.file('checkpoint')}")
     for name, value in done.facts.items():
         print(f"{name}: {value}")

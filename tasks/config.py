@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from dao_core.crysdb.config import BuildConfig
 from dao_core.dft.settings import DftSettings
@@ -61,28 +61,58 @@ class Workers(Settings):
     address: str | None = Field(None, description="scheduler of a running Dask cluster, such as tcp://host:8786")
 
 
-class CampaignConfig(Settings):
-    """The whole way from database to report."""
+class RunSettings(Settings):
+    """What every run has: a name, a folder, a seed, and where its tasks run."""
 
     name: str = Field(pattern=r"^[\w.-]+$")
     root: Path
     seed: int = 0
+    workers: Workers = Workers()
+
+
+class PretrainConfig(RunSettings):
+    """Both training stages and the relaxation between them."""
+
     crysdb: BuildConfig = BuildConfig()
     stage1: TrainingConfig
     predictor: TrainingConfig
     relaxation: DatasetRelaxation = DatasetRelaxation()
     stage2: TrainingConfig
-    formulas: tuple[str, ...] = Field(min_length=1)
+
+
+def _formulas(value: tuple[str, ...]) -> tuple[str, ...]:
+    for text in value:
+        parse_formula(text)
+    return value
+
+
+Formulas = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_formulas)]
+
+
+class CampaignConfig(PretrainConfig):
+    """The whole way from database to report."""
+
+    formulas: Formulas
     search: SearchSettings = SearchSettings()
     handoff: HandOff = HandOff()
-    workers: Workers = Workers()
 
-    @field_validator("formulas")
-    @classmethod
-    def _readable(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for text in value:
-            parse_formula(text)
-        return value
+
+class Models(Settings):
+    """The models of a screening by name or checkpoint folder; small enough to travel between processes."""
+
+    generator: str = "dao"
+    potential: str = "dao"
+    templates: str = "default"
+
+
+class ScreenConfig(RunSettings):
+    """A screening with models that exist: formulas in, ranked candidates out."""
+
+    formulas: Formulas
+    models: Models = Models()
+    crysdb: Path | None = Field(None, description="CrysDB table for the hull and for novelty")
+    search: SearchSettings = SearchSettings()
+    handoff: HandOff = HandOff()
 
 
 def load_config(path: str | Path, model: type[Model], **changes: Any) -> Model:

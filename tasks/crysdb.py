@@ -9,11 +9,12 @@ from typing import Any
 
 from dao_core.artifacts import Ledger, StageRecord, content_key
 from dao_core.crysdb.config import BuildConfig, FilesConfig, SampleConfig, open_source
-from tasks.engine import create_table_artifact, get_run_logger, task
+from tasks.engine import create_table_artifact, emit_event, get_run_logger, task
 from tasks.keys import code_hash
 
 RELAXED = "dao-relaxed"  # the source name of structures relaxed with DAO-P
 ROWS = "rows.parquet"
+PUBLISHED = "dao.crysdb.published"
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def build_crysdb(config: BuildConfig, root: str, relaxed: Sequence[StageRecord] 
 
     record = ledger_of(root).run("crysdb", _key(config, relaxed), work)
     show(record)
+    emit_event(PUBLISHED, resource={"prefect.resource.id": "dao.crysdb", "version": str(record.facts["version"])})
     table = str(Path(root) / "crysdb" / "table")
     return TableRecord(table, record.facts["version"], record.facts["content_hash"], record.counts)
 
@@ -97,3 +99,12 @@ def show(record: StageRecord) -> None:
     get_run_logger().info("CrysDB version %s: %s", record.facts["version"], record.counts)
     rows = [{"count": k, "rows": v} for k, v in {**record.counts, **record.facts["views"]}.items()]
     create_table_artifact(key="crysdb-counts", table=rows, description=f"CrysDB version {record.facts['version']}")
+
+
+def open_table(path: Path, version: int | None = None) -> TableRecord:
+    """The record of a table that exists, at its newest version unless one is named. Raises TableError."""
+    from dao_core.crysdb.table import CrysTable
+
+    table = CrysTable(path)
+    at = table.version if version is None else version
+    return TableRecord(str(path), at, str(table.facts(at).get("content_hash", at)), {})

@@ -21,5 +21,20 @@ for _name, _value in DEFAULTS.items():
 from prefect import flow, get_run_logger, task  # noqa: E402
 from prefect.artifacts import create_markdown_artifact, create_table_artifact  # noqa: E402
 from prefect.context import FlowRunContext  # noqa: E402
+from prefect.events import emit_event  # noqa: E402
 
-__all__ = ["FlowRunContext", "create_markdown_artifact", "create_table_artifact", "flow", "get_run_logger", "task"]
+__all__ = [
+    "create_markdown_artifact",
+    "create_table_artifact",
+    "emit_event",
+    "flow",
+    "flow_run_id",
+    "get_run_logger",
+    "task",
+]
+
+
+def flow_run_id() -> str | None:
+    """Id of the flow run around us, None outside of one."""
+    context = FlowRunContext.get()
+    return str(context.flow_run.id) if context and context.flow_run else None

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from dao_core.artifacts import StageRecord
 from dao_core.screening.formulas import parse_formula
 from dao_core.screening.search import SearchSettings, Toolbox
+from tasks.config import Models
 from tasks.crysdb import TableRecord, ledger_of
 from tasks.engine import create_markdown_artifact, create_table_artifact, task
-
-
-@dataclass(frozen=True)
-class Models:
-    """The models of a screening by name or checkpoint folder; small enough to travel between processes."""
-
-    generator: str = "dao"
-    potential: str = "dao"
-    templates: str = "default"
 
 
 @lru_cache(maxsize=2)

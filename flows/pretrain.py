@@ -1,0 +1,41 @@
+"""The flow `pretrain`: database, stage 1, DAO-P, relaxation of the unstable part, stage 2."""
+
+from __future__ import annotations
+
+from dao_core.artifacts import StageRecord
+from tasks.config import Models, PretrainConfig
+from tasks.crysdb import TableRecord, build_crysdb
+from tasks.engine import flow, flow_run_id
+from tasks.journal import Journal
+from tasks.relaxation import relax_shard, select_unstable
+from tasks.training import CHECKPOINT, train_generator, train_predictor
+
+
+@flow(name="pretrain", flow_run_name="{config.name}")
+def pretrain(config: PretrainConfig, command: str = "prefect deployment run pretrain/pretrain") -> Models:
+    """Build CrysDB and train both models on it; returns where the checkpoints are."""
+    with Journal(config.root, name=config.name, command=command, flow_run_id=flow_run_id()).watch() as run:
+        models, table = train_models(run, config)
+        run.finish("completed", summary={**models.model_dump(), "crysdb_version": table.version})
+    return models
+
+
+def train_models(run: Journal, config: PretrainConfig) -> tuple[Models, TableRecord]:
+    """The stages of the pretraining, for this flow and the campaign."""
+    root = str(config.root)
+    table = run.step("build CrysDB", build_crysdb, config.crysdb, root)
+    first = run.step("train DAO-G, stage 1", train_generator, table, config.stage1, root, view="leak_free")
+    energy = run.step("train DAO-P", train_predictor, table, config.predictor, root)
+
+    shards = run.step("select unstable", select_unstable, table, config.relaxation)
+    relaxed = run.step_each("relax unstable", relax_shard, shards, table, energy, config.relaxation.relax, root)
+    larger = run.step("rebuild CrysDB", build_crysdb, config.crysdb, root, relaxed)
+
+    second = run.step(
+        "train DAO-G, stage 2", train_generator, larger, config.stage2, root, view="relaxed", start_from=first
+    )
+    return Models(generator=_checkpoint(second), potential=_checkpoint(energy)), larger
+
+
+def _checkpoint(record: StageRecord) -> str:
+    return str(record.file(CHECKPOINT))
