@@ -1,6 +1,6 @@
 """Train DAO-G on the MP-20 training split: the run behind the shipped generator.
 
-python benchmarks/train_mp20.py --data ../shared/data --out runs/mp20 --seconds 3600 [--seeds pairs.npz]
+python benchmarks/train_mp20.py --data ../shared/data --out runs/mp20 --seconds 3600 [--seeds PAIRS_FOLDER]
 Killed or stopped, the same command continues. `--seeds` adds retrieved template pairs (see generate/seeding.py).
 """
 
@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-import torch
 import yaml
 
 from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.training.config import TrainingConfig
 from dao_core.training.data import PackedCrystals
 from dao_core.training.fit import fit_generator
+from dao_core.training.seeds import load_pairs
 
 
 def read_split(path: Path) -> tuple[list[str], list[Crystal]]:
@@ -61,7 +61,7 @@ def main() -> None:
     templates = rows = None
     if args.seeds:
         ids = json.loads((args.out / "ids.json").read_text())
-        templates, rows = read_seeds(args.seeds, ids)
+        templates, rows = load_pairs(args.seeds, ids)
     about = {"name": args.split, "rows": len(data), "licence": "CC BY 4.0 (Materials Project)"}
     card = (Path(__file__).parent / "cards" / "generator.md").read_text()
     facts = fit_generator(
@@ -79,23 +79,6 @@ def main() -> None:
             {"figure": facts, "n": len(data), "seed": args.seed, "machine": platform.processor() or platform.machine()}
         )
     )
-
-
-def read_seeds(path: Path, ids: list[str]) -> tuple[PackedCrystals, torch.Tensor]:
-    """Template pairs and, for each training row, the rows of its pairs (padded with -1)."""
-    pairs = PackedCrystals.load(path)
-    owner = json.loads(path.with_suffix(".json").read_text())
-    position = {material_id: i for i, material_id in enumerate(ids)}
-    lists: list[list[int]] = [[] for _ in ids]
-    for row, material_id in enumerate(owner):
-        if material_id in position:
-            lists[position[material_id]].append(row)
-    width = max(map(len, lists))
-    table = torch.full((len(ids), width), -1)
-    for i, found in enumerate(lists):
-        for k in range(width if found else 0):
-            table[i, k] = found[k % len(found)]
-    return pairs, table
 
 
 if __name__ == "__main__":

@@ -5,14 +5,17 @@ from __future__ import annotations
 from pydantic import TypeAdapter
 from torch import nn
 
-from dao_core.models.config import CrysformerConfig, ModelConfig
+from dao_core.models.config import CrysformerConfig, CspnetConfig, ModelConfig
 from dao_core.models.crysformer import Crysformer
 from dao_core.models.cspnet import Cspnet
+from dao_core.models.local import LocalNet
 
 
 def build_network(config: ModelConfig) -> nn.Module:
     """The network a configuration describes, with fresh weights."""
-    return Crysformer(config) if isinstance(config, CrysformerConfig) else Cspnet(config)
+    if isinstance(config, CrysformerConfig):
+        return Crysformer(config)
+    return Cspnet(config) if isinstance(config, CspnetConfig) else LocalNet(config)
 
 
 def parse_model_config(data: dict[str, object]) -> ModelConfig:

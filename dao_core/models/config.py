@@ -44,4 +44,18 @@ class CspnetConfig(BaseModel):
     n_energies: int = Field(0, ge=0, description="columns of the energy head; 0 for a generator")
 
 
-ModelConfig = Annotated[CrysformerConfig | CspnetConfig, Field(discriminator="kind")]
+class LocalConfig(BaseModel):
+    """A local equivariant network for energies: exact in cell choice and symmetry, which Crysformer is not."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["local"] = "local"
+    width: int = Field(128, gt=0)
+    n_blocks: int = Field(3, gt=0)
+    n_radial: int = Field(24, gt=0)
+    cutoff: float = Field(6.0, gt=0, description="angstrom")
+    time_dim: int = Field(32, gt=0)
+    n_energies: int = Field(1, gt=0, description="columns of the energy head")
+
+
+ModelConfig = Annotated[CrysformerConfig | CspnetConfig | LocalConfig, Field(discriminator="kind")]

@@ -1,0 +1,55 @@
+"""Aligned template pairs (generate/seeding.py) as packed arrays for training the seeded flow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dao_core.training.data import PackedCrystals
+
+
+class SeedError(ValueError):
+    """A folder without usable pairs."""
+
+
+def load_pairs(folder: Path, ids: Sequence[str]) -> tuple[PackedCrystals, Tensor]:
+    """Matched pairs of a folder of Parquet files, for training rows named `ids`.
+
+    Returns the templates, with the aligned target in `target_lattice` and `target_frac`, and a table (M, K) of template
+    rows for each training row, repeated to fill and -1 where there is none. Raises SeedError where nothing matches.
+    """
+    import pyarrow.parquet as pq
+
+    position = {material_id: i for i, material_id in enumerate(ids)}
+    lists: list[list[int]] = [[] for _ in ids]
+    lattice, frac, numbers, target_lattice, target_frac = [], [], [], [], []
+    for path in sorted(folder.glob("*.parquet")):
+        for row in pq.read_table(path, filters=[("matched", "=", True)]).to_pylist():
+            if row["target_id"] not in position:
+                continue
+            lists[position[row["target_id"]]].append(len(lattice))
+            lattice.append(np.reshape(row["template_lattice"], (3, 3)))
+            frac.append(np.reshape(row["template_frac_coords"], (-1, 3)))
+            numbers.append(np.asarray(row["atomic_numbers"]))
+            target_lattice.append(np.reshape(row["target_lattice"], 9))
+            target_frac.append(np.reshape(row["target_frac_coords"], (-1, 3)))
+    if not lattice:
+        raise SeedError(f"{folder} holds no matched pair of these structures: run generate/seeding.py on them first")
+    pairs = PackedCrystals(
+        np.stack(lattice).astype(np.float32),
+        np.concatenate(frac).astype(np.float32),
+        np.concatenate(numbers).astype(np.uint8),
+        np.concatenate([[0], np.cumsum([len(z) for z in numbers])]),
+        atom_labels={"target_frac": np.concatenate(target_frac).astype(np.float32)},
+        cell_labels={"target_lattice": np.stack(target_lattice).astype(np.float32)},
+    )
+    width = max(map(len, lists))
+    table = torch.full((len(ids), width), -1)
+    for i, found in enumerate(lists):
+        if found:
+            table[i] = torch.tensor([found[k % len(found)] for k in range(width)])
+    return pairs, table

@@ -1,0 +1,62 @@
+"""Template pairs: every pair lands at its own training row, in the order of its template's atoms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dao_core.generate.lattice import LatticeBase
+from dao_core.generate.seeding import SeedPair, write_pairs
+from dao_core.training.config import TrainingConfig
+from dao_core.training.data import PackedCrystals
+from dao_core.training.fit import _pick_template, generator_objective
+from dao_core.training.seeds import SeedError, load_pairs
+from tests.models.conftest import random_crystals
+
+
+def pair(target_id: str, crystal: object, moved: float) -> SeedPair:
+    return SeedPair(
+        target_id, "t", 0, 0.0, crystal, (crystal.lattice * 1.02, crystal.frac_coords + moved), 0.01  # type: ignore[attr-defined]
+    )  # fmt: skip
+
+
+def test_pairs_reach_their_rows(tmp_path: Path) -> None:
+    crystals = random_crystals(0, (2, 4, 3))
+    write_pairs(
+        [pair("c", crystals[2], 0.01), pair("a", crystals[0], 0.02), pair("x", crystals[1], 0.0)],
+        tmp_path / "p.parquet",
+    )
+    templates, rows = load_pairs(tmp_path, ["a", "b", "c"])
+    assert rows.squeeze(1).tolist() == [1, -1, 0]
+    data = PackedCrystals.from_crystals(crystals)
+    batch = data.gather(np.arange(3))
+    template, target, has = _pick_template(batch, templates, rows, torch.Generator().manual_seed(0))
+    assert template is not None
+    assert has.tolist() == [True, False, True]
+    torch.testing.assert_close(target.frac_coords[0, :2] - template.frac_coords[0, :2], torch.full((2, 3), 0.02))
+    torch.testing.assert_close(target.lattice[2], template.lattice[2] * 1.02)
+    torch.testing.assert_close(target.frac_coords[1], batch.crystals.frac_coords[1])
+    assert torch.equal(target.atomic_numbers[1], batch.crystals.atomic_numbers[1])
+
+
+def test_the_seeded_objective_is_finite(tmp_path: Path) -> None:
+    from tests.training.test_fit import TINY
+
+    crystals = random_crystals(1, (3, 4))
+    write_pairs([pair("a", crystals[0], 0.01)], tmp_path / "p.parquet")
+    templates, rows = load_pairs(tmp_path, ["a", "b"])
+    config = TrainingConfig(**TINY, flow={"seeded_share": 1.0})
+    from dao_core.models.build import build_network
+
+    objective = generator_objective(config, LatticeBase.fit(crystals), templates, rows)
+    batch = PackedCrystals.from_crystals(crystals).gather(np.arange(2))
+    losses = objective(build_network(config.model), batch, torch.Generator().manual_seed(0))
+    assert torch.isfinite(losses["loss"])
+
+
+def test_a_folder_without_pairs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SeedError, match="no matched pair"):
+        load_pairs(tmp_path, ["a"])
