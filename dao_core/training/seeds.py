@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dao_core.training.data import PackedCrystals
@@ -26,7 +27,11 @@ def load_pairs(folder: Path, ids: Sequence[str]) -> tuple[PackedCrystals, Tensor
 
     position = {material_id: i for i, material_id in enumerate(ids)}
     lists: list[list[int]] = [[] for _ in ids]
-    lattice, frac, numbers, target_lattice, target_frac = [], [], [], [], []
+    lattice: list[NDArray[np.float64]] = []
+    frac: list[NDArray[np.float64]] = []
+    numbers: list[NDArray[np.int64]] = []
+    target_lattice: list[NDArray[np.float64]] = []
+    target_frac: list[NDArray[np.float64]] = []
     for path in sorted(folder.glob("*.parquet")):
         for row in pq.read_table(path, filters=[("matched", "=", True)]).to_pylist():
             if row["target_id"] not in position:
