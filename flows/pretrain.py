@@ -25,16 +25,16 @@ def train_models(run: Journal, config: PretrainConfig) -> tuple[Models, TableRec
     root = str(config.root)
     table = run.step("build CrysDB", build_crysdb, config.crysdb, root)
     first = run.step("train DAO-G, stage 1", train_generator, table, config.stage1, root, view="leak_free")
-    energy = run.step("train DAO-P", train_predictor, table, config.predictor, root)
+    potential = _checkpoint(run.step("train DAO-P", train_predictor, table, config.predictor, root))
 
     shards = run.step("select unstable", select_unstable, table, config.relaxation)
-    relaxed = run.step_each("relax unstable", relax_shard, shards, table, energy, config.relaxation.relax, root)
+    relaxed = run.step_each("relax unstable", relax_shard, shards, table, potential, config.relaxation.relax, root)
     larger = run.step("rebuild CrysDB", build_crysdb, config.crysdb, root, relaxed)
 
     second = run.step(
         "train DAO-G, stage 2", train_generator, larger, config.stage2, root, view="relaxed", start_from=first
     )
-    return Models(generator=_checkpoint(second), potential=_checkpoint(energy)), larger
+    return Models(generator=_checkpoint(second), potential=potential), larger
 
 
 def _checkpoint(record: StageRecord) -> str:

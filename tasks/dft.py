@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from dao_core.artifacts import StageRecord
+from dao_core.crystal import Crystal
 from dao_core.screening.candidate import Candidate
 from tasks.config import HandOff
 from tasks.crysdb import ledger_of
@@ -39,12 +41,43 @@ def validate_best(ranked: StageRecord, handoff: HandOff, root: str) -> list[Verd
     if handoff.when == "auto" and shutil.which(command) is None:
         log.info("%s is not installed: nothing validated (handoff.when: auto)", command)
         return []
-    verdicts = [_validate(c, handoff, root) for c in best(load_candidates(ranked.file(CANDIDATES)), handoff)]
+    verdicts = [
+        _verdict(c.id, c.crystal, c.formation_energy_per_atom, handoff, root)
+        for c in best(load_candidates(ranked.file(CANDIDATES)), handoff)
+    ]
     for verdict in verdicts:
         log.info("pw.x on %s: %s %s", verdict.formula, verdict.status, verdict.message)
     if verdicts:
         create_table_artifact(key="pw-x", table=[asdict(v) for v in verdicts], description="Quantum ESPRESSO")
     return verdicts
+
+
+@task(name="choose candidates")
+def choose_best(path: str, handoff: HandOff) -> list[dict[str, object]]:
+    """The best candidates of a screening's `candidates.parquet`, as small plain records."""
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(path).to_pylist()
+    if not rows:
+        return []
+    order = sorted((r for r in rows if r["file"] is not None), key=lambda r: r["rank"])
+    small = [r for r in order if len(r["atomic_numbers"]) <= handoff.max_atoms]
+    first = {str(r["formula"]): r for r in reversed(small)}
+    names = ("id", "formula", "lattice", "frac_coords", "atomic_numbers", "formation_energy_per_atom", "rank")
+    chosen = sorted(first.values(), key=lambda r: r["rank"])[: handoff.top]
+    return [{name: r[name] for name in names} for r in chosen]
+
+
+@task(name="validate a candidate")
+def validate_candidate(row: dict[str, Any], handoff: HandOff, root: str) -> Verdict:
+    """Take one chosen candidate through pw.x."""
+    import numpy as np
+
+    from dao_core.crystal import Crystal
+
+    lattice = np.array(row["lattice"]).reshape(3, 3)
+    crystal = Crystal(lattice, np.array(row["frac_coords"]).reshape(-1, 3), np.array(row["atomic_numbers"]))
+    return _verdict(str(row["id"]), crystal, row["formation_energy_per_atom"], handoff, root)
 
 
 def best(candidates: list[Candidate], handoff: HandOff) -> list[Candidate]:
@@ -56,19 +89,19 @@ def best(candidates: list[Candidate], handoff: HandOff) -> list[Candidate]:
     return list(chosen.values())[: handoff.top]
 
 
-def _validate(c: Candidate, handoff: HandOff, root: str) -> Verdict:
+def _verdict(name: str, crystal: Crystal, formation: float | None, handoff: HandOff, root: str) -> Verdict:
     from dao_core.dft.validate import validate_crystal
 
     result = validate_crystal(
-        c.crystal,
+        crystal,
         handoff.settings,
         ledger_of(root).root,
-        dao_formation_energy_per_atom=c.formation_energy_per_atom,
-        material_id=c.id,
+        dao_formation_energy_per_atom=formation,
+        material_id=name,
     )
     return Verdict(
-        c.id,
-        c.formula,
+        name,
+        crystal.formula_reduced,
         result.status,
         result.message,
         result.formation_energy_per_atom,

@@ -32,22 +32,21 @@ def select_unstable(table: TableRecord, settings: DatasetRelaxation) -> list[lis
 
 
 @task(name="relax a shard", retries=1)
-def relax_shard(
-    ids: list[str], table: TableRecord, predictor: StageRecord, settings: RelaxSettings, root: str
-) -> StageRecord:
+def relax_shard(ids: list[str], table: TableRecord, predictor: str, settings: RelaxSettings, root: str) -> StageRecord:
     """Relax one shard with DAO-P. Rejected results are counted by status and the originals kept as they are."""
-    from dao_core.energy.predictor import DaoPotential
+    from dao_core.screening.toolbox import load_potential
+
+    potential = load_potential(predictor)
 
     def work(directory: Path) -> dict[str, Any]:
         import pyarrow.parquet as pq
 
-        potential = DaoPotential.load(predictor.file("checkpoint"))
         records = _by_id(table, ids)
         rows, counts = relax_records(records, potential, settings)
         pq.write_table(records_to_table(rows), directory / ROWS)
         return {"counts": counts}
 
-    key = content_key(table=table.key, ids=ids, predictor=predictor.key, relax=settings, code=code_hash("energy"))
+    key = content_key(table=table.key, ids=ids, potential=potential.identity, relax=settings, code=code_hash("energy"))
     return ledger_of(root).run("relax-dataset", key, work)
 
 

@@ -11,7 +11,7 @@ from dao_core.screening.formulas import parse_formula
 from dao_core.screening.search import SearchSettings, Toolbox
 from tasks.config import Models
 from tasks.crysdb import TableRecord, ledger_of
-from tasks.engine import create_markdown_artifact, create_table_artifact, task
+from tasks.engine import create_markdown_artifact, create_table_artifact, emit_event, task
 
 
 @lru_cache(maxsize=2)
@@ -73,6 +73,7 @@ def rank_candidates(
         },
     )
     report_artifacts(title, record)
+    emit_event("dao.screening.finished", resource={"prefect.resource.id": "dao.screening", "name": title})
     return record
 
 

@@ -1,0 +1,133 @@
+"""The deployments of the flows: `python -m flows.deployments > infra/prefect.yaml` writes them for Prefect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+POOL = "dao"  # a process work pool; the queues below let a worker take only what its machine can do
+HEADER = """\
+# Made by `python -m flows.deployments`; a test compares. Edit flows/deployments.py instead.
+# The worker's machine says where the checkout is: DAO_HOME. Secrets (MP_API_KEY) stay in the worker's environment.
+"""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One deployment: the flow, its parameters, which queue runs it, and what starts it."""
+
+    name: str
+    entrypoint: str
+    description: str
+    config: dict[str, Any]
+    queue: str = "default"
+    cron: str | None = None
+    limit: int = 1  # runs at a time: two of the same would only wait for one another in the ledger
+    after: dict[str, Any] = field(default_factory=dict)  # event that may start it; a switch that is off by default
+
+
+def _settings(name: str, **changes: Any) -> dict[str, Any]:
+    """A configuration of `configs/` as a mapping, some top-level keys replaced."""
+    import yaml
+
+    data: dict[str, Any] = yaml.safe_load((ROOT / "configs" / name).read_text())
+    return {**data, **changes}
+
+
+def _event(event: str, resource: str) -> dict[str, Any]:
+    return {"type": "event", "enabled": False, "match": {"prefect.resource.id": resource}, "expect": [event]}
+
+
+def deployments() -> list[Deployment]:
+    """All deployments of the project."""
+    campaign = _settings("campaign-demo.yaml")
+    training = {k: v for k, v in campaign.items() if k not in ("formulas", "search", "handoff")}
+    database = {"name": "crysdb", "root": "runs/crysdb", "crysdb": _settings("crysdb-sample.yaml")}
+    screening = {"name": "screen", "root": "runs/screen", "formulas": ["NaCl", "SrTiO3"], "search": campaign["search"]}
+    return [
+        Deployment(
+            "rebuild-crysdb",
+            "flows/database.py:rebuild_crysdb",
+            "Read every source anew and publish a version.",
+            database,
+            cron="0 2 * * 0",
+        ),
+        Deployment(
+            "update-crysdb",
+            "flows/database.py:rebuild_crysdb",
+            "The nightly reading; unchanged shards are reused.",
+            {**database, "every": "%Y-%m-%d"},
+            cron="0 3 * * *",
+        ),
+        Deployment(
+            "pretrain",
+            "flows/pretrain.py:pretrain",
+            "Both training stages with the relaxation between them.",
+            {**training, "name": "pretrain", "root": "runs/pretrain"},
+            queue="gpu",
+            after=_event("dao.crysdb.published", "dao.crysdb"),
+        ),
+        Deployment(
+            "relax-dataset",
+            "flows/relax_dataset.py:relax_dataset",
+            "Relax the unstable part of CrysDB with DAO-P.",
+            {
+                "name": "relax-dataset",
+                "root": "runs/relax-dataset",
+                "crysdb": "runs/crysdb/crysdb/table",
+                "predictor": "dao",
+            },
+            queue="gpu",
+        ),
+        Deployment(
+            "screen-candidates", "flows/screen.py:screen_candidates", "Formulas in, ranked candidates out.", screening
+        ),
+        Deployment(
+            "validate-dft",
+            "flows/validate.py:validate_dft",
+            "Take the best candidates of a screening through pw.x.",
+            {"name": "validate", "root": "runs/validate", "candidates": "runs/screen/report/candidates.parquet"},
+            queue="dft",
+            limit=2,
+            after=_event("dao.screening.finished", "dao.screening"),
+        ),
+        Deployment("campaign", "flows/campaign.py:campaign", "The whole way from database to report.", campaign),
+    ]
+
+
+def prefect_yaml() -> str:
+    """The text of `infra/prefect.yaml`."""
+    import yaml
+
+    entries = [_entry(d) for d in deployments()]
+    step = {"prefect.deployments.steps.set_working_directory": {"directory": "{{ $DAO_HOME }}"}}
+    document = {"name": "dao", "prefect-version": "3.8.8", "pull": [step], "deployments": entries}
+
+    class Plain(yaml.SafeDumper):
+        def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - anchors would hide what a deployment runs
+            return True
+
+    return HEADER + yaml.dump(document, Dumper=Plain, sort_keys=False, width=120)
+
+
+def _entry(d: Deployment) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "name": d.name,
+        "entrypoint": d.entrypoint,
+        "description": d.description,
+        "tags": ["dao", d.queue],
+        "parameters": {"config": d.config},
+        "concurrency_limit": {"limit": d.limit, "collision_strategy": "ENQUEUE"},
+        "work_pool": {"name": POOL, "work_queue_name": d.queue},
+    }
+    if d.cron:
+        entry["schedules"] = [{"cron": d.cron, "timezone": "UTC", "active": True}]
+    if d.after:
+        entry["triggers"] = [d.after]
+    return entry
+
+
+if __name__ == "__main__":
+    print(prefect_yaml(), end="")

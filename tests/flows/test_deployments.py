@@ -1,0 +1,71 @@
+"""`infra/prefect.yaml` is what the flows say, every parameter loads, and Prefect itself reads it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import typing
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from flows.deployments import Deployment, deployments, prefect_yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def load_flow(d: Deployment):  # type: ignore[no-untyped-def]
+    path, name = d.entrypoint.split(":")
+    return getattr(importlib.import_module(path.removesuffix(".py").replace("/", ".")), name)
+
+
+def test_the_file_is_up_to_date() -> None:
+    wanted = prefect_yaml()
+    assert (ROOT / "infra" / "prefect.yaml").read_text() == wanted, (
+        "run: python -m flows.deployments > infra/prefect.yaml"
+    )
+
+
+def test_the_issue_s_deployments_are_there() -> None:
+    names = {d.name for d in deployments()}
+    assert names == set(
+        [
+            "rebuild-crysdb",
+            "update-crysdb",
+            "pretrain",
+            "relax-dataset",
+            "screen-candidates",
+            "validate-dft",
+            "campaign",
+        ]
+    )
+    crons = {d.name: d.cron for d in deployments() if d.cron}
+    assert crons == {"rebuild-crysdb": "0 2 * * 0", "update-crysdb": "0 3 * * *"}
+
+
+@pytest.mark.parametrize("d", deployments(), ids=lambda d: d.name)
+def test_parameters_are_a_typed_form_and_load(d: Deployment) -> None:
+    flow = load_flow(d)
+    model = typing.get_type_hints(flow.fn)["config"]
+    assert issubclass(model, BaseModel)
+    assert model.model_validate(d.config)
+    assert set(inspect.signature(flow.fn).parameters) == {"config", "command"}
+    assert "config" in flow.parameters.properties  # what the dashboard's form is made from
+
+
+def test_event_triggers_are_off_and_their_events_exist() -> None:
+    import tasks.crysdb
+
+    triggers = [t for e in yaml.safe_load(prefect_yaml())["deployments"] for t in e.get("triggers", [])]
+    assert len(triggers) == 2
+    assert not any(t["enabled"] for t in triggers)
+    assert triggers[0]["expect"] == [tasks.crysdb.PUBLISHED]
+    assert f'"{triggers[1]["expect"][0]}"' in (ROOT / "tasks" / "screening.py").read_text()
+
+
+@pytest.mark.parametrize("d", deployments(), ids=lambda d: d.name)
+def test_each_flow_fits_on_a_screen(d: Deployment) -> None:
+    source = inspect.getsource(load_flow(d).fn)
+    assert len(source.splitlines()) <= 30

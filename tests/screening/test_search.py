@@ -1,0 +1,89 @@
+"""The search on copper-gold alloys with ASE's EMT: real templates and real relaxations, without a generator."""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+
+import pytest
+
+from dao_core.crystal import Crystal
+from dao_core.energy.potential import PotentialFailure
+from dao_core.energy.relax import RelaxSettings
+from dao_core.generate.templates import TemplateIndex
+from dao_core.screening.formulas import FormulaError, parse_formula
+from dao_core.screening.search import SearchSettings, Toolbox, cells_of, propose, relax_proposals, report_info, search
+from tests.energy.potentials import Scripted, emt
+from tests.flows.small import crystals
+
+SETTINGS = SearchSettings(max_atoms=4, n_generated=0, n_seeded=0, n_templates=4, relax=RelaxSettings(max_steps=15))
+
+
+@lru_cache(maxsize=1)
+def tools() -> Toolbox:
+    index = TemplateIndex.build([(f"t{i}", c) for i, c in enumerate(crystals(6))], source="prototypes of the test")
+    return Toolbox(emt(), None, index)
+
+
+def test_search_ranks_by_energy_and_counts_add_up() -> None:
+    outcome = search(["CuAu"], tools(), SETTINGS)
+    energies = [c.energy_per_atom for c in outcome.candidates if c.usable]
+    assert energies == sorted(energies)  # type: ignore[type-var]
+    assert {c.formula for c in outcome.candidates} == {"CuAu"}
+    info = report_info("CuAu", outcome, tools(), SETTINGS)
+    assert info.n_asked == (info.n_ok or 0) + (info.n_failed or 0)
+    assert info.n_asked == len(propose("CuAu", tools(), SETTINGS).items)
+    assert {c.energy_identity for c in outcome.candidates} == {"EMT"}
+
+
+def test_the_same_seed_gives_the_same_answer() -> None:
+    first, second = (search(["Cu3Au"], tools(), SETTINGS) for _ in range(2))
+    assert [(c.id, c.energy_per_atom) for c in first.candidates] == [
+        (c.id, c.energy_per_atom) for c in second.candidates
+    ]
+
+
+def test_one_formula_does_not_change_another() -> None:
+    alone = search(["CuAu"], tools(), SETTINGS).candidates
+    together = [c for c in search(["Cu3Au", "CuAu"], tools(), SETTINGS).candidates if c.formula == "CuAu"]
+    assert [(c.id, c.energy_per_atom) for c in alone] == [(c.id, c.energy_per_atom) for c in together]
+
+
+def test_cells_follow_z_and_size() -> None:
+    formula = parse_formula("CuAu")
+    assert [sum(c.values()) for c in cells_of(formula, SETTINGS)] == [2, 4]
+    assert cells_of(formula, SETTINGS.model_copy(update={"z": 3})) == [{"Cu": 3, "Au": 3}]
+    with pytest.raises(FormulaError, match="raise max_atoms to 5"):
+        cells_of(parse_formula("SrTiO3"), SETTINGS)
+    with pytest.raises(FormulaError, match="z = 0"):
+        cells_of(formula, SETTINGS.model_copy(update={"z": 0}))
+
+
+def test_a_wrong_formula_stops_before_any_work() -> None:
+    def never(_: Crystal, __: int) -> PotentialFailure:
+        raise AssertionError("a structure was computed")
+
+    with pytest.raises(FormulaError, match="Xx"):
+        search(["CuAu", "Xx2"], Toolbox(Scripted(never), None, tools().templates), SETTINGS)
+
+
+def test_a_spent_budget_keeps_every_proposal() -> None:
+    proposals = propose("CuAu", tools(), SETTINGS).items
+    late = relax_proposals(proposals, emt(), SETTINGS, deadline=time.monotonic() - 1)
+    assert [c.id for c in late] == [p.id for p in proposals]
+    assert {c.relaxation_status for c in late} == {"not_relaxed"}
+    assert all(c.usable for c in late)
+
+
+def test_only_the_promising_are_relaxed() -> None:
+    proposals = propose("CuAu", tools(), SETTINGS).items
+    few = relax_proposals(proposals, emt(), SETTINGS.model_copy(update={"max_relaxed": 1}))
+    assert sum(c.relaxation_status == "not_relaxed" for c in few) == len(proposals) - 1
+
+
+def test_a_potential_without_an_answer_is_a_status() -> None:
+    broken = Scripted(lambda _, __: PotentialFailure("element outside the training data"))
+    outcome = search(["CuAu"], Toolbox(broken, None, tools().templates), SETTINGS)
+    assert outcome.screened.n_ok == 0
+    assert set(outcome.screened.reasons) == {"potential_failed"}
+    assert outcome.screened.n_failed == outcome.screened.n_asked > 0
