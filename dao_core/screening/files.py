@@ -123,16 +123,19 @@ def _extxyz(c: Candidate) -> str:
     return "\n".join([count, f"{comment} {extra}", *atoms]) + "\n"
 
 
+def _anonymous(counts: list[int]) -> str:
+    """OPTIMADE's anonymous formula: A3BC, the most frequent element first."""
+    ordered = enumerate(sorted(counts, reverse=True))
+    return "".join("ABCDEFGHIJKLMNOPQRSTUVWXYZ"[i] + (str(n) if n > 1 else "") for i, n in ordered)
+
+
 _OPTIMADE_HEAD = json.dumps({"x-optimade": {"meta": {"api_version": "1.1.0"}}})
 
 
 def optimade_entry(c: Candidate) -> dict[str, Any]:
     """The candidate as an OPTIMADE 1.1 `structures` entry; our own fields carry the prefix `_dao_`."""
-    from pymatgen.core import Composition
-
     elements = sorted(c.crystal.composition)
     total = c.crystal.n_atoms
-    composition = Composition(c.crystal.composition)
     unit = {s: n // c.z for s, n in c.crystal.composition.items()}
     attributes: dict[str, Any] = {
         "elements": elements,
@@ -140,7 +143,7 @@ def optimade_entry(c: Candidate) -> dict[str, Any]:
         "elements_ratios": [c.crystal.composition[e] / total for e in elements],
         "chemical_formula_descriptive": c.formula,
         "chemical_formula_reduced": "".join(e + (str(unit[e]) if unit[e] > 1 else "") for e in elements),
-        "chemical_formula_anonymous": composition.anonymized_formula,
+        "chemical_formula_anonymous": _anonymous(list(unit.values())),
         "dimension_types": [1, 1, 1],
         "nperiodic_dimensions": 3,
         "lattice_vectors": c.crystal.lattice.tolist(),

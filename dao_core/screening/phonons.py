@@ -178,8 +178,9 @@ def phonon_gate(
 ) -> tuple[list[Candidate], list[Candidate]]:
     """Judge usable candidates by their phonons and follow imaginary modes: (the candidates, new ones found).
 
-    `extras["phonons"]` holds `stable`, `min_frequency_thz`, `n_imaginary`, `supercell`, `potential`, `dos`, `reason` where
-    it failed (`stable` is then unknown) and `followed_to`, the id of the lower structure. Rank again with the new ones.
+    `extras["phonons"]` holds `stable`, `min_frequency_thz`, `n_imaginary`, `supercell`, `q`, `potential`, `dos`, and
+    `followed_to`, the id of the lower structure. Where phonons failed `stable` is None and `reason` says why. Rank
+    again together with the new ones.
     """
     settings = settings or PhononSettings()
     judged: list[Candidate] = []

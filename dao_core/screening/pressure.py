@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Transition:
-    """The lowest polymorph of a formula changes at `gpa` from one candidate to another (linear between two pressures)."""
+    """At `gpa` (linear between two pressures) the lowest polymorph of a formula changes to another."""
 
     formula: str
     gpa: float

@@ -13,8 +13,8 @@ from dao_core.screening.candidate import Candidate, new_candidate
 
 
 def rocksalt(a: str = "Na", b: str = "Cl", length: float = 5.64) -> Crystal:
-    structure = Structure.from_spacegroup("Fm-3m", Lattice.cubic(length), [a, b], [[0, 0, 0], [0.5, 0.5, 0.5]])
-    return Crystal.from_pymatgen(structure.get_primitive_structure())
+    lattice = length / 2 * np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]])
+    return Crystal.from_pymatgen(Structure(lattice, [a, b], [[0, 0, 0], [0.5, 0.5, 0.5]]))
 
 
 def cesium_chloride(a: str = "Na", b: str = "Cl", length: float = 3.4) -> Crystal:

@@ -51,17 +51,18 @@ function start() {
   on("select", ({ candidate }) => viewer.show(candidate));
   on("select", drawDetail);
   on("select", ({ candidate }) => drawAtomLegend(candidate));
-  on("select", ({ how }) => markRow(how !== "table"));
+  on("select", ({ how }) => markRow(how !== "table" && how !== "start"));
   on("select", markSelected);
   on("select", ({ how }) => { if (how !== "start" && how !== "keys" && innerWidth < 1000) $("selected").scrollIntoView({ behavior: "smooth", block: "start" }); });
   on("theme", () => { viewer.sprites.clear(); viewer.draw(); });
-  $("previous").addEventListener("click", () => select(neighbourRow(-1).dataset.id, "keys"));
-  $("next").addEventListener("click", () => select(neighbourRow(1).dataset.id, "keys"));
+  $("previous").addEventListener("click", () => select((neighbour(-1) || selected).id, "keys"));
+  $("next").addEventListener("click", () => select((neighbour(1) || selected).id, "keys"));
   addEventListener("hashchange", () => select(decodeURIComponent(location.hash.slice(1)), "address"));
   let width = innerWidth;
   addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; drawPlot(); } });
   select(decodeURIComponent(location.hash.slice(1)), "start");
   if (!selected) select(CANDIDATES[0].id, "start");
+  else markRow();
   drawPlot();
   document.documentElement.dataset.ready = "true";
 }

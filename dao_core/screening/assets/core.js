@@ -39,7 +39,7 @@ function fixed(value, digits = 3) {
 /** eV/atom shown in meV/atom. */
 const meV = (value, digits = 0) => fixed(known(value) ? value * 1000 : value, digits);
 const percent = (value) => (known(value) ? (value > 0 && value < 0.005 ? "<1 %" : value < 1 && value > 0.995 ? ">99 %" : `${Math.round(value * 100)} %`) : DASH);
-const count = (value) => (known(value) ? value.toLocaleString("en").replace(/,/g, " ") : DASH);
+const count = (value) => (known(value) ? String(value).replace(/\B(?=(\d{3})+(?!\d))/g, "\u202f") : DASH);
 
 function seconds(value) {
   if (!known(value)) return DASH;

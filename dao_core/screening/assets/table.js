@@ -19,7 +19,11 @@ function shortOrigin(c) {
   const p = c.provenance || {};
   return known(p.template_id) ? `${c.origin} ${p.template_id}` : known(p.start) && p.start !== c.origin ? `generated from ${p.start}` : String(c.origin).replace(/^template:/, "template ");
 }
-const visibleColumns = () => COLUMNS.filter((column) => ["rank", "structure", "above_best"].includes(column.key) || CANDIDATES.some((c) => known(column.value(c))));
+let columnsShown = null;
+function visibleColumns() {
+  columnsShown = columnsShown || COLUMNS.filter((column) => ["rank", "structure", "above_best"].includes(column.key) || CANDIDATES.some((c) => known(column.value(c))));
+  return columnsShown;
+}
 
 function searchable(c) {
   if (!c._search) c._search = [c.id, c.formula, c.sg && c.sg.symbol, c.sg && c.sg.number, c.sg && c.sg.system, c.origin, c.prototype, c.novelty, c.novelty_reference, c.status].filter(known).join(" ").toLowerCase();
@@ -52,39 +56,62 @@ function drawHead() {
     const button = element("button", { type: "button", title: column.title, "data-key": column.key,
       onclick: () => { tableState.ascending = current ? !tableState.ascending : true; tableState.sort = column.key; drawHead(); drawRows(); $("table").querySelector(`[data-key="${column.key}"]`).focus(); } },
       element("span", {}, column.label), column.unit ? element("small", {}, column.unit) : null);
-    row.append(element("th", { scope: "col", class: column.cls, "aria-sort": current ? (tableState.ascending ? "ascending" : "descending") : null }, button));
+    row.append(element("th", { scope: "col", class: `${column.cls} col-${column.key}`, "aria-sort": current ? (tableState.ascending ? "ascending" : "descending") : null }, button));
   }
   $("table").tHead.replaceChildren(row);
 }
 
+const FIRST_ROWS = 50; // enough for any screen; the others follow once the page has been painted
+const BATCH_ROWS = 90;
+let waiting = [];
+
+function rowHtml(c) {
+  return `<tr data-id="${escapeHtml(c.id)}" tabindex="0" class="${c.usable ? "" : "unusable"}">${visibleColumns().map((column) => `<td class="${column.cls}">${column.html(c)}</td>`).join("")}</tr>`;
+}
+
 function drawRows() {
-  const columns = visibleColumns();
-  const items = sorted(CANDIDATES.filter(passes));
-  const html = items.map((c) => `<tr data-id="${escapeHtml(c.id)}" tabindex="0" class="${c.usable ? "" : "unusable"}">${columns.map((column) => `<td class="${column.cls}">${column.html(c)}</td>`).join("")}</tr>`);
-  $("table").tBodies[0].innerHTML = html.join("");
-  $("shown").textContent = items.length === CANDIDATES.length ? `${items.length}` : `${items.length} of ${CANDIDATES.length}`;
-  $("empty").hidden = items.length > 0;
+  tableState.order = sorted(CANDIDATES.filter(passes));
+  waiting = tableState.order.slice();
+  $("table").tBodies[0].replaceChildren();
+  appendRows(FIRST_ROWS);
+  if (waiting.length) requestAnimationFrame(() => setTimeout(fillRows, 30, waiting));
+  const { length } = tableState.order;
+  $("shown").textContent = length === CANDIDATES.length ? `${length}` : `${length} of ${CANDIDATES.length}`;
+  $("empty").hidden = length > 0;
   markRow(false);
 }
 
-function markRow(scroll = true) {
-  for (const row of $("table").tBodies[0].rows) {
-    const mine = Boolean(selected) && row.dataset.id === selected.id;
-    row.setAttribute("aria-selected", String(mine));
-    if (mine && scroll) {
-      const wrap = document.querySelector(".table-wrap");
-      const top = row.offsetTop - $("table").tHead.offsetHeight;
-      if (top < wrap.scrollTop) wrap.scrollTop = top;
-      else if (row.offsetTop + row.offsetHeight > wrap.scrollTop + wrap.clientHeight) wrap.scrollTop = row.offsetTop + row.offsetHeight - wrap.clientHeight;
-    }
-  }
+function appendRows(number) {
+  $("table").tBodies[0].insertAdjacentHTML("beforeend", waiting.splice(0, number).map(rowHtml).join(""));
 }
 
-/** The candidate `step` rows away from the selected one, in the order shown. */
-function neighbourRow(step) {
-  const rows = [...$("table").tBodies[0].rows];
-  const at = rows.findIndex((row) => selected && row.dataset.id === selected.id);
-  return rows[Math.max(0, Math.min(rows.length - 1, at + step))];
+/** Append the waiting rows in batches, so that the page stays responsive; a newer drawing ends an older one. */
+function fillRows(mine) {
+  if (mine !== waiting || !waiting.length) return;
+  appendRows(BATCH_ROWS);
+  setTimeout(fillRows, 10, mine);
+}
+
+/** Mark the selected row; only the old and the new one are touched, since every touch of 500 rows costs a layout. */
+function markRow(scroll = true) {
+  const body = $("table").tBodies[0];
+  for (const old of body.querySelectorAll('[aria-selected="true"]')) old.removeAttribute("aria-selected");
+  if (selected && waiting.includes(selected)) appendRows(waiting.length);
+  const row = selected && body.querySelector(`[data-id="${CSS.escape(selected.id)}"]`);
+  if (!row) return;
+  row.setAttribute("aria-selected", "true");
+  if (!scroll) return;
+  const wrap = document.querySelector(".table-wrap");
+  const top = row.offsetTop - $("table").tHead.offsetHeight;
+  if (top < wrap.scrollTop) wrap.scrollTop = top;
+  else if (row.offsetTop + row.offsetHeight > wrap.scrollTop + wrap.clientHeight) wrap.scrollTop = row.offsetTop + row.offsetHeight - wrap.clientHeight;
+}
+
+/** The candidate `step` places from the selected one, in the order shown. */
+function neighbour(step) {
+  const { order } = tableState;
+  const at = order.indexOf(selected);
+  return order[Math.max(0, Math.min(order.length - 1, at + step))];
 }
 
 function startTable() {
@@ -108,6 +135,7 @@ function startTable() {
     if (e.key === "Enter" || e.key === " ") { e.preventDefault(); select(row.dataset.id, "table"); }
     if (e.key !== "ArrowDown" && e.key !== "ArrowUp") return;
     e.preventDefault();
+    if (!row.nextElementSibling) appendRows(waiting.length);
     const next = e.key === "ArrowDown" ? row.nextElementSibling : row.previousElementSibling;
     if (next) { next.focus(); select(next.dataset.id, "keys"); }
   });
