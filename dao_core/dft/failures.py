@@ -119,9 +119,20 @@ def _unfinished(output: PwOutput, outcome: RunOutcome) -> Failure | None:
     return None
 
 
+def _only_said_to_converge(pw_input: PwInput, output: PwOutput) -> bool:
+    """With `scf_must_converge = .false.` pw.x 6.7 says "convergence has been achieved" at the last iteration whatever the
+    accuracy is, and exits with 0: only the number tells."""
+    if pw_input.get("electrons", "scf_must_converge", True) is not False or not output.cycles:
+        return False
+    accuracies = output.cycles[-1].accuracies
+    return bool(accuracies) and accuracies[-1] > pw_input.get("electrons", "conv_thr", 1e-6)
+
+
 def _finished(pw_input: PwInput, output: PwOutput) -> Failure:
     if not output.energies:
         return Failure.UNREADABLE
+    if _only_said_to_converge(pw_input, output):
+        return Failure.SCF_UNCONVERGED_ALLOWED
     if pw_input.calculation != "scf":
         if output.nstep_reached or not output.relaxed:
             return Failure.IONIC_NOT_CONVERGED

@@ -71,21 +71,21 @@ def read_job(text: str) -> Job:
 
 
 def scf(energy: float = -16.9, *, iterations: int = 6, how: str = "converged", top: float = 0.0) -> str:
-    """One self-consistency cycle; `how` is converged, failed, stuck or cut."""
+    """One self-consistency cycle; `how` is converged, allowed (it only says so), failed, stuck or cut."""
     out = ["     Self-consistent Calculation\n"]
     for i in range(iterations):
-        accuracy = 1e-3 if how in ("stuck", "failed") else 10.0 ** (-i - 1)
+        accuracy = 1e-3 if how in ("stuck", "failed", "allowed") else 10.0 ** (-i - 1)
         out.append(f"     iteration #{i + 1:3d}     ecut=    28.00 Ry     beta= 0.40")
         out.append(f"     total energy              =     {energy:.8f} Ry")
         out.append(f"     estimated scf accuracy    <       {accuracy:.8f} Ry\n")
-    if how == "converged":
+    if how in ("converged", "allowed"):
         out.append("     End of self-consistent calculation\n")
         out.append(
             "          k = 0.0000 0.0000 0.0000 (   719 PWs)   bands (ev):\n\n    -5.7938   5.9999   6.0018   9.0510\n"
         )
         out.append(f"     occupation numbers \n     1.0000   0.9544   0.9521   {top:.4f}\n")
         out.append(f"!    total energy              =     {energy:.8f} Ry")
-        out.append("     estimated scf accuracy    <          8.7E-11 Ry\n")
+        out.append(f"     estimated scf accuracy    <          {'8.7E-11' if how == 'converged' else '5.6E-04'} Ry\n")
         out.append(f"     convergence has been achieved in {iterations:3d} iterations\n")
     elif how == "failed":
         out.append(f"     convergence NOT achieved after {iterations:3d} iterations: stopping\n")
@@ -219,6 +219,7 @@ SCENARIOS: dict[str, Callable[[Job], Reply]] = {
     "scf_in_relax": lambda j: Reply(HEADER + step(j, 1) + scf(how="failed", iterations=80) + FOOTER, code=2),
     "scf_in_final": lambda j: Reply(HEADER + step(j, 1) + finished_relax(j, final_how="failed") + FOOTER, code=2),
     "scf_not_converged": lambda _: Reply(HEADER + scf(how="failed", iterations=80) + FOOTER, code=2),
+    "scf_unconverged_allowed": lambda j: Reply(HEADER + scf(how="allowed") + forces(j) + FOOTER),
     "killed_at_walltime": lambda j: Reply(HEADER + step(j, 1) + scf(how="cut"), then="sleep"),
     "hanging": lambda _: Reply(HEADER, then="sleep"),
     "unreadable": lambda _: Reply(raw=bytes(range(256)) * 40, code=0),

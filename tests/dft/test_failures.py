@@ -50,7 +50,7 @@ EXPECTED = {
 
 
 def test_every_scenario_is_expected() -> None:
-    assert set(EXPECTED) == set(scenarios().SCENARIOS)
+    assert set(EXPECTED) == set(scenarios().SCENARIOS) - {"scf_unconverged_allowed"}  # needs an input that allows it
 
 
 @pytest.mark.parametrize("scenario", sorted(EXPECTED))
@@ -69,7 +69,9 @@ def test_scheduler_and_missing_program_come_from_the_outcome(library: PseudoLibr
 
 def test_unconverged_scf_is_only_accepted_where_the_input_says_so(library: PseudoLibrary, tmp_path: Path) -> None:
     allowed = an_input(library, "scf").with_values("electrons", scf_must_converge=False)
-    output, outcome = fake_output(allowed, "scf_not_converged", tmp_path)
+    output, outcome = fake_output(allowed, "scf_unconverged_allowed", tmp_path)
+    assert output.job_done
+    assert output.cycles[-1].converged  # so pw.x says
     assert classify(allowed, output, outcome) is Failure.SCF_UNCONVERGED_ALLOWED
 
 

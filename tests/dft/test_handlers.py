@@ -203,5 +203,5 @@ def test_what_cannot_be_repaired_says_what_to_do(repair: Repairing, scenario: st
 
 def test_accepting_an_unconverged_scf_is_marked(repair: Repairing, library: PseudoLibrary) -> None:
     allowed = an_input(library, "scf").with_values("electrons", scf_must_converge=False)
-    _, action, _ = repair("scf_not_converged", "scf", allowed)
+    _, action, _ = repair("scf_unconverged_allowed", "scf", allowed)
     assert (action.decision, action.handler) == ("accept", "accept_unconverged")
