@@ -126,7 +126,8 @@ def quiet_libraries() -> None:
 
     for module in ("pymatgen", "chgnet", "torch", "spglib", "ase", "pytorch_lightning", "lightning", "smact"):
         warnings.filterwarnings("ignore", module=module)
-    for logger in ("pytorch_lightning", "lightning.pytorch", "pytorch_lightning.utilities.rank_zero"):
+    chatty = ("utilities.rank_zero", "trainer.connectors.checkpoint_connector", "trainer.connectors.signal_connector")
+    for logger in (f"pytorch_lightning.{name}" for name in chatty):
         logging.getLogger(logger).setLevel(logging.WARNING)
 
 
