@@ -38,13 +38,18 @@ def fourier_features(offset: Tensor, n_frequencies: int, *, first: int = 0) -> T
     return torch.cat([angle.sin(), angle.cos()], dim=-1).flatten(-2)
 
 
-def _image_shifts(lattice: Tensor, cutoff: float) -> Tensor:
-    """Integer translations that can bring any pair of the batch within the cutoff, (M, 3)."""
+def _images(lattice: Tensor, cutoff: float) -> tuple[Tensor, Tensor]:
+    """Integer translations that can bring a pair of each structure within the cutoff: structure (S,), shift (S, 3).
+
+    Every structure gets its own range, because one flat cell would multiply the work of its whole batch.
+    """
     # perpendicular width along axis k is 1 / |column k of L^-1|
     inverse = torch.linalg.pinv(lattice)  # a collapsed cell gives large numbers, capped below
-    per_axis = (cutoff * inverse.norm(dim=-2) + 0.5).floor().amax(dim=0).clamp(0, MAX_IMAGES)  # (3,)
-    ranges = [torch.arange(-int(n), int(n) + 1, device=lattice.device) for n in per_axis.tolist()]
-    return torch.cartesian_prod(*ranges).reshape(-1, 3).to(lattice.dtype)
+    reach = (cutoff * inverse.norm(dim=-2) + 0.5).floor().clamp(0, MAX_IMAGES)  # (B, 3)
+    ranges = [torch.arange(-n, n + 1, device=lattice.device) for n in reach.amax(0).long().tolist()]
+    shifts = torch.cartesian_prod(*ranges).reshape(-1, 3).to(lattice.dtype)  # (M, 3)
+    structure, which = (shifts.abs().unsqueeze(0) <= reach.unsqueeze(1)).all(-1).nonzero(as_tuple=True)
+    return structure, shifts[which]
 
 
 def neighbor_edges(lattice: Tensor, frac_coords: Tensor, mask: Tensor, cutoff: float) -> tuple[Tensor, Tensor]:
@@ -54,25 +59,21 @@ def neighbor_edges(lattice: Tensor, frac_coords: Tensor, mask: Tensor, cutoff: f
     """
     with torch.no_grad():
         b, n = mask.shape
-        shifts = _image_shifts(lattice, cutoff)  # (M, 3)
         raw = offsets(frac_coords)
         folded = wrap_centered(raw)
-        pair_mask = mask.unsqueeze(1) & mask.unsqueeze(2)
-        cart = folded.reshape(b, n * n, 3) @ lattice
-        shift_cart = shifts @ lattice  # (B, M, 3)
-        squared = (
-            cart.square().sum(-1).unsqueeze(-1)
-            + shift_cart.square().sum(-1).unsqueeze(1)
-            + 2 * cart @ shift_cart.transpose(1, 2)
-        )  # (B, N*N, M)
-        near = (squared < cutoff * cutoff) & pair_mask.reshape(b, n * n, 1)
-        zero_shift = int((shifts.abs().sum(-1) == 0).nonzero()[0, 0])
+        pair_mask = (mask.unsqueeze(1) & mask.unsqueeze(2)).reshape(b, n * n)
+        structure, shifts = _images(lattice, cutoff)  # (S,), (S, 3)
+        cart = folded.reshape(b, n * n, 3) @ lattice  # (B, N*N, 3)
+        shift_cart = torch.einsum("sc,scd->sd", shifts, lattice[structure])  # (S, 3)
+        squared = (cart[structure] + shift_cart.unsqueeze(1)).square().sum(-1)  # (S, N*N)
+        near = (squared < cutoff * cutoff) & pair_mask[structure]
+        home = (shifts == 0).all(-1)
         diagonal = torch.arange(n, device=mask.device) * (n + 1)
-        near[:, diagonal, zero_shift] = False
-        structure, pair, image = near.nonzero(as_tuple=True)
-        i, j = pair // n, pair % n
-        shift = shifts[image] + (folded - raw).reshape(b, n * n, 3)[structure, pair]
-    return torch.stack([structure, i, j]), shift.round()
+        near[home.nonzero(), diagonal] = False
+        image, pair = near.nonzero(as_tuple=True)
+        owner = structure[image]
+        shift = shifts[image] + (folded - raw).reshape(b, n * n, 3)[owner, pair]
+    return torch.stack([owner, pair // n, pair % n]), shift.round()
 
 
 def edge_distances(lattice: Tensor, frac_coords: Tensor, index: Tensor, shift: Tensor) -> Tensor:

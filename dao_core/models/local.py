@@ -54,11 +54,12 @@ class LocalLayer(nn.Module):
 
     def forward(self, x: Tensor, v: Tensor, radial: Tensor, directed: Tensor) -> tuple[Tensor, Tensor]:
         scalar, push, carry = self.sender(self.norm(x)).chunk(3, dim=-1)  # each (B, N, width)
-        f_scalar, f_carry = (self.radial(radial) / _TYPICAL_NEIGHBORS**0.5).chunk(2, dim=-1)  # (B, N, N, width)
-        f_push = self.directed(directed) / _TYPICAL_NEIGHBORS**0.5  # (B, N, N, 3, width)
-        x = x + torch.einsum("bijd,bjd->bid", f_scalar, scalar)
-        v = v + torch.einsum("bijxd,bjd->bixd", f_push, push)
-        v = v + torch.einsum("bijd,bjxd->bixd", f_carry, carry.unsqueeze(2) * v)
+        f_scalar, f_carry = self.radial(radial).chunk(2, dim=-1)  # (B, N, N, width)
+        f_push = self.directed(directed)  # (B, N, N, 3, width)
+        # products and sums instead of einsum, which would transpose the pair tensors for a batch of tiny matmuls
+        x = x + (f_scalar * scalar.unsqueeze(1)).sum(2)
+        carried = (carry.unsqueeze(2) * v).unsqueeze(1)  # (B, 1, N, 3, width)
+        v = v + torch.addcmul(f_push * push.unsqueeze(1).unsqueeze(3), f_carry.unsqueeze(3), carried).sum(2)
         left, right = self.vectors(v).chunk(2, dim=-1)  # (B, N, 3, width)
         length = (right.square().sum(2) + 1e-8).sqrt()
         a, b, c = self.mix(torch.cat([x, length], dim=-1)).chunk(3, dim=-1)
@@ -90,6 +91,7 @@ class LocalNet(nn.Module):
         mask = atomic_numbers > 0
         c = self.config
         radial, directed = neighbor_moments(lattice, frac_coords, mask, c.n_radial, c.cutoff)
+        radial, directed = radial / _TYPICAL_NEIGHBORS**0.5, directed / _TYPICAL_NEIGHBORS**0.5
         time = self.time(sinusoidal_time(t, c.time_dim)).unsqueeze(1)
         x = F.silu(self.elements(atomic_numbers) + time) * mask.unsqueeze(-1).to(lattice.dtype)
         v = x.new_zeros(*x.shape[:2], 3, x.shape[-1])
