@@ -6,7 +6,6 @@ Descriptors that need pymatgen are computed on first use (`element_descriptors`)
 from __future__ import annotations
 
 import warnings
-import warnings
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
