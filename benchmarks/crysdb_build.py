@@ -3,15 +3,13 @@
 python benchmarks/crysdb_build.py --rows 100000 --data ../shared/data --work /tmp/crysdb/bench --workers 2
 Writes the rows first (not timed), builds, prints one JSON line. The mix is the same at every N, so times per row
 compare. Prototypes carry made-up formation energies (electronegativity differences and noise): they load the hulls,
-they mean nothing. --update-percent P then changes P % of the rows and times the update.
+they mean nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
-import resource
 import shutil
 import time
 from collections.abc import Iterator
@@ -21,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from crysdb_record import cpu_seconds, machine, peak_gib, record_bar
 
 from dao_core.crysdb.build import BuildReport, build
 from dao_core.crysdb.config import BuildConfig, FilesConfig
@@ -112,16 +111,6 @@ def config_for(folder: Path, data: Path, workers: int, shard_rows: int) -> Build
     )
 
 
-def cpu_seconds() -> float:
-    own, children = (resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
-
-
-def peak_gib() -> float:
-    """Largest resident memory of this process plus that of its largest child, GiB."""
-    return sum(resource.getrusage(w).ru_maxrss for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 2**20
-
-
 def timed_build(config: BuildConfig, root: Path) -> tuple[BuildReport, float, float]:
     wall, cpu = time.perf_counter(), cpu_seconds()
     report = build(config, root, log=lambda line: print(line, flush=True))
@@ -151,12 +140,25 @@ def main() -> None:
         "cpu_ms_per_row": round(1e3 * cpu / args.rows, 3),
         "peak_gib": round(peak_gib(), 2),
         "workers": args.workers,
-        "machine": platform.processor() or platform.machine(),
+        "machine": machine(),
         "adds_up": report.adds_up,
         "report": {
             k: v for k, v in asdict(report).items() if k in ("sources", "duplicates", "hull", "seconds", "views")
         },
     }
+    if args.rows >= 1_000_000:
+        record_bar(
+            issue="crysdb",
+            row=4,
+            what="1,000,000 rows: build in minutes of wall time, of CPU time, peak GiB",
+            value=[round(wall / 60, 1), round(cpu / 60, 1), line["peak_gib"]],
+            bar=[60, None, 8],
+            met=wall <= 3600 and line["peak_gib"] <= 8,
+            n=args.rows,
+            interval=f"{args.workers} workers; {machine()}",
+            command=f"python benchmarks/crysdb_build.py --rows {args.rows} --workers {args.workers}",
+            seed=args.seed,
+        )
     (root / "benchmark.json").write_text(json.dumps(line, indent=1))
     print(json.dumps(line))
 

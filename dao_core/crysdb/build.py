@@ -194,8 +194,8 @@ def check_sources(before: Mapping[str, Any], after: Mapping[str, Any], guards: G
             )
         _check_shrink(name, "rows", new["n_in"], old["n_in"], guards, remedy)
         if "n_refused" in new and "n_refused" in old:
-            sound = [s["n_in"] - s["n_refused"] for s in (new, old)]
-            _check_shrink(name, "sound rows", *sound, guards, remedy)
+            now, then = (s["n_in"] - s["n_refused"] for s in (new, old))
+            _check_shrink(name, "sound rows", now, then, guards, remedy)
 
 
 def _check_shrink(name: str, what: str, new: int, old: int, guards: GuardSettings, remedy: str) -> None:

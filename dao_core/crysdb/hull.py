@@ -21,7 +21,15 @@ from dao_core.crysdb.formation import ElementalReferences, HullMismatchError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["HullMismatchError", "HullSet", "HullSystem", "fractions", "lower_facets", "reduce_counts"]
+__all__ = [
+    "HullMismatchError",
+    "HullSet",
+    "HullSystem",
+    "fractions",
+    "lower_facets",
+    "reduce_counts",
+    "system_distances",
+]
 
 FLAT = 1e-10  # eV/atom: an entry this close to the plane of the elements is no vertex
 NOISE = 1e-9  # eV/atom: rounding of the hull distance of a vertex
@@ -96,6 +104,25 @@ class HullSystem:
     def energy_per_atom(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Hull formation energy in eV/atom at mole fractions `x` (n, d), (n,)."""
         return (x @ self.coefficients.T).max(axis=1)
+
+
+def system_distances(counts: NDArray[np.float64], energy_per_atom: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Hull distances of all entries of one chemical system in one go: one qhull call, one matmul.
+
+    `counts` (n, d) atoms of each of the system's d elements, `energy_per_atom` (n,) in eV, all of one origin. Returns
+    eV/atom (n,), all NaN where an element has no entry of its own.
+    """
+    x = counts / counts.sum(axis=1, keepdims=True)
+    pure = (counts > 0).sum(axis=1) == 1
+    lowest = np.where(x[pure] > 0, energy_per_atom[pure][:, None], np.inf).min(axis=0, initial=np.inf)
+    if not np.isfinite(lowest).all():
+        return np.full(len(x), np.nan)
+    formation = energy_per_atom - x @ lowest
+    below = (formation < -FLAT) & ~pure
+    coefficients, _ = lower_facets(x[below], formation[below])
+    above = formation - (x @ coefficients.T).max(axis=1)
+    above[np.abs(above) < NOISE] = 0.0
+    return above
 
 
 def fractions(counts: Mapping[int, int], elements: Sequence[int]) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ import pytest
 from dao_core.crysdb.energies import hull_entry_table
 from dao_core.crysdb.hull import HullMismatchError, HullSet, fractions, lower_facets, reduce_counts
 
-NA, CL, O = 11, 17, 8
+NA, CL, OX = 11, 17, 8
 
 
 def salt_hull(**changes: object) -> HullSet:
@@ -32,9 +32,9 @@ def test_below_the_hull_is_negative() -> None:
 
 def test_missing_element_gives_none_never_a_number() -> None:
     hull = salt_hull()
-    assert hull.e_above_hull({NA: 1, O: 1}, -5.0, identity="me") is None
-    assert hull.system((NA, O)) is None
-    assert hull.stable((NA, O)) == []
+    assert hull.e_above_hull({NA: 1, OX: 1}, -5.0, identity="me") is None
+    assert hull.system((NA, OX)) is None
+    assert hull.stable((NA, OX)) == []
 
 
 def test_other_energies_are_refused() -> None:
@@ -53,13 +53,13 @@ def test_formation_energies_need_their_elements_unless_told() -> None:
 
 
 def test_adding_an_entry_moves_the_hull_of_larger_systems() -> None:
-    entries = [({z: 1}, 0.0) for z in (NA, CL, O)] + [({NA: 1, CL: 1, O: 1}, -0.5)]
+    entries = [({z: 1}, 0.0) for z in (NA, CL, OX)] + [({NA: 1, CL: 1, OX: 1}, -0.5)]
     hull = HullSet.from_entries(entries, identity="x")
-    before = hull.e_above_hull({NA: 1, CL: 1, O: 1}, -0.5, identity="x")
+    before = hull.e_above_hull({NA: 1, CL: 1, OX: 1}, -0.5, identity="x")
     assert before == 0.0
     assert hull.add({NA: 1, CL: 1}, -3.0)
     assert not hull.add({NA: 1, CL: 1}, -2.0)
-    assert hull.e_above_hull({NA: 1, CL: 1, O: 1}, -0.5, identity="x") == pytest.approx(1.5)
+    assert hull.e_above_hull({NA: 1, CL: 1, OX: 1}, -0.5, identity="x") == pytest.approx(1.5)
 
 
 def test_an_entry_on_the_tie_plane_is_no_vertex() -> None:

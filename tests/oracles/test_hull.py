@@ -55,3 +55,23 @@ def test_complete_systems_of_the_materials_project(shared_data: Path, system: st
     with gzip.open(shared_data / "mp_entries" / f"{system}.json.gz") as handle:
         entries = [ComputedStructureEntry.from_dict(d) for d in json.load(handle)]
     assert compare(entries) < 1e-6
+
+
+@pytest.mark.parametrize("n_elements", [2, 3, 4])
+def test_one_system_in_one_go_agrees_with_the_hulls_built_from_subsystems(n_elements: int) -> None:
+    from dao_core.crysdb.hull import system_distances
+
+    rng = np.random.default_rng(n_elements)
+    counts = np.concatenate([np.eye(n_elements, dtype=int), rng.integers(0, 4, (60, n_elements))])
+    counts = counts[counts.sum(axis=1) > 0]
+    energies = rng.normal(-3, 0.5, len(counts))
+    numbers = [3, 8, 15, 26][:n_elements]
+    pairs = [
+        ({z: int(n) for z, n in zip(numbers, row, strict=True) if n}, e)
+        for row, e in zip(counts, energies, strict=True)
+    ]
+    hull = HullSet.from_entries(pairs, identity="x")
+    slow = np.array([hull.e_above_hull(c, e, identity="x") for c, e in pairs])
+    assert np.abs(system_distances(counts.astype(float), energies) - slow).max() < 1e-9
+    without = counts[:, 0] != counts.sum(axis=1)  # the first element's own entries taken away
+    assert np.isnan(system_distances(counts[without].astype(float), energies[without])).all()
