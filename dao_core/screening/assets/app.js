@@ -43,7 +43,7 @@ function start() {
   segmented($("cell-mode"), [["conventional", "Conventional"], ["primitive", "Primitive"], ["supercell", "2×2×2"]], "conventional", (mode) => viewer.set("mode", mode));
   $("view-along").replaceChildren(...[["a", "a"], ["b", "b"], ["c", "c"], ["reset", "↺"]].map(([axis, label]) => element("button", { type: "button", title: axis === "reset" ? "Reset the view" : `Look along ${axis}`, "data-value": axis, onclick: () => viewer.along(axis) }, label)));
   $("toggles").replaceChildren(...[["bonds", "Bonds", true], ["polyhedra", "Polyhedra", false], ["spin", "Spin", false]].map(([key, label, state]) => element("label", { class: "check" }, element("input", { type: "checkbox", "data-option": key, checked: state, oninput: (e) => viewer.set(key, e.target.checked) }), label)));
-  segmented($("plot-tabs"), availablePlots(), "landscape", (tab) => { plotState.tab = tab; drawPlot(); });
+  segmented($("plot-tabs"), availablePlots(), plotState.tab, (tab) => { plotState.tab = tab; drawPlot(); });
   $("plot-tabs").hidden = availablePlots().length < 2;
   segmented($("plot-range"), RANGES.map(([v, l]) => [v, l, v === "all" ? "All energies" : `Up to ${l} meV/atom`]), "all", (range) => { plotState.range = range; drawPlot(); });
   $("plot-range").append(element("span", { class: "unit" }, "meV/atom"));
@@ -54,7 +54,7 @@ function start() {
   on("select", ({ how }) => markRow(how !== "table" && how !== "start"));
   on("select", markSelected);
   on("select", ({ how }) => { if (how !== "start" && how !== "keys" && innerWidth < 1000) $("selected").scrollIntoView({ behavior: "smooth", block: "start" }); });
-  on("theme", () => { viewer.sprites.clear(); viewer.draw(); });
+  on("theme", () => { viewer.sprites.clear(); viewer.palette = null; viewer.draw(); });
   $("previous").addEventListener("click", () => select((neighbour(-1) || selected).id, "keys"));
   $("next").addEventListener("click", () => select((neighbour(1) || selected).id, "keys"));
   addEventListener("hashchange", () => select(decodeURIComponent(location.hash.slice(1)), "address"));

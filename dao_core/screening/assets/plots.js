@@ -1,6 +1,6 @@
 // The three pictures: energy against volume, the convex hull, enthalpy against pressure.
 const RANGES = [["all", "all"], ["0.5", "500"], ["0.1", "100"]];
-const plotState = { tab: "landscape", range: "all", passes: () => true };
+const plotState = { tab: byFormula && DATA.hull ? "hull" : "landscape", range: "all", passes: () => true };
 
 function availablePlots() {
   const tabs = [["landscape", "Energy–volume"]];
@@ -44,7 +44,11 @@ function dot2(root, c, px, py, radius, extra = {}) {
 const dotRadius = (c) => Math.min(4.6 + 1.5 * Math.sqrt(c.n_merged - 1), 13);
 
 function landscape(host) {
-  const items = shownCandidates().filter((c) => inRange(c.above_best));
+  const wanted = shownCandidates().filter((c) => inRange(c.above_best));
+  // one runaway cell must not squeeze all others into a line: it is counted, not drawn
+  const middle = wanted.map((c) => c.volume).sort((a, b) => a - b)[wanted.length >> 1];
+  const items = wanted.filter((c) => c.volume < 2.5 * middle && c.volume > 0.4 * middle);
+  const outside = wanted.length - items.length;
   if (!items.length) return emptyPlot(host, "No candidate with an energy to show.");
   const top = plotState.range === "all" ? Math.max(...items.map((c) => c.above_best), 0.02) : Number(plotState.range);
   const chart = frame(host, {
@@ -59,7 +63,7 @@ function landscape(host) {
   }
   for (const c of [...items].reverse()) dot2(chart.root, c, chart.x(c.volume), chart.y(c.above_best), dotRadius(c));
   annotate(chart, items.filter((c) => c.rank <= 3), (c) => [chart.x(c.volume), chart.y(c.above_best)]);
-  groupLegend(items, "size: how often it was found");
+  groupLegend(items, `size: how often it was found${outside ? ` · ${outside} beyond the volumes shown` : ""}`);
 }
 
 /** Names beside the best few, only where they don't collide. */

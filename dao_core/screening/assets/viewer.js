@@ -88,8 +88,9 @@ class Viewer {
     const c = this.context;
     c.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     c.clearRect(0, 0, this.width, this.height);
-    this.background = parseColor(colorVariable("--stage"));
-    this.edgeColor = colorVariable("--cell-edge");
+    if (!this.palette) this.palette = Object.fromEntries(["stage", "cell-edge", "axis-a", "axis-b", "axis-c"].map((name) => [name, colorVariable(`--${name}`)]));
+    this.background = parseColor(this.palette.stage);
+    this.edgeColor = this.palette["cell-edge"];
     const items = [...this.edgeItems(), ...this.bondItems(), ...this.atomItems(), ...this.polyhedronItems()];
     items.sort((a, b) => a.depth - b.depth);
     for (const item of items) item.paint();
@@ -223,7 +224,7 @@ class Viewer {
     const c = this.context;
     const origin = { x: this.width - 46, y: this.height - 44 };
     const order = this.scene.lattice
-      .map((v, i) => ({ v: rowTimes(unit(v), this.rotation), label: "abc"[i], color: colorVariable(`--axis-${"abc"[i]}`) }))
+      .map((v, i) => ({ v: rowTimes(unit(v), this.rotation), label: "abc"[i], color: this.palette[`axis-${"abc"[i]}`] }))
       .sort((p, q) => p.v[2] - q.v[2]);
     c.font = "600 12px ui-sans-serif, system-ui, sans-serif";
     c.textAlign = "center";
