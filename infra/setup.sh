@@ -47,7 +47,7 @@ echo "set-up: installing into $VENV (about 3 minutes the first time; log: $VENV/
 target=.; [ "$EXTRAS" = core ] || target=".[$EXTRAS]"
 if ! { install_torch && pip_install -e "$target"; }; then
   if grep -q 'No space left' "$VENV/setup.log"; then stop "the disk is full: free space and run it again"; fi
-  if grep -qE 'NewConnectionError|Temporary failure in name resolution|Max retries|Could not fetch URL|timed out' "$VENV/setup.log"; then
+  if grep -qE 'NewConnectionError|Temporary failure in name resolution|Max retries|Could not fetch URL|timed out|from versions: none' "$VENV/setup.log"; then
     stop "no network: the package index could not be reached (see $VENV/setup.log), connect and run it again"
   fi
   stop "pip failed: $(grep -m1 '^ERROR' "$VENV/setup.log" || tail -1 "$VENV/setup.log")"

@@ -1,0 +1,63 @@
+"""`infra/setup.sh` says in one line what is missing, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+TOOLS = ("bash", "awk", "sed", "df", "mkdir", "grep", "tail", "touch", "dirname", "uname")
+
+
+def setup(tmp_path: Path, *, tools: tuple[str, ...] = TOOLS, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the script with nothing but some system tools on the path."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for tool in tools:
+        found = shutil.which(tool)
+        assert found is not None
+        (folder / tool).symlink_to(found)
+    command = ["bash", "infra/setup.sh", str(tmp_path / "venv"), "core"]
+    bare = {"PATH": str(folder), "HOME": str(tmp_path), **environment}
+    return subprocess.run(command, cwd=ROOT, env=bare, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_no_python(tmp_path: Path) -> None:
+    result = setup(tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.startswith("set-up: no Python 3.11 with venv found: install it")
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "venv").exists()
+
+
+def test_no_disk(tmp_path: Path) -> None:
+    result = setup(tmp_path, PYTHON=sys.executable, DAO_NEEDED_GB="1000000")
+    assert result.returncode == 2
+    assert "GB free where 1000000 GB are needed: free space" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_no_permission(tmp_path: Path) -> None:
+    (tmp_path / "venv").mkdir(mode=0o500)
+    result = setup(tmp_path, PYTHON=sys.executable)
+    assert result.returncode == 2
+
+
+def test_no_network(tmp_path: Path) -> None:
+    offline = {
+        "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_RETRIES": "0",
+        "PIP_TIMEOUT": "2",
+        "TORCH_INDEX": "http://127.0.0.1:9/whl",
+    }
+    result = setup(tmp_path, PYTHON=sys.executable, **offline)
+    assert result.returncode == 2
+    assert "set-up: no network: the package index could not be reached" in result.stderr
+    assert not (tmp_path / "venv" / ".installed-core").exists()
