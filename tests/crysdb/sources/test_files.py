@@ -36,8 +36,8 @@ def row(crystal: Crystal, name: object, **values: object) -> dict[str, object]:
 
 def test_parquet_with_its_own_values_kept_apart(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
-    rows = [row(rocksalt(), "a", formation_energy_per_atom=-2.0, e_above_hull=0.1, energy_per_atom=-3.4),
-    rows = [row(rocksalt(), "a", formation_energy_per_atom=-2.0, e_above_hull=0.1, energy_per_atom=-3.4),
+    own = {"formation_energy_per_atom": -2.0, "e_above_hull": 0.1, "energy_per_atom": -3.4}
+    rows = [row(rocksalt(), "a", **own), row(perovskite(), "b", **dict.fromkeys(own))]
     pq.write_table(pa.Table.from_pylist(rows), path)
     first, second = read(path, license="CC BY 4.0", version="7")
     assert isinstance(first, CrysRecord)

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dao_core.crysdb.export import (
+    PROVIDER_FIELDS,
+    optimade_resource,
+    pack,
+    provider_config,
+    write_extxyz,
+    write_optimade,
+)
+from dao_core.crysdb.schema import records_to_table
+from dao_core.crysdb.sources.files import FileSource
+from tests.crysdb.samples import perovskite, record, rocksalt, salt_records
+
+
+def test_extxyz_reads_back_exactly(tmp_path: Path) -> None:
+    rows = [record("a", perovskite(), -7.0, forces=np.full((5, 3), 0.25), e_above_hull=0.1), record("b", rocksalt())]
+    assert write_extxyz([records_to_table(rows)], tmp_path / "out.xyz") == 2
+    items = FileSource(tmp_path / "out.xyz", name="x", functional="f").iter_records()
+    first, second = (item.record for item in items)
+    assert first is not None
+    assert second is not None
+    assert first.material_id == "a"
+    assert first.energy_per_atom == pytest.approx(-7.0)
+    assert first.forces is not None
+    assert np.array_equal(first.forces, rows[0].forces)
+    assert np.allclose(first.lattice, rows[0].lattice, atol=1e-12)
+    assert second.energy_per_atom is None
+
+
+def test_optimade_resources_pass_the_reference_model(tmp_path: Path) -> None:
+    from optimade.models import StructureResource
+
+    table = records_to_table(salt_records())
+    path = tmp_path / "structures.jsonl"
+    assert write_optimade([table], path) == 6
+    header, *lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert header["x-optimade"]["meta"]["api_version"] == "1.1.0"
+    for line in lines:
+        attributes = {k: v for k, v in line["attributes"].items() if k not in PROVIDER_FIELDS}
+        StructureResource(**{**line, "attributes": {**attributes, "immutable_id": None}})
+    salt = next(x for x in lines if x["id"] == "test-salt")
+    assert salt["attributes"]["chemical_formula_reduced"] == "ClNa"
+    assert salt["attributes"]["energy_per_atom"] == -3.4
+    assert provider_config(path)["insert_from_jsonl"] == str(path)
+
+
+def test_anonymous_formula_counts_down() -> None:
+    resource = optimade_resource(record("a", perovskite()))
+    assert resource["attributes"]["chemical_formula_anonymous"] == "A3BC"
+    assert resource["attributes"]["elements_ratios"] == [0.6, 0.2, 0.2]
+
+
+def test_packed_arrays_are_what_the_loader_reads(tmp_path: Path) -> None:
+    from dao_core.training.data import PackedCrystals, SizedBatches
+
+    rows = [record("a", perovskite(), -7.0, e_above_hull=0.1), record("b", rocksalt(), -3.4)]
+    assert pack([records_to_table(rows[:1]), records_to_table(rows[1:])], tmp_path / "packed.npz") == 2
+    data = PackedCrystals.load(tmp_path / "packed.npz")
+    assert len(data) == 2
+    assert data.n_atoms.tolist() == [5, 2]
+    assert np.allclose(data.crystal(0).frac_coords, perovskite().frac_coords)
+    assert data.labels["energy_per_atom"].tolist() == pytest.approx([-7.0, -3.4])
+    assert np.isnan(data.labels["e_above_hull"][1])
+    assert (tmp_path / "packed.npz.ids.txt").read_text().split() == ["a", "b"]
+    batch = next(iter(SizedBatches(data, batch_size=2, seed=0)))
+    assert len(batch.crystals) == 2
+
+
+def test_nothing_to_pack_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="another view"):
+        pack([records_to_table([])], tmp_path / "packed.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_export_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "out.xyz"
+    path.write_text("old")
+
+    def tables():  # type: ignore[no-untyped-def]
+        yield records_to_table(salt_records())
+        raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space"):
+        write_extxyz(tables(), path)
+    assert path.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1
