@@ -121,6 +121,9 @@ def relax(
 def campaign(
     config: Annotated[Path, typer.Argument(help="YAML settings, such as configs/campaign-demo.yaml.")],
     root: Annotated[Path | None, typer.Option(help="Folder of the run instead of the one in the settings.")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Machine: laptop, workstation, slurm, kubernetes, a file.")
+    ] = None,
 ) -> None:
     """Run the whole way: database, training, relaxation, generation, ranking, report. Continues where it stopped.
 
@@ -129,7 +132,7 @@ def campaign(
     from flows.running import run_campaign
 
     with interruptible("the same command continues with the stage that was running"):
-        run_campaign(config, root)
+        run_campaign(config, root, profile)
 
 
 def _search(formulas: list[str], *, n: int, z: str, max_atoms: int, out: Path | None, seed: int, budget: float,

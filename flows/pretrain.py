@@ -7,6 +7,7 @@ from tasks.config import Models, PretrainConfig
 from tasks.crysdb import TableRecord, build_crysdb
 from tasks.engine import flow, flow_run_id
 from tasks.journal import Journal
+from tasks.preflight import preflight
 from tasks.relaxation import relax_shard, select_unstable
 from tasks.training import CHECKPOINT, train_generator, train_predictor
 
@@ -14,6 +15,7 @@ from tasks.training import CHECKPOINT, train_generator, train_predictor
 @flow(name="pretrain", flow_run_name="{config.name}")
 def pretrain(config: PretrainConfig, command: str = "prefect deployment run pretrain/pretrain") -> Models:
     """Build CrysDB and train both models on it; returns where the checkpoints are."""
+    preflight(config)
     with Journal(config.root, name=config.name, command=command, flow_run_id=flow_run_id()).watch() as run:
         models, table = train_models(run, config)
         run.finish("completed", summary={**models.model_dump(), "crysdb_version": table.version})

@@ -2,34 +2,49 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
-import shutil
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.console import explain, fail, quiet_libraries
-from tasks.config import CampaignConfig, Workers, load_config
+from tasks.config import CampaignConfig, Profile, Workers, load_config
+from tasks.preflight import preflight
 
 if TYPE_CHECKING:
     from prefect.task_runners import TaskRunner
 
-MIN_FREE_BYTES = 500_000_000
 
-
-def run_campaign(path: Path, root: Path | None) -> None:
+def run_campaign(path: Path, root: Path | None, profile: str | None = None) -> None:
     """Run or continue the campaign of a settings file and say where the report is."""
-    changes = {} if root is None else {"root": root}
+    changes: dict[str, Any] = {} if root is None else {"root": root}
+    if profile is not None:
+        changes["workers"] = load_profile(profile).workers.model_dump()
     config = load_config(path, CampaignConfig, **changes)
-    check_disk(config.root)
     quiet_libraries()
+    preflight(config)
     from flows.campaign import campaign
 
     command = f"dao campaign {path}" + ("" if root is None else f" --root {root}")
+    command += "" if profile is None else f" --profile {profile}"
     one_line_errors()
     ready = campaign.with_options(task_runner=task_runner(config.workers))
     ready(config, command)
     print(f"report: {(config.root / 'report' / 'index.html').resolve()}")
     print(f"stages: dao runs show {config.name} --root {config.root.parent}")
+
+
+def load_profile(name: str) -> Profile:
+    """A profile by name (of those in configs/) or by file."""
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        folder = Path(str(files("configs")))
+        path = folder / f"profile-{name}.yaml"
+        if not path.exists():
+            known = ", ".join(sorted(p.stem.removeprefix("profile-") for p in folder.glob("profile-*.yaml")))
+            fail(f"--profile {name}: use one of {known}, or a YAML file")
+    return load_config(path, Profile)
 
 
 class _OneLine(logging.Filter):
@@ -49,19 +64,8 @@ def one_line_errors() -> None:
         logging.getLogger(name).addFilter(_OneLine())
 
 
-def check_disk(root: Path) -> None:
-    """Refuse to start where the run could not write."""
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        fail(f"root: cannot make the folder {root} ({error.strerror}): name another one with --root")
-    free = shutil.disk_usage(root).free
-    if free < MIN_FREE_BYTES:
-        fail(f"root: {free / 1e6:.0f} MB free below {root}, {MIN_FREE_BYTES / 1e6:.0f} MB are needed: free some space")
-
-
 def task_runner(workers: Workers) -> TaskRunner[Any]:
-    """Threads in this process, or Dask: a local cluster, or the scheduler at `address`."""
+    """Threads in this process, or Dask: a local cluster, the scheduler at `address`, or Slurm jobs."""
     if workers.engine == "threads":
         from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -70,4 +74,13 @@ def task_runner(workers: Workers) -> TaskRunner[Any]:
 
     if workers.address is not None:
         return DaskTaskRunner(address=workers.address)
+    if workers.engine == "slurm":
+        if importlib.util.find_spec("dask_jobqueue") is None:
+            fail("workers.engine: slurm needs the package dask-jobqueue: pip install 'dao-csp[slurm]'")
+        options = {**workers.slurm, "processes": 1}
+        return DaskTaskRunner(
+            cluster_class="dask_jobqueue.SLURMCluster",
+            cluster_kwargs=options,
+            adapt_kwargs={"minimum": 0, "maximum": workers.workers},
+        )
     return DaskTaskRunner(cluster_kwargs={"n_workers": workers.workers, "threads_per_worker": 1})

@@ -13,6 +13,7 @@ from tasks.dft import validate_best
 from tasks.engine import flow, flow_run_id
 from tasks.files import publish_folder
 from tasks.journal import Journal
+from tasks.preflight import preflight
 from tasks.screening import propose_formula, rank_candidates, relax_formula
 from tasks.summary import summarise
 
@@ -24,6 +25,7 @@ def screen_candidates(
     config: ScreenConfig, command: str = "prefect deployment run screen-candidates/screen-candidates"
 ) -> StageRecord:
     """Search the formulas with models that exist; returns the record of the ranking."""
+    preflight(config)
     table = None if config.crysdb is None else open_table(config.crysdb)
     with Journal(config.root, name=config.name, command=command, flow_run_id=flow_run_id()).watch() as run:
         return search_formulas(

@@ -56,9 +56,12 @@ class HandOff(Settings):
 class Workers(Settings):
     """Where the tasks of a flow run. The same flow, another engine."""
 
-    engine: Literal["threads", "dask"] = "threads"
+    engine: Literal["threads", "dask", "slurm"] = "threads"
     workers: int = Field(1, ge=1)
     address: str | None = Field(None, description="scheduler of a running Dask cluster, such as tcp://host:8786")
+    slurm: dict[str, str | int | list[str]] = Field(
+        default_factory=dict, description="options of dask_jobqueue.SLURMCluster: queue, cores, memory, walltime, ..."
+    )
 
 
 class RunSettings(Settings):
@@ -113,6 +116,12 @@ class ScreenConfig(RunSettings):
     crysdb: Path | None = Field(None, description="CrysDB table for the hull and for novelty")
     search: SearchSettings = SearchSettings()
     handoff: HandOff = HandOff()
+
+
+class Profile(Settings):
+    """A machine: what of a run's settings depends on where it runs. Given by `--profile`."""
+
+    workers: Workers
 
 
 def load_config(path: str | Path, model: type[Model], **changes: Any) -> Model:

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dao_core.artifacts import write_atomic
+from tasks.metrics import prometheus_text
 
 T = TypeVar("T")
-STATE, EVENTS = "run.json", "events.jsonl"
+STATE, EVENTS, METRICS = "run.json", "events.jsonl", "metrics.prom"
 
 
 class RunNotFoundError(FileNotFoundError):
@@ -121,6 +122,7 @@ class Journal:
 
     def _save(self) -> None:
         write_atomic(self.root / STATE, json.dumps(self.state, indent=1, default=str))
+        write_atomic(self.root / METRICS, prometheus_text(self.state))
 
 
 def _facts(results: Sequence[Any]) -> dict[str, Any]:

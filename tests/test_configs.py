@@ -12,13 +12,14 @@ from dao_core.crysdb.config import BuildConfig
 from dao_core.dft.settings import DftProtocols
 from dao_core.training.config import TrainingConfig
 from flows.console import explain
-from tasks.config import CampaignConfig, ConfigFileError, load_config
+from tasks.config import CampaignConfig, ConfigFileError, Profile, load_config
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 MODELS: dict[str, type[BaseModel]] = {
     "campaign": CampaignConfig,
     "crysdb": BuildConfig,
     "dft_protocols": DftProtocols,
+    "profile": Profile,
     "train": TrainingConfig,
 }
 
@@ -67,7 +68,7 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str, message
         ({"relaxation": {"above_hull": [0.5, 0.08]}}, "give the lower bound first"),
         ({"predictor": {"batch_size": 8}}, "set max_steps or max_seconds"),
         ({"crysdb": {"sources": [{"kind": "oracle"}]}}, "settings: crysdb.sources.0: Input tag 'oracle'"),
-        ({"workers": {"engine": "spark"}}, "settings: workers.engine: Input should be 'threads' or 'dask'"),
+        ({"workers": {"engine": "spark"}}, "settings: workers.engine: Input should be 'threads', 'dask' or 'slurm'"),
     ],
 )
 def test_a_wrong_value_names_key_and_remedy(change: dict[str, object], message: str) -> None:

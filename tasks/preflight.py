@@ -1,0 +1,85 @@
+"""What can be known to go wrong before a run starts: refused at once, naming the key and the remedy."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dao_core.crysdb.config import BuildConfig, FilesConfig
+from dao_core.training.config import TrainingConfig
+from tasks.config import CampaignConfig, HandOff, PretrainConfig, RunSettings, ScreenConfig
+
+MIN_FREE_BYTES = 500_000_000
+PINNED_SERVER = "3.8"
+
+
+class PreflightError(ValueError):
+    """Settings that are valid but can't run on this machine; the message lists every key with its remedy."""
+
+
+def preflight(config: RunSettings) -> None:
+    """Raise PreflightError listing everything that would stop the run later."""
+    problems = [*_root(config.root), *_server()]
+    if isinstance(config, PretrainConfig):
+        problems += _sources(config.crysdb)
+        for name in ("stage1", "predictor", "stage2"):
+            problems += _gpu(name, getattr(config, name))
+    if isinstance(config, ScreenConfig) and config.crysdb is not None and not config.crysdb.exists():
+        problems.append(f"crysdb: no table at {config.crysdb}: build one (dao crysdb build) or leave the key out")
+    if isinstance(config, CampaignConfig | ScreenConfig):
+        problems += _pw(config.handoff)
+    if problems:
+        raise PreflightError("; ".join(problems))
+
+
+def _root(root: Path) -> Iterator[str]:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        yield f"root: cannot make the folder {root} ({error.strerror}): name another one with --root"
+        return
+    free = shutil.disk_usage(root).free
+    if free < MIN_FREE_BYTES:
+        yield f"root: {free / 1e6:.0f} MB free below {root}, {MIN_FREE_BYTES / 1e6:.0f} MB are needed: free some space"
+
+
+def _sources(config: BuildConfig) -> Iterator[str]:
+    for i, source in enumerate(config.sources):
+        for path in source.paths if isinstance(source, FilesConfig) else ():
+            if not path.exists():
+                yield f"crysdb.sources.{i}.paths: {path} is not there: correct the path"
+
+
+def _gpu(name: str, config: TrainingConfig) -> Iterator[str]:
+    if config.precision != "bf16-mixed":
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        yield f"{name}.precision: bf16-mixed needs a CUDA device and none is visible: use auto, or run on a GPU machine"
+
+
+def _pw(handoff: HandOff) -> Iterator[str]:
+    command = handoff.settings.command.split()[0]
+    if handoff.when == "always" and shutil.which(command) is None:
+        yield f"handoff.when: always, but {command} is not installed: install Quantum ESPRESSO or use auto"
+
+
+def _server() -> Iterator[str]:
+    """A server of another minor version may refuse what this client sends."""
+    import httpx
+
+    url = os.environ.get("PREFECT_API_URL")
+    if not url:
+        return
+    try:
+        found = httpx.get(f"{url.rstrip('/')}/admin/version", timeout=10).json()
+    except (httpx.HTTPError, ValueError) as error:
+        kind, host = type(error).__name__, urlsplit(url).netloc
+        yield f"PREFECT_API_URL: no Prefect server answers at {host} ({kind}): start it or unset the variable"
+        return
+    if not str(found).startswith(f"{PINNED_SERVER}."):
+        yield f"PREFECT_API_URL: the server is version {found}, this client {PINNED_SERVER}: use one version on both"

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tasks.journal import METRICS, Journal
+from tasks.metrics import prometheus_text
+
+LINE = re.compile(r'^[a-z_]+\{([a-z]+="(?:[^"\\\n]|\\.)*",?)+\} -?[\d.e+-]+$')
+
+
+def test_the_text_is_valid_and_its_figures_are_right() -> None:
+    state = {
+        "id": 'a"b\n',
+        "stages": {
+            "relax": {"status": "done", "seconds": 4.0, "counts": {"n_asked": 8, "n_ok": 6, "rejected_volume": 2}},
+            "rank": {"status": "running"},
+        },
+    }
+    text = prometheus_text(state)
+    values = [line for line in text.splitlines() if not line.startswith("#")]
+    assert all(LINE.match(line) for line in values), text
+    assert any(line.startswith("dao_stage_structures_per_second") and line.endswith(" 2") for line in values)
+    assert any(line.startswith("dao_stage_seconds_per_structure") and line.endswith(" 0.5") for line in values)
+    assert any('count="rejected_volume"} 2' in line for line in values)
+    assert sum(line.startswith("dao_stage_done") for line in values) == 2
+    heads = [line for line in text.splitlines() if line.startswith("# TYPE")]
+    assert len(heads) == len(set(heads))
+
+
+def test_the_journal_keeps_them_beside_the_state(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, name="demo", command="x")
+    with journal.stage("ingest") as entry:
+        entry["counts"] = {"n_in": 3}
+    assert 'stage="ingest",count="n_in"} 3' in (tmp_path / METRICS).read_text()

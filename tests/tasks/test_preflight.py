@@ -1,0 +1,98 @@
+"""What cannot run here is refused at the start, with every key and its remedy."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.config import CampaignConfig, ScreenConfig
+from tasks.preflight import PreflightError, preflight
+from tests.flows.small import TRAINING
+
+
+def settings(tmp_path: Path, **changes: Any) -> CampaignConfig:
+    base: dict[str, Any] = {
+        "name": "x", "root": tmp_path / "run", "stage1": TRAINING, "predictor": TRAINING, "stage2": TRAINING,
+        "formulas": ["CuAu"],
+    }  # fmt: skip
+    return CampaignConfig.model_validate({**base, **changes})
+
+
+@pytest.fixture(autouse=True)
+def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+
+
+def test_what_can_run_passes(tmp_path: Path) -> None:
+    preflight(settings(tmp_path))
+
+
+def test_every_problem_is_named(tmp_path: Path) -> None:
+    sources = [{"kind": "files", "name": "a", "paths": [str(tmp_path / "gone.csv")], "functional": "PBE"}]
+    bad = settings(
+        tmp_path,
+        crysdb={"sources": sources},
+        handoff={"when": "always", "settings": {"command": "pw-that-is-not-there.x"}},
+    )
+    with pytest.raises(PreflightError) as error:
+        preflight(bad)
+    assert "crysdb.sources.0.paths" in str(error.value)
+    assert "gone.csv is not there" in str(error.value)
+    assert "handoff.when: always, but pw-that-is-not-there.x" in str(error.value)
+
+
+def test_a_root_below_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PreflightError, match="root: cannot make the folder"):
+        preflight(settings(tmp_path, root=tmp_path / "file" / "run"))
+
+
+def test_a_gpu_stage_without_a_gpu(tmp_path: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    with pytest.raises(PreflightError, match=r"stage1\.precision: bf16-mixed needs a CUDA device"):
+        preflight(settings(tmp_path, stage1={**TRAINING, "precision": "bf16-mixed"}))
+
+
+def test_a_missing_table(tmp_path: Path) -> None:
+    config = ScreenConfig(name="x", root=tmp_path / "run", formulas=("NaCl",), crysdb=tmp_path / "none")
+    with pytest.raises(PreflightError, match="crysdb: no table at"):
+        preflight(config)
+
+
+@pytest.fixture
+def old_server() -> Iterator[str]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps("2.20.1").encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/api"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_server_of_another_version(tmp_path: Path, old_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", old_server)
+    with pytest.raises(PreflightError, match=r"the server is version 2\.20\.1, this client 3\.8"):
+        preflight(settings(tmp_path))
+
+
+def test_no_server_where_one_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    with pytest.raises(PreflightError, match=r"no Prefect server answers at 127\.0\.0\.1:9"):
+        preflight(settings(tmp_path))
