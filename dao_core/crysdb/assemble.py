@@ -56,6 +56,7 @@ class _Assembly:
 
         self.settings = settings
         self.values = pq.read_table(hull.file("values.parquet"))
+        self.names = self.values["material_id"].to_pylist()
         twins = pq.read_table(dedup.file("duplicates.parquet"))
         far = self.values.filter(is_far(self.values, settings))["material_id"]
         # a row whose representative lies too high to be published stands for itself
@@ -105,9 +106,9 @@ class _Assembly:
 
         ids = table["material_id"].to_pylist()
         rows = np.empty(len(ids), dtype=np.int64)
-        names = self.values["material_id"]
+        names = self.names
         for i, name in enumerate(ids):
-            while names[self.at].as_py() != name:
+            while names[self.at] != name:
                 self.at += 1
             rows[i] = self.at
             self.at += 1
