@@ -135,6 +135,22 @@ def campaign(
         run_campaign(config, root, profile)
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def benchmark(
+    context: typer.Context,
+    name: Annotated[
+        str | None, typer.Argument(help="Name of a script in benchmarks/; without it they are listed.")
+    ] = None,
+) -> None:
+    """Run one of the checkout's benchmarks; options after the name go to it. The last line printed is JSON.
+
+    Example:  dao benchmark crysdb_build --rows 10000
+    """
+    from flows.benchmarking import run_benchmark
+
+    raise typer.Exit(run_benchmark(name, context.args))
+
+
 def _search(formulas: list[str], *, n: int, z: str, max_atoms: int, out: Path | None, seed: int, budget: float,
             potential: str, generator: str, top: int) -> None:  # fmt: skip
     from flows.predicting import predict_formulas

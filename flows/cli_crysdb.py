@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(help="Build and query CrysDB.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Build, update, check, query and export CrysDB.", no_args_is_help=True, rich_markup_mode=None)
 Root = Annotated[Path, typer.Option(help="Folder of the database (table, ledger, hulls).")]
 Version = Annotated[int | None, typer.Option(help="A version of the table; default: the newest.")]
 
@@ -84,26 +84,97 @@ def history(root: Root = Path("runs/crysdb")) -> None:
 
 @app.command()
 def query(
-    sql: Annotated[str, typer.Argument(help="SQL in DuckDB's dialect; the table is called crysdb.")],
+    sql: Annotated[str, typer.Argument(help="SQL in DuckDB's dialect; tables crysdb, crysdb_leak_free, ...")],
     root: Root = Path("runs/crysdb"),
     version: Version = None,
     limit: Annotated[int, typer.Option(min=1, help="Rows shown.")] = 50,
+    out: Annotated[Path | None, typer.Option(help="Write all rows to this CSV or Parquet file instead.")] = None,
 ) -> None:
     """Ask the database in SQL.
 
     Example:  dao crysdb query "SELECT formula_reduced, e_above_hull FROM crysdb WHERE is_stable ORDER BY 1"
     """
-    import duckdb
-
+    from dao_core.crysdb.query import query as ask
     from dao_core.crysdb.table import CrysTable
-    from flows.console import fail, table
+    from flows.console import table
 
-    connection = duckdb.connect()
-    connection.register("crysdb", CrysTable(root / "table").dataset(version))
-    try:
-        cursor = connection.execute(sql)
-    except duckdb.Error as error:
-        fail(f"query: {error}")
-    names = [column[0] for column in cursor.description or []]
-    rows = cursor.fetchmany(limit)
-    table(f"{len(rows)} rows" + (" (more with --limit)" if len(rows) == limit else ""), names, rows)
+    found = ask(CrysTable(root / "table"), sql, version=version)
+    if out is not None:
+        frame = found.to_pandas()
+        frame.to_csv(out, index=False) if out.suffix == ".csv" else frame.to_parquet(out, index=False)
+        print(f"{found.num_rows} rows: {out}")
+        return
+    rows = [tuple(row.values()) for row in found.slice(0, limit).to_pylist()]
+    more = f", {limit} shown" if found.num_rows > limit else ""
+    table(f"{found.num_rows} rows{more}", found.column_names, rows)
+
+
+@app.command()
+def update(
+    config: Annotated[Path, typer.Argument(help="The YAML settings that the database was built with.")],
+    root: Root = Path("runs/crysdb"),
+    since: Annotated[str | None, typer.Option(help="Ask remote sources only for rows changed after this date.")] = None,
+) -> None:
+    """Bring the database up to date with its sources: only what is new, changed or gone is worked on.
+
+    Example:  dao crysdb update configs/crysdb-sample.yaml --root runs/crysdb
+    """
+    from dao_core.crysdb.config import BuildConfig
+    from dao_core.crysdb.update import update as run_update
+    from flows.console import quiet_libraries
+    from tasks.config import load_config
+
+    settings = load_config(config, BuildConfig)
+    quiet_libraries()
+    r = run_update(settings, root, since=since, log=print)
+    counts = {"read": r.n_in, "same": r.n_same, "new": r.n_new, "changed": r.n_changed, "gone": r.n_gone}
+    print(f"version {r.version}: " + ", ".join(f"{n} {k}" for k, n in counts.items()) + f", {r.n_refused} refused")
+
+
+@app.command()
+def doctor(root: Root = Path("runs/crysdb")) -> None:
+    """Verify checksums, counts, ids, ranges and references; status 1 where a check failed.
+
+    Example:  dao crysdb doctor --root runs/crysdb
+    """
+    from dao_core.crysdb.doctor import examine, healthy
+
+    raise typer.Exit(0 if healthy(examine(root), log=print) else 1)
+
+
+@app.command()
+def card(
+    root: Root = Path("runs/crysdb"),
+    out: Annotated[Path, typer.Option(help="Folder for card.md and its plots.")] = Path("crysdb-card"),
+) -> None:
+    """Write the data card: sources, licences, distributions, what was refused and why.
+
+    Example:  dao crysdb card --root runs/crysdb --out card
+    """
+    from dao_core.crysdb.card import write_card
+    from flows.console import quiet_libraries
+
+    quiet_libraries()
+    print(write_card(root, out))
+
+
+@app.command()
+def export(
+    out: Annotated[
+        Path, typer.Argument(help="The file; its ending decides: .extxyz, .jsonl (OPTIMADE) or .npz (packed).")
+    ],
+    root: Root = Path("runs/crysdb"),
+    version: Version = None,
+) -> None:
+    """Write the database in another format.
+
+    Examples:  dao crysdb export all.extxyz    dao crysdb export optimade.jsonl    dao crysdb export train.npz
+    """
+    from dao_core.crysdb.export import pack, write_extxyz, write_optimade
+    from dao_core.crysdb.table import CrysTable
+    from flows.console import fail
+
+    writers = {".extxyz": write_extxyz, ".xyz": write_extxyz, ".jsonl": write_optimade, ".npz": pack}
+    if out.suffix not in writers:
+        fail(f"{out}: use one of the endings {', '.join(writers)}")
+    print(f"{writers[out.suffix](CrysTable(root / 'table').batches(version=version), out)} rows: {out}")

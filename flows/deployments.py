@@ -56,9 +56,9 @@ def deployments() -> list[Deployment]:
         ),
         Deployment(
             "update-crysdb",
-            "flows/database.py:rebuild_crysdb",
-            "The nightly reading; unchanged shards are reused.",
-            {**database, "every": "%Y-%m-%d"},
+            "flows/database.py:update_crysdb",
+            "Work on what is new, changed or gone.",
+            database,
             cron="0 3 * * *",
         ),
         Deployment(

@@ -71,6 +71,27 @@ def build_crysdb(config: BuildConfig, root: str, relaxed: Sequence[StageRecord] 
     return TableRecord(table, record.facts["version"], record.facts["content_hash"], record.counts)
 
 
+@task(name="update CrysDB", retries=3, retry_delay_seconds=[10, 60, 300], retry_condition_fn=can_continue)
+def update_crysdb(config: BuildConfig, root: str) -> TableRecord:
+    """Work only on what is new, changed or gone since the last version; the first time this is a build."""
+    from dao_core.crysdb.table import CrysTable
+    from dao_core.crysdb.update import update
+
+    folder = Path(root) / "crysdb"
+    table = CrysTable(folder / "table")
+    if not table.exists:
+        record: TableRecord = build_crysdb.fn(config, root)
+        return record
+    report = update(config, folder)
+    names = ("n_in", "n_same", "n_new", "n_changed", "n_gone", "n_refused")
+    counts = {name: int(getattr(report, name)) for name in names}
+    get_run_logger().info("CrysDB version %s: %s", report.version, counts)
+    create_table_artifact(key="crysdb-update", table=[{"count": k, "rows": v} for k, v in counts.items()])
+    emit_event(PUBLISHED, resource={"prefect.resource.id": "dao.crysdb", "version": str(report.version)})
+    key = str(table.facts(report.version).get("content_hash", report.version))
+    return TableRecord(str(table.path), report.version, key, counts)
+
+
 def _key(config: BuildConfig, relaxed: Sequence[StageRecord]) -> str:
     """Local sources count by their content, remote ones by their settings and the snapshot's name."""
     content = [
