@@ -116,8 +116,8 @@ class Generator:
             rows = [order.pop(0)]
             while order and (tasks[order[0]].template is None) == (first.template is None):
                 size = len(tasks[order[0]].atomic_numbers)
-                if (len(rows) + 1) * size**2 > self.batch_pairs:
-                    break
+                if (len(rows) + 1) * size**2 > self.batch_pairs or size > len(first.atomic_numbers) + 2:
+                    break  # full, or padding would cost more than another call
                 rows.append(order.pop(0))
             for row, proposal in zip(rows, self._batch([tasks[i] for i in rows], guidance), strict=True):
                 out[row] = proposal

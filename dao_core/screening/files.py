@@ -64,9 +64,16 @@ def _write(path: Path, text: str) -> Path:
 def symmetrized_cif(candidate: Candidate) -> str:
     """CIF of the conventional cell with symmetry operations, found at the candidate's own tolerance."""
     from pymatgen.io.cif import CifWriter
+    from pymatgen.symmetry.analyzer import SymmetryUndeterminedError
 
     symprec = candidate.symprec or SNAP_SYMPREC
-    writer = CifWriter(candidate.crystal.to_pymatgen(), symprec=symprec, significant_figures=10)
+    structure = candidate.crystal.to_pymatgen()
+    try:
+        writer = CifWriter(structure, symprec=symprec, significant_figures=10)
+    except (
+        SymmetryUndeterminedError
+    ):  # atoms closer than the tolerance: spglib gives up, the structure is still written
+        return f"# no symmetry could be found at {symprec} angstrom\n{CifWriter(structure, significant_figures=10)}"
     return f"# symmetry found at a tolerance of {symprec} angstrom\n{writer}"
 
 

@@ -3,13 +3,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from ase.io import read
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
-from dao_core.screening.files import cif_name, optimade_entry, write_files
+from dao_core.crystal import Crystal
+from dao_core.screening.files import cif_name, optimade_entry, symmetrized_cif, write_files
 from dao_core.screening.ranking import rank
 from tests.screening.conftest import candidate, cesium_chloride, perovskite, rocksalt
 
@@ -80,3 +82,11 @@ def test_optimade_entries_pass_the_models_of_the_standard() -> None:
     assert resource.attributes.chemical_formula_reduced == "O3SrTi"
     assert resource.attributes.chemical_formula_anonymous == "A3BC"
     assert entry["attributes"]["_dao_energy_per_atom"] == -8.0
+
+
+def test_a_structure_whose_symmetry_cannot_be_found_is_still_written() -> None:
+    """Atoms closer than the tolerance make spglib give up."""
+    close = Crystal(np.eye(3) * 4.0, [[0, 0, 0], [0.001, 0, 0], [0.5, 0.5, 0.5]], np.array([11, 11, 17]))
+    text = symmetrized_cif(candidate("x", close, symprec=0.1))
+    assert text.startswith("# no symmetry could be found")
+    assert Crystal.from_cif(text.split("\n", 1)[1]).n_atoms == 3
