@@ -1,5 +1,7 @@
 # `make demo` and `make test` start from a bare clone: they set up what they need once, later runs skip it.
 VENV ?= .venv
+# test processes, one thread each
+WORKERS ?= 2
 BIN := $(VENV)/bin
 export TORCH_INDEX PYTHON
 
@@ -27,7 +29,7 @@ demo: $(VENV)/.stamp-core ## the whole campaign on the embedded sample, offline,
 	@$(BIN)/dao campaign configs/campaign-demo.yaml
 
 test: $(VENV)/.stamp-test ## every test that needs nothing but this checkout
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not shared and not qe and not browser" $(TESTS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not shared and not qe and not browser" $(TESTS)
 
 lint: $(VENV)/.stamp-dev ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
