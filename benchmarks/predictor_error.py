@@ -1,0 +1,81 @@
+"""Errors of DAO-P: formation energies of the public MP-20 test half, forces and stresses of held-out DFT frames.
+
+python benchmarks/predictor_error.py --data ../shared/data [--checkpoint predictor]
+Labels: MP-20's own formation energy per atom where it is known; every tenth frame of forces/. Prints one JSON line last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from train_predictor import crystal_of, dft_frames
+
+from dao_core.energy.potential import PotentialResult
+from dao_core.energy.predictor import DaoPotential
+from dao_core.evaluate.statistics import bootstrap_mean
+
+
+def energy_errors(potential: DaoPotential, data: Path) -> dict[str, object]:
+    """MAE in eV/atom with its interval, and how often the label lies within one and two predicted spreads."""
+    table = pd.read_parquet(data / "mp_20/test_public.parquet")
+    table = table[table.formation_energy_per_atom.notna()]
+    pairs = [(crystal_of(row), row.formation_energy_per_atom) for row in table.itertuples()]
+    usable = [(c, e) for c, e in pairs if c is not None]
+    predictions = potential.predict([c for c, _ in usable])
+    labels = np.array([e for _, e in usable])
+    error = np.abs(np.array([p.formation_energy_per_atom for p in predictions]) - labels)
+    std = np.array([p.std for p in predictions])
+    return {
+        "n": len(usable),
+        "n_failed": len(pairs) - len(usable),
+        "mae": round(float(error.mean()), 4),
+        "interval": [round(x, 4) for x in bootstrap_mean(values=error)],
+        "median": round(float(np.median(error)), 4),
+        "within_1_std": round(float((error <= std).mean()), 3),
+        "within_2_std": round(float((error <= 2 * std).mean()), 3),
+    }
+
+
+def force_errors(potential: DaoPotential, data: Path) -> dict[str, object]:
+    """MAE of forces in eV/A and of stress in eV/A^3 on the held-out tenth."""
+    frames = dft_frames(data, held=True)
+    outcomes = potential.compute([c for c, _, _ in frames])
+    forces, stresses, zeros = [], [], []
+    for (_, f, s), outcome in zip(frames, outcomes, strict=True):
+        if isinstance(outcome, PotentialResult):
+            forces.append(np.abs(outcome.forces - f).ravel())
+            stresses.append(np.abs(outcome.stress - s).ravel())
+            zeros.append(np.abs(f).ravel())
+    return {
+        "n": len(forces),
+        "n_failed": len(frames) - len(forces),
+        "force_mae": round(float(np.concatenate(forces).mean()), 4),
+        "force_median_error": round(float(np.median(np.concatenate(forces))), 4),
+        "force_mean_absolute": round(float(np.concatenate(zeros).mean()), 4),
+        "stress_mae": round(float(np.concatenate(stresses).mean()), 5),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--checkpoint", default="predictor")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    potential = DaoPotential.load(args.checkpoint)
+    figure = {
+        "model": potential.identity,
+        "energy": energy_errors(potential, args.data),
+        "forces": force_errors(potential, args.data),
+    }
+    print(json.dumps({"figure": figure, "n": figure["energy"]["n"], "seed": 0, "machine": platform.machine()}, default=str))
+
+
+if __name__ == "__main__":
+    main()
