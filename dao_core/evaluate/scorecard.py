@@ -74,6 +74,19 @@ def scorecard(
     if len(predicted) != len(reference):
         raise ValueError(f"{len(predicted)} lists of predictions for {len(reference)} references: give one for each")
     table = compare_all(predicted=predicted, reference=reference, processes=processes, timeout_s=timeout_s)
+    pool = _metre(predicted, reference, processes, timeout_s) if with_metre else None
+    return score_table(table=table, predicted=predicted, reference=reference, ks=ks, metre_rms=pool)
+
+
+def score_table(
+    *,
+    table: Sequence[Sequence[Comparison]],
+    predicted: Predictions,
+    reference: Sequence[Crystal],
+    ks: Sequence[int] = (1, 5, 20),
+    metre_rms: NDArray[np.float64] | None = None,
+) -> tuple[Scorecard, int, int, dict[str, int]]:
+    """The scorecard of comparisons that `compare_all` made (perhaps of some rows of them)."""
     valid_reference = np.array(validity(crystals=reference)[0])
     flags = iter(validity(crystals=[c for row in predicted for c in row])[0])
     valid = [[next(flags) and bool(valid_reference[i]) for _ in row] for i, row in enumerate(predicted)]
@@ -82,15 +95,14 @@ def scorecard(
     outcomes = [_outcome(row) for row in table]
     barred = sum(any(r is not None for r in a) and all(r is None for r in b) for a, b in zip(rms, gated, strict=True))
     n_failed = sum(o in FAILED for o in outcomes)
-    pool = _metre(predicted, reference, processes, timeout_s) if with_metre else None
     card = Scorecard(
         n=len(reference),
         n_ok=len(reference) - n_failed,
         n_failed=n_failed,
         unfiltered=[_at_k(rms, k) for k in ks],
         filtered=[_at_k(gated, k) for k in ks],
-        metre=None if pool is None else float(np.isfinite(pool).mean() * 100),
-        metre_crmse=None if pool is None else float(np.nan_to_num(pool, nan=BENCHMARK.sites).mean()),
+        metre=None if metre_rms is None else float(np.isfinite(metre_rms).mean() * 100),
+        metre_crmse=None if metre_rms is None else float(np.nan_to_num(metre_rms, nan=BENCHMARK.sites).mean()),
         same_spacegroup=_same_spacegroup(predicted, reference),
         misses=dict(Counter(o for o in outcomes if o != "matched")) | {"validity": barred},
     )

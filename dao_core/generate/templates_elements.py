@@ -73,7 +73,9 @@ def substitution_log_odds(slots: Iterable[NDArray[np.int64]]) -> NDArray[np.floa
     counts = (counts + counts.T) / 2
     share = counts.sum(axis=1)
     share[0] = counts[0, 0] = 1.0
-    return np.log(np.maximum(counts, 1e-12) * share.sum() / np.outer(share, share))
+    table = np.log(np.maximum(counts, 1e-12) * share.sum() / np.outer(share, share))
+    np.fill_diagonal(table, table.max(axis=1))  # an element replaces itself best, however rare it is
+    return np.asarray(table)
 
 
 def fit_atomic_volumes(cells: Sequence[NDArray[np.int64]], volumes: Sequence[float]) -> NDArray[np.float64]:

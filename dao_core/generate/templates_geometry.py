@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
 from itertools import islice, permutations, product
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,16 +97,38 @@ def symmetry_of(crystal: Crystal) -> tuple[int, list[str]]:
 def prototype_key(slots: Slots, spacegroup: int, wyckoffs: list[str]) -> tuple[str, NDArray[np.int64]]:
     """Anonymous formula, space group and Wyckoff letters of each class, such as `1-1-3|221|a|b|ccc`.
 
-    Also the order that brings the classes into the key's own (by count, then letters); classes equal in both are left
-    in the order of `slots`.
+    The letters depend on which of several equal origins was chosen; the alphabetically first of the equivalent
+    labellings is taken. Also returned: the order that brings the classes into the key's own (by count, then letters);
+    classes equal in both are left in the order of `slots`.
     """
     letters: list[list[str]] = [[] for _ in slots.counts]
     for label, letter in zip(slots.labels, wyckoffs, strict=True):
         letters[label].append(letter)
-    names = ["".join(sorted(ls)) for ls in letters]
-    order = np.array(sorted(range(len(names)), key=lambda j: (int(slots.counts[j]), names[j], j)))
-    formula = "-".join(str(c) for c in slots.counts)
-    return "|".join([formula, str(spacegroup), *(names[j] for j in order)]), order
+    counts = [int(c) for c in slots.counts]
+    choices = []
+    for relabeling in _equivalent_labellings()[spacegroup]:
+        names = ["".join(sorted(relabeling[x] for x in ls)) for ls in letters]
+        order = sorted(range(len(names)), key=lambda j: (counts[j], names[j], j))
+        choices.append(([names[j] for j in order], order))
+    names, order = min(choices)
+    return "|".join(["-".join(map(str, counts)), str(spacegroup), *names]), np.array(order)
+
+
+@lru_cache(maxsize=1)
+def _equivalent_labellings() -> dict[int, list[dict[str, str]]]:
+    """Relabellings of Wyckoff letters by the normaliser of each space group, from the table that pymatgen carries.
+
+    Read from the file: importing pymatgen's module would also decode its whole prototype library.
+    """
+    spec = find_spec("pymatgen.analysis.prototypes")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("pymatgen.analysis.prototypes is missing: install pymatgen>=2026.10.24")
+    path = Path(spec.origin).with_name("wyckoff-position-relabelings.json.gz")
+    table = json.loads(gzip.decompress(path.read_bytes()))
+    return {  # letters stand there as character codes
+        int(number): [{chr(int(code)): letter for code, letter in one.items()} for one in relabelings]
+        for number, relabelings in table.items()
+    }
 
 
 def slot_permutations(counts: tuple[int, ...], limit: int) -> NDArray[np.int64]:
