@@ -1,7 +1,7 @@
 """Errors of DAO-P: formation energies of the public MP-20 test half, forces and stresses of held-out DFT frames.
 
 python benchmarks/predictor_error.py --data ../shared/data [--checkpoint predictor]
-Labels: MP-20's own formation energy per atom where it is known; every tenth frame of forces/. Prints one JSON line last.
+Labels: MP-20's own formation energy per atom where known; every tenth frame of forces/. Prints one JSON line last.
 """
 
 from __future__ import annotations
