@@ -1,6 +1,6 @@
 """Kill -9 in every stage of a build, a full disk, two builders: the next build ends at the same content.
 
-One child process imports everything once and forks for each case; the killed one is a real process that dies by SIGKILL.
+One child imports everything once and forks for each case; the killed one is a real process that dies by SIGKILL.
 """
 
 from __future__ import annotations
@@ -109,8 +109,10 @@ def main(root):
     whole = root / "whole"
     out["disk"] = forked(lambda: limited(whole))[1]
     out["disk at the commit"] = forked(lambda: limited_commit(whole))[1]
-    out["after the disk"] = forked(lambda: {"hash": build(whole).content_hash, "version": CrysTable(whole / "table").version,
-                                            "rows": CrysTable(whole / "table").read().num_rows})[1]
+    table = CrysTable(whole / "table")
+    out["after the disk"] = forked(
+        lambda: {"hash": build(whole).content_hash, "version": table.version, "rows": table.read().num_rows}
+    )[1]
     out["two"] = second_builder(whole)
     print(json.dumps(out))
 
