@@ -13,6 +13,9 @@ DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",  # otherwise error lines on a machine without network
     # The ephemeral server starts in 14-24 s, in minutes on an overloaded machine; Prefect's own limit of 20 s raises.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "600",
+    # SQLite answers "database is locked" after 10 s where the disk or the processor is busy.
+    "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
+    "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60",
     "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "false",  # a second round trip a request that protects browsers only
 }
 for _name, _value in DEFAULTS.items():
