@@ -74,7 +74,11 @@ def main() -> None:
         "energy": energy_errors(potential, args.data),
         "forces": force_errors(potential, args.data),
     }
-    print(json.dumps({"figure": figure, "n": figure["energy"]["n"], "seed": 0, "machine": platform.machine()}, default=str))
+    print(
+        json.dumps(
+            {"figure": figure, "n": figure["energy"]["n"], "seed": 0, "machine": platform.machine()}, default=str
+        )
+    )
 
 
 if __name__ == "__main__":
