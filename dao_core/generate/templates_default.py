@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dao_core.crystal import Crystal, InvalidCrystalError
@@ -14,12 +15,18 @@ if TYPE_CHECKING:
 SOURCE = "AFLOW prototype library as shipped with pymatgen (Mehl et al., Comput. Mater. Sci. 136, S1, 2017)"
 
 
+DATA = Path(__file__).parent / "data"  # written by `python -m dao_core.generate.templates_default`
+
+
 @lru_cache(maxsize=1)
 def aflow_index() -> TemplateIndex:
-    """Index over the primitive cells of the AFLOW prototypes, each id being the AFLOW label; built once a process."""
+    """Index over the primitive cells of the AFLOW prototypes, each id being the AFLOW label.
+
+    Read from the package's data (reading pymatgen's library and its symmetry takes seconds).
+    """
     from dao_core.generate.templates import TemplateIndex
 
-    return TemplateIndex.build(aflow_prototypes(), source=SOURCE)
+    return TemplateIndex.load(DATA)
 
 
 def aflow_prototypes() -> list[tuple[str, Crystal]]:
@@ -37,3 +44,14 @@ def aflow_prototypes() -> list[tuple[str, Crystal]]:
         seen[label] = seen.get(label, 0) + 1
         out.append((label if seen[label] == 1 else f"{label}#{seen[label]}", crystal))
     return out
+
+
+def main() -> None:
+    """Build the index again, after a change of its format or of pymatgen's library."""
+    from dao_core.generate.templates import TemplateIndex
+
+    TemplateIndex.build(aflow_prototypes(), source=SOURCE).save(DATA)
+
+
+if __name__ == "__main__":
+    main()
