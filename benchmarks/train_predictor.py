@@ -157,6 +157,8 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=Path("configs/train-predictor-laptop.yaml"))
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--extra", type=Path, nargs="*", default=[], help="further labelled sets (label_relaxed.py)")
+    parser.add_argument("--start-from", type=Path, help="continue the weights of this checkpoint")
     args = parser.parse_args()
     settings = yaml.safe_load(args.config.read_text())
     if args.seconds:
@@ -184,7 +186,16 @@ def main() -> None:
         "licence": "CC BY 4.0",
     }
     card = (Path(__file__).parent / "cards" / "predictor.md").read_text()
-    facts = fit_predictor(data, config, args.out, sources=SOURCES, about=about, card=card, validation=validation)
+    facts = fit_predictor(
+        data,
+        config,
+        args.out,
+        sources=SOURCES,
+        about=about,
+        card=card,
+        validation=validation,
+        start_from=args.start_from,
+    )
     print(json.dumps({"figure": facts, "n": len(data), "seed": args.seed, "machine": platform.machine()}))
 
 

@@ -79,6 +79,24 @@ class PackedCrystals:
         labels |= {k: torch.from_numpy(v[rows]).view(b, 3, 3) for k, v in self.cell_labels.items()}
         return Batch(crystals, labels, torch.from_numpy(np.asarray(rows)))
 
+    @classmethod
+    def concatenate(cls, parts: Sequence[PackedCrystals]) -> PackedCrystals:
+        """All rows of several sets with the same labels, in order."""
+        sizes = np.concatenate([p.n_atoms for p in parts])
+
+        def join(kind: str) -> dict[str, NDArray[np.float32]]:
+            return {name: np.concatenate([getattr(p, kind)[name] for p in parts]) for name in getattr(parts[0], kind)}
+
+        return cls(
+            np.concatenate([p.lattice for p in parts]),
+            np.concatenate([p.frac_coords for p in parts]),
+            np.concatenate([p.atomic_numbers for p in parts]),
+            np.concatenate([[0], np.cumsum(sizes)]),
+            join("labels"),
+            join("atom_labels"),
+            join("cell_labels"),
+        )
+
     def save(self, path: Path) -> None:
         """Write as one uncompressed npz file (memory-mappable arrays, no pickle)."""
         arrays = {name: getattr(self, name) for name in ("lattice", "frac_coords", "atomic_numbers", "pointer")}
