@@ -109,10 +109,10 @@ def _rounds(
 def _one_round(current: PwInput, launcher: Launcher, folder: Path) -> tuple[PwOutput, RunOutcome]:
     runnable = replace(current, restart=_possible_restart(current, folder.parent / "out"))
     try:
-        if _finished_unseen(folder, parse_directory(folder, current.crystal)):
-            outcome = RunOutcome("lost")
-        elif launcher.started(folder):
+        if launcher.started(folder):  # asked before the output is read: a job may end in between
             outcome = launcher.wait(folder, runnable)
+        elif _finished_unseen(folder, parse_directory(folder, current.crystal)):
+            outcome = RunOutcome("lost")
         else:
             write_input(runnable, folder)
             launcher.start(folder, runnable)
@@ -151,8 +151,9 @@ def _resume(start: PwInput, launcher: Launcher, scratch: Path) -> tuple[PwInput,
     except (OSError, ValueError, KeyError, TypeError):
         return start, numbers[-1] + 1
     previous = replace(previous, wall_seconds=start.wall_seconds)
+    running = launcher.started(folder)  # asked before the output is read: a job may end in between
     output = parse_directory(folder, previous.crystal)
-    if launcher.started(folder) or _finished_unseen(folder, output):
+    if running or _finished_unseen(folder, output):
         return previous, numbers[-1]
     if (folder / OUTCOME).exists():
         # a new call begins with a clean slate of repairs, at the last structure and with the last parameters
