@@ -21,6 +21,8 @@ from dao_core.models.checkpoint_io import Checkpoint, load_checkpoint
 
 N_MEMBERS = 4
 N_ENERGIES = 1 + N_MEMBERS
+NEAR_HULL = 0.1  # eV/atom
+MIN_SOURCE_ROWS = 50  # fewer near-stable rows give a source no correction
 CLEAN_TIME = 1.0  # flow time of undisturbed structures; trained, unlike the published t = 0
 
 
@@ -50,17 +52,21 @@ class EnergyScale:
         names: list[str],
         hull: NDArray[np.float64],
     ) -> EnergyScale:
-        """Ridge fit of a shared composition model and each source's own correction to it.
+        """Ridge fit of a shared composition model and, where it can be told apart, each source's own correction to it.
 
         Shapes: fractions (M, 101), formation, hull (M,) eV/atom with NaN where unknown, source (M,) index into names.
+        A source's correction is fitted on its near-stable rows alone (known energy above hull below NEAR_HULL): on all
+        rows, a source of unstable structures would get an offset that hides their instability from the network.
         """
         known = np.isfinite(formation)
         x, y, s = fractions[known], formation[known], source[known]
-        blocks = [x] + [x * (s == k)[:, None] for k in range(1, len(names))]
-        design = np.concatenate(blocks, axis=1)
-        ridge = np.concatenate([np.full(101, 1.0)] + [np.full(101, 10.0)] * (len(names) - 1))
-        solution = np.linalg.solve(design.T @ design + np.diag(ridge), design.T @ y).reshape(len(names), 101)
-        baseline = solution[0] + np.concatenate([np.zeros((1, 101)), solution[1:]])
+        shared = np.linalg.solve(x.T @ x + np.eye(101), x.T @ y)
+        baseline = np.repeat(shared[None], len(names), axis=0)
+        near = np.nan_to_num(hull[known], nan=np.inf) < NEAR_HULL
+        zero = _source_residual(x, y - x @ shared, near & (s == 0))
+        for k in range(1, len(names)):
+            if zero is not None and (own := _source_residual(x, y - x @ shared, near & (s == k))) is not None:
+                baseline[k] += own - zero
         residual = y - (x * baseline[s]).sum(1)
         hull = hull[np.isfinite(hull)]
         mean, std = (float(hull.mean()), float(hull.std())) if len(hull) else (0.0, 1.0)
@@ -73,6 +79,15 @@ class EnergyScale:
     @classmethod
     def from_state(cls, state: dict[str, object]) -> EnergyScale:
         return cls(**{**state, "baseline": np.array(state["baseline"])})  # type: ignore[arg-type]
+
+
+def _source_residual(
+    x: NDArray[np.float64], residual: NDArray[np.float64], rows: NDArray[np.bool_]
+) -> NDArray[np.float64] | None:
+    """Composition model of what the shared one leaves over on some rows, (101,); None for too few rows."""
+    if rows.sum() < MIN_SOURCE_ROWS:
+        return None
+    return np.asarray(np.linalg.solve(x[rows].T @ x[rows] + 10.0 * np.eye(x.shape[1]), x[rows].T @ residual[rows]))
 
 
 def composition_fractions(atomic_numbers: Tensor) -> Tensor:

@@ -87,6 +87,7 @@ def fit_predictor(
         network = earlier.network.train()
         base = LatticeBase.from_state(earlier.config["lattice_base"])
         scale = EnergyScale.from_state(earlier.config["energy_scale"])
+        scale.spread_factor, scale.spread_floor = 1.0, 0.0  # calibrated anew below
     facts = run_training(network, EnergyObjective(config.energy, scale, base), data, config, directory)
     extra = {
         "energy_scale": scale.state(),

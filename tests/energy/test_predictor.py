@@ -92,20 +92,35 @@ def test_unseen_element_fails_alone(potential: DaoPotential) -> None:
     assert isinstance(second, PotentialResult)
 
 
-def test_scale_recovers_composition_energies_and_source_offsets() -> None:
+def two_sources(unstable: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The same compounds twice: source 1 has 0.6 eV more per oxygen, and every second row `unstable` higher."""
     rng = np.random.default_rng(0)
     fractions = np.zeros((4000, 101))
     for row in fractions:
         row[rng.choice([3, 8, 22, 38], 2, replace=False)] = 0.5
-    truth = rng.normal(size=101)
     source = rng.integers(0, 2, 4000)
-    energies = fractions @ truth + 0.3 * (source == 1) * fractions[:, 8] * 2 + 0.01 * rng.normal(size=4000)
-    hull = np.where(rng.random(4000) < 0.5, np.nan, 0.1)
+    hull = np.where((source == 1) & (np.arange(4000) % 2 == 0), unstable, 0.0)
+    energies = fractions @ rng.normal(size=101) + 0.6 * (source == 1) * fractions[:, 8] + hull
+    return fractions, energies + 0.01 * rng.normal(size=4000), source, hull
+
+
+def test_scale_recovers_source_offsets() -> None:
+    fractions, energies, source, hull = two_sources(unstable=0.0)
     scale = EnergyScale.fit(fractions, energies, source, ["a", "b"], hull)
     difference = scale.baseline[1] - scale.baseline[0]
-    assert difference[8] == pytest.approx(0.6, abs=0.15)
+    assert difference[8] == pytest.approx(0.6, abs=0.1)
     assert scale.residual_std < 0.1
-    assert EnergyScale.from_state(scale.state()).hull_mean == pytest.approx(0.1)
+    assert EnergyScale.from_state(scale.state()).hull_mean == pytest.approx(0.0)
+
+
+def test_instability_of_a_source_is_no_offset() -> None:
+    fractions, energies, source, hull = two_sources(unstable=0.8)
+    scale = EnergyScale.fit(fractions, energies, source, ["a", "b"], hull)
+    difference = scale.baseline[1] - scale.baseline[0]
+    assert difference[8] == pytest.approx(0.6, abs=0.1)
+    assert abs(difference[22]) < 0.1
+    unknown = EnergyScale.fit(fractions, energies, source, ["a", "b"], np.full(4000, np.nan))
+    assert np.abs(unknown.baseline[1] - unknown.baseline[0]).max() == 0.0  # nothing to tell them apart by
 
 
 def test_exponential_loss_has_its_minimum_at_the_boltzmann_average() -> None:
