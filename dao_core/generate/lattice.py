@@ -81,7 +81,7 @@ class LatticeBase:
         predicted = torch.stack([volumes[torch.as_tensor(c.atomic_numbers)].sum() for c in crystals])
         shape = log_lattice(lattice)
         shape[:, :3] -= predicted.log().unsqueeze(-1) / 3
-        return cls(volumes.float(), shape.mean(0).float(), shape.std(0).clamp_min(0.02).float())
+        return cls(volumes.float(), shape.mean(0).float(), shape.std(0, correction=0).clamp_min(0.02).float())
 
     def center(self, atomic_numbers: Tensor) -> Tensor:
         """Mean log-lattice of each composition, (B, N) -> (B, 6)."""
