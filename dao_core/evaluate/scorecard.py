@@ -87,11 +87,8 @@ def score_table(
     metre_rms: NDArray[np.float64] | None = None,
 ) -> tuple[Scorecard, int, int, dict[str, int]]:
     """The scorecard of comparisons that `compare_all` made (perhaps of some rows of them)."""
-    valid_reference = np.array(validity(crystals=reference)[0])
-    flags = iter(validity(crystals=[c for row in predicted for c in row])[0])
-    valid = [[next(flags) and bool(valid_reference[i]) for _ in row] for i, row in enumerate(predicted)]
     rms = [[c.rms for c in row] for row in table]
-    gated = [[r if v else None for r, v in zip(a, b, strict=True)] for a, b in zip(rms, valid, strict=True)]
+    gated = _gate(rms, predicted, reference)
     outcomes = [_outcome(row) for row in table]
     barred = sum(any(r is not None for r in a) and all(r is None for r in b) for a, b in zip(rms, gated, strict=True))
     n_failed = sum(o in FAILED for o in outcomes)
@@ -107,6 +104,18 @@ def score_table(
         misses=dict(Counter(o for o in outcomes if o != "matched")) | {"validity": barred},
     )
     return card, card.n_ok, n_failed, dict(Counter(outcomes))
+
+
+def _gate(
+    rms: Sequence[Sequence[float | None]], predicted: Predictions, reference: Sequence[Crystal]
+) -> list[list[float | None]]:
+    """The matches of which prediction and reference both pass `validity`; only matched predictions are looked at."""
+    matched = [
+        c for row, found in zip(predicted, rms, strict=True) for c, r in zip(row, found, strict=True) if r is not None
+    ]
+    flags = iter(validity(crystals=matched)[0])
+    kept = [[r if r is not None and next(flags) else None for r in row] for row in rms]
+    return [row if ok else [None] * len(row) for row, ok in zip(kept, validity(crystals=reference)[0], strict=True)]
 
 
 def compare_all(
