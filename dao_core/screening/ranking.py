@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from dao_core.screening.candidate import Candidate
 
+RESOLUTION = 0.025  # eV/atom, kT at room temperature: well below the error of the shipped energy model
 STABLE_BELOW = 0.08  # eV/atom above the hull: what CrysDB calls stable (method.md, section 5)
 
 
@@ -52,18 +53,32 @@ def relative_energy(candidate: Candidate, best: dict[str, float]) -> float | Non
 def rank(candidates: Iterable[Candidate]) -> list[Candidate]:
     """Order candidates: one formula by energy per atom (all Z together); several formulas by distance to the hull.
 
-    Where the hull distance of any usable candidate is unknown, formulas are compared by the energy above their own
-    lowest polymorph, so that energies of different compositions are never compared. Rejected candidates come last.
+    Polymorphs within RESOLUTION of their formula's lowest energy are too close for the model to tell apart: among them
+    the structure that was found most often, from independent starts, comes first. Where the hull distance of any usable
+    candidate is unknown, formulas are compared by the energy above their own lowest polymorph, so that energies of
+    different compositions are never compared. Rejected candidates come last.
     """
     items = list(candidates)
     best = ground_states(items)
     hull_known = all(c.e_above_hull is not None for c in items if c.usable) and len(best) > 1
+    above_lowest = {c.formula: c.e_above_hull for c in items if hull_known and relative_energy(c, best) == 0.0}
 
-    def key(c: Candidate) -> tuple[bool, float, str, float, str]:
+    def key(c: Candidate) -> tuple[bool, float, str, int, float, str]:
         if not c.usable:
-            return (True, 0.0, c.formula, 0.0, c.id)
-        first = c.e_above_hull if hull_known else relative_energy(c, best)
-        return (False, float(first or 0.0), c.formula, float(c.energy_per_atom or 0.0), c.id)
+            return (True, 0.0, c.formula, 0, 0.0, c.id)
+        relative = relative_energy(c, best) or 0.0
+        first = c.e_above_hull if hull_known else relative
+        tied = relative <= RESOLUTION
+        if tied:
+            first = above_lowest.get(c.formula, 0.0)
+        return (
+            False,
+            float(first or 0.0),
+            c.formula,
+            -c.n_merged if tied else 0,
+            float(c.energy_per_atom or 0.0),
+            c.id,
+        )
 
     return sorted(items, key=key)
 

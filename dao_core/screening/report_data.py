@@ -14,7 +14,7 @@ from dao_core.crystal import Crystal
 from dao_core.elements import SYMBOLS
 from dao_core.screening.candidate import Candidate
 from dao_core.screening.hull import HullCoverageError, ReferenceHull
-from dao_core.screening.ranking import STABLE_BELOW, ground_states, relative_energy
+from dao_core.screening.ranking import RESOLUTION, STABLE_BELOW, ground_states, relative_energy
 from dao_core.screening.symmetry import (
     SYMPREC,
     SymmetryError,
@@ -49,6 +49,7 @@ class ReportInfo:
     created: str | None = None
     software: str | None = None
     stable_below: float = STABLE_BELOW
+    resolution: float = RESOLUTION
 
     def __post_init__(self) -> None:
         counts = (self.n_asked, self.n_ok, self.n_failed)

@@ -6,6 +6,7 @@ import pytest
 from scipy.stats import norm
 
 from dao_core.screening.ranking import (
+    RESOLUTION,
     ground_states,
     polymorphs,
     probability_stable,
@@ -78,3 +79,10 @@ def test_landscape_of_each_formula() -> None:
     assert relative_energy(items[0], ground_states(items)) == pytest.approx(0.1)
     rejected = items[0].replace(relaxation_status="rejected_energy")
     assert relative_energy(rejected, ground_states(items)) is None
+
+
+def test_polymorphs_too_close_to_call_come_by_how_often_they_were_found() -> None:
+    lucky = candidate("lucky", rocksalt(), -3.210, n_merged=1)
+    often = candidate("often", cesium_chloride(), -3.200, n_merged=9)
+    far = candidate("far", rocksalt(length=6), -3.210 + 2 * RESOLUTION, n_merged=50)
+    assert [c.id for c in rank([far, lucky, often])] == ["often", "lucky", "far"]

@@ -26,6 +26,10 @@ function answerText() {
     const hull = CANDIDATES.some((c) => known(c.e_above_hull)) ? `, ${stable} within ${meV(DATA.info.stable_below)} meV/atom of the hull${onHull ? `, ${onHull} on it` : ""}` : "";
     return `${FORMULAS.length} formulas${hull}. First: <b>${formulaHtml(best.formula)}</b> ${group}.`;
   }
+  const close = CANDIDATES.filter((c) => c.usable && known(c.above_best) && c.above_best <= DATA.info.resolution);
+  if (close.length > 1) {
+    return `First: <b>${group}</b>, found ${best.n_merged}×, the most of ${close.length} structures within ${meV(DATA.info.resolution)} meV/atom, which the model cannot tell apart.`;
+  }
   const next = CANDIDATES.find((c) => c.usable && c !== best);
   const gap = next ? `, ${meV(next.above_best, 1)} meV/atom below the next, ${groupHtml(next.sg)}` : "";
   return `Lowest in energy: <b>${group}</b>${gap}.`;
