@@ -197,7 +197,7 @@ def relax_proposals(
             on_progress("relax", len(done), len(chosen))
     for i, p in enumerate(proposals):
         if i not in done:
-            done[i] = _not_relaxed(p, energies[i], potential.identity)
+            done[i] = unrelaxed_candidate(p, energies[i], potential.identity)
     return [done[i] for i in range(len(proposals))]
 
 
@@ -210,7 +210,8 @@ def single_points(crystals: Sequence[Crystal], potential: Potential) -> list[flo
     ]
 
 
-def _not_relaxed(p: Proposed, energy: float | None, identity: str) -> Candidate:
+def unrelaxed_candidate(p: Proposed, energy: float | None, identity: str) -> Candidate:
+    """A proposal as it stands, with its energy per atom (eV) where the potential `identity` has one."""
     return new_candidate(
         p.id,
         p.crystal,

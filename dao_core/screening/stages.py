@@ -9,7 +9,7 @@ from typing import Any
 
 from dao_core.artifacts import Ledger, StageRecord, content_key
 from dao_core.energy.potential import Potential
-from dao_core.screening.candidate import Candidate, new_candidate
+from dao_core.screening.candidate import Candidate
 from dao_core.screening.formulas import Formula
 from dao_core.screening.hull import ReferenceHull
 from dao_core.screening.novelty import NoveltyIndex
@@ -23,6 +23,7 @@ from dao_core.screening.search import (
     propose,
     relax_proposals,
     single_points,
+    unrelaxed_candidate,
     with_spread,
 )
 from dao_core.screening.stored import load_candidates, save_candidates
@@ -38,7 +39,7 @@ def propose_stage(ledger: Ledger, formula: Formula, tools: Toolbox, settings: Se
     def work(directory: Path) -> dict[str, Any]:
         made = propose(formula, tools, settings)
         energies = single_points([p.crystal for p in made.items], tools.potential)
-        rows = [_as_candidate(p, e, tools.potential) for p, e in zip(made.items, energies, strict=True)]
+        rows = [unrelaxed_candidate(p, e, tools.potential.identity) for p, e in zip(made.items, energies, strict=True)]
         rows.sort(key=lambda c: (c.energy_per_atom is None, c.energy_per_atom or 0.0, c.id))
         save_candidates(rows, directory / CANDIDATES)
         (directory / REFUSED).write_text(json.dumps(made.refused))
@@ -56,18 +57,6 @@ def propose_stage(ledger: Ledger, formula: Formula, tools: Toolbox, settings: Se
         settings=settings.model_dump(exclude={"relax", "budget_seconds", "max_relaxed"}),
     )
     return ledger.run("propose", key, work)
-
-
-def _as_candidate(p: Proposed, energy: float | None, potential: Potential) -> Candidate:
-    return new_candidate(
-        p.id,
-        p.crystal,
-        origin=p.origin,
-        energy_per_atom=energy,
-        relaxation_status="not_relaxed" if energy is not None else "potential_failed",
-        energy_identity=potential.identity,
-        provenance=p.provenance,
-    )
 
 
 def n_chunks(proposed: StageRecord, settings: SearchSettings) -> int:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +75,7 @@ def test_killed_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path / "killed")], cwd=root, env=env)
     state = tmp_path / "killed" / "last" / "state.json"
     while process.poll() is None and not state.exists():  # kill as soon as there is something to resume from
-        time.sleep(0.01)
+        os.sched_yield()
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "killed" / "checkpoint").exists()
