@@ -76,7 +76,11 @@ def test_two_runs_at_once_do_the_work_once(tmp_path: Path) -> None:
     first, second = (
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)
     )
-    outputs = [child.communicate("go\n", timeout=60)[0] for child in (first, second)]
+    for child in (first, second):  # both before waiting for either: whichever holds the lock must be let go
+        assert child.stdin is not None
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    outputs = [child.communicate(timeout=60)[0] for child in (first, second)]
     assert first.returncode == second.returncode == 0
     assert (tmp_path / "log").read_text() == "worked\n"
     assert sum("working" in out for out in outputs) == 1
