@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from dao_core.crystal import CrystalBatch
 from dao_core.generate.flow_matching import FlowSettings, FlowState, remove_mean, velocities
 from dao_core.generate.lattice import LatticeBase
+
+if TYPE_CHECKING:
+    from dao_core.generate.constraints import Rules
 
 Guidance = Callable[[FlowState, Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -38,11 +41,12 @@ def integrate(
     *,
     noise: Callable[[], tuple[Tensor, Tensor]] | None = None,
     guidance: Guidance | None = None,
+    rules: Rules | None = None,
 ) -> CrystalBatch:
     """Follow the flow from t = 0 to 1.
 
     `noise` gives fresh base noise (coordinates (B, N, 3) in [-0.5, 0.5), lattice (B, 6)) for the stochastic sampler;
-    `guidance` returns additions to the velocities at (state, lattice, t).
+    `guidance` returns additions to the velocities at (state, lattice, t); `rules` keeps what is given beforehand.
     """
     numbers = start.atomic_numbers
     mask = numbers > 0
@@ -59,12 +63,16 @@ def integrate(
         if guidance is not None:
             extra_coords, extra_z = guidance(state, lattice, time)
             coords, z = coords + remove_mean(extra_coords, mask), z + extra_z
+        if rules is not None:
+            coords, z = rules.steer(state.frac_coords, state.z, coords, z, t)
         # never further than the predicted end, which lies (steps - k) plain steps away
         gain = 1.0 if seeded else min(1.0 + settings.anti_annealing * t, float(steps - k))
         frac = state.frac_coords + dt * gain * coords
         z_next = state.z + dt * z
         if settings.method == "sde" and noise is not None and k + 1 < steps:
             frac, z_next = _renew_noise(frac, z_next, t + dt, coords, z, settings.churn, noise())
+        if rules is not None:
+            frac, z_next = rules.symmetric(frac, z_next)
         state = FlowState(frac - torch.floor(frac), z_next, numbers, state.seeded)
     return CrystalBatch(base.to_lattice(state.z, numbers), state.frac_coords, numbers)
 

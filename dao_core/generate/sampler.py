@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal, CrystalBatch, InvalidCrystalError
 from dao_core.elements import SYMBOLS, atomic_number
+from dao_core.generate.constraints import Constraint, ConstraintError, Rules
 from dao_core.generate.diffusion import sample_diffusion
 from dao_core.generate.flow_matching import FlowSettings, FlowState
 from dao_core.generate.integrate import Guidance, SamplerSettings, integrate
 from dao_core.generate.lattice import LatticeBase
+from dao_core.generate.site_plan import SitePlan, SitesError
 from dao_core.models.checkpoint_io import Checkpoint, load_checkpoint
 
 DE_NOVO = "de novo"
@@ -40,12 +42,13 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Task:
-    """One sample to draw: its atoms (N,), its own seed, and the template to start from, if any."""
+    """One sample to draw: its atoms (N,), its own seed, the template to start from and what is given of it, if any."""
 
     atomic_numbers: NDArray[np.int64]
     seed: int
     template: Crystal | None = None
     origin: str = DE_NOVO
+    constraint: Constraint | None = None
 
 
 def sample_seed(seed: int, composition: dict[str, int], index: int, origin: str = DE_NOVO) -> int:
@@ -57,6 +60,15 @@ def sample_seed(seed: int, composition: dict[str, int], index: int, origin: str 
 def numbers_of(composition: dict[str, int]) -> NDArray[np.int64]:
     """Atomic numbers of a cell's content, (N,), grouped by element."""
     return np.concatenate([np.full(count, atomic_number(symbol)) for symbol, count in sorted(composition.items())])
+
+
+def _noise(tasks: Sequence[Task], streams: Sequence[np.random.Generator], n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Fresh base noise of each sample's own stream, (B, n, 3) and (B, 6)."""
+    frac = np.zeros((len(tasks), n, 3), dtype=np.float32)
+    for row, stream in enumerate(streams):
+        size = len(tasks[row].atomic_numbers)
+        frac[row, :size] = stream.random((size, 3)) - 0.5
+    return torch.as_tensor(frac), torch.as_tensor(np.stack([s.normal(size=6) for s in streams]), dtype=torch.float32)
 
 
 class Generator:
@@ -95,12 +107,21 @@ class Generator:
             )
 
     def propose(
-        self, composition: dict[str, int], n: int, seed: int, templates: Sequence[tuple[str, Crystal]] = ()
+        self,
+        composition: dict[str, int],
+        n: int,
+        seed: int,
+        templates: Sequence[tuple[str, Crystal]] = (),
+        *,
+        constraint: Constraint | None = None,
     ) -> list[Proposal]:
-        """Draw `n` de novo samples of a cell content (symbol -> count), and one from each (id, template)."""
+        """Draw `n` de novo samples of a cell content (symbol -> count), and one from each (id, template).
+
+        De novo samples keep what `constraint` gives. Raises UnseenElementError, ConstraintError.
+        """
         self.check(composition)
-        numbers = numbers_of(composition)
-        tasks = [Task(numbers, sample_seed(seed, composition, i)) for i in range(n)]
+        numbers = numbers_of(composition) if constraint is None else constraint.numbers(composition)
+        tasks = [Task(numbers, sample_seed(seed, composition, i), constraint=constraint) for i in range(n)]
         tasks += [
             Task(t.atomic_numbers, sample_seed(seed, composition, i, name), t, name)
             for i, (name, t) in enumerate(templates)
@@ -109,8 +130,11 @@ class Generator:
 
     def sample(self, tasks: Sequence[Task], guidance: Guidance | None = None) -> list[Proposal]:
         """Draw many samples, batched by size; the order of the answer is the order of the tasks."""
-        out: list[Proposal | None] = [None] * len(tasks)
-        order = sorted(range(len(tasks)), key=lambda i: (tasks[i].template is not None, len(tasks[i].atomic_numbers)))
+        out, plans = self._plans(tasks)
+        order = sorted(
+            (i for i, p in enumerate(out) if p is None),
+            key=lambda i: (tasks[i].template is not None, len(tasks[i].atomic_numbers)),
+        )
         while order:
             first = tasks[order[0]]
             rows = [order.pop(0)]
@@ -119,34 +143,54 @@ class Generator:
                 if (len(rows) + 1) * size**2 > self.batch_pairs or size > len(first.atomic_numbers) + 2:
                     break  # full, or padding would cost more than another call
                 rows.append(order.pop(0))
-            for row, proposal in zip(rows, self._batch([tasks[i] for i in rows], guidance), strict=True):
+            made = self._batch([tasks[i] for i in rows], [plans.get(i) for i in rows], guidance)
+            for row, proposal in zip(rows, made, strict=True):
                 out[row] = proposal
         return [p for p in out if p is not None]
 
-    def _batch(self, tasks: Sequence[Task], guidance: Guidance | None) -> list[Proposal]:
+    def _plans(self, tasks: Sequence[Task]) -> tuple[list[Proposal | None], dict[int, SitePlan]]:
+        """Sites of the samples that keep a space group; a sample for which there are none is answered already."""
+        out: list[Proposal | None] = [None] * len(tasks)
+        plans: dict[int, SitePlan] = {}
+        for i, task in enumerate(tasks):
+            if task.constraint is None:
+                continue
+            try:
+                plan = task.constraint.plan(task.atomic_numbers, task.seed)
+            except SitesError as error:
+                out[i] = Proposal(None, task.origin, task.seed, self.identity, str(error))
+                continue
+            if plan is not None:
+                plans[i] = plan
+        return out, plans
+
+    def _batch(
+        self, tasks: Sequence[Task], plans: Sequence[SitePlan | None], guidance: Guidance | None
+    ) -> list[Proposal]:
         n = max(len(t.atomic_numbers) for t in tasks)
         streams = [np.random.default_rng(t.seed) for t in tasks]
         numbers = np.zeros((len(tasks), n), dtype=np.int64)
         for row, task in enumerate(tasks):
             numbers[row, : len(task.atomic_numbers)] = task.atomic_numbers
+        given = any(t.constraint is not None for t in tasks)
         if self.process == "diffusion":
+            if given:
+                raise ConstraintError("constraints need a generator trained by flow matching; this one is a diffusion")
             rng = torch.Generator().manual_seed(tasks[0].seed & 0x7FFFFFFF)
             batch = sample_diffusion(self.network, torch.as_tensor(numbers), rng)
-        else:
-            start = self._start(tasks, streams, torch.as_tensor(numbers))
-
-            def noise() -> tuple[torch.Tensor, torch.Tensor]:
-                frac = np.zeros((len(tasks), n, 3), dtype=np.float32)
-                for row, stream in enumerate(streams):
-                    frac[row, : len(tasks[row].atomic_numbers)] = (
-                        stream.random((len(tasks[row].atomic_numbers), 3)) - 0.5
-                    )
-                return torch.as_tensor(frac), torch.as_tensor(
-                    np.stack([s.normal(size=6) for s in streams]), dtype=torch.float32
-                )
-
-            batch = integrate(self.network, start, self.base, self.flow, self.settings, noise=noise, guidance=guidance)
-        return [self._proposal(c, t) for c, t in zip(batch.to_crystals(), tasks, strict=True)]
+            return [self._proposal(c, t) for c, t in zip(batch.to_crystals(), tasks, strict=True)]
+        start = self._start(tasks, streams, torch.as_tensor(numbers))
+        rules = Rules([t.constraint for t in tasks], start.atomic_numbers, self.base, plans) if given else None
+        if rules is not None:
+            start.frac_coords, start.z = rules.start(start.frac_coords, start.z)
+        batch = integrate(
+            self.network, start, self.base, self.flow, self.settings,
+            noise=lambda: _noise(tasks, streams, n), guidance=guidance, rules=rules,
+        )  # fmt: skip
+        crystals = batch.to_crystals()
+        if rules is not None:
+            crystals = [c if isinstance(c, InvalidCrystalError) else rules.finish(i, c) for i, c in enumerate(crystals)]
+        return [self._proposal(c, t) for c, t in zip(crystals, tasks, strict=True)]
 
     def _start(self, tasks: Sequence[Task], streams: Sequence[np.random.Generator], numbers: torch.Tensor) -> FlowState:
         b, n = numbers.shape

@@ -1,0 +1,216 @@
+"""Atoms on the sites of a space group: a random choice of orbits, and the projections that keep them there.
+
+Cells are primitive, operations those of moyopy's standard setting: x -> W x + w on fractional columns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dao_core.elements import SYMBOLS
+
+N_SITES = 600  # random points of which orbits are chosen
+MAX_PROJECTIONS = 3
+TRIES = 300
+MIN_SEPARATION = 0.06  # between orbits, fractional: only coincidences are refused, distances are the network's business
+SAME = 1e-6
+
+
+class SitesError(ValueError):
+    """No choice of sites of the space group has the wanted numbers of atoms."""
+
+
+@dataclass(frozen=True, eq=False)
+class SitePlan:
+    """Which atom is which image of which representative.
+
+    `rotations` (K, 3, 3), `translations` (K, 3); atom j is operation `operation[j]` applied to representative
+    `owner[j]`; `image` (K, R) is the atom that operation k makes of representative r; `start` (N, 3).
+    """
+
+    rotations: NDArray[np.int64]
+    translations: NDArray[np.float64]
+    owner: NDArray[np.int64]
+    operation: NDArray[np.int64]
+    image: NDArray[np.int64]
+    start: NDArray[np.float64]
+
+    @property
+    def n_atoms(self) -> int:
+        return len(self.owner)
+
+    def symmetric_velocity(self, velocity: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The part of a velocity (N, 3) that keeps the space group."""
+        inverse = np.rint(np.linalg.inv(self.rotations))
+        pulled = np.einsum("kab,krb->ra", inverse, velocity[self.image]) / len(inverse)  # (R, 3)
+        return np.asarray(np.einsum("nab,nb->na", self.rotations[self.operation], pulled[self.owner]))
+
+    def exact(self, frac: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The nearest positions (N, 3) that have the symmetry to the last digit."""
+        inverse = np.rint(np.linalg.inv(self.rotations))
+        first = frac[self.image[0]]  # operation 0 is the identity: the representatives themselves, (R, 3)
+        back = np.einsum("kab,krb->kra", inverse, frac[self.image] - self.translations[:, None])
+        away = back - first
+        away -= np.round(away)
+        representative = first + away.mean(0)
+        out = np.einsum("nab,nb->na", self.rotations[self.operation], representative[self.owner])
+        out += self.translations[self.operation]
+        return np.asarray(out - np.floor(out))
+
+
+def averaged_lattice(lattice: NDArray[np.float64], rotations: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The symmetric cell (3, 3) whose metric is the given one's average over the point group."""
+    metric = lattice @ lattice.T
+    mean = np.einsum("kba,bc,kcd->ad", rotations, metric, rotations) / len(rotations)
+    values, vectors = np.linalg.eigh(mean)
+    return np.asarray((vectors * np.sqrt(values)) @ vectors.T)
+
+
+@lru_cache(maxsize=8)
+def operations(number: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Rotations (K, 3, 3) and translations (K, 3) of a space group's primitive cell, the identity first."""
+    from moyopy import operations_from_number
+
+    found = operations_from_number(number, primitive=True)
+    rotations, translations = np.array(found.rotations), np.array(found.translations)
+    first = int(
+        np.argmin([np.abs(r - np.eye(3)).sum() + np.abs(t).sum() for r, t in zip(rotations, translations, strict=True)])
+    )
+    order = [first, *(k for k in range(len(rotations)) if k != first)]
+    return rotations[order], translations[order]
+
+
+@lru_cache(maxsize=8)
+def site_projections(number: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Projections x -> M x + c, (P, 3, 3) and (P, 3), onto the fixed points of each operation that has some.
+
+    With every lattice translation to a neighbouring cell; screws and glides have no fixed points.
+    """
+    rotations, translations = operations(number)
+    shifts = np.array(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij")).reshape(3, -1).T
+    matrices, vectors = [], []
+    for rotation, translation in zip(rotations[1:], translations[1:], strict=True):
+        powers = [np.eye(3)]
+        while not np.array_equal(last := powers[-1] @ rotation, np.eye(3)):
+            powers.append(last)
+        mean = sum(powers) / len(powers)
+        for shift in translation + shifts:
+            if np.abs(mean @ shift).max() > SAME:
+                continue  # the operation repeated is a translation
+            moved, total = np.zeros(3), np.zeros(3)
+            for _ in powers:  # h^k(x) = W^k x + moved_k
+                total += moved
+                moved = rotation @ moved + shift
+            matrices.append(mean)
+            vectors.append(total / len(powers))
+    return np.array(matrices).reshape(-1, 3, 3), np.array(vectors).reshape(-1, 3)
+
+
+def random_sites(
+    number: int, rng: np.random.Generator, n: int = N_SITES
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Random points (n, 3) on sites of all kinds, and the sizes of their orbits (n,)."""
+    rotations, translations = operations(number)
+    matrices, vectors = site_projections(number)
+    points = rng.random((n, 3))
+    wanted = rng.integers(0, MAX_PROJECTIONS + 1, n) if len(matrices) else np.zeros(n, dtype=int)
+    for k in range(MAX_PROJECTIONS):
+        rows = np.flatnonzero(wanted > k)
+        chosen = rng.integers(0, max(len(matrices), 1), len(rows))
+        points[rows] = np.einsum("pab,pb->pa", matrices[chosen], points[rows]) + vectors[chosen] if len(rows) else 0.0
+    images = np.einsum("kab,pb->pka", rotations, points) + translations
+    away = images - points[:, None]
+    away -= np.round(away)
+    stabiliser = (np.abs(away) < SAME).all(-1).sum(1)
+    return points - np.floor(points), len(rotations) // stabiliser
+
+
+def plan_sites(number: int, atomic_numbers: NDArray[np.int64], rng: np.random.Generator) -> SitePlan:
+    """A random choice of orbits for atoms grouped by element, every feasible orbit size equally likely.
+
+    Raises SitesError where no choice was found.
+    """
+    points, sizes = random_sites(number, rng)
+    kinds = sorted(set(sizes.tolist()))
+    elements, counts = np.unique(atomic_numbers, return_counts=True)
+    for _ in range(TRIES):
+        chosen = _choose(counts, kinds, points, sizes, number, rng)
+        if chosen is not None:
+            by_element = dict(zip(elements.tolist(), chosen, strict=True))
+            order = list(dict.fromkeys(atomic_numbers.tolist()))  # in the order of the atoms
+            return _plan(number, [point for z in order for point in by_element[z]])
+    content = " ".join(f"{SYMBOLS[z]}{n}" for z, n in zip(elements.tolist(), counts.tolist(), strict=True))
+    raise SitesError(
+        f"no sites of space group {number} hold {content} in its primitive cell: "
+        f"orbits there have {', '.join(map(str, kinds))} atoms; try another number of formula units"
+    )
+
+
+def _choose(
+    counts: NDArray[np.int64],
+    kinds: list[int],
+    points: NDArray[np.float64],
+    sizes: NDArray[np.int64],
+    number: int,
+    rng: np.random.Generator,
+) -> list[list[NDArray[np.float64]]] | None:
+    taken = np.zeros((0, 3))
+    out: list[list[NDArray[np.float64]]] = []
+    for count in counts.tolist():
+        mine: list[NDArray[np.float64]] = []
+        while count:
+            fitting = [k for k in kinds if k <= count]
+            if not fitting:
+                return None
+            size = int(rng.choice(fitting))
+            point = points[rng.choice(np.flatnonzero(sizes == size))]
+            images = _orbit(number, point)
+            if len(taken) and _closest(images, taken) < MIN_SEPARATION:
+                return None
+            taken = np.vstack([taken, images])
+            mine.append(point)
+            count -= size
+        out.append(mine)
+    return out
+
+
+def _closest(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    away = a[:, None] - b[None]
+    away -= np.round(away)
+    return float(np.linalg.norm(away, axis=-1).min())
+
+
+def _orbit(number: int, point: NDArray[np.float64]) -> NDArray[np.float64]:
+    rotations, translations = operations(number)
+    images = rotations @ point + translations
+    return images[_first_of_each(images)]
+
+
+def _first_of_each(images: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Index of the first operation that makes each distinct image."""
+    away = images[:, None] - images[None]
+    away -= np.round(away)
+    same = (np.abs(away) < 1e-4).all(-1)
+    return np.flatnonzero(same.argmax(1) == np.arange(len(images)))
+
+
+def _plan(number: int, representatives: list[NDArray[np.float64]]) -> SitePlan:
+    rotations, translations = operations(number)
+    owner: list[int] = []
+    operation: list[int] = []
+    image = np.zeros((len(rotations), len(representatives)), dtype=np.int64)
+    start: list[NDArray[np.float64]] = []
+    for r, point in enumerate(representatives):
+        images = rotations @ point + translations
+        firsts = _first_of_each(images)
+        away = images[:, None] - images[firsts][None]
+        away -= np.round(away)
+        image[:, r] = len(owner) + (np.abs(away) < 1e-4).all(-1).argmax(1)
+        owner += [r] * len(firsts)
+        operation += firsts.tolist()
+        start += [x - np.floor(x) for x in images[firsts]]
+    return SitePlan(rotations, translations, np.array(owner), np.array(operation), image, np.array(start))
