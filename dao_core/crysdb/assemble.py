@@ -12,6 +12,7 @@ import numpy as np
 
 from dao_core.artifacts import Ledger, StageRecord, content_key
 from dao_core.crysdb.clean import CleanSettings
+from dao_core.crysdb.energies import known_distance
 from dao_core.crysdb.ingest import ROWS, write_jsonl
 from dao_core.crysdb.schema import STABLE_BELOW, conform
 from dao_core.crysdb.stages import DROPPED
@@ -20,7 +21,7 @@ from dao_core.crysdb.views import LEAK_LEVELS, VIEWS, select_view
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ASSEMBLE = "assemble-3"
+ASSEMBLE = "assemble-4"
 AGREEMENT = "agreement.parquet"  # every row where both hulls speak: ours, the source's
 
 
@@ -118,7 +119,7 @@ class _Assembly:
         columns = {
             "formation_energy_per_atom": formation,
             "e_above_hull": above,
-            "is_stable": pc.less_equal(pc.coalesce(above, table["e_above_hull_source"]), STABLE_BELOW),
+            "is_stable": pc.less_equal(known_distance(above, table["e_above_hull_source"]), STABLE_BELOW),
             "duplicate_of": pa.array([self.duplicate_of.get(i) for i in ids], type=pa.string()),
             "leaks_into": pa.array([self.leaks_into.get(i, []) for i in ids], type=pa.list_(pa.string())),
         }
@@ -166,10 +167,10 @@ class _Assembly:
 
 
 def is_far(table: pa.Table, settings: CleanSettings) -> pa.ChunkedArray:
-    """True for rows beyond the limit above the hull: by our hull, else by the source's; unknown is not far."""
+    """True for rows beyond the limit above the hull, ours or the source's; unknown is not far."""
     import pyarrow.compute as pc
 
-    above = pc.fill_null(pc.coalesce(table["e_above_hull"], table["e_above_hull_source"]), 0.0)
+    above = pc.fill_null(known_distance(table["e_above_hull"], table["e_above_hull_source"]), 0.0)
     return pc.greater_equal(above, settings.max_e_above_hull)
 
 

@@ -137,8 +137,9 @@ class _Tally:
         above = floats("e_above_hull")
         yield "e_above_hull not below zero", above < -1e-6
         stable = table["is_stable"].to_pylist()
-        known = np.isfinite(above)
-        yield "is_stable agrees", known & (np.array([s is True for s in stable]) != (above <= STABLE_BELOW))
+        distance = np.fmax(above, floats("e_above_hull_source"))
+        known = np.isfinite(distance)
+        yield "is_stable agrees", known & (np.array([s is True for s in stable]) != (distance <= STABLE_BELOW))
         formation = floats("formation_energy_per_atom")
         yield "formation energy", np.abs(np.nan_to_num(formation)) > 20.0
 

@@ -35,14 +35,15 @@ class HullSettings(BaseModel):
     """How hulls are made.
 
     `energy`: "total" uses energy_per_atom (plus its correction), "formation" the source's own formation energies,
-    "auto" total where the source and functional has any, else formation. `elements_at_zero`: in formation hulls take
-    elements that have no row at their definition, zero (an incomplete source then gives hulls that are too high).
+    "auto" total where the source and functional has any, else formation. `elements_at_zero`: in formation hulls an
+    element without a row of its own stands at its definition, zero (the build's report names these elements); without
+    it their systems have no hull. Either way a source of which rows are missing gives hulls that are too high.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     energy: Literal["auto", "total", "formation"] = "auto"
-    elements_at_zero: bool = False
+    elements_at_zero: bool = True
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,16 @@ class HullResult:
     formation_energy_per_atom: NDArray[np.float64]
     e_above_hull: NDArray[np.float64]
     hull: HullSet
+
+
+def known_distance(ours: pa.ChunkedArray, theirs: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The larger of two hull distances, the known one where only one is, null where none is.
+
+    Missing rows raise a hull and so shorten distances to it: of two hulls the larger distance is nearer the truth.
+    """
+    import pyarrow.compute as pc
+
+    return pc.max_element_wise(ours, theirs)
 
 
 def hull_identity(source: str, functional: str, kind: str) -> str:

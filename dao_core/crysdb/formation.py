@@ -21,11 +21,13 @@ class ElementalReferences:
 
     `energies` maps atomic number to eV/atom. `kind` is "total" for total energies (`energy_per_atom`, with the
     correction added where the source has one) or "formation", where the elements are zero by definition.
+    `by_definition` are the elements whose zero no row of the source has confirmed.
     """
 
     identity: str
     energies: Mapping[int, float] = field(default_factory=dict)
     kind: str = "total"
+    by_definition: frozenset[int] = frozenset()
 
     def vector(self) -> NDArray[np.float64]:
         """References by atomic number, (101,), NaN where the element is missing."""

@@ -169,11 +169,13 @@ class HullSet:
             if len(counts) == 1:
                 z = next(iter(counts))
                 lowest[z] = min(energy, lowest.get(z, np.inf))
+        assumed: frozenset[int] = frozenset()
         if kind == "formation":
             lowest = {z: min(0.0, e) for z, e in lowest.items()}
             if zero:
-                lowest = {z: lowest.get(z, 0.0) for counts, _ in pairs for z in counts} | lowest
-        out = cls(ElementalReferences(identity, lowest, kind))
+                assumed = frozenset(z for counts, _ in pairs for z in counts) - lowest.keys()
+                lowest |= dict.fromkeys(assumed, 0.0)
+        out = cls(ElementalReferences(identity, lowest, kind, assumed))
         for counts, energy in pairs:
             out.add(counts, energy)
         return out

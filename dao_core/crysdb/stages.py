@@ -26,13 +26,14 @@ from dao_core.crysdb.leakage import BenchmarkConfig, audit, leak_table, make_ben
 from dao_core.crysdb.matching import MatchSettings, Member
 from dao_core.crysdb.pool import ordered_map
 from dao_core.crysdb.standardise import standardise
+from dao_core.elements import SYMBOLS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 # raise a stage's number when its output changes for the same input
 CLEAN, STANDARDISE, DEDUP = "clean-2", "standardise-1", "dedup-1"
-HULL, BENCHMARK, LEAKS = "hull-2", "benchmark-1", "leaks-1"
+HULL, BENCHMARK, LEAKS = "hull-3", "benchmark-1", "leaks-1"
 DROPPED = "dropped.jsonl"
 ENTRIES = "entries.parquet"
 
@@ -167,7 +168,12 @@ def hull_stage(cleaned: Sequence[StageRecord], ledger: Ledger, settings: HullSet
         pq.write_table(hull_entry_table(hulls), directory / "hulls.parquet", compression="zstd")
         missing = int(np.isnan(above).sum())
         counts = {"n": entries.num_rows, "n_with_hull": entries.num_rows - missing, "n_without_hull": missing}
-        return {"counts": counts, "facts": {"identities": [h.identity for h in hulls]}}
+        assumed = {h.identity: [SYMBOLS[z] for z in sorted(h.references.by_definition)] for h in hulls}
+        facts = {
+            "identities": [h.identity for h in hulls],
+            "elements_at_zero": {name: symbols for name, symbols in assumed.items() if symbols},
+        }
+        return {"counts": counts, "facts": facts}
 
     key = content_key(code=HULL, shards=[s.key for s in cleaned], settings=settings.model_dump())
     return ledger.run("hull", key, work)

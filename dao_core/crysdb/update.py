@@ -20,6 +20,7 @@ from dao_core.crysdb.build import HULLS, REPORT, check_sources, settings_key
 from dao_core.crysdb.changes import Changes, find_changes
 from dao_core.crysdb.config import BuildConfig, open_source
 from dao_core.crysdb.dedup import DEDUP_COLUMNS, STRUCTURE_COLUMNS, buckets_of, duplicates, members_of
+from dao_core.crysdb.energies import known_distance
 from dao_core.crysdb.ingest import ROWS
 from dao_core.crysdb.leakage import audit, make_benchmark
 from dao_core.crysdb.matching import Member
@@ -211,12 +212,14 @@ class _Update:
         new = [values.by_id.get(name, kept) for name, kept in zip(ids, old, strict=True)]
         formation = pa.array([v[0] for v in new], type=pa.float64())
         above = pa.array([v[1] for v in new], type=pa.float64())
-        far = {i for i, v in values.by_id.items() if v[1] is not None and v[1] >= self.config.clean.max_e_above_hull}
-        kept_twins = rows["duplicate_of"].to_pylist()
-        links = [twins.get(i) if i in in_buckets else t for i, t in zip(ids, kept_twins, strict=True)]
         rows = _set(rows, "formation_energy_per_atom", pc.coalesce(formation, rows["formation_energy_per_atom_source"]))
         rows = _set(rows, "e_above_hull", above)
-        rows = _set(rows, "is_stable", pc.less_equal(pc.coalesce(above, rows["e_above_hull_source"]), STABLE_BELOW))
+        rows = _set(rows, "is_stable", pc.less_equal(known_distance(above, rows["e_above_hull_source"]), STABLE_BELOW))
+        # a row whose representative is not published, now or since before, stands for itself
+        far = set(self.state.aside["material_id"].to_pylist()) - set(ids)
+        far |= set(rows.filter(is_far(rows, self.config.clean))["material_id"].to_pylist())
+        kept_twins = rows["duplicate_of"].to_pylist()
+        links = [twins.get(i) if i in in_buckets else t for i, t in zip(ids, kept_twins, strict=True)]
         links = [None if t in far else t for t in links]
         return conform(_set(rows, "duplicate_of", pa.array(links, type=pa.string())))
 

@@ -64,6 +64,19 @@ def test_hulls_are_left_for_others_with_their_identity(tmp_path: Path) -> None:
         hull.e_above_hull({11: 1, 17: 1}, -3.3, identity="chgnet")
 
 
+def test_formation_energies_get_a_hull_and_the_report_names_the_elements_at_zero(tmp_path: Path) -> None:
+    rows = [
+        record("salt", rocksalt(), formation_energy_per_atom_source=-2.0, e_above_hull_source=0.0),
+        record("cscl", caesium_chloride(), formation_energy_per_atom_source=-1.95, e_above_hull_source=0.3),
+    ]
+    report = build(CONFIG, tmp_path, sources=[ListSource(rows)])
+    found = rows_of(tmp_path)
+    assert found["cscl"].e_above_hull == pytest.approx(0.05)
+    assert (found["salt"].is_stable, found["cscl"].is_stable) == (True, False)  # the source knows rows that we don't
+    assert report.hull["elements_at_zero"] == {"test|PBE|formation": ["Na", "Cl"]}
+    assert report.agreement["test"]["max"] == pytest.approx(0.25)
+
+
 def test_sources_keep_their_own_hulls_and_ids(tmp_path: Path) -> None:
     other = salt_records(functional="SCAN", source="other")
     for r in other:

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from dao_core.crysdb.energies import ENTRY_COLUMNS, HullSettings, hull_results
+from dao_core.crysdb.energies import ENTRY_COLUMNS, HullSettings, hull_results, known_distance
 from dao_core.crysdb.schema import CrysRecord, records_to_table
 from tests.crysdb.samples import caesium_chloride, element, record, rocksalt, salt_records
 
@@ -51,10 +52,22 @@ def test_formation_energies_where_there_are_no_total_ones() -> None:
     assert np.isnan(above[4])
 
 
-def test_elements_are_not_invented_unless_told() -> None:
-    rows = [record("salt", rocksalt(), formation_energy_per_atom_source=-2.0)]
-    assert np.isnan(results(rows)["test|PBE|formation"][2]).all()
-    assert results(rows, elements_at_zero=True)["test|PBE|formation"][2] == pytest.approx([0.0])
+def test_elements_of_formation_energies_are_at_zero_by_definition_or_left_out_on_request() -> None:
+    rows = [
+        record("salt", rocksalt(), formation_energy_per_atom_source=-2.0),
+        record("up", caesium_chloride("K", "O"), formation_energy_per_atom_source=0.3),
+    ]
+    assert results(rows)["test|PBE|formation"][2] == pytest.approx([0.0, 0.3])
+    assert np.isnan(results(rows, elements_at_zero=False)["test|PBE|formation"][2]).all()
+
+
+def test_total_energies_never_get_an_element_that_has_no_row() -> None:
+    assert np.isnan(results([record("salt", rocksalt(), -3.4)])["test|PBE|total"][2]).all()
+
+
+def test_the_larger_of_two_hull_distances_counts() -> None:
+    ours, theirs = pa.chunked_array([[0.0, 0.2, None, None]]), pa.chunked_array([[0.5, -0.1, 0.3, None]])
+    assert known_distance(ours, theirs).to_pylist() == [0.5, 0.2, 0.3, None]
 
 
 def test_total_energies_can_be_set_aside() -> None:

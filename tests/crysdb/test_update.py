@@ -97,6 +97,17 @@ def test_nothing_new_is_no_version(tmp_path: Path) -> None:
     assert (report.version, report.n_written, report.n_same) == (0, 0, len(crowd()))
 
 
+def test_a_copy_of_a_row_that_is_not_published_stands_for_itself(tmp_path: Path) -> None:
+    far = record("far", rocksalt(), -3.5, e_above_hull_source=1.5)  # lowest of its bucket, but its source sets it aside
+    before = [*salt_records(), far]
+    build(CONFIG, tmp_path / "updated", sources=[ListSource(before)])
+    after = [*before, record("more", rocksalt(), -3.45)]
+    update(CONFIG, tmp_path / "updated", sources=[ListSource(after)])
+    build(CONFIG, tmp_path / "fresh", sources=[ListSource(after)])
+    assert content(tmp_path / "updated") == content(tmp_path / "fresh")
+    assert "far" not in content(tmp_path / "updated")
+
+
 def test_partial_takes_nothing_as_gone(tmp_path: Path) -> None:
     build(CONFIG, tmp_path, sources=[ListSource(crowd())])
     delta = [record("new-1", rocksalt("K", "O", 5.3), -2.4)]
