@@ -17,7 +17,7 @@ from dao_core.generate.templates_prototypes import Bucket, BucketBuilder
 from dao_core.generate.templates_ranker import FEATURES, Ranker, candidate_features
 from dao_core.generate.templates_search import Candidates, find_candidates, select_distinct
 
-SAME_DISTANCE = 0.07  # fingerprints closer than this mostly match at the benchmark tolerances (80 % at 0.07)
+SAME_DISTANCE = 0.05  # fingerprints closer than this nearly always match at the benchmark tolerances
 
 
 class TemplateIndexError(ValueError):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.elements import UnknownElementError
+from dao_core.generate.templates_ranker import Ranker
 
 if TYPE_CHECKING:
     from dao_core.generate.templates import TemplateIndex
@@ -22,11 +26,16 @@ DATA = Path(__file__).parent / "data"  # written by `python -m dao_core.generate
 def aflow_index() -> TemplateIndex:
     """Index over the primitive cells of the AFLOW prototypes, each id being the AFLOW label.
 
-    Read from the package's data (reading pymatgen's library and its symmetry takes seconds).
+    Read from the package's data (reading pymatgen's library and its symmetry takes seconds). 288 prototypes teach
+    little about elements: similarity, atomic volumes and order come from MP-20's training split
+    (`element_statistics.npz` and `template_ranker.json`; benchmarks/train_template_ranker.py).
     """
     from dao_core.generate.templates import TemplateIndex
 
-    return TemplateIndex.load(DATA)
+    index = TemplateIndex.load(DATA)
+    with np.load(DATA / "element_statistics.npz", allow_pickle=False) as learned:
+        volumes, log_odds = learned["atomic_volumes"].astype(float), learned["log_odds"].astype(float)
+    return replace(index, log_odds=log_odds, atomic_volumes=volumes, ranker=Ranker.shipped())
 
 
 def aflow_prototypes() -> list[tuple[str, Crystal]]:

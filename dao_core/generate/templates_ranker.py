@@ -90,7 +90,12 @@ def _closest_contact(
 
 @dataclass(frozen=True)
 class Ranker:
-    """Standardise, then layers of (weight, bias) with tanh between; the last one gives the log-odds."""
+    """The pooled evidence, corrected by a small network.
+
+    Score of a candidate: its `log_share` plus the network's value. The network standardises the features, then layers
+    of (weight, bias) follow with tanh between them; without layers the evidence alone decides. Trained by
+    leave-one-out retrieval (benchmarks/train_template_ranker.py), maximising the softmax share of matching candidates.
+    """
 
     mean: NDArray[np.float64]
     scale: NDArray[np.float64]
@@ -98,18 +103,19 @@ class Ranker:
     trained_on: str
 
     def score(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Log-odds that a candidate matches, (C,), from its features (C, F)."""
+        """Unnormalised log of the share of trust that a candidate gets, (C,), from its features (C, F)."""
+        prior = features[:, FEATURES.index("log_share")]
+        if not self.layers:
+            return np.asarray(prior)
         x = np.clip((features - self.mean) / self.scale, -8.0, 8.0)
         for i, (weight, bias) in enumerate(self.layers):
             x = (np.tanh(x) if i else x) @ weight + bias
-        return x[:, 0]
+        return np.asarray(prior + x[:, 0])
 
     @classmethod
     def untrained(cls) -> Ranker:
         """Order by pooled evidence alone."""
-        weight = np.zeros((len(FEATURES), 1))
-        weight[FEATURES.index("log_share")] = 1e3
-        return cls(np.zeros(len(FEATURES)), np.full(len(FEATURES), 1e3), ((weight, np.zeros(1)),), "nothing")
+        return cls(np.zeros(len(FEATURES)), np.ones(len(FEATURES)), (), "nothing")
 
     @classmethod
     def shipped(cls) -> Ranker:
@@ -127,7 +133,7 @@ class Ranker:
         data = json.loads(text)
         if tuple(data["features"]) != FEATURES:
             raise ValueError(
-                "these ranker weights belong to other features: train them again (benchmarks/templates.py)"
+                "these ranker weights belong to other features: train them again (benchmarks/train_template_ranker.py)"
             )
         layers = tuple((np.array(w), np.array(b)) for w, b in data["layers"])
         return cls(np.array(data["mean"]), np.array(data["scale"]), layers, data["trained_on"])

@@ -23,7 +23,7 @@ def test_json_round_trip_and_layers() -> None:
     ranker = Ranker(rng.normal(size=n), np.full(n, 2.0), layers, "test")
     x = rng.normal(size=(5, n))
     hidden = np.tanh((x - ranker.mean) / 2.0 @ layers[0][0] + layers[0][1])
-    expected = (hidden @ layers[1][0] + 0.5)[:, 0]
+    expected = x[:, FEATURES.index("log_share")] + (hidden @ layers[1][0] + 0.5)[:, 0]
     np.testing.assert_allclose(ranker.score(x), expected)
     np.testing.assert_allclose(Ranker.from_json(ranker.to_json()).score(x), expected)
 
