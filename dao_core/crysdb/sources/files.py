@@ -9,6 +9,8 @@ from dao_core.crysdb.sources.base import Refusal, SourceError, SourceItem
 from dao_core.crysdb.sources.mapping import MAPPINGS, ColumnMapping, MappingOptions
 from dao_core.crysdb.sources.readers import READERS, Reader
 
+LMDB_LOCK = "lock.mdb"  # lies beside data.mdb and holds no row
+
 
 def suffix_of(path: Path) -> str:
     """The suffix that decides the format, `.gz` left aside."""
@@ -16,7 +18,8 @@ def suffix_of(path: Path) -> str:
 
 
 class FileSource:
-    """Rows of files: Parquet, CSV with a CIF column, CIF, extended xyz, JSON (pymatgen or plain rows), each also .gz.
+    """Rows of files: Parquet, CSV with a CIF column, CIF, extended xyz, JSON (pymatgen or plain rows), each
+    also .gz, and LMDB with JSON values (ASE databases).
 
     A folder stands for all its readable files, in order of name. The cursor is "file index:row". Raises SourceError
     for a path without readable files and, while iterating, for a damaged one, naming file and remedy; bad rows are
@@ -61,7 +64,7 @@ class FileSource:
 def _expand(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    files = sorted(p for p in path.rglob("*") if p.is_file() and suffix_of(p) in READERS)
+    files = sorted(p for p in path.rglob("*") if p.is_file() and suffix_of(p) in READERS and p.name != LMDB_LOCK)
     if not files:
         raise SourceError(f"{path} has no file ending in {', '.join(READERS)}: correct the path")
     return files

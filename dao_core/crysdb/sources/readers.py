@@ -117,6 +117,30 @@ def _frame_record(frame: str, options: MappingOptions, path: Path, index: int) -
     return record
 
 
+def read_lmdb(path: Path, options: MappingOptions, start: int) -> Rows:
+    """Rows of an LMDB file: an ASE database, or JSON values as `read_json` takes them."""
+    from dao_core.crysdb.sources.lmdb_reader import lmdb_rows
+
+    for index, key, row in lmdb_rows(path, start):
+        name = f"{path.name} key {key}"
+        if isinstance(row, str):
+            yield Refusal(name, row)
+            continue
+        if "energy" not in row or "structure" in row:
+            yield _json_record(row, options, path, index)
+            continue
+        try:
+            plain = {**row, "stress": _full_stress(row.get("stress"))}
+        except (TypeError, ValueError) as error:
+            yield Refusal(name, f"stress: {error}")
+            continue
+        total = options.mapping.model_copy(update={"energy": "energy"})
+        record = _attempt(plain, options.model_copy(update={"mapping": total}), path, index)
+        if isinstance(record, CrysRecord) and record.forces is not None:
+            record.relaxation = "frame"
+        yield record
+
+
 def _full_stress(stress: Any) -> Any:
     if stress is None or np.size(stress) == 9:
         return stress
@@ -134,15 +158,17 @@ def read_json(path: Path, options: MappingOptions, start: int) -> Rows:
         data = [{"material_id": key, **value} for key, value in data.items()]
     rows = data if isinstance(data, list) else [data]
     for index, row in enumerate(rows[start:], start=start):
-        try:
-            plain = _plain_row(row)
-        except (KeyError, IndexError, TypeError, AttributeError) as error:
-            yield Refusal(f"{path.name} row {index}", f"not a structure or entry ({type(error).__name__}: {error})")
-            continue
-        if isinstance(plain, str):
-            yield Refusal(f"{path.name} row {index}", plain)
-        else:
-            yield _attempt(plain, options, path, index)
+        yield _json_record(row, options, path, index)
+
+
+def _json_record(row: Mapping[str, Any], options: MappingOptions, path: Path, index: int) -> CrysRecord | Refusal:
+    try:
+        plain = _plain_row(row)
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        return Refusal(f"{path.name} row {index}", f"not a structure or entry ({type(error).__name__}: {error})")
+    if isinstance(plain, str):
+        return Refusal(f"{path.name} row {index}", plain)
+    return _attempt(plain, options, path, index)
 
 
 def _plain_row(row: Mapping[str, Any]) -> dict[str, Any] | str:
@@ -175,4 +201,7 @@ READERS: dict[str, Reader] = {
     ".xyz": read_extxyz,
     ".extxyz": read_extxyz,
     ".json": read_json,
+    ".lmdb": read_lmdb,
+    ".aselmdb": read_lmdb,
+    ".mdb": read_lmdb,
 }
