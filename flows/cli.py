@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows import cli_crysdb, cli_runs, cli_train, cli_validate
+from flows import cli_crysdb, cli_finetune, cli_runs, cli_train, cli_validate
 from flows.console import explain, fail, interruptible
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_crysdb.app, name="crysdb")
 app.add_typer(cli_train.app, name="train")
+app.add_typer(cli_finetune.app, name="finetune")
 app.add_typer(cli_runs.app, name="runs")
 app.add_typer(cli_validate.app, name="validate")
 app.command("status")(cli_runs.status)

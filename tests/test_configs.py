@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from dao_core.crysdb.config import BuildConfig
 from dao_core.dft.settings import DftProtocols
 from dao_core.training.config import TrainingConfig
+from dao_core.training.property_config import PropertySettings
 from flows.console import explain
 from tasks.config import CampaignConfig, ConfigFileError, Profile, load_config
 
@@ -19,6 +20,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "campaign": CampaignConfig,
     "crysdb": BuildConfig,
     "dft_protocols": DftProtocols,
+    "finetune": PropertySettings,
     "profile": Profile,
     "train": TrainingConfig,
 }

@@ -31,6 +31,7 @@ class TrainingConfig(BaseModel):
     ema_decay: float = Field(0.999, ge=0, lt=1)
     max_steps: int | None = Field(None, gt=0)
     max_seconds: float | None = Field(None, gt=0)
+    clock: Literal["wall", "cpu"] = Field("wall", description="what max_seconds counts; cpu: for fair comparisons")
     checkpoint_every_s: float = Field(120.0, gt=0)
     threads: int = Field(1, gt=0, description="torch threads of the process; two only pay on an idle machine")
     precision: Literal["auto", "32", "bf16-mixed"] = Field("auto", description="auto: bf16 on CUDA, 32 elsewhere")

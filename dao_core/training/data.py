@@ -59,6 +59,21 @@ class PackedCrystals:
             self.atomic_numbers[a:b].astype(np.int64),
         )
 
+    def take(self, rows: NDArray[np.int64]) -> PackedCrystals:
+        """The given rows, in that order, as a set of its own."""
+        sizes = self.n_atoms[rows]
+        pointer = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        atoms = np.repeat(self.pointer[rows] - pointer[:-1], sizes) + np.arange(pointer[-1])
+        return PackedCrystals(
+            self.lattice[rows],
+            self.frac_coords[atoms],
+            self.atomic_numbers[atoms],
+            pointer,
+            {k: v[rows] for k, v in self.labels.items()},
+            {k: v[atoms] for k, v in self.atom_labels.items()},
+            {k: v[rows] for k, v in self.cell_labels.items()},
+        )
+
     def gather(self, rows: NDArray[np.int64]) -> Batch:
         """The padded batch of some rows."""
         sizes = self.n_atoms[rows]

@@ -34,11 +34,12 @@ class DaoModule(pl.LightningModule):
         self.structures = 0  # seen so far
         self.spent_s = 0.0  # training time of earlier attempts
         self._began = 0.0
+        self._clock = time.process_time if config.clock == "cpu" else time.monotonic
 
     @property
     def elapsed_s(self) -> float:
-        """Training time over all attempts."""
-        return self.spent_s + (time.monotonic() - self._began if self._began else 0.0)
+        """Training time over all attempts, in seconds of the configured clock."""
+        return self.spent_s + (self._clock() - self._began if self._began else 0.0)
 
     @property
     def progress(self) -> float:
@@ -69,7 +70,7 @@ class DaoModule(pl.LightningModule):
         return Batch(batch.crystals.to(device), {k: v.to(device) for k, v in batch.labels.items()}, batch.rows)
 
     def on_train_start(self) -> None:
-        self._began = time.monotonic()
+        self._began = self._clock()
         self.average.weights = {k: w.to(self.device) for k, w in self.average.weights.items()}
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002

@@ -53,3 +53,12 @@ def test_ranks_share_the_stream_without_overlap() -> None:
         stream.rank, stream.world = rank, 2
         parts.append([b.rows.tolist() for b in itertools.islice(stream, 4)])
     assert [x for pair in zip(*parts, strict=True) for x in pair] == whole
+
+
+def test_taken_rows_keep_structures_and_labels() -> None:
+    data = packed()
+    some = data.take(np.array([7, 2, 31]))
+    assert some.labels["energy"].tolist() == [7.0, 2.0, 31.0]
+    for k, row in enumerate((7, 2, 31)):
+        np.testing.assert_array_equal(some.crystal(k).frac_coords, data.crystal(row).frac_coords)
+        np.testing.assert_array_equal(some.crystal(k).atomic_numbers, data.crystal(row).atomic_numbers)

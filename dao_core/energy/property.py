@@ -1,0 +1,132 @@
+"""Fine-tuned properties: DAO-P's network with a new head on the clean structure, one member for each fold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dao_core.crystal import Crystal, CrystalBatch
+from dao_core.energy.predictor import CLEAN_TIME
+from dao_core.models.checkpoint_io import Checkpoint, CheckpointError, load_checkpoint
+
+KIND = "property"
+
+
+class PropertyError(ValueError):
+    """Labels or structures that no property can be learned from; the message says what is wrong."""
+
+
+@dataclass(frozen=True)
+class PropertyScale:
+    """Between a property and the network's unit: optional natural logarithm, then z-score over the training rows."""
+
+    transform: str  # none or log
+    mean: float
+    std: float
+
+    @classmethod
+    def fit(cls, values: NDArray[np.float64], transform: str) -> PropertyScale:
+        """Raises PropertyError for fewer than two rows, and for values that have no logarithm."""
+        if len(values) < 2:
+            raise PropertyError(f"{len(values)} labelled rows: give at least two")
+        if transform == "log" and values.min() <= 0:
+            raise PropertyError(f"transform log needs positive values, the smallest is {values.min():g}: use none")
+        raw = np.log(values) if transform == "log" else values
+        return cls(transform, float(raw.mean()), max(float(raw.std()), 1e-9))
+
+    def to_unit(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Property -> network unit."""
+        raw = np.log(values) if self.transform == "log" else values
+        return (raw - self.mean) / self.std
+
+    def from_unit(self, unit: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Network unit -> property; the logarithm is bounded so that no prediction is infinite."""
+        raw = unit * self.std + self.mean
+        return np.exp(np.clip(raw, -80.0, 80.0)) if self.transform == "log" else raw
+
+
+@dataclass(frozen=True)
+class PropertyPrediction:
+    """Mean over the members and their spread, in the property's unit; None with a reason where it cannot be asked."""
+
+    value: float | None
+    std: float | None
+    reason: str = ""
+
+
+def clean_outputs(network: nn.Module, batch: CrystalBatch) -> Tensor:
+    """The head's numbers for undisturbed structures, (B,)."""
+    t = torch.full((len(batch),), CLEAN_TIME, dtype=batch.lattice.dtype)
+    energies: Tensor = network(batch.lattice, batch.frac_coords, batch.atomic_numbers, t).energies
+    return energies[:, 0]
+
+
+@torch.no_grad()
+def unit_predictions(
+    network: nn.Module, crystals: Sequence[Crystal], *, batch_pairs: int = 20_000
+) -> NDArray[np.float64]:
+    """Network-unit prediction of each structure, (M,), batched by size."""
+    out = np.empty(len(crystals))
+    order = sorted(range(len(crystals)), key=lambda i: crystals[i].n_atoms)
+    while order:
+        rows = [order.pop(0)]
+        while order and (len(rows) + 1) * crystals[order[0]].n_atoms ** 2 <= batch_pairs:
+            rows.append(order.pop(0))
+        batch = CrystalBatch.from_crystals([crystals[i] for i in rows], dtype=torch.float32)
+        out[rows] = clean_outputs(network, batch).double().numpy()
+    return out
+
+
+class PropertyModel:
+    """Members of a fine-tuned property (a folder with `fold-*` checkpoints, or one checkpoint)."""
+
+    def __init__(self, members: Sequence[Checkpoint]) -> None:
+        if not members:
+            raise CheckpointError("no member of the property model is given")
+        self.networks = [m.network for m in members]
+        self.scales = [PropertyScale(**m.config["scale"]) for m in members]
+        self.column: str = members[0].config["column"]
+        self.elements = [set(m.config["elements"]) for m in members]
+
+    @classmethod
+    def load(cls, directory: Path | str) -> PropertyModel:
+        """Load all members. Raises CheckpointError where there is none or one is damaged."""
+        directory = Path(directory)
+        folders = sorted(p for p in directory.glob("fold-*") if p.is_dir()) or [directory]
+        return cls([load_checkpoint(folder, kind=KIND) for folder in folders])
+
+    def predict(self, crystals: Sequence[Crystal]) -> list[PropertyPrediction]:
+        """One prediction for each structure, from the members that have seen all its elements.
+
+        Where no member has, that structure alone is refused, with the elements' numbers.
+        """
+        values = np.full((len(self.networks), len(crystals)), np.nan)  # (members, M)
+        asked = np.zeros(values.shape, dtype=bool)
+        for k, (network, scale, known) in enumerate(zip(self.networks, self.scales, self.elements, strict=True)):
+            rows = [i for i, c in enumerate(crystals) if set(c.atomic_numbers.tolist()) <= known]
+            asked[k, rows] = True
+            if rows:
+                values[k, rows] = scale.from_unit(unit_predictions(network, [crystals[i] for i in rows]))
+        return [self._prediction(values[asked[:, i], i], c) for i, c in enumerate(crystals)]
+
+    def _prediction(self, answers: NDArray[np.float64], crystal: Crystal) -> PropertyPrediction:
+        if len(answers) == 0:
+            unseen = sorted(set(crystal.atomic_numbers.tolist()) - max(self.elements, key=len))
+            names = unseen or sorted(set(crystal.atomic_numbers.tolist()))
+            return PropertyPrediction(None, None, f"element outside the training data: atomic numbers {names}")
+        if not np.isfinite(answers).all():
+            return PropertyPrediction(None, None, "the network returned NaN")
+        return PropertyPrediction(float(answers.mean()), float(answers.std()))
+
+
+def scale_state(scale: PropertyScale) -> dict[str, object]:
+    """JSON form for a checkpoint's config."""
+    state: dict[str, object] = json.loads(json.dumps(asdict(scale)))
+    return state

@@ -1,0 +1,33 @@
+"""The flow `finetune-property`: DAO-P learns a scalar column, fold by fold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dao_core.artifacts import StageRecord
+from dao_core.training.property_config import PropertySettings
+from tasks.config import RunSettings
+from tasks.engine import flow, flow_run_id
+from tasks.journal import Journal
+from tasks.properties import assemble, read_rows, train_fold
+
+RERUN = "prefect deployment run finetune-property/finetune-property"
+
+
+class FinetuneConfig(RunSettings):
+    """Which rows, which column, how."""
+
+    data: Path
+    property: PropertySettings
+
+
+@flow(name="finetune-property", flow_run_name="{config.name}")
+def finetune_property(config: FinetuneConfig, command: str = RERUN) -> StageRecord:
+    """Train one member a fold; returns the record of the model with its out-of-fold error."""
+    settings, root = config.property, str(config.root)
+    with Journal(config.root, name=config.name, command=command, flow_run_id=flow_run_id()).watch() as run:
+        rows = run.step("read rows", read_rows, config.data, settings, root)
+        folds = run.step_each("train fold", train_fold, list(range(settings.folds)), rows, settings, root)
+        model = run.step("assemble model", assemble, rows, folds, settings, root)
+        run.finish("completed", summary=model.facts)
+    return model

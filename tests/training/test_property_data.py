@@ -1,0 +1,88 @@
+"""Reading a scalar column: each format, refusals by name and count."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dao_core.energy.property import PropertyError
+from dao_core.training.property_data import read_property
+from tests.models.conftest import random_crystals
+
+
+def frame(n: int = 4) -> pd.DataFrame:
+    crystals = [c.niggli() for c in random_crystals(0, (2, 3, 4, 5)[:n])]
+    return pd.DataFrame(
+        {
+            "lattice": [c.lattice.ravel() for c in crystals],
+            "frac_coords": [c.frac_coords.ravel() for c in crystals],
+            "atomic_numbers": [c.atomic_numbers for c in crystals],
+            "gap": np.arange(n, dtype=float),
+            "name": ["a", "b", "c", "d"][:n],
+        }
+    )
+
+
+def test_parquet_and_csv_say_the_same(tmp_path: Path) -> None:
+    crystals = [c.niggli() for c in random_crystals(0, (2, 3, 4, 5))]
+    frame().to_parquet(tmp_path / "x.parquet")
+    pd.DataFrame({"cif": [c.to_cif() for c in crystals], "gap": np.arange(4.0)}).to_csv(tmp_path / "x.csv")
+    for name in ("x.parquet", "x.csv"):
+        rows = read_property(tmp_path / name, "gap")
+        assert rows.labels.tolist() == [0.0, 1.0, 2.0, 3.0]
+        assert rows.groups == [c.formula_reduced for c in crystals]
+        assert [c.n_atoms for c in rows.crystals] == [2, 3, 4, 5]
+        np.testing.assert_allclose([c.volume for c in rows.crystals], [c.volume for c in crystals], rtol=1e-6)
+
+
+def test_a_crysdb_table_is_read(tmp_path: Path) -> None:
+    from dao_core.crysdb.schema import CrysRecord
+    from dao_core.crysdb.table import CrysTable
+
+    records = [
+        CrysRecord.from_crystal(c, material_id=f"a-{i}", source="s", functional="f", energy_per_atom=float(i))
+        for i, c in enumerate(random_crystals(0, (2, 3)))
+    ]
+    from dao_core.crysdb.schema import records_to_table
+
+    CrysTable(tmp_path / "table").publish(records_to_table(records))
+    assert read_property(tmp_path / "table", "energy_per_atom").labels.tolist() == [0.0, 1.0]
+
+
+def test_what_cannot_be_used_is_counted(tmp_path: Path) -> None:
+    table = frame()
+    table.loc[0, "gap"] = np.nan
+    table["lattice"] = [table.lattice[0], np.zeros(9), *table.lattice[2:]]
+    table.to_parquet(tmp_path / "x.parquet")
+    rows = read_property(tmp_path / "x.parquet", "gap", max_atoms=4)
+    assert rows.labels.tolist() == [2.0]
+    assert rows.refused == {"no value": 1, "no crystal": 1, "more than 4 atoms": 1}
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [("colour", "has no column 'colour': it has lattice"), ("name", "column 'name' .* is not numeric")],
+)
+def test_a_wrong_column_is_named(tmp_path: Path, column: str, message: str) -> None:
+    frame().to_parquet(tmp_path / "x.parquet")
+    with pytest.raises(PropertyError, match=message):
+        read_property(tmp_path / "x.parquet", column)
+
+
+def test_files_that_are_no_table_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(PropertyError, match="does not exist"):
+        read_property(tmp_path / "x.parquet", "gap")
+    (tmp_path / "x.txt").write_text("")
+    with pytest.raises(PropertyError, match=r"unknown ending '\.txt'"):
+        read_property(tmp_path / "x.txt", "gap")
+    frame()[["gap"]].to_parquet(tmp_path / "y.parquet")
+    with pytest.raises(PropertyError, match="has no structures"):
+        read_property(tmp_path / "y.parquet", "gap")
+    empty = frame()
+    empty["gap"] = np.nan
+    empty.to_parquet(tmp_path / "z.parquet")
+    with pytest.raises(PropertyError, match="no usable row"):
+        read_property(tmp_path / "z.parquet", "gap")
