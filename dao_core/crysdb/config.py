@@ -14,7 +14,7 @@ from dao_core.crysdb.keys import SYMPREC
 from dao_core.crysdb.leakage import SUPERCONDUCTOR_BENCHMARK, BenchmarkConfig
 from dao_core.crysdb.sources.base import Source
 from dao_core.crysdb.sources.mapping import ColumnMapping
-from dao_core.crysdb.sources.settings import MaterialsProjectConfig, OptimadeConfig, OqmdConfig
+from dao_core.crysdb.sources.settings import MaterialsProjectConfig, OptimadeConfig, OqmdConfig, PrototypesConfig
 
 
 class FilesConfig(BaseModel):
@@ -40,7 +40,8 @@ class SampleConfig(BaseModel):
 
 
 SourceConfig = Annotated[
-    FilesConfig | SampleConfig | MaterialsProjectConfig | OqmdConfig | OptimadeConfig, Field(discriminator="kind")
+    FilesConfig | SampleConfig | PrototypesConfig | MaterialsProjectConfig | OqmdConfig | OptimadeConfig,
+    Field(discriminator="kind"),
 ]
 
 
@@ -92,6 +93,10 @@ def open_source(config: Any) -> Source:
         from dao_core.crysdb.sources.sample import SampleSource
 
         return SampleSource()
+    if isinstance(config, PrototypesConfig):
+        from dao_core.crysdb.sources.decorated import PrototypeSource
+
+        return PrototypeSource(config)
     from dao_core.crysdb.sources.remote import open_remote
 
     return open_remote(config)

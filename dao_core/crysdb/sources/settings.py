@@ -1,10 +1,12 @@
-"""Typed settings of the remote sources; importing them touches no network library."""
+"""Typed settings of the sources that need more than files; importing them touches no network library."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from dao_core.elements import SYMBOLS
 
 
 class HttpSettings(BaseModel):
@@ -35,6 +37,27 @@ class MaterialsProjectConfig(BaseModel):
     batch: int = Field(default=100, ge=1, le=1000)  # ids a request; their documents carry whole structures
     chemsys: str | None = None  # "Li-Fe-O" or "Si-*": only these
     http: HttpSettings = HttpSettings(requests_per_second=5.0)
+
+
+class PrototypesConfig(BaseModel):
+    """Decorated AFLOW prototypes. Without `limit` every different decoration; with it, that many drawn by seed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["prototypes"] = "prototypes"
+    name: str = "prototypes"
+    elements: tuple[str, ...] = Field(min_length=1)
+    limit: int | None = Field(default=None, ge=1)
+    max_atoms: int = Field(default=12, ge=1)  # in the primitive cell
+    seed: int = 0
+
+    @field_validator("elements")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [s for s in value if s not in SYMBOLS[1:]]
+        if unknown:
+            raise ValueError(f"no elements: {', '.join(unknown)}")
+        return tuple(dict.fromkeys(value))
 
 
 class OqmdConfig(BaseModel):
