@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 REPORT = "report.json"
 HULLS = "hulls.parquet"
+PRUNED = ("ingest", "clean", "standardise", "dedup", "hull", "leaks", "assemble", "update")
 
 
 class BuildStoppedError(RuntimeError):
@@ -86,7 +87,7 @@ def build(
         clock = _Clock(log)
         ledger = Ledger(root / "ledger")
         opened = [open_source(s) for s in config.sources] if sources is None else list(sources)
-        raw = clock("ingest", lambda: [_ingest(s, ledger, config) for s in opened])
+        raw = clock("ingest", lambda: ingest_all(opened, ledger, config))
         flat = [shard for shards in raw for shard in shards]
         prepared = clock("clean and standardise", lambda: _prepare(flat, ledger, config))
         cleaned, standard = [c for c, _ in prepared], [s for _, s in prepared]
@@ -108,8 +109,9 @@ def build(
         return report
 
 
-def _ingest(source: Source, ledger: Ledger, config: BuildConfig) -> list[StageRecord]:
-    return ingest(source, ledger, shard_rows=config.shard_rows, snapshot=config.snapshot)
+def ingest_all(sources: Sequence[Source], ledger: Ledger, config: BuildConfig) -> list[list[StageRecord]]:
+    """The shards of each source, those that are in the ledger not read again. Raises SourceError."""
+    return [ingest(s, ledger, shard_rows=config.shard_rows, snapshot=config.snapshot) for s in sources]
 
 
 def _prepare(
@@ -250,9 +252,13 @@ def _parts(final: StageRecord) -> Iterator[pa.Table]:
 
 
 def _prune(ledger: Ledger, used: Sequence[StageRecord]) -> None:
-    """Remove stage directories that this build did not use; the builder's lock is held."""
+    """Remove directories of the build's own stages that it did not use; the builder's lock is held.
+
+    Benchmarks stay (they are costly and small), and what others keep in this ledger is theirs.
+    """
     keep = {Path(record.path).resolve() for record in used}
-    for stage in ledger.root.iterdir() if ledger.root.is_dir() else ():
-        for directory in stage.iterdir():
-            if stage.name != "benchmarks" and directory.is_dir() and directory.resolve() not in keep:
+    for stage in PRUNED:
+        folder = ledger.root / stage
+        for directory in folder.iterdir() if folder.is_dir() else ():
+            if directory.is_dir() and directory.resolve() not in keep:
                 shutil.rmtree(directory, ignore_errors=True)

@@ -78,9 +78,10 @@ def standardise_shard(shard: StageRecord, *, root: Path, symprec: float) -> Stag
     return Ledger(root).run("standardise", key, partial(_standardise_work, shard=shard, symprec=symprec))
 
 
-def _prepare(
+def prepare_shard(
     shard: StageRecord, *, root: Path, settings: CleanSettings, symprec: float
 ) -> tuple[StageRecord, StageRecord]:
+    """Clean and standardise one ingested shard: what `prepare_shards` does with each, on any machine."""
     cleaned = clean_shard(shard, root=root, settings=settings)
     return cleaned, standardise_shard(cleaned, root=root, symprec=symprec)
 
@@ -89,7 +90,7 @@ def prepare_shards(
     shards: Sequence[StageRecord], *, root: Path, settings: CleanSettings, symprec: float, workers: int
 ) -> Iterator[tuple[StageRecord, StageRecord]]:
     """Clean and standardise every shard, over processes; yields (cleaned, standardised) in order."""
-    work = partial(_prepare, root=root, settings=settings, symprec=symprec)
+    work = partial(prepare_shard, root=root, settings=settings, symprec=symprec)
     return ordered_map(work, shards, workers=workers)
 
 

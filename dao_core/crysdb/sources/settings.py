@@ -25,7 +25,8 @@ class MaterialsProjectConfig(BaseModel):
     """The Materials Project through mp-api.
 
     `release` pins the database release ("2025.09.25"): another one on the server is an error, None takes what is
-    served and records it. `api_key` None reads the environment variable MP_API_KEY when the source is opened.
+    served and records it. `api_key` None reads the environment variable MP_API_KEY when the source is opened; in a
+    flow, `api_key_block` names the Prefect Secret block that holds the key, so that no settings file does.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -33,6 +34,7 @@ class MaterialsProjectConfig(BaseModel):
     kind: Literal["materials_project"] = "materials_project"
     endpoint: str = "https://api.materialsproject.org/"
     api_key: SecretStr | None = None
+    api_key_block: str | None = None
     release: str | None = None
     batch: int = Field(default=100, ge=1, le=1000)  # ids a request; their documents carry whole structures
     chemsys: str | None = None  # "Li-Fe-O" or "Si-*": only these
