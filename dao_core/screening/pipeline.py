@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from dao_core.screening.bound import HELD
 from dao_core.screening.candidate import Candidate, new_candidate
 from dao_core.screening.dedup import deduplicate
 from dao_core.screening.hull import ReferenceHull, place_on_hull
@@ -73,6 +74,7 @@ def symmetrize(
 
     With a potential the snapped structure is computed anew: its energy replaces the relaxed one, and a snap that costs
     more than 2 meV/atom is undone (the distortion was real). Without one, the relaxed structure's energy is kept.
+    A structure that holds a given framework or lattice keeps its own cell and atoms.
     """
     out: list[Candidate] = []
     for c in candidates:
@@ -83,7 +85,7 @@ def symmetrize(
             continue
         out.append(
             c.replace(
-                crystal=snapped.crystal,
+                crystal=c.crystal if c.provenance.get(HELD) else snapped.crystal,
                 spacegroup_before=snapped.before,
                 spacegroup_after=snapped.after,
                 symprec=snapped.symprec,
@@ -96,7 +98,11 @@ def symmetrize(
 def _confirm(originals: Sequence[Candidate], snapped: Sequence[Candidate], potential: Potential) -> list[Candidate]:
     from dao_core.energy.potential import PotentialResult
 
-    changed = [i for i, c in enumerate(snapped) if c.usable and c.spacegroup_after != c.spacegroup_before]
+    changed = [
+        i
+        for i, c in enumerate(snapped)
+        if c.usable and c.spacegroup_after != c.spacegroup_before and not c.provenance.get(HELD)
+    ]
     outcomes = potential.compute([snapped[i].crystal for i in changed])
     out = list(snapped)
     for i, outcome in zip(changed, outcomes, strict=True):

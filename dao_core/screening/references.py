@@ -5,35 +5,48 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from dao_core.artifacts import content_key
+from dao_core.artifacts import Ledger, content_key
 from dao_core.energy.potential import Potential
-from dao_core.energy.relax import RelaxationStatus, RelaxSettings, relax
 from dao_core.screening.formulas import Formula, parse_formula
-from dao_core.screening.hull import HullEntry, ReferenceHull
+from dao_core.screening.hull import HullIdentityError, ReferenceHull, check_identity, hull_from_records
 from dao_core.screening.novelty import NoveltyIndex
+from dao_core.screening.relaxed_hull import relaxed_hull
 
 if TYPE_CHECKING:
     from dao_core.crysdb.schema import CrysRecord
 
+HullChoice = Literal["auto", "database", "relaxed", "none"]
 NEAR_HULL = 0.1  # eV/atom: phases further above the database's hull are no competitors
-RELAXATION = RelaxSettings(max_steps=60)
 
 
 @dataclass(frozen=True)
 class References:
-    """Known structures, the hull, and the key of what both were made from; nothing where there is no database."""
+    """Known structures, the hull, the key of what both were made from, and what the user should know of them."""
 
     hull: ReferenceHull | None = None
     known: NoveltyIndex | None = None
     key: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def load_references(
-    table: str | Path | None, formulas: Iterable[Formula | str], potential: Potential, *, version: int | None = None
+    table: str | Path | None,
+    formulas: Iterable[Formula | str],
+    potential: Potential,
+    *,
+    version: int | None = None,
+    hull: HullChoice = "auto",
+    ledger: Ledger | None = None,
 ) -> References:
-    """References from a CrysDB table for some formulas. Raises TableError where the path holds no table."""
+    """References from a CrysDB table for some formulas.
+
+    `hull`: "database" takes the table's own energies and raises HullIdentityError where another potential made them;
+    "relaxed" relaxes the competing phases with `potential` (in pieces of the ledger, where one is given); "auto" takes
+    the first where it is allowed, else the second; "none" compares structures only. Raises TableError where the path
+    holds no table.
+    """
     if table is None:
         return References()
     from dao_core.crysdb.table import CrysTable
@@ -43,23 +56,37 @@ def load_references(
     parsed = [parse_formula(f) if isinstance(f, str) else f for f in formulas]
     systems = [set(f.unit) for f in parsed]
     records = [r for r in crysdb.records("all", version=at) if any(set(r.chemsys.split("-")) <= s for s in systems)]
+    where = str(crysdb.path.resolve())
     if not records:
-        return References(key=content_key(table=str(crysdb.path.resolve()), version=at))
-    key = content_key(rows=sorted(r.material_id for r in records), path=str(crysdb.path.resolve()), version=at)
-    return References(relaxed_hull(records, potential), NoveltyIndex(records), key)
+        return References(key=content_key(table=where, version=at), notes=("CrysDB has nothing in these systems.",))
+    key = content_key(rows=sorted(r.material_id for r in records), path=where, version=at, hull=hull)
+    made, notes = _hull(records, potential, hull, ledger)
+    return References(made, NoveltyIndex(records), key, notes)
 
 
-def relaxed_hull(records: Sequence[CrysRecord], potential: Potential) -> ReferenceHull | None:
-    """The competing phases relaxed with the search's own potential; None where the database has no phase near its hull.
-
-    A phase whose relaxation was rejected is left out: it would lower the hull wrongly.
-    """
-    near = [r for r in records if r.e_above_hull is not None and r.e_above_hull <= NEAR_HULL]
-    results = relax([r.crystal for r in near], potential, RELAXATION)
-    kept = (RelaxationStatus.CONVERGED, RelaxationStatus.MAX_STEPS)
-    entries = [
-        HullEntry(r.material_id, r.crystal.composition, found.energy_per_atom)
-        for r, found in zip(near, results, strict=True)
-        if found.status in kept and found.energy_per_atom is not None
-    ]
-    return ReferenceHull(potential.identity, tuple(entries)) if entries else None
+def _hull(
+    records: Sequence[CrysRecord], potential: Potential, choice: HullChoice, ledger: Ledger | None
+) -> tuple[ReferenceHull | None, tuple[str, ...]]:
+    if choice == "none":
+        return None, ()
+    notes: list[str] = []
+    if choice != "relaxed":
+        try:
+            own = hull_from_records(records)
+            check_identity(own, potential.identity)
+        except HullIdentityError as error:
+            if choice == "database":
+                raise
+            reason = str(error).split(":", maxsplit=1)[0]
+            notes.append(f"CrysDB's own hull is not used ({reason}): its competing phases were relaxed anew.")
+        else:
+            return own, ()
+    elements = sorted({e for r in records for e in r.chemsys.split("-")})
+    made = relaxed_hull(records, elements, potential, below=NEAR_HULL, ledger=ledger)
+    if made.left_out:
+        notes.append(f"Not part of the hull, since their relaxation was rejected: {', '.join(sorted(made.left_out))}.")
+    if made.missing:
+        notes.append(
+            f"CrysDB has no usable phase of {', '.join(made.missing)}: distances of their compounds are unknown."
+        )
+    return made.hull if made.hull.entries else None, tuple(notes)

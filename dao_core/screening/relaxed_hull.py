@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dao_core.artifacts import Ledger, content_key
 from dao_core.crystal import Crystal
+from dao_core.energy.relax_settings import RelaxSettings
 from dao_core.screening.candidate import USABLE_STATUSES
-from dao_core.screening.hull import HullCoverageError, HullEntry, ReferenceHull
+from dao_core.screening.hull import HullEntry, ReferenceHull
 
 if TYPE_CHECKING:
     from dao_core.energy.potential import Potential
-    from dao_core.energy.relax import RelaxSettings
 
+RELAXATION = RelaxSettings(max_steps=60)
+CHUNK = 16  # phases a stage: what a kill loses at most
+PHASES, ENERGIES = "phases-1", "energies.json"
 COMPETING_BELOW = 0.05  # eV/atom above its own hull: phases this close may change places under another potential
 
 
 class PhaseRecord(Protocol):
     """What a relaxed hull needs of a CrysDB record."""
 
-    material_id: str
-    formula_reduced: str
-    e_above_hull: float | None
-    energy_per_atom: float | None
+    @property
+    def material_id(self) -> str: ...
+
+    @property
+    def formula_reduced(self) -> str: ...
+
+    @property
+    def e_above_hull(self) -> float | None: ...
+
+    @property
+    def energy_per_atom(self) -> float | None: ...
 
     @property
     def atomic_numbers(self) -> Any: ...
@@ -34,10 +47,11 @@ class PhaseRecord(Protocol):
 
 @dataclass(frozen=True)
 class RelaxedHull:
-    """The hull and, by material id, why a phase is not part of it."""
+    """The hull; by material id, why a phase is not part of it; and the elements that have no phase."""
 
     hull: ReferenceHull
     left_out: dict[str, str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
 
 
 def competing_phases(
@@ -74,27 +88,54 @@ def relaxed_hull(
     settings: RelaxSettings | None = None,
     *,
     below: float = COMPETING_BELOW,
+    ledger: Ledger | None = None,
 ) -> RelaxedHull:
     """Relax the competing phases of a chemical system with `potential` and build the hull of their energies.
 
-    Phases whose relaxation is rejected are left out by name. Raises HullCoverageError where an element is left
-    without a phase, since no distance would mean anything then.
+    Phases whose relaxation is rejected are left out by name (they would lower the hull wrongly), elements without a
+    phase are in `missing`: no distance of their compounds means anything. With a `ledger` the phases are relaxed in
+    pieces that are found again.
     """
-    from dao_core.energy.relax import relax
-
-    phases = competing_phases(records, elements, below=below)
+    settings = settings or RELAXATION
+    phases = sorted(competing_phases(records, elements, below=below), key=lambda r: r.material_id)
     entries: list[HullEntry] = []
     left_out: dict[str, str] = {}
-    results = relax([r.crystal for r in phases], potential, settings)
-    for record, result in zip(phases, results, strict=True):
-        if result.energy_per_atom is None or str(result.status) not in USABLE_STATUSES:
-            left_out[record.material_id] = result.reason or str(result.status)
-            continue
-        entries.append(HullEntry(record.material_id, result.crystal.composition, result.energy_per_atom))
+    for begin in range(0, len(phases), CHUNK):
+        piece = phases[begin : begin + CHUNK]
+        for record, found in zip(piece, _energies(piece, potential, settings, ledger), strict=True):
+            if isinstance(found, str):
+                left_out[record.material_id] = found
+            else:
+                entries.append(HullEntry(record.material_id, record.crystal.composition, found))
     missing = set(elements) - {s for e in entries if len(e.composition) == 1 for s in e.composition}
-    if missing:
-        raise HullCoverageError(
-            f"no usable elemental phase of {', '.join(sorted(missing))} in the database: "
-            "add one, or screen without a hull"
-        )
-    return RelaxedHull(ReferenceHull(potential.identity, tuple(entries)), left_out)
+    return RelaxedHull(ReferenceHull(potential.identity, tuple(entries)), left_out, tuple(sorted(missing)))
+
+
+def _energies(
+    records: Sequence[PhaseRecord], potential: Potential, settings: RelaxSettings, ledger: Ledger | None
+) -> list[float | str]:
+    """Relaxed energy per atom of each phase, or why it has none."""
+    from dao_core.energy.relax import relax
+
+    def compute() -> list[float | str]:
+        results = relax([r.crystal for r in records], potential, settings)
+        return [
+            r.reason or str(r.status)
+            if r.energy_per_atom is None or str(r.status) not in USABLE_STATUSES
+            else r.energy_per_atom
+            for r in results
+        ]
+
+    if ledger is None:
+        return compute()
+
+    def work(directory: Path) -> dict[str, Any]:
+        found = compute()
+        (directory / ENERGIES).write_text(json.dumps(found))
+        n_failed = sum(isinstance(e, str) for e in found)
+        return {"counts": {"n_asked": len(found), "n_ok": len(found) - n_failed, "n_failed": n_failed}}
+
+    structures = [[r.material_id, r.crystal.lattice.tolist(), r.crystal.frac_coords.tolist()] for r in records]
+    key = content_key(code=PHASES, structures=structures, potential=potential.identity, relax=settings.model_dump())
+    done: list[float | str] = json.loads(ledger.run("phases", key, work).file(ENERGIES).read_text())
+    return done

@@ -31,7 +31,8 @@ class ReportInfo:
     """The head of the page: what was asked, by which model, from which database, and how the counts add up.
 
     `n_asked` proposals were relaxed or failed: n_ok + n_failed == n_asked (checked). None means unknown and is shown
-    as a dash. `stages` maps a stage to its wall time in seconds; `notes` are shown as they are.
+    as a dash. `stages` maps a stage to its seconds, `work` a kind of work to how much of it was done (the cost ledger);
+    `notes` are shown as they are.
     """
 
     title: str
@@ -45,6 +46,7 @@ class ReportInfo:
     n_merged: int | None = None
     reasons: Mapping[str, int] = field(default_factory=dict)
     stages: Mapping[str, float] = field(default_factory=dict)
+    work: Mapping[str, int] = field(default_factory=dict)
     notes: Sequence[str] = ()
     created: str | None = None
     software: str | None = None

@@ -7,72 +7,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, replace
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from dao_core.crystal import Crystal
 from dao_core.energy.potential import Potential, PotentialResult
-from dao_core.energy.relax import RelaxSettings, relax
+from dao_core.energy.relax import relax
+from dao_core.screening.bound import HeldPotential, restored
 from dao_core.screening.candidate import Candidate, new_candidate
-from dao_core.screening.formulas import MAX_ATOMS, Formula, FormulaError, enumerate_cells, parse_formula
+from dao_core.screening.formulas import Formula, parse_formula
 from dao_core.screening.hull import ReferenceHull
 from dao_core.screening.novelty import NoveltyIndex
 from dao_core.screening.pipeline import Screened, candidate_from_relaxation, screen
+from dao_core.screening.proposing import Proposals, Proposed, SearchSettings, Toolbox, cells_of, propose
 from dao_core.screening.report_data import ReportInfo
 
-if TYPE_CHECKING:
-    from dao_core.generate.sampler import Generator
-    from dao_core.generate.templates import TemplateHit, TemplateIndex
-
+__all__ = ["Proposals", "Proposed", "SearchSettings", "Toolbox", "cells_of", "propose"]  # used from here too
 Progress = Callable[[str, int, int], None]  # (step, done, of)
-
-
-class SearchSettings(BaseModel):
-    """How much is tried for one formula. The same settings and seed give the same candidates, a time budget aside."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    max_atoms: int = Field(MAX_ATOMS, ge=1, le=64, description="largest cell tried")
-    z: Literal["auto"] | int = Field("auto", description="formula units per cell; auto: all up to max_atoms")
-    n_generated: int = Field(16, ge=0, description="structures the generative model makes from noise, a formula")
-    n_seeded: int = Field(8, ge=0, description="structures it makes from the best templates, a formula")
-    n_templates: int = Field(16, ge=0, description="known prototypes with the formula's elements, a formula")
-    max_relaxed: int | None = Field(
-        None, ge=1, description="relax only this many of lowest energy; the rest keep theirs"
-    )
-    budget_seconds: float | None = Field(None, gt=0, description="no new batch of relaxations starts after it")
-    seed: int = 0
-    relax: RelaxSettings = Field(default_factory=lambda: RelaxSettings(max_steps=100, batch_size=16))
-
-
-@dataclass(frozen=True)
-class Toolbox:
-    """What a search works with. Without a generator only templates are tried, and the other way round."""
-
-    potential: Potential
-    generator: Generator | None = None
-    templates: TemplateIndex | None = None
-
-
-@dataclass(frozen=True)
-class Proposed:
-    """A structure to look at: unique id within a search, where it came from and what made it."""
-
-    id: str
-    crystal: Crystal
-    origin: str
-    provenance: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Proposals:
-    """What was proposed, and a reason for each structure that was asked for and could not be made."""
-
-    items: list[Proposed]
-    refused: list[str]
 
 
 @dataclass(frozen=True)
@@ -86,76 +38,6 @@ class SearchOutcome:
     @property
     def candidates(self) -> list[Candidate]:
         return self.screened.candidates
-
-
-def cells_of(formula: str | Formula, settings: SearchSettings) -> list[dict[str, int]]:
-    """The cells to try for a formula. Raises FormulaError where none is small enough."""
-    parsed = parse_formula(formula) if isinstance(formula, str) else formula
-    if settings.z == "auto":
-        return enumerate_cells(parsed, settings.max_atoms)
-    if settings.z < 1:
-        raise FormulaError(f"z = {settings.z}: give 'auto' or a number of formula units from 1 up")
-    largest = parsed.atoms_per_unit * settings.z
-    return [enumerate_cells(parsed, largest)[settings.z - 1]]
-
-
-def propose(formula: str | Formula, tools: Toolbox, settings: SearchSettings) -> Proposals:
-    """Structures for one formula: the best-scored templates over all cells, then samples of the generative model.
-
-    A model that never saw one of the elements proposes nothing and says so in `refused`. Raises FormulaError on a
-    formula that cannot be searched.
-    """
-    parsed = parse_formula(formula) if isinstance(formula, str) else formula
-    cells = cells_of(parsed, settings)
-    wanted = max(settings.n_templates, settings.n_seeded)
-    hits = [] if tools.templates is None else [h for cell in cells for h in tools.templates.query(cell, wanted)]
-    hits.sort(key=lambda hit: (-hit.score, hit.template_id))
-    source = "" if tools.templates is None else tools.templates.source
-    found = [
-        Proposed(f"{parsed.reduced}-t{i:04d}", h.crystal, "template", _template_facts(h, source))
-        for i, h in enumerate(hits[: settings.n_templates])
-    ]
-    generated = _from_generator(parsed, cells, hits[: settings.n_seeded], tools, settings)
-    return Proposals(found + generated.items, generated.refused)
-
-
-def _template_facts(hit: TemplateHit, source: str) -> dict[str, Any]:
-    return {"template_id": hit.template_id, "template_score": float(hit.score), "templates": source}
-
-
-def _from_generator(
-    formula: Formula,
-    cells: Sequence[dict[str, int]],
-    hits: Sequence[TemplateHit],
-    tools: Toolbox,
-    settings: SearchSettings,
-) -> Proposals:
-    """De novo samples shared out over the cells (small ones get what is left over), and one from each template."""
-    if tools.generator is None:
-        return Proposals([], [])
-    from dao_core.generate.sampler import Task, UnseenElementError, numbers_of, sample_seed
-
-    try:
-        tools.generator.check(cells[0])
-    except UnseenElementError as error:
-        return Proposals([], [f"{formula.reduced}: {error}"] * (settings.n_generated + len(hits)))
-    tasks = []
-    for i, cell in enumerate(cells):
-        share = settings.n_generated // len(cells) + (i < settings.n_generated % len(cells))
-        tasks += [Task(numbers_of(cell), sample_seed(settings.seed, cell, j)) for j in range(share)]
-    for j, hit in enumerate(hits):
-        start, origin = hit.crystal, f"template {hit.template_id}"
-        seed = sample_seed(settings.seed, start.composition, j, origin)
-        tasks.append(Task(start.atomic_numbers, seed, start, origin))
-    items, refused = [], []
-    for j, p in enumerate(tools.generator.sample(tasks)):
-        name = f"{formula.reduced}-g{j:04d}"
-        if p.crystal is None:
-            refused.append(f"{name}: {p.reason}")
-        else:
-            origin = "de novo" if p.origin == "de novo" else "generated from template"
-            items.append(Proposed(name, p.crystal, origin, {"model": p.model, "seed": p.seed, "start": p.origin}))
-    return Proposals(items, refused)
 
 
 def relax_proposals(
@@ -176,12 +58,18 @@ def relax_proposals(
     chosen = order[: settings.max_relaxed]
     done: dict[int, Candidate] = {}
     size = settings.relax.batch_size
+    how, pull, constraint = settings.bound.relaxation(settings.relax), potential, None
+    if settings.bound.active and settings.bound.hold:
+        constraint = settings.bound.constraint()
+        pull = HeldPotential(potential, 0 if constraint is None else constraint.n_kept)
     for begin in range(0, len(chosen), size):
         if deadline is not None and time.monotonic() > deadline:
             break
         batch = chosen[begin : begin + size]
         started = time.monotonic()
-        results = relax([proposals[i].crystal for i in batch], potential, settings.relax)
+        results = relax([proposals[i].crystal for i in batch], pull, how)
+        if constraint is not None:
+            results = [replace(r, crystal=restored(r.crystal, constraint)) for r in results]
         seconds = (time.monotonic() - started) / len(batch)
         for i, result in zip(batch, results, strict=True):
             p = proposals[i]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from dao_core.artifacts import Ledger, StageRecord, content_key
 from dao_core.energy.potential import Potential
 from dao_core.screening.candidate import Candidate
+from dao_core.screening.diagnostics import diagnosis_notes, merge_diagnoses
 from dao_core.screening.formulas import Formula
-from dao_core.screening.hull import ReferenceHull
-from dao_core.screening.novelty import NoveltyIndex
 from dao_core.screening.pipeline import screen
+from dao_core.screening.references import References
 from dao_core.screening.report import write_report
 from dao_core.screening.report_data import ReportInfo
 from dao_core.screening.search import (
@@ -29,14 +31,15 @@ from dao_core.screening.search import (
 from dao_core.screening.stored import load_candidates, save_candidates
 
 # raise a stage's number when its output changes for the same input
-PROPOSE, RELAX, RANK = "propose-1", "relax-1", "rank-1"
-CANDIDATES, REFUSED = "candidates.parquet", "refused.json"
+PROPOSE, RELAX, RANK, REPORT = "propose-2", "relax-2", "rank-2", "report-1"
+CANDIDATES, REFUSED, INFO = "candidates.parquet", "refused.json", "info.json"
 
 
 def propose_stage(ledger: Ledger, formula: Formula, tools: Toolbox, settings: SearchSettings) -> StageRecord:
     """Proposals for one formula with their energies as they stand, lowest first: `candidates.parquet`."""
 
     def work(directory: Path) -> dict[str, Any]:
+        begin = time.monotonic()
         made = propose(formula, tools, settings)
         energies = single_points([p.crystal for p in made.items], tools.potential)
         rows = [unrelaxed_candidate(p, e, tools.potential.identity) for p, e in zip(made.items, energies, strict=True)]
@@ -45,7 +48,7 @@ def propose_stage(ledger: Ledger, formula: Formula, tools: Toolbox, settings: Se
         (directory / REFUSED).write_text(json.dumps(made.refused))
         return {
             "counts": {"n_asked": len(rows) + len(made.refused), "n_ok": len(rows), "n_failed": len(made.refused)},
-            "facts": {"formula": formula.reduced},
+            "facts": {"formula": formula.reduced, "seconds": time.monotonic() - begin},
         }
 
     key = content_key(
@@ -54,7 +57,8 @@ def propose_stage(ledger: Ledger, formula: Formula, tools: Toolbox, settings: Se
         generator=None if tools.generator is None else tools.generator.identity,
         templates=None if tools.templates is None else tools.templates.source,
         potential=tools.potential.identity,
-        settings=settings.model_dump(exclude={"relax", "budget_seconds", "max_relaxed"}),
+        settings=settings.model_dump(exclude={"relax", "budget_seconds", "max_relaxed", "bound"}),
+        bound=settings.bound.fingerprint(),
     )
     return ledger.run("propose", key, work)
 
@@ -71,14 +75,15 @@ def relax_stage(
     """Relax one piece of a formula's proposals."""
 
     def work(directory: Path) -> dict[str, Any]:
-        size = settings.relax.batch_size
+        begin, size = time.monotonic(), settings.relax.batch_size
         last = (chunk + 1) * size if settings.max_relaxed is None else min((chunk + 1) * size, settings.max_relaxed)
         rows = load_candidates(proposed.file(CANDIDATES))[chunk * size : last]
         proposals = [Proposed(c.id, c.crystal, c.origin, dict(c.provenance)) for c in rows]
         relaxed = with_spread(relax_proposals(proposals, potential, settings), potential)
         save_candidates(relaxed, directory / CANDIDATES)
         n_ok = sum(c.usable for c in relaxed)
-        return {"counts": {"n_asked": len(rows), "n_ok": n_ok, "n_failed": len(rows) - n_ok}}
+        counts = {"n_asked": len(rows), "n_ok": n_ok, "n_failed": len(rows) - n_ok}
+        return {"counts": counts, "facts": {"seconds": time.monotonic() - begin}}
 
     key = content_key(
         code=RELAX,
@@ -86,6 +91,7 @@ def relax_stage(
         chunk=chunk,
         potential=potential.identity,
         relax=settings.relax.model_dump(),
+        bound=settings.bound.fingerprint(),
         max_relaxed=settings.max_relaxed,
     )
     return ledger.run("relax", key, work)
@@ -108,44 +114,101 @@ def rank_stage(
     relaxed: Sequence[StageRecord],
     potential: Potential,
     *,
-    title: str,
-    hull: ReferenceHull | None = None,
-    known: NoveltyIndex | None = None,
-    references: str = "",
-    facts: dict[str, Any] | None = None,
+    references: References | None = None,
 ) -> StageRecord:
-    """Merge, place on the hull, judge novelty, rank; writes `ranked.parquet` and the report with all files.
-
-    `references` names what hull and novelty index were made from, a part of the key; `facts` go to the page's head.
-    """
+    """Merge, place on the hull, judge novelty and rank: `candidates.parquet`, and the page's head as `info.json`."""
+    seen = references or References()
 
     def work(directory: Path) -> dict[str, Any]:
+        begin = time.monotonic()
         candidates, refused = gather(proposed, relaxed)
-        found = screen(candidates, hull=hull, novelty=known, potential=potential)
-        info = ReportInfo(
-            title=title,
-            potential=potential.identity,
-            n_asked=found.n_asked + len(refused),
-            n_ok=found.n_ok,
-            n_failed=found.n_failed + len(refused),
-            n_merged=found.n_merged,
-            reasons={**found.reasons, **({"not made": len(refused)} if refused else {})},
-            notes=sorted(set(refused))[:20],
-            **(facts or {}),
-        )
-        write_report(found.candidates, directory / "report", info=info, hull=hull)
+        found = screen(candidates, hull=seen.hull, novelty=seen.known, potential=potential)
+        seconds = {"propose": _seconds(proposed), "relax": _seconds(relaxed), "rank": time.monotonic() - begin}
+        info: dict[str, Any] = {
+            "n_asked": found.n_asked + len(refused),
+            "n_ok": found.n_ok,
+            "n_failed": found.n_failed + len(refused),
+            "n_merged": found.n_merged,
+            "reasons": {**found.reasons, **({"not made": len(refused)} if refused else {})},
+            "stages": seconds,
+            "work": {"proposals": len(candidates), "relaxation steps": _steps(candidates)},
+            "notes": [*seen.notes, *sorted(set(refused))[:20]],
+        }
+        (directory / INFO).write_text(json.dumps(info))
         save_candidates(found.candidates, directory / CANDIDATES)
-        counts = {"n_asked": info.n_asked, "n_ok": info.n_ok, "n_failed": info.n_failed, "n_merged": info.n_merged}
-        return {"counts": {k: int(v or 0) for k, v in counts.items()} | {"n_distinct": len(found.candidates)}}
+        names = ("n_asked", "n_ok", "n_failed", "n_merged")
+        return {"counts": {n: int(info[n]) for n in names} | {"n_distinct": len(found.candidates)}}
 
     key = content_key(
         code=RANK,
         proposed=[r.key for r in proposed],
         relaxed=sorted(r.key for r in relaxed),
         potential=potential.identity,
-        references=references,
-        hull=None if hull is None else hull.identity,
+        references=seen.key,
+        hull=None if seen.hull is None else seen.hull.identity,
+    )
+    return ledger.run("rank", key, work)
+
+
+def report_stage(
+    ledger: Ledger,
+    ranked: StageRecord,
+    potential: Potential,
+    *,
+    title: str,
+    diagnosed: Sequence[StageRecord] = (),
+    references: References | None = None,
+    facts: dict[str, Any] | None = None,
+) -> StageRecord:
+    """The answer: what diagnostics said is added, what they found is ranked with the rest, and the report is written.
+
+    `report/` holds the page and all files; `candidates.parquet` the ranked candidates; `facts` go to the page's head.
+    """
+    seen = references or References()
+
+    def work(directory: Path) -> dict[str, Any]:
+        info: dict[str, Any] = json.loads(ranked.file(INFO).read_text())
+        candidates, new = merge_diagnoses(load_candidates(ranked.file(CANDIDATES)), diagnosed)
+        if new:
+            found = screen([*candidates, *new], hull=seen.hull, novelty=seen.known, potential=potential)
+            candidates = found.candidates
+            info |= {"n_asked": info["n_asked"] + len(new), "n_ok": info["n_ok"] + len(new)}
+            info["n_merged"] = info["n_ok"] - sum(c.usable for c in candidates)
+        for record in diagnosed:
+            kind = str(record.facts["kind"])
+            info["stages"][kind] = info["stages"].get(kind, 0.0) + float(record.facts["seconds"])
+        info["notes"] = [*diagnosis_notes(diagnosed), *info["notes"]]
+        head = ReportInfo(title=title, potential=potential.identity, created=_today(), software=_software(), **info,
+                          **(facts or {}))  # fmt: skip
+        write_report(candidates, directory / "report", info=head, hull=seen.hull)
+        save_candidates(candidates, directory / CANDIDATES)
+        names = ("n_asked", "n_ok", "n_failed", "n_merged")
+        return {"counts": {n: int(info[n]) for n in names} | {"n_distinct": len(candidates)}}
+
+    key = content_key(
+        code=REPORT,
+        ranked=ranked.key,
+        diagnosed=sorted(r.key for r in diagnosed),
+        potential=potential.identity,
         title=title,
         facts=facts,
     )
-    return ledger.run("rank", key, work)
+    return ledger.run("report", key, work)
+
+
+def _seconds(records: Sequence[StageRecord]) -> float:
+    return sum(float(r.facts.get("seconds", 0.0)) for r in records)
+
+
+def _steps(candidates: Sequence[Candidate]) -> int:
+    return sum(int(c.provenance.get("n_steps") or 0) for c in candidates)
+
+
+def _today() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _software() -> str:
+    from importlib.metadata import version
+
+    return f"DAO {version('dao-csp')}"

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dao_core.artifacts import Ledger
 from dao_core.crystal import Crystal
 from dao_core.energy.potential import PotentialFailure, PotentialResult
-from dao_core.screening.hull import HullCoverageError, place_on_hull
+from dao_core.screening.hull import place_on_hull
 from dao_core.screening.relaxed_hull import competing_phases, relaxed_hull
 from tests.screening.conftest import candidate, rocksalt
 
@@ -80,10 +82,27 @@ def test_the_hull_carries_the_potential_and_takes_its_candidates() -> None:
     assert placed.formation_energy_per_atom == pytest.approx(-1.9)
 
 
-def test_a_phase_that_fails_is_named_and_a_missing_element_stops() -> None:
+def test_a_phase_that_fails_is_named_and_so_is_a_missing_element() -> None:
     made = relaxed_hull(PHASES, ["Na", "Cl"], ByElement(frozenset({"NaCl"})))
     assert "unknown chemistry" in made.left_out["halite"]
-    with pytest.raises(HullCoverageError, match="no usable elemental phase of K"):
-        relaxed_hull(PHASES, ["K", "Cl"], ByElement())
-    with pytest.raises(HullCoverageError, match="Na"):
-        relaxed_hull(PHASES, ["Na", "Cl"], ByElement(frozenset({"Na"})))
+    assert relaxed_hull(PHASES, ["K", "Cl"], ByElement()).missing == ("K",)
+    without = relaxed_hull(PHASES, ["Na", "Cl"], ByElement(frozenset({"Na"})))
+    assert without.missing == ("Na",)
+    placed = place_on_hull([candidate("a", rocksalt(), -2.9)], without.hull)[0]
+    assert placed.e_above_hull is None
+    assert "no elemental reference for Na" in placed.provenance["hull"]
+
+
+def test_pieces_in_the_ledger_are_not_relaxed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dao_core.screening.relaxed_hull.CHUNK", 2)
+    ledger = Ledger(tmp_path)
+    first = relaxed_hull(PHASES, ["Na", "Cl"], ByElement(frozenset({"NaCl"})), ledger=ledger)
+    assert len(list((tmp_path / "phases").glob("*/manifest.json"))) == 2
+
+    class Unwilling(ByElement):
+        def compute(self, _):
+            raise AssertionError("finished work was repeated")
+
+    again = relaxed_hull(PHASES, ["Na", "Cl"], Unwilling(), ledger=ledger)
+    assert again.left_out == first.left_out
+    assert again.hull.entries == first.hull.entries

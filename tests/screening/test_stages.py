@@ -10,7 +10,7 @@ from dao_core.energy.calculator import AsePotential
 from dao_core.energy.relax import RelaxSettings
 from dao_core.screening.formulas import parse_formula
 from dao_core.screening.search import SearchSettings, Toolbox
-from dao_core.screening.stages import CANDIDATES, gather, n_chunks, propose_stage, rank_stage, relax_stage
+from dao_core.screening.stages import CANDIDATES, gather, n_chunks, propose_stage, rank_stage, relax_stage, report_stage
 from dao_core.screening.stored import StoredCandidatesError, load_candidates, save_candidates
 from tests.energy.potentials import emt
 from tests.screening.test_search import tools
@@ -33,9 +33,14 @@ def test_stages_make_a_report_and_are_found_again(tmp_path: Path) -> None:
     assert len(candidates) == proposed.counts["n_ok"]
     assert refused == []
     assert len({c.id for c in candidates}) == len(candidates)
-    ranked = rank_stage(ledger, [proposed], relaxed, tools().potential, title="test")
+    ranked = rank_stage(ledger, [proposed], relaxed, tools().potential)
     assert ranked.counts["n_asked"] == ranked.counts["n_ok"] + ranked.counts["n_failed"]
-    assert (ranked.file("report") / "index.html").stat().st_size > 10_000
+    answer = report_stage(ledger, ranked, tools().potential, title="test", facts={"seed": 3})
+    assert answer.counts == ranked.counts
+    page = (answer.file("report") / "index.html").read_text()
+    assert '"seed":3' in page
+    assert '"relaxation steps":' in page
+    assert '"stages":{"propose":' in page
 
     class Unwilling:
         identity = emt().identity

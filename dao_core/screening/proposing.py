@@ -1,0 +1,183 @@
+"""Structures to look at for one formula: known prototypes, samples of the generative model, or both in one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dao_core.crystal import Crystal
+from dao_core.energy.potential import Potential
+from dao_core.energy.relax import RelaxSettings
+from dao_core.screening.bound import GIVEN, HELD, BoundError, BoundSettings, fitting_cells
+from dao_core.screening.formulas import MAX_ATOMS, Formula, FormulaError, enumerate_cells, parse_formula
+from dao_core.screening.symmetry import SymmetryError, spacegroup_number
+
+if TYPE_CHECKING:
+    from dao_core.generate.constraints import Constraint
+    from dao_core.generate.sampler import Generator
+    from dao_core.generate.templates import TemplateHit, TemplateIndex
+
+
+class SearchSettings(BaseModel):
+    """How much is tried for one formula. The same settings and seed give the same candidates, a time budget aside."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_atoms: int = Field(MAX_ATOMS, ge=1, le=64, description="largest cell tried")
+    z: Literal["auto"] | int = Field("auto", description="formula units per cell; auto: all up to max_atoms")
+    n_generated: int = Field(16, ge=0, description="structures the generative model makes from noise, a formula")
+    n_seeded: int = Field(8, ge=0, description="structures it makes from the best templates, a formula")
+    n_templates: int = Field(16, ge=0, description="known prototypes with the formula's elements, a formula")
+    max_relaxed: int | None = Field(
+        None, ge=1, description="relax only this many of lowest energy; the rest keep theirs"
+    )
+    budget_seconds: float | None = Field(None, gt=0, description="no new batch of relaxations starts after it")
+    seed: int = 0
+    relax: RelaxSettings = Field(default_factory=lambda: RelaxSettings(max_steps=100, batch_size=16))
+    bound: BoundSettings = Field(default_factory=BoundSettings, description="what is given of every structure")
+
+
+@dataclass(frozen=True)
+class Toolbox:
+    """What a search works with. Without a generator only templates are tried, and the other way round."""
+
+    potential: Potential
+    generator: Generator | None = None
+    templates: TemplateIndex | None = None
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """A structure to look at: unique id within a search, where it came from and what made it."""
+
+    id: str
+    crystal: Crystal
+    origin: str
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """What was proposed, and a reason for each structure that was asked for and could not be made."""
+
+    items: list[Proposed]
+    refused: list[str]
+
+
+def cells_of(formula: str | Formula, settings: SearchSettings) -> list[dict[str, int]]:
+    """The cells to try for a formula. Raises FormulaError where none is small enough."""
+    parsed = parse_formula(formula) if isinstance(formula, str) else formula
+    if settings.z == "auto":
+        return enumerate_cells(parsed, settings.max_atoms)
+    if settings.z < 1:
+        raise FormulaError(f"z = {settings.z}: give 'auto' or a number of formula units from 1 up")
+    largest = parsed.atoms_per_unit * settings.z
+    return [enumerate_cells(parsed, largest)[settings.z - 1]]
+
+
+def propose(formula: str | Formula, tools: Toolbox, settings: SearchSettings) -> Proposals:
+    """Structures for one formula: the best-scored templates over all cells, then samples of the generative model.
+
+    A model that never saw one of the elements proposes nothing and says so in `refused`. Raises FormulaError on a
+    formula that cannot be searched.
+    """
+    parsed = parse_formula(formula) if isinstance(formula, str) else formula
+    cells = cells_of(parsed, settings)
+    constraint = settings.bound.constraint()
+    if constraint is not None:
+        return _propose_bound(parsed, cells, constraint, tools, settings)
+    hits = _hits(cells, max(settings.n_templates, settings.n_seeded), tools)
+    found = _from_templates(parsed, hits[: settings.n_templates], tools)
+    generated = _from_generator(parsed, cells, hits[: settings.n_seeded], tools, settings)
+    return Proposals(found + generated.items, generated.refused)
+
+
+def _hits(cells: Sequence[dict[str, int]], wanted: int, tools: Toolbox) -> list[TemplateHit]:
+    """The best-scored templates over all cells."""
+    hits = [] if tools.templates is None else [h for cell in cells for h in tools.templates.query(cell, wanted)]
+    return sorted(hits, key=lambda hit: (-hit.score, hit.template_id))
+
+
+def _from_templates(formula: Formula, hits: Sequence[TemplateHit], tools: Toolbox) -> list[Proposed]:
+    source = "" if tools.templates is None else tools.templates.source
+    return [
+        Proposed(f"{formula.reduced}-t{i:04d}", h.crystal, "template", _template_facts(h, source))
+        for i, h in enumerate(hits)
+    ]
+
+
+def _propose_bound(
+    formula: Formula, cells: list[dict[str, int]], constraint: Constraint, tools: Toolbox, settings: SearchSettings
+) -> Proposals:
+    """Everything is generated around what is given, besides templates that have the wanted space group.
+
+    Raises BoundError without a generator, or where no cell fits.
+    """
+    if tools.generator is None:
+        raise BoundError(f"a search with a given {settings.bound.given} needs the generator: leave --generator alone")
+    cells = fitting_cells(cells, constraint, tools.generator.base.volumes.tolist())
+    total = settings.n_generated + settings.n_seeded + settings.n_templates
+    found: list[Proposed] = []
+    if constraint.spacegroup is not None:
+        hits = _hits(cells, 8 * settings.n_templates, tools)
+        same = [h for h in hits if _has_group(h.crystal, constraint.spacegroup)][: settings.n_templates]
+        found = _from_templates(formula, same, tools)
+    share = settings.model_copy(update={"n_generated": total - len(found)})
+    generated = _from_generator(formula, cells, [], tools, share, constraint)
+    facts: dict[str, Any] = {GIVEN: settings.bound.given}
+    if constraint.cell is not None and settings.bound.hold:
+        facts[HELD] = True
+    items = [replace(p, provenance={**p.provenance, **facts}) for p in found + generated.items]
+    return Proposals(items, generated.refused)
+
+
+def _has_group(crystal: Crystal, number: int) -> bool:
+    try:
+        return spacegroup_number(crystal) == number
+    except SymmetryError:
+        return False
+
+
+def _template_facts(hit: TemplateHit, source: str) -> dict[str, Any]:
+    return {"template_id": hit.template_id, "template_score": float(hit.score), "templates": source}
+
+
+def _from_generator(
+    formula: Formula,
+    cells: Sequence[dict[str, int]],
+    hits: Sequence[TemplateHit],
+    tools: Toolbox,
+    settings: SearchSettings,
+    constraint: Constraint | None = None,
+) -> Proposals:
+    """De novo samples shared out over the cells (small ones get what is left over), and one from each template."""
+    if tools.generator is None:
+        return Proposals([], [])
+    from dao_core.generate.sampler import Task, UnseenElementError, numbers_of, sample_seed
+
+    try:
+        tools.generator.check(cells[0])
+    except UnseenElementError as error:
+        return Proposals([], [f"{formula.reduced}: {error}"] * (settings.n_generated + len(hits)))
+    tasks = []
+    for i, cell in enumerate(cells):
+        share = settings.n_generated // len(cells) + (i < settings.n_generated % len(cells))
+        numbers = numbers_of(cell) if constraint is None else constraint.numbers(cell)
+        seeds = [sample_seed(settings.seed, cell, j) for j in range(share)]
+        tasks += [Task(numbers, seed, constraint=constraint) for seed in seeds]
+    for j, hit in enumerate(hits):
+        start, origin = hit.crystal, f"template {hit.template_id}"
+        seed = sample_seed(settings.seed, start.composition, j, origin)
+        tasks.append(Task(start.atomic_numbers, seed, start, origin))
+    items, refused = [], []
+    for j, p in enumerate(tools.generator.sample(tasks)):
+        name = f"{formula.reduced}-g{j:04d}"
+        if p.crystal is None:
+            refused.append(f"{name}: {p.reason}")
+        else:
+            origin = "de novo" if p.origin == "de novo" else "generated from template"
+            items.append(Proposed(name, p.crystal, origin, {"model": p.model, "seed": p.seed, "start": p.origin}))
+    return Proposals(items, refused)
