@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows import cli_crysdb, cli_finetune, cli_runs, cli_train, cli_validate
+from flows import cli_crysdb, cli_deploy, cli_finetune, cli_runs, cli_train, cli_validate
 from flows.console import explain, fail, interruptible
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.add_typer(cli_finetune.app, name="finetune")
 app.add_typer(cli_runs.app, name="runs")
 app.add_typer(cli_validate.app, name="validate")
 app.command("status")(cli_runs.status)
+app.command("deploy")(cli_deploy.deploy)
 
 Out = Annotated[
     Path | None, typer.Option(help="Folder for CIF files in rank order, candidates.parquet and index.html.")

@@ -36,8 +36,14 @@ def _settings(name: str, **changes: Any) -> dict[str, Any]:
     return {**data, **changes}
 
 
-def _event(event: str, resource: str) -> dict[str, Any]:
-    return {"type": "event", "enabled": False, "match": {"prefect.resource.id": resource}, "expect": [event]}
+def _event(event: str, resource: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    match = {"prefect.resource.id": resource}
+    return {"type": "event", "enabled": False, "match": match, "expect": [event], "parameters": parameters}
+
+
+def _label(name: str) -> str:
+    """What the event says about its resource: the server fills it in when the event arrives."""
+    return "{{ event.resource.get('" + name + "') }}"
 
 
 def deployments() -> list[Deployment]:
@@ -45,6 +51,8 @@ def deployments() -> list[Deployment]:
     campaign = _settings("campaign-demo.yaml")
     training = {k: v for k, v in campaign.items() if k not in ("formulas", "search", "handoff")}
     database = {"name": "crysdb", "root": "runs/crysdb", "crysdb": _settings("crysdb-sample.yaml")}
+    pretraining = {**training, "name": "pretrain", "root": "runs/pretrain"}
+    validation = {"name": "validate", "root": "runs/validate", "candidates": "runs/screen/report/candidates.parquet"}
     screening = {"name": "screen", "root": "runs/screen", "formulas": ["NaCl", "SrTiO3"], "search": campaign["search"]}
     return [
         Deployment(
@@ -65,9 +73,9 @@ def deployments() -> list[Deployment]:
             "pretrain",
             "flows/pretrain.py:pretrain",
             "Both training stages with the relaxation between them.",
-            {**training, "name": "pretrain", "root": "runs/pretrain"},
+            pretraining,
             queue="gpu",
-            after=_event("dao.crysdb.published", "dao.crysdb"),
+            after=_event("dao.crysdb.published", "dao.crysdb.*", {"config": {**pretraining, "table": _label("table")}}),
         ),
         Deployment(
             "relax-dataset",
@@ -76,7 +84,7 @@ def deployments() -> list[Deployment]:
             {
                 "name": "relax-dataset",
                 "root": "runs/relax-dataset",
-                "crysdb": "runs/crysdb/crysdb/table",
+                "crysdb": "runs/crysdb/table",
                 "predictor": "dao",
             },
             queue="gpu",
@@ -88,20 +96,24 @@ def deployments() -> list[Deployment]:
             "validate-dft",
             "flows/validate.py:validate_dft",
             "Take the best candidates of a screening through pw.x.",
-            {"name": "validate", "root": "runs/validate", "candidates": "runs/screen/report/candidates.parquet"},
+            validation,
             queue="dft",
             limit=2,
-            after=_event("dao.screening.finished", "dao.screening"),
+            after=_event(
+                "dao.screening.finished",
+                "dao.screening.*",
+                {"config": {**validation, "candidates": _label("candidates")}},
+            ),
         ),
         Deployment("campaign", "flows/campaign.py:campaign", "The whole way from database to report.", campaign),
     ]
 
 
-def prefect_yaml() -> str:
-    """The text of `infra/prefect.yaml`."""
+def prefect_yaml(*, chain: bool = False) -> str:
+    """The text of `infra/prefect.yaml`; with `chain` the events may start what waits for them."""
     import yaml
 
-    entries = [_entry(d) for d in deployments()]
+    entries = [_entry(d, chain=chain) for d in deployments()]
     step = {"prefect.deployments.steps.set_working_directory": {"directory": "{{ $DAO_HOME }}"}}
     document = {"name": "dao", "prefect-version": "3.8.8", "pull": [step], "deployments": entries}
 
@@ -112,7 +124,7 @@ def prefect_yaml() -> str:
     return HEADER + yaml.dump(document, Dumper=Plain, sort_keys=False, width=120)
 
 
-def _entry(d: Deployment) -> dict[str, Any]:
+def _entry(d: Deployment, *, chain: bool) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "name": d.name,
         "entrypoint": d.entrypoint,
@@ -125,7 +137,7 @@ def _entry(d: Deployment) -> dict[str, Any]:
     if d.cron:
         entry["schedules"] = [{"cron": d.cron, "timezone": "UTC", "active": True}]
     if d.after:
-        entry["triggers"] = [d.after]
+        entry["triggers"] = [{**d.after, "enabled": chain}]
     return entry
 
 

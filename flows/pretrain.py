@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from dao_core.artifacts import StageRecord
 from tasks.config import Models, PretrainConfig
-from tasks.crysdb import TableRecord, build_crysdb
-from tasks.engine import flow, flow_run_id
+from tasks.crysdb import TableRecord, build_crysdb, open_table
+from tasks.engine import flow
 from tasks.journal import Journal
-from tasks.preflight import preflight
 from tasks.relaxation import relax_shard, select_unstable
+from tasks.runs import start_run
 from tasks.training import CHECKPOINT, train_generator, train_predictor
+
+RERUN = "prefect deployment run pretrain/pretrain"
 
 
 @flow(name="pretrain", flow_run_name="{config.name}")
-def pretrain(config: PretrainConfig, command: str = "prefect deployment run pretrain/pretrain") -> Models:
-    """Build CrysDB and train both models on it; returns where the checkpoints are."""
-    preflight(config)
-    with Journal(config.root, name=config.name, command=command, flow_run_id=flow_run_id()).watch() as run:
+def pretrain(config: PretrainConfig, command: str = RERUN) -> Models:
+    """Build CrysDB (or take a published table) and train both models; returns where the checkpoints are."""
+    with start_run(config, command).watch() as run:
         models, table = train_models(run, config)
         run.finish("completed", summary={**models.model_dump(), "crysdb_version": table.version})
     return models
@@ -24,14 +25,15 @@ def pretrain(config: PretrainConfig, command: str = "prefect deployment run pret
 
 def train_models(run: Journal, config: PretrainConfig) -> tuple[Models, TableRecord]:
     """The stages of the pretraining, for this flow and the campaign."""
-    root = str(config.root)
-    table = run.step("build CrysDB", build_crysdb, config.crysdb, root)
+    root = str(run.root)
+    published = None if config.table is None else open_table(config.table)
+    table = published or run.step("build CrysDB", build_crysdb, config.crysdb, root)
     first = run.step("train DAO-G, stage 1", train_generator, table, config.stage1, root, view="leak_free")
     potential = _checkpoint(run.step("train DAO-P", train_predictor, table, config.predictor, root))
 
     shards = run.step("select unstable", select_unstable, table, config.relaxation)
     relaxed = run.step_each("relax unstable", relax_shard, shards, table, potential, config.relaxation.relax, root)
-    larger = run.step("rebuild CrysDB", build_crysdb, config.crysdb, root, relaxed)
+    larger = run.step("rebuild CrysDB", build_crysdb, config.crysdb, root, relaxed, published)
 
     second = run.step(
         "train DAO-G, stage 2", train_generator, larger, config.stage2, root, view="relaxed", start_from=first

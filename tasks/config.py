@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from dao_core.crysdb.config import BuildConfig
 from dao_core.dft.settings import DftSettings
 from dao_core.energy.relax import RelaxSettings
+from dao_core.screening.diagnostics import DiagnosticsSettings
 from dao_core.screening.formulas import parse_formula
+from dao_core.screening.references import HullChoice
 from dao_core.screening.search import SearchSettings
 from dao_core.training.config import TrainingConfig
 
@@ -73,9 +75,32 @@ class RunSettings(Settings):
     workers: Workers = Workers()
 
 
+class RebuildConfig(RunSettings):
+    """A scheduled build. Without `crysdb.snapshot` the day (or the week) names the reading of remote sources."""
+
+    crysdb: BuildConfig = BuildConfig()
+    every: str = Field("%G-W%V", description="strftime pattern that names the snapshot: by week, or %Y-%m-%d by day")
+
+
+class RelaxDatasetConfig(RunSettings):
+    """Which table, which energy model, how."""
+
+    crysdb: Path
+    predictor: str = "dao"
+    relaxation: DatasetRelaxation = DatasetRelaxation()
+
+
+class ValidateConfig(RunSettings):
+    """Whose candidates, how many, and how pw.x runs."""
+
+    candidates: Path
+    handoff: HandOff = HandOff(when="always", top=3)
+
+
 class PretrainConfig(RunSettings):
     """Both training stages and the relaxation between them."""
 
+    table: Path | None = Field(None, description="a published CrysDB table to train on, instead of building `crysdb`")
     crysdb: BuildConfig = BuildConfig()
     stage1: TrainingConfig
     predictor: TrainingConfig
@@ -89,15 +114,30 @@ def _formulas(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
-Formulas = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_formulas)]
+Formulas = Annotated[tuple[str, ...], AfterValidator(_formulas)]
 
 
-class CampaignConfig(PretrainConfig):
-    """The whole way from database to report."""
+class SearchPlan(RunSettings):
+    """What is searched, how, what is asked of the best, and whether they go through pw.x."""
 
-    formulas: Formulas
+    formulas: Formulas = ()
+    system: str | None = Field(None, description="all charge-balanced formulas of a system such as Li-Fe-O")
+    file: Path | None = Field(None, description="formulas, one a line, or a CSV with a column 'formula'")
+    unbalanced: bool = Field(False, description="also formulas that no charge balance allows")
     search: SearchSettings = SearchSettings()
+    diagnostics: DiagnosticsSettings = DiagnosticsSettings()
+    hull: HullChoice = Field("auto", description="the energies of the hull: auto, database, relaxed, none")
     handoff: HandOff = HandOff()
+
+    @model_validator(mode="after")
+    def _something(self) -> SearchPlan:
+        if not (self.formulas or self.system or self.file):
+            raise ValueError("nothing to search: give formulas, a system or a file")
+        return self
+
+
+class CampaignConfig(PretrainConfig, SearchPlan):
+    """The whole way from database to report."""
 
 
 class Models(Settings):
@@ -108,14 +148,11 @@ class Models(Settings):
     templates: str = "default"
 
 
-class ScreenConfig(RunSettings):
+class ScreenConfig(SearchPlan):
     """A screening with models that exist: formulas in, ranked candidates out."""
 
-    formulas: Formulas
     models: Models = Models()
     crysdb: Path | None = Field(None, description="CrysDB table for the hull and for novelty")
-    search: SearchSettings = SearchSettings()
-    handoff: HandOff = HandOff()
 
 
 class Profile(Settings):

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dao_core.artifacts import Ledger, StageRecord, content_key
 from dao_core.crysdb.config import BuildConfig, FilesConfig, SampleConfig, open_source
 from tasks.engine import create_table_artifact, emit_event, get_run_logger, task
 from tasks.keys import code_hash
+from tasks.secrets import open_sources
+
+if TYPE_CHECKING:
+    from dao_core.crysdb.sources.base import Source
 
 RELAXED = "dao-relaxed"  # the source name of structures relaxed with DAO-P
 ROWS = "rows.parquet"
-PUBLISHED = "dao.crysdb.published"
+CRYSDB, PUBLISHED = "dao.crysdb", "dao.crysdb.published"  # resource and event that may start a pretraining
 
 
 @dataclass(frozen=True)
@@ -40,23 +44,33 @@ def ledger_of(root: str) -> Ledger:
 
 
 @task(name="build CrysDB", retries=3, retry_delay_seconds=[10, 60, 300], retry_condition_fn=can_continue)
-def build_crysdb(config: BuildConfig, root: str, relaxed: Sequence[StageRecord] = ()) -> TableRecord:
+def build_crysdb(
+    config: BuildConfig,
+    root: str,
+    relaxed: Sequence[StageRecord] = (),
+    base: TableRecord | None = None,
+    *,
+    folder: str | None = None,
+) -> TableRecord:
     """Ingest, clean, deduplicate, hull, leak audit and publish; finished stages are not repeated.
 
+    The database lies in `folder`, by default `crysdb` below the run's root.
+
     `relaxed` are the records of `relax_shard`: their rows become a source of their own, and go through the same
-    stages as all others.
+    stages as all others. `base` is a published table whose rows take the place of the configured sources.
     """
+    database = Path(folder or Path(root) / "crysdb")
 
     def work(directory: Path) -> dict[str, Any]:
         from dao_core.crysdb.build import build
 
-        sources = [open_source(s) for s in config.sources]
+        sources = open_sources(config) if base is None else _rows_of(base, directory)
         if rows := _gather(relaxed, directory):
             from dao_core.crysdb.sources.records import RecordsSource
 
             sources.append(RecordsSource(rows))
         allowed = config.guards.model_copy(update={"allow": (*config.guards.allow, RELAXED)})
-        report = build(config.model_copy(update={"guards": allowed}), Path(root) / "crysdb", sources=sources)
+        report = build(config.model_copy(update={"guards": allowed}), database, sources=sources)
         counts = {"n_published": sum(s["n_published"] for s in report.sources.values())}
         for name in ("n_in", "n_refused", "n_dropped"):
             counts[name] = sum(s[name] for s in report.sources.values())
@@ -64,41 +78,74 @@ def build_crysdb(config: BuildConfig, root: str, relaxed: Sequence[StageRecord] 
                  "refused": report.refused, "dropped": report.dropped, "hull": report.hull}  # fmt: skip
         return {"counts": counts, "facts": facts}
 
-    record = ledger_of(root).run("crysdb", _key(config, relaxed), work)
+    record = ledger_of(root).run("crysdb", _key(config, relaxed, base), work)
     show(record)
-    emit_event(PUBLISHED, resource={"prefect.resource.id": "dao.crysdb", "version": str(record.facts["version"])})
-    table = str(Path(root) / "crysdb" / "table")
-    return TableRecord(table, record.facts["version"], record.facts["content_hash"], record.counts)
+    return TableRecord(str(database / "table"), record.facts["version"], record.facts["content_hash"], record.counts)
 
 
 @task(name="update CrysDB", retries=3, retry_delay_seconds=[10, 60, 300], retry_condition_fn=can_continue)
 def update_crysdb(config: BuildConfig, root: str) -> TableRecord:
-    """Work only on what is new, changed or gone since the last version; the first time this is a build."""
+    """Work in the database at `root` on what is new, changed or gone only; the first time this is a build."""
     from dao_core.crysdb.table import CrysTable
     from dao_core.crysdb.update import update
 
-    folder = Path(root) / "crysdb"
-    table = CrysTable(folder / "table")
+    table = CrysTable(Path(root) / "table")
     if not table.exists:
-        record: TableRecord = build_crysdb.fn(config, root)
+        record: TableRecord = build_crysdb.fn(config, root, folder=root)
         return record
-    report = update(config, folder)
+    report = update(config, root, sources=open_sources(config))
     names = ("n_in", "n_same", "n_new", "n_changed", "n_gone", "n_refused")
     counts = {name: int(getattr(report, name)) for name in names}
     get_run_logger().info("CrysDB version %s: %s", report.version, counts)
     create_table_artifact(key="crysdb-update", table=[{"count": k, "rows": v} for k, v in counts.items()])
-    emit_event(PUBLISHED, resource={"prefect.resource.id": "dao.crysdb", "version": str(report.version)})
     key = str(table.facts(report.version).get("content_hash", report.version))
     return TableRecord(str(table.path), report.version, key, counts)
 
 
-def _key(config: BuildConfig, relaxed: Sequence[StageRecord]) -> str:
+@task(name="announce")
+def announce(table: TableRecord, name: str, root: str) -> None:
+    """Tell the server about a published version, once a content: a pretraining may be waiting for it."""
+
+    def work(_: Path) -> None:
+        resource = {"prefect.resource.id": f"{CRYSDB}.{name}", "version": str(table.version), "table": table.path}
+        emit_event(PUBLISHED, resource=resource)
+
+    ledger_of(root).run("announced", content_key(event=PUBLISHED, name=name, table=table.key), work)
+
+
+def _key(config: BuildConfig, relaxed: Sequence[StageRecord], base: TableRecord | None = None) -> str:
     """Local sources count by their content, remote ones by their settings and the snapshot's name."""
     content = [
         getattr(open_source(s), "fingerprint", lambda: None)() if isinstance(s, FilesConfig | SampleConfig) else None
         for s in config.sources
     ]
-    return content_key(config=config, content=content, relaxed=[r.key for r in relaxed], code=code_hash("crysdb"))
+    parts: dict[str, Any] = {} if base is None else {"base": base.key}
+    return content_key(
+        config=config, content=content, relaxed=[r.key for r in relaxed], code=code_hash("crysdb"), **parts
+    )
+
+
+def _rows_of(base: TableRecord, directory: Path) -> list[Source]:
+    """The rows of a table as sources: one file for each source and functional."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    from dao_core.crysdb.sources.records import RecordsSource
+    from dao_core.crysdb.table import CrysTable
+
+    rows = CrysTable(base.path).read(version=base.version)
+    kinds = rows.select(["source", "functional", "source_version"]).group_by(
+        ["source", "functional", "source_version"]
+    ).aggregate([])  # fmt: skip
+    out: list[Source] = []
+    for i, kind in enumerate(kinds.to_pylist()):
+        same = [pc.equal(rows[k], v) if v is not None else pc.is_null(rows[k]) for k, v in kind.items()]
+        part: pa.Table = rows.filter(pc.and_(pc.and_(same[0], same[1]), same[2]))
+        path = directory / f"base-{i}.parquet"
+        pq.write_table(part, path)
+        out.append(RecordsSource(path))
+    return out
 
 
 def _gather(relaxed: Sequence[StageRecord], directory: Path) -> Path | None:

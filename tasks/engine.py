@@ -17,23 +17,33 @@ DEFAULTS = {
     "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
     "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60",
     "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "false",  # a second round trip a request that protects browsers only
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "60",  # `dao deploy` lets the server call a run crashed after 180 s of silence
+    "PREFECT_TASKS_DEFAULT_NO_CACHE": "true",  # the ledger decides what is done; hashing every input costs time
 }
 for _name, _value in DEFAULTS.items():
     os.environ.setdefault(_name, _value)
 
 from prefect import flow, get_run_logger, task  # noqa: E402
-from prefect.artifacts import create_markdown_artifact, create_table_artifact  # noqa: E402
-from prefect.context import FlowRunContext  # noqa: E402
+from prefect.artifacts import (  # noqa: E402
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.context import FlowRunContext, TaskRunContext  # noqa: E402
 from prefect.events import emit_event  # noqa: E402
 
 __all__ = [
     "create_markdown_artifact",
+    "create_progress_artifact",
     "create_table_artifact",
     "emit_event",
     "flow",
     "flow_run_id",
     "get_run_logger",
+    "in_run",
     "task",
+    "update_progress_artifact",
 ]
 
 
@@ -41,3 +51,8 @@ def flow_run_id() -> str | None:
     """Id of the flow run around us, None outside of one."""
     context = FlowRunContext.get()
     return str(context.flow_run.id) if context and context.flow_run else None
+
+
+def in_run() -> bool:
+    """Whether a flow or task run is around us: only there are logs and artifacts sent to a server."""
+    return FlowRunContext.get() is not None or TaskRunContext.get() is not None

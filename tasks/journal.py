@@ -8,37 +8,49 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import threading
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dao_core.artifacts import write_atomic
+from tasks.events import now, write_event
 from tasks.metrics import prometheus_text
 
+if TYPE_CHECKING:
+    from tasks.config import Workers
+
 T = TypeVar("T")
-STATE, EVENTS, METRICS = "run.json", "events.jsonl", "metrics.prom"
+STATE, METRICS, HEARTBEAT = "run.json", "metrics.prom", "heartbeat"
+BEAT_SECONDS = 20.0
+SILENT_SECONDS = 180.0  # a run on another machine without a sign of life for so long counts as gone
 
 
 class RunNotFoundError(FileNotFoundError):
     """No run with this id; the message lists the ones there are."""
 
 
-def now() -> str:
-    """This moment in UTC, ISO 8601, whole seconds."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
 class Journal:
     """Writes the journal of one run in `root`; a later attempt of the same run continues it."""
 
-    def __init__(self, root: str | Path, *, name: str, command: str, flow_run_id: str | None = None) -> None:
-        self.root = Path(root)
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        name: str,
+        command: str,
+        flow_run_id: str | None = None,
+        workers: Workers | None = None,
+    ) -> None:
+        self.root = Path(root).absolute()
         self.root.mkdir(parents=True, exist_ok=True)
+        self.workers = workers
+        self._crew: Any = None
         earlier = read_state(self.root) or {}
         self.state: dict[str, Any] = {
             "id": earlier.get("id") or f"{name}-{uuid.uuid4().hex[:6]}",
@@ -46,12 +58,14 @@ class Journal:
             "command": command,
             "attempts": int(earlier.get("attempts", 0)) + 1,
             "status": "running",
+            "host": platform.node(),
             "pid": os.getpid(),
             "pid_started": process_start(os.getpid()),
             "flow_run_id": flow_run_id,
             "started": now(),
             "stages": {},
         }
+        (self.root / HEARTBEAT).touch()
         self._save()
         self.event("run started", attempt=self.state["attempts"])
 
@@ -81,12 +95,31 @@ class Journal:
 
     @contextmanager
     def watch(self) -> Iterator[Journal]:
-        """Close the run as failed when its body raises; `finish` closes it otherwise."""
+        """Close the run as failed when its body raises; `finish` closes it otherwise. Ends the workers in any case.
+
+        Ctrl-C and a worker's SIGTERM leave it open (`interrupted`, to be continued) and end every process it started.
+        """
+        from tasks.processes import end_descendants
+
+        stop = threading.Event()
+        threading.Thread(target=self._beat, args=(stop,), daemon=True).start()
         try:
             yield self
         except Exception as error:
             self.finish("failed", error=f"{type(error).__name__}: {error}"[:500])
             raise
+        except BaseException:
+            self.event("run interrupted")
+            end_descendants()
+            raise
+        finally:
+            stop.set()
+            if self._crew is not None:
+                self._crew.close()
+
+    def _beat(self, stop: threading.Event) -> None:
+        while not stop.wait(BEAT_SECONDS):
+            (self.root / HEARTBEAT).touch()
 
     def step(self, name: str, work: Callable[..., T], *args: Any, **options: Any) -> T:
         """Run one task as a stage of this journal."""
@@ -96,15 +129,20 @@ class Journal:
         return out
 
     def step_each(self, name: str, work: Any, items: Sequence[Any], *args: Any) -> list[Any]:
-        """Submit one task for each item (its first argument) to the flow's task runner and wait for all of them.
+        """Run a task for each item (its first argument) on the run's workers and wait for all of them.
 
         One that fails doesn't stop the others; the first error is raised when all have ended.
         """
-        with self.stage(name) as entry:
-            futures = [work.submit(item, *args) for item in items]
-            for future in futures:
-                future.wait()
-            out = [future.result() for future in futures]
+        from tasks.crew import Crew, Place
+        from tasks.progress import progress
+
+        if self._crew is None:
+            self._crew = Crew(self.workers)
+        place = Place(str(self.root), self.run_id, name)
+        with self.stage(name) as entry, progress(self.root, name, len(items)) as shown:
+            shown.update(0)
+            entry["shards"] = len(items)
+            out: list[Any] = self._crew.each(work, items, args, place, on_done=lambda done, _: shown.update(done))
             entry.update(_facts([r for item in out for r in (item if isinstance(item, list) else [item])]))
         return out
 
@@ -116,9 +154,7 @@ class Journal:
 
     def event(self, message: str, **facts: Any) -> None:
         """Append one line to the structured log."""
-        line = json.dumps({"time": now(), "run": self.run_id, "message": message, **facts}, default=str)
-        with (self.root / EVENTS).open("a") as handle:
-            handle.write(line + "\n")
+        write_event(self.root, self.run_id, message, **facts)
 
     def _save(self) -> None:
         write_atomic(self.root / STATE, json.dumps(self.state, indent=1, default=str))
@@ -142,9 +178,19 @@ def read_state(root: Path) -> dict[str, Any] | None:
         state: dict[str, Any] = json.loads((root / STATE).read_text())
     except (OSError, ValueError):
         return None
-    if state.get("status") == "running" and process_start(int(state["pid"])) != state.get("pid_started"):
+    if state.get("status") == "running" and not _lives(root, state):
         state["status"] = "interrupted"
     return state
+
+
+def _lives(root: Path, state: Mapping[str, Any]) -> bool:
+    """Whether the run's process is there; on another machine, whether it has given a sign of life lately."""
+    if state.get("host", platform.node()) == platform.node():
+        return process_start(int(state["pid"])) == state.get("pid_started")
+    try:
+        return time.time() - (root / HEARTBEAT).stat().st_mtime < SILENT_SECONDS
+    except OSError:
+        return False
 
 
 def process_start(pid: int) -> str | None:

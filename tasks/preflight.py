@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,7 +11,17 @@ from urllib.parse import urlsplit
 
 from dao_core.crysdb.config import BuildConfig, FilesConfig
 from dao_core.training.config import TrainingConfig
-from tasks.config import CampaignConfig, HandOff, PretrainConfig, RunSettings, ScreenConfig
+from tasks.config import (
+    CampaignConfig,
+    HandOff,
+    PretrainConfig,
+    RebuildConfig,
+    RelaxDatasetConfig,
+    RunSettings,
+    ScreenConfig,
+    ValidateConfig,
+    Workers,
+)
 
 MIN_FREE_BYTES = 500_000_000
 PINNED_SERVER = "3.8"
@@ -22,17 +33,39 @@ class PreflightError(ValueError):
 
 def preflight(config: RunSettings) -> None:
     """Raise PreflightError listing everything that would stop the run later."""
-    problems = [*_root(config.root), *_server()]
-    if isinstance(config, PretrainConfig):
+    problems = [*_root(config.root), *_server(), *_workers(config.workers)]
+    if isinstance(config, PretrainConfig | RebuildConfig):
         problems += _sources(config.crysdb)
+    if isinstance(config, PretrainConfig):
+        problems += _table("table", config.table)
         for name in ("stage1", "predictor", "stage2"):
             problems += _gpu(name, getattr(config, name))
-    if isinstance(config, ScreenConfig) and config.crysdb is not None and not config.crysdb.exists():
-        problems.append(f"crysdb: no table at {config.crysdb}: build one (dao crysdb build) or leave the key out")
-    if isinstance(config, CampaignConfig | ScreenConfig):
+    if isinstance(config, ScreenConfig | RelaxDatasetConfig):
+        problems += _table("crysdb", config.crysdb)
+    if isinstance(config, ValidateConfig) and not config.candidates.is_file():
+        problems.append(f"candidates: {config.candidates} is not there: name a screening's report/candidates.parquet")
+    if isinstance(config, CampaignConfig | ScreenConfig | ValidateConfig):
         problems += _pw(config.handoff)
     if problems:
         raise PreflightError("; ".join(problems))
+
+
+def check_server() -> None:
+    """Raise PreflightError unless a server of this version answers at PREFECT_API_URL."""
+    if problems := list(_server()):
+        raise PreflightError("; ".join(problems))
+
+
+def _table(key: str, path: Path | None) -> Iterator[str]:
+    if path is not None and not path.exists():
+        yield f"{key}: no table at {path}: build one (dao crysdb build) or correct the path"
+
+
+def _workers(workers: Workers) -> Iterator[str]:
+    if workers.engine == "slurm" and importlib.util.find_spec("dask_jobqueue") is None:
+        yield "workers.engine: slurm needs the package dask-jobqueue: pip install 'dao-csp[slurm]'"
+    if workers.engine == "slurm" and shutil.which("sbatch") is None:
+        yield "workers.engine: slurm, but there is no sbatch here: run it on a login node, or use threads or dask"
 
 
 def _root(root: Path) -> Iterator[str]:

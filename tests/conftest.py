@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.server.services import postgres_bin
+
 # The tests share the machine with other processes: one thread each (two would spin against one another).
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -23,6 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "shared": (SHARED.is_dir(), f"development data not found at {SHARED}"),
         "qe": (shutil.which("pw.x") is not None, "pw.x is not installed (infra/install_qe.sh)"),
         "peers": ((PEERS / ".installed-peers").exists(), "the peers' environment is missing (infra/peers/setup.sh)"),
+        "server": (postgres_bin() is not None, "PostgreSQL is not installed (apt-get install postgresql)"),
         "browser": (shutil.which("chromium") is not None, "chromium is not installed"),
     }
     for item in items:

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Protocol
@@ -23,6 +24,7 @@ PID_FILE = "pid"
 GRACE_SECONDS = 10.0  # between asking a process to end and killing it
 STUCK_GRACE_SECONDS = 120.0  # pw.x looks for its EXIT file once an iteration
 MONITOR_SECONDS = 20.0
+_stopping = threading.Event()
 
 
 class Launcher(Protocol):
@@ -44,6 +46,11 @@ class LaunchError(RuntimeError):
     def __init__(self, outcome: RunOutcome) -> None:
         super().__init__(outcome.note)
         self.outcome = outcome
+
+
+def stop_runs() -> None:
+    """Make every wait in this process end its pw.x and raise KeyboardInterrupt: Ctrl-C reaches only the main thread."""
+    _stopping.set()
 
 
 def pw_command(settings: DftSettings, pw_input: PwInput) -> list[str]:
@@ -106,6 +113,8 @@ class LocalLauncher:
         seen, seen_at, looked_at = -1, time.monotonic(), time.monotonic()
         try:
             while True:
+                if _stopping.is_set():
+                    raise KeyboardInterrupt
                 code = child.poll() if child else (None if self.started(directory) else -1)
                 if code is not None:
                     return _ended(code, child is None)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from dao_core.artifacts import StageRecord
-from tasks.journal import EVENTS, Journal, RunNotFoundError, find_run, find_runs, process_start, read_state
+from tasks.events import EVENTS
+from tasks.journal import Journal, RunNotFoundError, find_run, find_runs, process_start, read_state
 
 
 def test_stages_and_events_are_recorded(tmp_path: Path) -> None:

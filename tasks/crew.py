@@ -1,0 +1,191 @@
+"""Where the tasks of a fan-out run: threads here, Dask processes, Slurm jobs. The same tasks, another engine.
+
+Many small shards share one Prefect task: on Dask a task run costs about 0.3 s (a context, a client, states), which is
+nothing beside thirty shards and a third of a shard of one second.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import queue
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tasks.config import Workers
+from tasks.engine import flow_run_id, get_run_logger, task
+from tasks.events import write_event
+
+if TYPE_CHECKING:
+    from prefect.task_runners import TaskRunner
+    from prefect.tasks import Task
+
+MAX_BATCH = 32  # shards a task at most: progress moves, and a lost worker loses little
+ROUNDS = 8  # batches a worker at least, so that the last ones end together
+
+
+class EngineError(RuntimeError):
+    """Settings ask for an engine that is not installed; the message says what to install."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which run and stage a shard belongs to: the ids in the structured log."""
+
+    root: str
+    run: str
+    stage: str
+
+
+@task(name="shards")
+def run_batch(work: Task[Any, Any], first: int, items: Sequence[Any], args: Sequence[Any], place: Place) -> list[Any]:
+    """Run `work` for each item. One that fails doesn't stop the others; the first error is raised at the end."""
+    out, errors = [], []
+    for number, item in enumerate(items, start=first):
+        begin = time.monotonic()
+        try:
+            result = work.fn(item, *args)
+        except Exception as error:  # noqa: BLE001 - raised below, when the other shards have had their turn
+            errors.append(error)
+            status = "failed"
+            facts = {"error": f"{type(error).__name__}: {error}"[:300]}
+        else:
+            out.append(result)
+            status = "done"
+            facts = {"key": str(getattr(result, "key", ""))}
+        seconds = round(time.monotonic() - begin, 3)
+        write_event(place.root, place.run, f"shard {status}", stage=place.stage, shard=number, seconds=seconds, **facts)
+        get_run_logger().debug("%s %s, shard %s %s in %s s", place.run, place.stage, number, status, seconds)
+    if errors:
+        errors[0].add_note(f"{len(errors)} of {len(items)} shards from {first} on failed")
+        raise errors[0]
+    return out
+
+
+class Crew:
+    """The workers of one flow run, started with its first fan-out and ended with the flow."""
+
+    def __init__(self, workers: Workers | None = None) -> None:
+        self.workers = workers or Workers()
+        self._runner: TaskRunner[Any] | None = None
+        self._open = ExitStack()
+
+    def close(self) -> None:
+        """End the workers. What they were doing is lost, what they finished is in the ledger."""
+        self._runner = None
+        self._open.close()
+
+    def each(
+        self,
+        work: Task[Any, Any],
+        items: Sequence[Any],
+        args: Sequence[Any],
+        place: Place,
+        *,
+        on_done: Callable[[int, int], None] = lambda _done, _of: None,
+        batch: int | None = None,
+    ) -> list[Any]:
+        """`work(item, *args)` for every item, in the order of the items; `on_done` hears (shards ended, of all).
+
+        Raises the first error when everything has ended. `batch` fixes the number of shards a task.
+        """
+        if not items:
+            return []
+        if self._runner is None:
+            self._runner = self._open.enter_context(task_runner(self.workers))
+        results: dict[int, list[Any]] = {}
+        errors: list[Exception] = []
+        ended = 0
+        for first, size, future in self._run(self._runner, work, items, args, place, batch):
+            try:
+                results[first] = future.result()
+            except Exception as error:  # noqa: BLE001 - raised below, when the other batches have ended
+                errors.append(error)
+            ended += size
+            on_done(ended, len(items))
+        if errors:
+            raise errors[0]
+        return [result for first in sorted(results) for result in results[first]]
+
+    def _run(
+        self,
+        runner: TaskRunner[Any],
+        work: Task[Any, Any],
+        items: Sequence[Any],
+        args: Sequence[Any],
+        place: Place,
+        batch: int | None,
+    ) -> Iterator[tuple[int, int, Any]]:
+        """(first shard, shards, future) of each batch when it has ended; a few more than are worked on are queued."""
+        ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        open_: dict[Any, tuple[int, int]] = {}
+        position = 0
+        while position < len(items) or open_:
+            while position < len(items) and len(open_) < 2 * self.workers.workers + 2:
+                left = len(items) - position
+                size = min(left, batch or batch_size(left, self.workers.workers))
+                last = position + size
+                ready = batch_task(work, f"{place.stage} {position + 1}-{last} of {len(items)}")
+                parameters = {"work": work, "first": position, "items": list(items[position:last]), "args": args,
+                              "place": place}  # fmt: skip
+                with reachable_server(self.workers):
+                    future = runner.submit(ready, parameters)
+                open_[future.task_run_id] = (position, size)
+                future.add_done_callback(ended.put)
+                position = last
+            future = ended.get()
+            yield *open_.pop(future.task_run_id), future
+
+
+def batch_size(left: int, workers: int) -> int:
+    """Shards of the next task: smaller towards the end, so that the workers finish together."""
+    return max(1, min(MAX_BATCH, left // (ROUNDS * workers)))
+
+
+def batch_task(work: Task[Any, Any], title: str) -> Task[Any, Any]:
+    """`run_batch` under the name and with the retries of `work`. Shards that were done are found in the ledger."""
+    return run_batch.with_options(
+        name=work.name,
+        task_run_name=title.replace("{", "(").replace("}", ")"),
+        retries=work.retries,
+        retry_delay_seconds=work.retry_delay_seconds,
+        retry_condition_fn=work.retry_condition_fn,
+    )
+
+
+def task_runner(workers: Workers) -> TaskRunner[Any]:
+    """Threads here, or Dask: a local cluster, the scheduler at `address`, or Slurm jobs. Raises EngineError."""
+    if workers.engine == "threads":
+        from prefect.task_runners import ThreadPoolTaskRunner
+
+        return ThreadPoolTaskRunner(max_workers=workers.workers)
+    from prefect_dask import DaskTaskRunner
+
+    if workers.address is not None:
+        return DaskTaskRunner(address=workers.address)
+    if workers.engine == "slurm":
+        if importlib.util.find_spec("dask_jobqueue") is None:
+            raise EngineError("workers.engine: slurm needs the package dask-jobqueue: pip install 'dao-csp[slurm]'")
+        return DaskTaskRunner(
+            cluster_class="dask_jobqueue.SLURMCluster",
+            cluster_kwargs={"processes": 1, **workers.slurm},
+            adapt_kwargs={"minimum": 0, "maximum": workers.workers},
+        )
+    local = {"n_workers": workers.workers, "threads_per_worker": 1, "dashboard_address": None}
+    return DaskTaskRunner(cluster_kwargs=local)
+
+
+@contextmanager
+def reachable_server(workers: Workers) -> Iterator[None]:
+    """Tell worker processes the address of this flow's own ephemeral server: without it each would start another."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    if workers.engine == "threads" or PREFECT_API_URL.value() or flow_run_id() is None:
+        yield
+        return
+    from prefect.server.api.server import SubprocessASGIServer
+
+    with temporary_settings({PREFECT_API_URL: SubprocessASGIServer().api_url}):
+        yield

@@ -1,0 +1,37 @@
+"""Ending what a run started: pw.x in sessions of their own, Dask workers, ranks of a training."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+
+GRACE_SECONDS = 3.0
+
+
+def end_descendants(*, keep: Sequence[str] = ("prefect.server.api.server:create_app",)) -> int:
+    """End all processes below this one, politely and then for good; how many there were.
+
+    A process whose command line holds a word of `keep` stays: the ephemeral server is told last how the run ended.
+    Jobs that were handed to Slurm are nobody's children and go on; the next attempt finds them by their ids.
+    """
+    import psutil
+
+    from dao_core.dft.run import stop_runs
+
+    stop_runs()
+    found = []
+    for child in psutil.Process(os.getpid()).children(recursive=True):
+        try:
+            if not any(word in part for part in child.cmdline() for word in keep):
+                found.append(child)
+        except psutil.Error:
+            continue  # it has ended by itself
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        for child in found:
+            try:
+                child.send_signal(sign)
+            except psutil.Error:
+                continue
+        _, found = psutil.wait_procs(found, timeout=GRACE_SECONDS)
+    return len(found)
