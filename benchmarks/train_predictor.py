@@ -1,11 +1,9 @@
 """Train DAO-P: the run behind the shipped predictor.
 
-python benchmarks/train_predictor.py --data ../shared/data --out runs/predictor --seconds 3000
-Energies: MP-20 train, WBM, other Materials Project structures (older releases get their own offset) and the embedded
-sample;
-forces and stresses: the sample (CHGNet) and the DFT frames of forces/, of which every tenth is held out. No formula
-of the
-public MP-20 and MPTS-52 validation and test splits is used. Killed or stopped, the same command continues.
+python benchmarks/train_predictor.py --data ../shared/data --out runs/predictor --seconds 3000 --extra runs/labels
+Energies: MP-20 train, WBM, other Materials Project structures and the embedded sample; forces and stresses: the sample
+(CHGNet), the DFT frames of forces/, of which every tenth is held out, and the CHGNet labels of label_structures.py. No
+formula of the public MP-20 and MPTS-52 validation and test splits is used. Killed or stopped, the same command goes on.
 """
 
 from __future__ import annotations
@@ -110,8 +108,8 @@ def add_energies(rows: Rows, data: Path) -> None:
             )  # fmt: skip
 
 
-def add_sample(rows: Rows, folder: Path) -> None:
-    """The embedded sample with formation energies and hull distances on its own hull."""
+def add_sample(rows: Rows, folder: Path, elements: np.ndarray | None) -> None:
+    """The embedded sample, hull distances on its own hull; formation energies from `elements` (101,) eV if given."""
     from dao_core.crysdb.build import build
     from dao_core.crysdb.clean import CleanSettings
     from dao_core.crysdb.config import BuildConfig, SampleConfig
@@ -126,6 +124,8 @@ def add_sample(rows: Rows, folder: Path) -> None:
     records = {r.material_id: r for view in ("all", "forces") for r in table.records(view)}
     for record in records.values():
         formation = np.nan if record.formation_energy_per_atom is None else record.formation_energy_per_atom
+        if elements is not None and record.energy_per_atom is not None:
+            formation = record.energy_per_atom - elements[record.crystal.atomic_numbers].mean()
         hull = np.nan if record.e_above_hull is None else record.e_above_hull
         rows.add(
             record.crystal, formation_energy_per_atom=formation, e_above_hull=hull,
@@ -157,7 +157,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=Path("configs/train-predictor-laptop.yaml"))
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--extra", type=Path, nargs="*", default=[], help="further labelled sets (label_relaxed.py)")
+    parser.add_argument("--extra", type=Path, help="folder of further labelled sets (label_structures.py)")
     parser.add_argument("--start-from", type=Path, help="continue the weights of this checkpoint")
     args = parser.parse_args()
     settings = yaml.safe_load(args.config.read_text())
@@ -168,7 +168,8 @@ def main() -> None:
     if not (args.out / "validation.npz").exists():
         rows = Rows()
         add_energies(rows, args.data)
-        add_sample(rows, args.out / "sample")
+        elements = np.load(args.extra / "elements.npy") if args.extra else None
+        add_sample(rows, args.out / "sample", elements)
         for crystal, forces, stress in dft_frames(args.data, held=False):
             rows.add(crystal, forces=forces, stress=stress)
         rows.pack().save(args.out / "packed.npz")
@@ -180,6 +181,9 @@ def main() -> None:
                 val.add(crystal, formation_energy_per_atom=row.formation_energy_per_atom, e_above_hull=row.e_above_hull)
         val.pack().save(args.out / "validation.npz")
     data, validation = PackedCrystals.load(args.out / "packed.npz"), PackedCrystals.load(args.out / "validation.npz")
+    if args.extra:
+        shards = [p for p in sorted(args.extra.glob("*.npz")) if ".part" not in p.name]
+        data = PackedCrystals.concatenate([data, *(PackedCrystals.load(p) for p in shards)])
     about = {
         "name": "mp_20/train + wbm_val + mp_structures + sample + forces",
         "rows": len(data),
