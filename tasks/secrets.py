@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dao_core.crysdb.config import BuildConfig, open_source
 from dao_core.crysdb.sources.base import Source
 from dao_core.crysdb.sources.settings import MaterialsProjectConfig
@@ -26,8 +28,9 @@ def _load(name: str) -> object:
     from prefect.blocks.system import Secret
     from pydantic import SecretStr
 
+    load: Any = Secret.load  # a coroutine where an event loop runs, unless told otherwise
     try:
-        value = Secret.load(name).get()
+        value = load(name, _sync=True).get()
     except ValueError as error:  # what Prefect raises for a block that does not exist
         raise SecretError(
             f"no Prefect block secret/{name}: make it once, with "
