@@ -6,24 +6,29 @@ nothing beside thirty shards and a third of a shard of one second.
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
+import json
+import logging
 import queue
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.config import Workers
 from tasks.engine import flow_run_id, get_run_logger, task
-from tasks.events import write_event
+from tasks.events import EVENTS, write_event
 
 if TYPE_CHECKING:
     from prefect.task_runners import TaskRunner
     from prefect.tasks import Task
 
-MAX_BATCH = 32  # shards a task at most: progress moves, and a lost worker loses little
-ROUNDS = 8  # batches a worker at least, so that the last ones end together
+MAX_BATCH = 64  # shards a task at most: a lost worker loses one
+ROUNDS = 2  # every worker has this many more batches before it: they shrink towards the end and end together
+LOOK_SECONDS = 2.0  # how often finished shards of unfinished batches are counted
 
 
 class EngineError(RuntimeError):
@@ -74,6 +79,9 @@ class Crew:
 
     def close(self) -> None:
         """End the workers. What they were doing is lost, what they finished is in the ledger."""
+        client = getattr(self._runner, "_client", None)  # Dask's
+        if client is not None and client.status == "running":
+            client.run(flush_reports)
         self._runner = None
         self._open.close()
 
@@ -98,13 +106,15 @@ class Crew:
         results: dict[int, list[Any]] = {}
         errors: list[Exception] = []
         ended = 0
+        log = ShardLog(place)
         for first, size, future in self._run(self._runner, work, items, args, place, batch):
-            try:
-                results[first] = future.result()
-            except Exception as error:  # noqa: BLE001 - raised below, when the other batches have ended
-                errors.append(error)
-            ended += size
-            on_done(ended, len(items))
+            if future is not None:
+                ended += size
+                try:
+                    results[first] = future.result()
+                except Exception as error:  # noqa: BLE001 - raised below, when the other batches have ended
+                    errors.append(error)
+            on_done(max(ended, min(log.ended(), len(items))), len(items))
         if errors:
             raise errors[0]
         return [result for first in sorted(results) for result in results[first]]
@@ -118,7 +128,10 @@ class Crew:
         place: Place,
         batch: int | None,
     ) -> Iterator[tuple[int, int, Any]]:
-        """(first shard, shards, future) of each batch when it has ended; a few more than are worked on are queued."""
+        """(first shard, shards, future) of each batch that has ended, and (0, 0, None) now and then while none has.
+
+        A few more than are worked on are queued.
+        """
         ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
         open_: dict[Any, tuple[int, int]] = {}
         position = 0
@@ -135,8 +148,47 @@ class Crew:
                 open_[future.task_run_id] = (position, size)
                 future.add_done_callback(ended.put)
                 position = last
-            future = ended.get()
-            yield *open_.pop(future.task_run_id), future
+            try:
+                future = ended.get(timeout=LOOK_SECONDS)
+            except queue.Empty:
+                yield 0, 0, None
+            else:
+                yield *open_.pop(future.task_run_id), future
+
+
+class ShardLog:
+    """Counts the shards of a stage that have ended since now, in the run's structured log."""
+
+    def __init__(self, place: Place) -> None:
+        self._path, self._stage = Path(place.root) / EVENTS, json.dumps(place.stage)
+        self._at = self._path.stat().st_size if self._path.exists() else 0
+        self._count = 0
+
+    def ended(self) -> int:
+        """Shards so far, those that failed too; a retried shard counts again."""
+        if not self._path.exists():
+            return 0
+        with self._path.open("rb") as handle:
+            handle.seek(self._at)
+            text = handle.read()
+        whole = text[: text.rfind(b"\n") + 1]
+        self._at += len(whole)
+        wanted = f'"stage": {self._stage}, "shard": '.encode()
+        self._count += sum(wanted in line for line in whole.splitlines())
+        return self._count
+
+
+async def flush_reports() -> None:
+    """Send what a worker process still has to say to the server (states, logs) before it is ended."""
+    await asyncio.to_thread(_drain)
+
+
+def _drain() -> None:
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    EventsWorker.drain_all(timeout=5)
+    APILogWorker.drain_all(timeout=5)
 
 
 def batch_size(left: int, workers: int) -> int:
@@ -163,6 +215,7 @@ def task_runner(workers: Workers) -> TaskRunner[Any]:
         return ThreadPoolTaskRunner(max_workers=workers.workers)
     from prefect_dask import DaskTaskRunner
 
+    logging.getLogger("distributed").setLevel(logging.WARNING)
     if workers.address is not None:
         return DaskTaskRunner(address=workers.address)
     if workers.engine == "slurm":
