@@ -15,6 +15,8 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import lru_cache
+from math import comb
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +27,16 @@ from crysdb_record import cpu_seconds, machine, peak_gib, record_bar
 
 from dao_core.crysdb.build import BuildReport, build
 from dao_core.crysdb.config import BuildConfig, FilesConfig
-from dao_core.crysdb.hull import fractions
 from dao_core.crysdb.leakage import SUPERCONDUCTOR_BENCHMARK, BenchmarkConfig
-from dao_core.crysdb.sources.prototypes import iter_decorated, load_prototypes
-from dao_core.elements import SYMBOLS
+from dao_core.crysdb.sources.prototypes import (
+    CONTACT,
+    MIN_ATOM_VOLUME,
+    Prototype,
+    _covalent_radii,
+    _nearest_matrix,
+    load_prototypes,
+)
+from dao_core.elements import SYMBOLS, atomic_number
 
 REAL = 0.13
 ELEMENTS = [s for s in SYMBOLS[1:84] if s not in ("He", "Ne", "Ar", "Kr", "Xe", "Tc", "Pm")]
@@ -55,26 +63,63 @@ _TYPES = {
 }
 
 
-def decorated_rows(n: int, rng: np.random.Generator, start: int = 0) -> Iterator[dict[str, object]]:
-    """Elements first (they close the hulls), then decorated prototypes, slightly strained."""
+def decorated_rows(n: int, rng: np.random.Generator) -> Iterator[pa.Table]:
+    """About `n` different decorations of the AFLOW prototypes, slightly strained, one table a prototype and round.
+
+    The same scaling by covalent radii as `Prototype.decorate`, for thousands of decorations at once.
+    """
+    prototypes = load_prototypes()
+    choices = np.array([comb(len(ELEMENTS), p.n_elements) * len(p.distinct) for p in prototypes], dtype=float)
+    shares = choices**0.5 / (choices**0.5).sum()  # neither all ternaries nor all unaries
+    counts = np.minimum(rng.multinomial(n, shares), choices.astype(int))
+    counts[np.argmax(choices)] += n - counts.sum()
+    for number, (prototype, count) in enumerate(zip(prototypes, counts.tolist(), strict=True)):
+        for begin in range(0, count, 20_000):
+            placed = _draw(prototype, min(20_000, count - begin), rng)
+            yield _decorate(prototype, placed, rng, f"proto-{number}-{begin}")
+
+
+def _draw(prototype: Prototype, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Atomic numbers on the slots, (count, slots), elements of a row all different."""
+    numbers = np.array([atomic_number(s) for s in ELEMENTS])
+    chosen = np.argsort(rng.random((count, len(numbers))), axis=1)[:, : prototype.n_elements]
+    orders = np.array(prototype.distinct)[rng.integers(len(prototype.distinct), size=count)]
+    return numbers[np.take_along_axis(np.sort(chosen, axis=1), orders, axis=1)]
+
+
+def _decorate(prototype: Prototype, placed: np.ndarray, rng: np.random.Generator, name: str) -> pa.Table:
+    count, n = len(placed), prototype.n_atoms
+    species = placed[:, prototype.slots]  # (count, N)
+    radii = _covalent_radii()[species]
+    nearest = _nearest_matrix(prototype.lattice, prototype.frac_coords)
+    shortest = (nearest / (radii[:, :, None] + radii[:, None, :])).min(axis=2).mean(axis=1)
+    volume = abs(float(np.linalg.det(prototype.lattice))) / n
+    scale = np.maximum(CONTACT / shortest, (MIN_ATOM_VOLUME / volume) ** (1 / 3))
+    lattices = prototype.lattice * scale[:, None, None] @ (np.eye(3) + rng.normal(0.0, 0.01, (count, 3, 3)))
+    chi = _electronegativities()[species]
+    energy = -1.5 * chi.var(axis=1) + np.abs(rng.normal(0.0, 0.15, count))
+    return pa.table(
+        {
+            "material_id": [f"{name}-{i}" for i in range(count)],
+            "n_atoms": np.full(count, n),
+            "lattice": _lists(lattices.reshape(count, 9)),
+            "frac_coords": _lists(np.broadcast_to(prototype.frac_coords.ravel(), (count, 3 * n))),
+            "atomic_numbers": _lists(species.astype(np.int16)),
+            "formation_energy_per_atom": np.zeros(count) if placed.shape[1] == 1 else energy,
+        }
+    ).cast(pa.schema(list(_TYPES.items())))
+
+
+def _lists(values: np.ndarray) -> pa.ListArray:
+    rows, width = values.shape
+    return pa.ListArray.from_arrays(pa.array(np.arange(rows + 1) * width, type=pa.int32()), pa.array(values.ravel()))
+
+
+@lru_cache(maxsize=1)
+def _electronegativities() -> np.ndarray:
     from pymatgen.core import Element
 
-    chi = {s: Element(s).X for s in ELEMENTS}
-    for i, d in enumerate(iter_decorated(load_prototypes(), ELEMENTS, n, seed=int(rng.integers(2**31)), strain=0.01)):
-        c = d.crystal
-        numbers, counts = np.unique(c.atomic_numbers, return_counts=True)
-        x = fractions(dict(zip(numbers.tolist(), counts.tolist(), strict=True)), numbers.tolist())
-        values = np.array([chi[SYMBOLS[z]] for z in numbers])
-        mean = float(x @ values)
-        energy = -1.5 * float(x @ (values - mean) ** 2) + float(abs(rng.normal(0.0, 0.15)))
-        yield {
-            "material_id": f"proto-{start + i}",
-            "n_atoms": c.n_atoms,
-            "lattice": c.lattice.ravel().tolist(),
-            "frac_coords": c.frac_coords.ravel().tolist(),
-            "atomic_numbers": c.atomic_numbers.tolist(),
-            "formation_energy_per_atom": 0.0 if len(numbers) == 1 else energy,
-        }
+    return np.array([0.0, *(Element(s).X if s in ELEMENTS else np.nan for s in SYMBOLS[1:])])
 
 
 def write_rows(folder: Path, rows: int, data: Path, seed: int) -> None:
@@ -88,13 +133,8 @@ def write_rows(folder: Path, rows: int, data: Path, seed: int) -> None:
     pq.write_table(real, folder / "real.parquet", compression="zstd")
     schema = pa.schema(list(_TYPES.items()))
     with pq.ParquetWriter(folder / "prototypes.parquet", schema, compression="zstd") as writer:
-        chunk: list[dict[str, object]] = []
-        for row in decorated_rows(rows - real.num_rows, rng):
-            chunk.append(row)
-            if len(chunk) == 20_000:
-                writer.write_table(pa.Table.from_pylist(chunk, schema=schema))
-                chunk = []
-        writer.write_table(pa.Table.from_pylist(chunk, schema=schema))
+        for table in decorated_rows(rows - real.num_rows, rng):
+            writer.write_table(table)
     done.touch()
 
 
