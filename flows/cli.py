@@ -36,6 +36,16 @@ PotentialName = Annotated[str, typer.Option(help="Energy model: 'dao', a DAO-P c
 GeneratorName = Annotated[str, typer.Option(help="'dao', a DAO-G checkpoint folder, or 'none' (prototypes only).")]
 
 
+Framework = Annotated[
+    Path | None, typer.Option(help="CIF whose lattice and atoms are kept; the rest of the formula is generated.")
+]
+Keep = Annotated[str | None, typer.Option(help="Elements of --framework that are kept, such as Ti or Mg,Ni.")]
+Lattice = Annotated[Path | None, typer.Option(help="CIF of which only the lattice is kept.")]
+Spacegroup = Annotated[int | None, typer.Option(min=1, max=230, help="Number of a space group to generate in.")]
+Free = Annotated[bool, typer.Option("--free", help="Generate around what is given, then relax all of it.")]
+Unbalanced = Annotated[bool, typer.Option("--unbalanced", help="Also formulas that no charge balance allows.")]
+
+
 @app.command()
 def predict(
     formula: Annotated[str, typer.Argument(help="A formula such as SrTiO3 or Ca(OH)2.")],
@@ -50,14 +60,26 @@ def predict(
     budget: Annotated[float, typer.Option(min=1, help="Seconds after which no new relaxation starts.")] = 40.0,
     potential: PotentialName = "dao",
     generator: GeneratorName = "dao",
+    framework: Framework = None,
+    keep: Keep = None,
+    lattice: Lattice = None,
+    spacegroup: Spacegroup = None,
+    free: Free = False,
+    unbalanced: Unbalanced = False,
     top: Annotated[int, typer.Option(min=1, help="Rows shown.")] = 10,
 ) -> None:
     """Predict the crystal structures of one formula, offline, in about a minute.
 
-    Examples:  dao predict SrTiO3    dao predict NaCl --out nacl --n 80    dao predict TiO2 --z 4 --seed 7
+    Examples:  dao predict SrTiO3    dao predict NaCl --out nacl --n 80    dao predict TiO2 --spacegroup 136
     """
-    _search([formula], n=n, z=z, max_atoms=max_atoms, out=out, seed=seed, budget=budget, potential=potential,
-            generator=generator, top=top)  # fmt: skip
+    from flows.predicting import predict_formulas
+
+    if z != "auto" and not z.isdigit():
+        fail(f"--z {z}: give 'auto' or a number of formula units")
+    settings: dict[str, Any] = {"z": "auto" if z == "auto" else int(z), "max_atoms": max_atoms, **_shares(n, generator),
+                                "seed": seed, "budget_seconds": budget,
+                                "bound": _bound(framework, keep, lattice, spacegroup, free)}  # fmt: skip
+    raise typer.Exit(predict_formulas([formula], settings, generator, potential, out, top, unbalanced=unbalanced))
 
 
 @app.command()
@@ -76,26 +98,45 @@ def screen(
     budget: Annotated[
         float | None, typer.Option(min=0.01, help="Minutes after which no new relaxation starts.")
     ] = None,
+    relax_only: Annotated[
+        int | None, typer.Option("--relax", min=1, help="Relax only so many of each formula, those of lowest energy.")
+    ] = None,
     crysdb: Annotated[Path | None, typer.Option(help="CrysDB table for the hull and for novelty.")] = None,
-    unbalanced: Annotated[
-        bool, typer.Option("--unbalanced", help="Also formulas that no charge balance allows.")
+    hull: Annotated[
+        str, typer.Option(help="Energies of the hull: auto, database (refused for another potential), relaxed, none.")
+    ] = "auto",
+    phonons: Annotated[
+        bool, typer.Option("--phonons", help="Vibrations of the best; imaginary modes are followed and ranked.")
     ] = False,
+    pressure: Annotated[str | None, typer.Option(help="GPa, such as 0,10,20: enthalpies and their order.")] = None,
+    best: Annotated[int, typer.Option(min=1, help="Structures a formula for --phonons and --pressure.")] = 3,
+    framework: Framework = None,
+    keep: Keep = None,
+    lattice: Lattice = None,
+    spacegroup: Spacegroup = None,
+    free: Free = False,
+    unbalanced: Unbalanced = False,
     potential: PotentialName = "dao",
     generator: GeneratorName = "dao",
     top: Annotated[int, typer.Option(min=1, help="Rows shown.")] = 20,
 ) -> None:
     """Screen many formulas. Finished pieces are kept: after a kill the same command continues.
 
-    Examples:  dao screen NaCl MgO --n 10    dao screen --system Sr-Ti-O --crysdb runs/crysdb/table --budget 10
+    Examples:  dao screen NaCl MgO --n 10 --phonons    dao screen --system Sr-Ti-O --crysdb runs/crysdb/table
     """
     from flows.screening import screen_formulas, wanted_formulas
 
-    found = wanted_formulas(formulas or [], system, file, unbalanced=unbalanced)
-    settings = {**_shares(n, generator), "max_atoms": max_atoms, "seed": seed,
-                "budget_seconds": None if budget is None else 60 * budget}  # fmt: skip
+    if hull not in ("auto", "database", "relaxed", "none"):
+        fail(f"--hull {hull}: use auto, database, relaxed or none")
+    asked = {"phonons": phonons, "n_phonons": best, "n_pressure": best, "pressures_gpa": _pressures(pressure)}
+    found = wanted_formulas(formulas or [], system, file, unbalanced=unbalanced, max_atoms=min(10, max_atoms))
+    settings = {**_shares(n, generator), "max_atoms": max_atoms, "seed": seed, "max_relaxed": relax_only,
+                "budget_seconds": None if budget is None else 60 * budget,
+                "bound": _bound(framework, keep, lattice, spacegroup, free)}  # fmt: skip
     names = {"generator": generator, "potential": potential}
     with interruptible("the same command continues: finished pieces are kept"):
-        raise typer.Exit(screen_formulas(found, settings, names, out, crysdb, top))
+        status = screen_formulas(found, settings, names, out, crysdb=crysdb, hull=hull, diagnostics=asked, top=top)
+        raise typer.Exit(status)
 
 
 @app.command()
@@ -154,20 +195,20 @@ def benchmark(
     raise typer.Exit(run_benchmark(name, context.args))
 
 
-def _search(formulas: list[str], *, n: int, z: str, max_atoms: int, out: Path | None, seed: int, budget: float,
-            potential: str, generator: str, top: int) -> None:  # fmt: skip
-    from flows.predicting import predict_formulas
+def _bound(
+    framework: Path | None, keep: str | None, lattice: Path | None, spacegroup: int | None, free: bool
+) -> dict[str, Any]:
+    elements = tuple(e.strip() for e in keep.split(",")) if keep else ()
+    if elements and framework is None:
+        fail("--keep names elements of a --framework: give its CIF")
+    return {"framework": framework, "keep": elements, "lattice": lattice, "spacegroup": spacegroup, "hold": not free}
 
-    if z != "auto" and not z.isdigit():
-        fail(f"--z {z}: give 'auto' or a number of formula units")
-    settings: dict[str, Any] = {
-        "z": "auto" if z == "auto" else int(z),
-        "max_atoms": max_atoms,
-        **_shares(n, generator),
-        "seed": seed,
-        "budget_seconds": budget,
-    }
-    raise typer.Exit(predict_formulas(formulas, settings, generator, potential, out, top))
+
+def _pressures(text: str | None) -> tuple[float, ...]:
+    try:
+        return tuple(float(x) for x in text.split(",")) if text else ()
+    except ValueError:
+        fail(f"--pressure {text}: give GPa, separated by commas, such as 0,10,20")
 
 
 def _shares(n: int, generator: str) -> dict[str, int]:

@@ -11,17 +11,28 @@ from flows.console import candidate_table, fail, progress_bar, quiet_libraries
 
 
 def predict_formulas(
-    formulas: Sequence[str], settings: Mapping[str, Any], generator: str, potential: str, out: Path | None, top: int
+    formulas: Sequence[str],
+    settings: Mapping[str, Any],
+    generator: str,
+    potential: str,
+    out: Path | None,
+    top: int,
+    *,
+    unbalanced: bool = False,
 ) -> int:
     """Search, print the table and write the files; the exit status: 0, or 1 where no candidate was usable."""
     start = time.monotonic()
     quiet_libraries()
-    from dao_core.screening.formulas import parse_formula
+    from dao_core.screening.formulas import charge_balanced, parse_formula
 
     parsed = [parse_formula(f) for f in formulas]  # refused before anything slow is imported
+    for formula in parsed:
+        if not (unbalanced or charge_balanced(formula)):
+            fail(f"no oxidation states balance {formula.reduced}: search it all the same with --unbalanced")
     from dao_core.screening.search import SearchSettings, cells_of, report_info, search
 
     wanted = SearchSettings(**settings)
+    wanted.bound.constraint()
     for formula in parsed:
         cells_of(formula, wanted)
     if out is not None and out.exists() and not out.is_dir():

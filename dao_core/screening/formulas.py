@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import reduce
 from itertools import combinations, product
@@ -197,6 +197,42 @@ def formulas_in_system(
                 if charge_balanced(formula):
                     found.append(formula)
     return sorted(found, key=lambda f: (f.atoms_per_unit, len(f.counts), f.text))
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The formulas of a search, each once, and in words what was asked for and left out."""
+
+    formulas: list[Formula]
+    left_out: list[str]
+
+
+def select_formulas(
+    texts: Iterable[str] = (),
+    *,
+    system: str | None = None,
+    file: str | Path | None = None,
+    unbalanced: bool = False,
+    max_atoms: int = 10,
+) -> Selection:
+    """Formulas by name, of a chemical system up to `max_atoms` atoms a unit, and of a file.
+
+    What no charge balance allows is left out and told, unless `unbalanced`. Raises FormulaError on a wrong formula or
+    system; wrong rows of a file are left out by line.
+    """
+    found = [parse_formula(text) for text in texts]
+    left_out: list[str] = []
+    if file is not None:
+        listed = read_formulas(file)
+        found += listed.formulas
+        left_out += [f"line {row.line}: {row.reason}" for row in listed.refused]
+    if not unbalanced:
+        for formula in [f for f in found if not charge_balanced(f)]:
+            left_out.append(f"no oxidation states balance {formula.reduced}")
+            found.remove(formula)
+    if system is not None:
+        found += formulas_in_system(system, max_atoms=max_atoms)
+    return Selection(list({f.reduced: f for f in found}.values()), left_out)
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ def _judge(model: Phonopy, size: tuple[int, int, int], limit: float) -> tuple[So
 
 
 def _density_of_states(model: Phonopy, mesh: int) -> list[tuple[float, float]]:
-    model.run_mesh([mesh] * 3)
+    model.run_mesh([mesh] * 3, is_gamma_center=True)  # keeps the point group, whatever the lattice
     dos = model.run_total_dos()
     frequencies, density = np.array(dos.frequency_points), np.array(dos.dos)
     chosen = np.linspace(frequencies[0], frequencies[-1], N_DOS_POINTS)

@@ -29,6 +29,7 @@ class References:
     known: NoveltyIndex | None = None
     key: str = ""
     notes: tuple[str, ...] = ()
+    version: str | None = None  # of the table
 
 
 def load_references(
@@ -58,10 +59,11 @@ def load_references(
     records = [r for r in crysdb.records("all", version=at) if any(set(r.chemsys.split("-")) <= s for s in systems)]
     where = str(crysdb.path.resolve())
     if not records:
-        return References(key=content_key(table=where, version=at), notes=("CrysDB has nothing in these systems.",))
+        nothing = ("CrysDB has nothing in these systems.",)
+        return References(key=content_key(table=where, version=at), notes=nothing, version=str(at))
     key = content_key(rows=sorted(r.material_id for r in records), path=where, version=at, hull=hull)
     made, notes = _hull(records, potential, hull, ledger)
-    return References(made, NoveltyIndex(records), key, notes)
+    return References(made, NoveltyIndex(records), key, notes, str(at))
 
 
 def _hull(
