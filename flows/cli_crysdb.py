@@ -16,30 +16,19 @@ Version = Annotated[int | None, typer.Option(help="A version of the table; defau
 def build(
     config: Annotated[Path, typer.Argument(help="YAML settings, such as configs/crysdb-sample.yaml.")],
     root: Root = Path("runs/crysdb"),
+    profile: Annotated[
+        str | None, typer.Option(help="Run as a Prefect flow on a machine's workers: laptop, slurm, ..., or a file.")
+    ] = None,
 ) -> None:
     """Build or rebuild the database and publish a version. A killed build continues with the same command.
 
-    Example:  dao crysdb build configs/crysdb-sample.yaml --root runs/crysdb
+    Examples:  dao crysdb build configs/crysdb-sample.yaml    dao crysdb build full.yaml --root db --profile slurm
     """
-    from dao_core.crysdb.build import build as run_build
-    from dao_core.crysdb.config import BuildConfig
-    from flows.console import quiet_libraries, table
-    from tasks.config import load_config
+    from flows.building import build_database
+    from flows.console import interruptible
 
-    settings = load_config(config, BuildConfig)
-    quiet_libraries()
-    report = run_build(settings, root, log=print)
-    names = ("n_in", "n_refused", "n_dropped", "n_published")
-    table(f"version {report.version} in {root}/table", ("source", *names),
-          [(name, *(s[n] for n in names)) for name, s in report.sources.items()])  # fmt: skip
-    _reasons("refused", report.refused)
-    _reasons("dropped", report.dropped)
-    print("views: " + ", ".join(f"{n} {view}" for view, n in report.views.items()))
-
-
-def _reasons(what: str, reasons: dict[str, int], *, limit: int = 10) -> None:
-    for reason, n in list(reasons.items())[:limit]:
-        print(f"{what}: {n} x {reason}")
+    with interruptible("the same command continues with the stage that was running"):
+        build_database(config, root, profile)
 
 
 @app.command()
@@ -88,9 +77,12 @@ def query(
     root: Root = Path("runs/crysdb"),
     version: Version = None,
     limit: Annotated[int, typer.Option(min=1, help="Rows shown.")] = 50,
+    level: Annotated[
+        str, typer.Option(help="What the views leave out: none, structure, composition, prototype.")
+    ] = "structure",
     out: Annotated[Path | None, typer.Option(help="Write all rows to this CSV or Parquet file instead.")] = None,
 ) -> None:
-    """Ask the database in SQL.
+    """Ask the database in SQL. Tables: crysdb (every row), crysdb_all, crysdb_leak_free, crysdb_relaxed, crysdb_forces.
 
     Example:  dao crysdb query "SELECT formula_reduced, e_above_hull FROM crysdb WHERE is_stable ORDER BY 1"
     """
@@ -98,7 +90,7 @@ def query(
     from dao_core.crysdb.table import CrysTable
     from flows.console import table
 
-    found = ask(CrysTable(root / "table"), sql, version=version)
+    found = ask(CrysTable(root / "table"), sql, version=version, level=level)
     if out is not None:
         frame = found.to_pandas()
         frame.to_csv(out, index=False) if out.suffix == ".csv" else frame.to_parquet(out, index=False)
@@ -121,12 +113,14 @@ def update(
     """
     from dao_core.crysdb.config import BuildConfig
     from dao_core.crysdb.update import update as run_update
+    from flows.building import config_path
     from flows.console import quiet_libraries
     from tasks.config import load_config
+    from tasks.secrets import open_sources
 
-    settings = load_config(config, BuildConfig)
+    settings = load_config(config_path(config), BuildConfig)
     quiet_libraries()
-    r = run_update(settings, root, since=since, log=print)
+    r = run_update(settings, root, sources=open_sources(settings), since=since, log=print)
     counts = {"read": r.n_in, "same": r.n_same, "new": r.n_new, "changed": r.n_changed, "gone": r.n_gone}
     print(f"version {r.version}: " + ", ".join(f"{n} {k}" for k, n in counts.items()) + f", {r.n_refused} refused")
 
@@ -159,22 +153,64 @@ def card(
 
 
 @app.command()
+def leaks(root: Root = Path("runs/crysdb")) -> None:
+    """Show how much of each benchmark's test the last build reaches: same structure, composition, family.
+
+    Example:  dao crysdb leaks --root runs/crysdb
+    """
+    import json
+
+    from flows.building import show_leaks
+    from flows.console import fail
+
+    path = root / "report.json"
+    if not path.is_file():
+        fail(f"no report at {path}: run `dao crysdb build` first, or give --root")
+    show_leaks(json.loads(path.read_text()))
+
+
+@app.command()
+def vacuum(
+    root: Root = Path("runs/crysdb"),
+    hours: Annotated[int, typer.Option(min=0, help="Keep what versions of the last hours need.")] = 0,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it only the number of files is told.")] = False,
+) -> None:
+    """Delete the files that only old versions need. Those versions are gone then; nothing else ever deletes one.
+
+    Example:  dao crysdb vacuum --root runs/crysdb --hours 720 --yes
+    """
+    from dao_core.crysdb.table import CrysTable
+
+    files = CrysTable(root / "table").vacuum(retention_hours=hours, dry_run=not yes)
+    print(f"{len(files)} files " + ("deleted" if yes else "only old versions need: delete them with --yes"))
+
+
+@app.command()
 def export(
     out: Annotated[
         Path, typer.Argument(help="The file; its ending decides: .extxyz, .jsonl (OPTIMADE) or .npz (packed).")
     ],
     root: Root = Path("runs/crysdb"),
     version: Version = None,
+    view: Annotated[
+        str | None, typer.Option(help="A view: all, leak_free, relaxed or forces; default: every row.")
+    ] = None,
+    level: Annotated[
+        str, typer.Option(help="What counts as a leak: none, structure, composition, prototype.")
+    ] = "structure",
 ) -> None:
-    """Write the database in another format.
+    """Write the database, or a view of it, in another format.
 
-    Examples:  dao crysdb export all.extxyz    dao crysdb export optimade.jsonl    dao crysdb export train.npz
+    Examples:  dao crysdb export all.extxyz    dao crysdb export train.npz --view leak_free --level composition
     """
     from dao_core.crysdb.export import pack, write_extxyz, write_optimade
     from dao_core.crysdb.table import CrysTable
+    from dao_core.crysdb.views import select_view
     from flows.console import fail
 
     writers = {".extxyz": write_extxyz, ".xyz": write_extxyz, ".jsonl": write_optimade, ".npz": pack}
     if out.suffix not in writers:
         fail(f"{out}: use one of the endings {', '.join(writers)}")
-    print(f"{writers[out.suffix](CrysTable(root / 'table').batches(version=version), out)} rows: {out}")
+    parts = CrysTable(root / "table").batches(version=version)
+    chosen = parts if view is None else (select_view(part, view, level=level) for part in parts)
+    print(f"{writers[out.suffix](chosen, out)} rows: {out}")

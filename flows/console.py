@@ -126,6 +126,7 @@ def quiet_libraries() -> None:
 
     for module in ("pymatgen", "chgnet", "torch", "spglib", "ase", "pytorch_lightning", "lightning", "smact"):
         warnings.filterwarnings("ignore", module=module)
+    warnings.filterwarnings("ignore", message="No Pauling electronegativity")  # pymatgen's, in functools' name
     chatty = ("utilities.rank_zero", "trainer.connectors.checkpoint_connector", "trainer.connectors.signal_connector")
     for logger in (f"pytorch_lightning.{name}" for name in chatty):
         logging.getLogger(logger).setLevel(logging.WARNING)

@@ -44,6 +44,11 @@ def prepare_shard(shard: StageRecord, config: BuildConfig, folder: str) -> list[
 
 
 def prepare_crysdb(run: Journal, config: BuildConfig, folder: str) -> None:
-    """Ingest here, then clean and standardise the shards on the run's workers."""
+    """Ingest here, then clean and standardise the shards on the run's workers.
+
+    With `threads` the shards are left to the build, which has processes of its own (`workers` of its settings).
+    """
+    if run.workers is None or run.workers.engine == "threads":
+        return
     shards = run.step("ingest", ingest_sources, config, folder)
     run.step_each("clean and standardise", prepare_shard, shards, config, folder)

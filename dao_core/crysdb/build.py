@@ -220,6 +220,7 @@ def _publish(table: CrysTable, final: StageRecord, hull: StageRecord, report: Bu
         version = table.version
     else:
         version = table.publish(_parts(final), facts=facts)
+    table.seal()
     temporary.replace(root / HULLS)
     return version
 

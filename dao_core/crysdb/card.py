@@ -82,9 +82,11 @@ def write_card(root: str | Path, out: str | Path) -> Path:
         "",
         "One convex hull for each source and functional; total energies are compared with the source's correction added"
         " where it gives one, and raw and corrected energies never share a hull. A row has no hull distance where a"
-        " terminal element has no reference. Stable means at most 0.08 eV/atom above the hull.",
+        " terminal element has no reference; of formation energies an element without a row of its own stands at its"
+        " definition, zero. Rows that a source doesn't give make a hull too high and its distances too small, so stable"
+        " means at most 0.08 eV/atom above our hull and above the source's own, where it has one.",
         "",
-        *[f"- hull: `{name}`" for name in facts.get("hulls", [])],
+        *_hull_lines(facts, report),
         "",
     ]
     path = out / "card.md"
@@ -146,11 +148,23 @@ def _report_lines(report: dict[str, Any]) -> list[str]:
             for b in report["leaks"]
         ]
         out += ["## Leak audit", "", *_table(head, rows)]
-        kinds = ("structure", "polymorph", "prototype", "none")
-        rows = [[name, *(reach[k] for k in kinds)] for name, reach in report["reach"].items()]
-        out += ["Test entries that can be reached from this table, by the strongest kind:", ""]
-        out += _table(["benchmark", *kinds], rows)
+        out += ["Test entries that can be reached from this table, by the strongest likeness:", ""]
+        head = ["benchmark", "same structure", "same composition", "of these another polymorph only", "family only",
+                "out of reach"]  # fmt: skip
+        out += _table(head, [[name, *_reach_cells(reach)] for name, reach in report["reach"].items()])
     return out
+
+
+def _reach_cells(reach: dict[str, int]) -> list[str]:
+    same, other, family, none = (reach[k] for k in ("structure", "polymorph", "prototype", "none"))
+    total = max(1, same + other + family + none)
+    return [f"{n} ({100 * n / total:.1f} %)" for n in (same, same + other, other, family, none)]
+
+
+def _hull_lines(facts: dict[str, Any], report: dict[str, Any]) -> list[str]:
+    assumed = report.get("hull", {}).get("elements_at_zero", {})
+    said = {name: f"; taken at zero: {' '.join(symbols)}" for name, symbols in assumed.items()}
+    return [f"- hull `{name}`{said.get(name, '')}" for name in facts.get("hulls", [])]
 
 
 def _view_lines(facts: dict[str, Any]) -> list[str]:
@@ -170,7 +184,7 @@ def _plot(numbers: _Numbers, path: Path) -> None:
     _bars(axes[2], numbers.groups, "space group number")
     _histogram(axes[3], np.concatenate([*numbers.above, np.zeros(0)]), "energy above the hull (eV/atom)")
     _histogram(axes[4], np.concatenate([*numbers.formation, np.zeros(0)]), "formation energy (eV/atom)")
-    common = numbers.elements.most_common(25)
+    common = numbers.elements.most_common(20)
     axes[5].bar([SYMBOLS[z] for z, _ in common], [n for _, n in common])
     axes[5].set_xlabel("most frequent elements")
     axes[5].tick_params(axis="x", labelsize=7)
@@ -180,8 +194,11 @@ def _plot(numbers: _Numbers, path: Path) -> None:
 
 
 def _bars(axis: Axes, counts: Counter[int], label: str) -> None:
-    axis.bar(list(counts), list(counts.values()), width=1.0)
+    from matplotlib.ticker import MaxNLocator
+
+    axis.bar(list(counts), list(counts.values()), width=0.9 if len(counts) < 40 else 1.0)
     axis.set_xlabel(label)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _histogram(axis: Axes, values: np.ndarray, label: str) -> None:

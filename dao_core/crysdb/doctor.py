@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Status = Literal["ok", "warning", "failed"]
+RESTORE = "remove the table's folder and build again (the finished stages are kept), or read an older version"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def examine(root: str | Path) -> list[Finding]:
 
 
 def _files(table: CrysTable) -> Finding:
-    """Each Parquet file of the newest version: present, whole, no LFS pointer, readable footer."""
+    """Each Parquet file of the newest version: present, whole, no LFS pointer, readable footer, its checksum's own."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -61,9 +62,16 @@ def _files(table: CrysTable) -> Finding:
             check_file(path)
             pq.read_metadata(path)
         except (SourceError, pa.ArrowInvalid, OSError) as error:
-            detail = f"{error}; or go back with `dao crysdb build`, or read an older version"
-            return Finding("files", "failed", detail)
-    return Finding("files", "ok", f"{len(files)} Parquet files of version {table.version} are whole")
+            return Finding("files", "failed", f"{error}; {RESTORE}")
+    differ, unknown = table.unsealed()
+    if differ:
+        detail = f"{len(differ)} of {len(files)} differ from their checksums, such as {differ[0]}: {RESTORE}"
+        return Finding("files", "failed", detail)
+    if unknown:
+        return Finding(
+            "files", "warning", f"{len(unknown)} of {len(files)} have no recorded checksum: run the build once more"
+        )
+    return Finding("files", "ok", f"{len(files)} Parquet files of version {table.version} match their checksums")
 
 
 def _ledger(folder: Path) -> Finding:
@@ -154,11 +162,10 @@ class _Tally:
         if not self.bad:
             out.append(Finding("ranges", "ok", f"{self.n_rows} rows have sound cells, elements and energies"))
         absent = [SYMBOLS[z] for z in range(1, 84) if self.elements[z] == 0 and SYMBOLS[z] not in _NOBLE]
+        none = f"none with {' '.join(absent)}" if absent else "none up to Bi is missing"
         most = ", ".join(f"{SYMBOLS[z]} {n}" for z, n in self.elements.most_common(5))
         status: Status = "warning" if absent and self.n_rows > 100_000 else "ok"
-        out.append(
-            Finding("elements", status, f"{len(self.elements)} elements, most rows: {most}; none with {absent[:12]}")
-        )
+        out.append(Finding("elements", status, f"{len(self.elements)} elements, most rows: {most}; {none}"))
         return out
 
     def _unique(self) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
@@ -21,7 +22,7 @@ def ordered_map(work: Callable[[Item], Result], items: Iterable[Item], *, worker
         yield from map(work, items)
         return
     context = multiprocessing.get_context("spawn")  # fork would copy the locks of arrow's threads
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_quiet) as pool:
         waiting = [pool.submit(work, item) for item in (*head, *islice(items, 2 * workers - 2))]
         try:
             while waiting:
@@ -30,3 +31,8 @@ def ordered_map(work: Callable[[Item], Result], items: Iterable[Item], *, worker
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _quiet() -> None:
+    """In a process of its own: pymatgen warns once for each noble gas that it has no electronegativity."""
+    warnings.filterwarnings("ignore", message="No Pauling electronegativity")

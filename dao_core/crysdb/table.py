@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from dao_core.artifacts import file_sha256, write_atomic
 from dao_core.crysdb.schema import COLUMNS, CrysRecord, conform, records_to_table, schema, table_to_records
 
 if TYPE_CHECKING:
@@ -167,12 +168,42 @@ class CrysTable:
         """The versions, newest first."""
         return list(self._open().history())
 
-    def vacuum(self, *, retention_hours: int = 0) -> list[str]:
-        """Delete the files that only old versions need; those versions are gone then. Returns the deleted files."""
+    def vacuum(self, *, retention_hours: int = 0, dry_run: bool = False) -> list[str]:
+        """Delete the files that only old versions need; those versions are gone then. Returns the files' names.
+
+        `dry_run` only names them.
+        """
         with self.writer():
             return list(
-                self._open().vacuum(retention_hours=retention_hours, enforce_retention_duration=False, dry_run=False)
+                self._open().vacuum(retention_hours=retention_hours, enforce_retention_duration=False, dry_run=dry_run)
             )
+
+    def seal(self) -> None:
+        """Record the SHA-256 of the newest version's files beside the table; the caller holds `writer()`.
+
+        What is recorded already stays: a file that was changed since is not made good by a later build.
+        """
+        known = self._checksums()
+        sums = {f.name: known.get(f.name) or file_sha256(f) for f in self.files()}
+        older = {name: value for name, value in known.items() if (self.path / name).exists()}
+        write_atomic(self._sums, json.dumps({**older, **sums}, indent=1, sort_keys=True))
+
+    def unsealed(self) -> tuple[list[str], list[str]]:
+        """Files of the newest version that differ from their recorded checksum, and files without one."""
+        known = self._checksums()
+        files = self.files()
+        differ = [f.name for f in files if f.name in known and file_sha256(f) != known[f.name]]
+        return differ, [f.name for f in files if f.name not in known]
+
+    @property
+    def _sums(self) -> Path:
+        return self.path.parent / f"{self.path.name}.sha256.json"  # in the table's folder a vacuum would take it
+
+    def _checksums(self) -> dict[str, str]:
+        try:
+            return dict(json.loads(self._sums.read_text()))
+        except (OSError, ValueError):
+            return {}
 
     def files(self, version: int | None = None) -> list[Path]:
         """The Parquet files of a version."""

@@ -248,6 +248,7 @@ def _publish(root: Path, table: CrysTable, state: State, record: StageRecord, ch
             "sources": _counts_after(table, rows, delete, facts.get("sources", {}), changes),
         }
         table.upsert(rows, delete=delete, facts=facts)
+    table.seal()
     write_state(
         root,
         entries=record.file(ENTRIES),

@@ -36,6 +36,27 @@ def test_no_table(tmp_path: Path) -> None:
     assert "dao crysdb build" in failed(tmp_path)["table"].detail
 
 
+def test_one_changed_byte_in_a_readable_file_is_found_and_not_made_good_by_a_build(built: Path) -> None:
+    import pyarrow.parquet as pq
+
+    path = CrysTable(built / "table").files()[0]
+    rows = pq.read_table(path)
+    energies = rows["energy_per_atom"].to_pylist()
+    changed = rows.set_column(rows.schema.get_field_index("energy_per_atom"), "energy_per_atom",
+                              [[e if e is None else e - 0.01 for e in energies]])  # fmt: skip
+    pq.write_table(changed, path)
+    assert path.name in failed(built)["files"].detail
+    build(CONFIG, built, sources=[ListSource(salt_records())])
+    assert path.name in failed(built)["files"].detail
+
+
+def test_files_of_an_unknown_writer_are_a_warning_until_the_next_build(built: Path) -> None:
+    (built / "table.sha256.json").unlink()
+    assert {f.check: f.status for f in examine(built)}["files"] == "warning"
+    build(CONFIG, built, sources=[ListSource(salt_records())])
+    assert {f.check: f.status for f in examine(built)}["files"] == "ok"
+
+
 @pytest.mark.parametrize("how", ["truncated", "pointer", "gone"])
 def test_damaged_files(built: Path, how: str) -> None:
     path = CrysTable(built / "table").files()[0]
