@@ -34,6 +34,10 @@ class TrainingConfig(BaseModel):
     clock: Literal["wall", "cpu"] = Field("wall", description="what max_seconds counts; cpu: for fair comparisons")
     checkpoint_every_s: float = Field(120.0, gt=0)
     threads: int = Field(1, gt=0, description="torch threads of the process; two only pay on an idle machine")
+    ranks: int = Field(1, gt=0, description="processes on a machine that train together: one a GPU, or on the CPU")
+    nodes: int = Field(1, gt=0, description="machines; with several, `rendezvous` names one of them")
+    rendezvous: str | None = Field(None, pattern=r"^[\w.-]+:\d+$", description="host:port where the ranks meet")
+    launch: str = Field("", description="words before torchrun, such as srun --nodes=8 --ntasks-per-node=1")
     precision: Literal["auto", "32", "bf16-mixed"] = Field("auto", description="auto: bf16 on CUDA, 32 elsewhere")
     seed: int = 0
 
@@ -41,4 +45,6 @@ class TrainingConfig(BaseModel):
     def _has_an_end(self) -> TrainingConfig:
         if self.max_steps is None and self.max_seconds is None:
             raise ValueError("set max_steps or max_seconds: a run without an end is refused")
+        if self.nodes > 1 and self.rendezvous is None:
+            raise ValueError("nodes: more than one machine needs rendezvous, the host:port where the ranks meet")
         return self

@@ -19,6 +19,7 @@ from dao_core.models.checkpoint_io import load_checkpoint, save_checkpoint
 from dao_core.training.config import TrainingConfig
 from dao_core.training.data import Batch, PackedCrystals, SizedBatches
 from dao_core.training.module import DaoModule, Objective, RunLog
+from dao_core.training.ranks import fit_in_ranks, in_rank, is_main_rank, trainer_options, weights_hash
 
 
 def run_training(
@@ -50,7 +51,7 @@ def run_training(
         max_steps=config.max_steps or -1,
         max_epochs=-1,
         accelerator="auto",
-        devices="auto" if torch.cuda.is_available() else 1,
+        **trainer_options(),
         precision="32-true" if precision == "32" else "bf16-mixed",
         plugins=[SafetensorsIO()],
         logger=False,
@@ -64,7 +65,9 @@ def run_training(
         for name, p in network.named_parameters():
             p.copy_(module.average.weights[name])
     losses = {name: float(value) for name, value in getattr(module, "last_losses", {}).items()}
+    together = {"ranks": trainer.world_size, "weights": weights_hash(network)} if in_rank() else {}
     return {
+        **together,
         "steps": trainer.global_step,
         "structures": module.structures,
         "seconds": round(module.elapsed_s, 1),
@@ -145,6 +148,12 @@ def fit_generator(
 ) -> dict[str, Any]:
     """Train DAO-G and write `directory/checkpoint`. `about` records the data version; `start_from` continues a
     stage."""
+    if config.ranks * config.nodes > 1 and not in_rank():
+        options = {"about": about, "card": card, "start_from": start_from}
+        facts: dict[str, Any] = fit_in_ranks(
+            "generator", data, config, directory, templates=templates, template_rows=template_rows, **options
+        )
+        return facts
     torch.manual_seed(config.seed)
     if start_from is None:
         network = build_network(config.model)
@@ -155,6 +164,8 @@ def fit_generator(
         network.train()
     objective = generator_objective(config, base, templates, template_rows)
     facts = run_training(network, objective, data, config, directory)
+    if not is_main_rank():
+        return facts
     seen = sorted({int(z) for z in data.atomic_numbers})
     extra = {
         "process": config.process,

@@ -20,6 +20,7 @@ from dao_core.models.checkpoint_io import load_checkpoint, save_checkpoint
 from dao_core.training.config import TrainingConfig
 from dao_core.training.data import PackedCrystals
 from dao_core.training.fit import run_training
+from dao_core.training.ranks import fit_in_ranks, in_rank, is_main_rank
 
 
 class LabelError(ValueError):
@@ -70,6 +71,10 @@ def fit_predictor(
 
     `validation` rows (formation energies of the reference source) calibrate the ensemble spread.
     """
+    if config.ranks * config.nodes > 1 and not in_rank():
+        options = {"sources": sources, "about": about, "card": card, "start_from": start_from}
+        done: dict[str, Any] = fit_in_ranks("predictor", data, config, directory, validation=validation, **options)
+        return done
     formation = data.labels["formation_energy_per_atom"].astype(np.float64)
     if not np.isfinite(formation).any():
         raise LabelError("no row has a formation energy: rebuild the database with a source that carries energies")
@@ -89,6 +94,8 @@ def fit_predictor(
         scale = EnergyScale.from_state(earlier.config["energy_scale"])
         scale.spread_factor, scale.spread_floor = 1.0, 0.0  # calibrated anew below
     facts = run_training(network, EnergyObjective(config.energy, scale, base), data, config, directory)
+    if not is_main_rank():
+        return facts
     extra = {
         "energy_scale": scale.state(),
         "lattice_base": base.state(),

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from dao_core.training.config import TrainingConfig
 from dao_core.training.data import Batch, SizedBatches
 from dao_core.training.ema import WeightAverage
+from dao_core.training.progress import TrainingProgress, report_progress
 
 Objective = Callable[[nn.Module, Batch, torch.Generator], dict[str, Tensor]]
 
@@ -34,11 +35,14 @@ class DaoModule(pl.LightningModule):
         self.structures = 0  # seen so far
         self.spent_s = 0.0  # training time of earlier attempts
         self._began = 0.0
+        self._agreed: float | None = None
         self._clock = time.process_time if config.clock == "cpu" else time.monotonic
 
     @property
     def elapsed_s(self) -> float:
-        """Training time over all attempts, in seconds of the configured clock."""
+        """Training time over all attempts, in seconds of the configured clock; ranks go by that of the first."""
+        if self._agreed is not None:
+            return self._agreed
         return self.spent_s + (self._clock() - self._began if self._began else 0.0)
 
     @property
@@ -72,6 +76,12 @@ class DaoModule(pl.LightningModule):
     def on_train_start(self) -> None:
         self._began = self._clock()
         self.average.weights = {k: w.to(self.device) for k, w in self.average.weights.items()}
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """Ranks must agree on the time: the learning rate, the checkpoints and the end of the run depend on it."""
+        if self.trainer.world_size > 1:
+            self._agreed = None
+            self._agreed = float(self.trainer.strategy.broadcast(self.elapsed_s))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
         rng = torch.Generator().manual_seed(hash((self.config.seed, self.global_step, self.global_rank)) & 0x7FFFFFFF)
@@ -118,9 +128,10 @@ class RunLog(pl.Callback):
         self.directory, self.every_s, self.checkpoint_every_s = directory, every_s, checkpoint_every_s
         self.sums: dict[str, float] = {}
         self.count = 0
+        self.live = False  # somebody shows the progress: no lines
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        self.logged = self.saved = time.monotonic()
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.logged = self.saved = self.told = _now(trainer, pl_module)
         self.mark = getattr(pl_module, "structures", 0)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
@@ -128,7 +139,12 @@ class RunLog(pl.Callback):
         for name, value in pl_module.last_losses.items():
             self.sums[name] = self.sums.get(name, 0.0) + float(value)
         self.count += 1
-        now = time.monotonic()
+        now = _now(trainer, pl_module)
+        if now - self.told >= 1.0:
+            self.told = now
+            rate = (pl_module.structures - self.mark) / max(now - self.logged, 1e-9)
+            loss = self.sums.get("loss", 0.0) / self.count
+            self.live = report_progress(TrainingProgress(pl_module.progress, trainer.global_step, rate, loss))
         if now - self.logged >= self.every_s or trainer.should_stop:
             self._log(trainer, pl_module, now)
         if now - self.saved >= self.checkpoint_every_s or trainer.should_stop:
@@ -138,7 +154,7 @@ class RunLog(pl.Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, DaoModule)
         if self.count:
-            self._log(trainer, pl_module, time.monotonic())
+            self._log(trainer, pl_module, _now(trainer, pl_module))
         trainer.save_checkpoint(self.directory / "last")
 
     def _log(self, trainer: pl.Trainer, module: DaoModule, now: float) -> None:
@@ -158,8 +174,17 @@ class RunLog(pl.Callback):
             return
         with (self.directory / "history.jsonl").open("a") as handle:
             handle.write(json.dumps(row) + "\n")
+        if self.live:
+            return
         text = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
         print(
             f"step {row['step']}  {text}  {rate:.0f} structures/s  {module.progress:.0%} done, {left:.0f} s left",
             flush=True,
         )
+
+
+def _now(trainer: pl.Trainer, module: pl.LightningModule) -> float:
+    """The clock of the log: this process's own, or the one that several ranks agree on."""
+    if trainer.world_size > 1 and isinstance(module, DaoModule):
+        return module.elapsed_s
+    return time.monotonic()

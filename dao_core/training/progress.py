@@ -1,0 +1,38 @@
+"""Who hears how far a training is: set around a run by whoever shows it; the training itself knows no terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TrainingProgress:
+    """Finished share of a run (0 to 1), by steps or seconds, and what to say beside it."""
+
+    share: float
+    step: int
+    structures_per_s: float
+    loss: float
+
+
+Report = Callable[[TrainingProgress], bool]  # True: it is shown live, and lines would only disturb
+_report: ContextVar[Report | None] = ContextVar("training_report", default=None)
+
+
+@contextmanager
+def reporting(report: Report) -> Iterator[None]:
+    """Call `report` about once a second from trainings inside the block."""
+    token = _report.set(report)
+    try:
+        yield
+    finally:
+        _report.reset(token)
+
+
+def report_progress(progress: TrainingProgress) -> bool:
+    """Tell whoever listens; whether it is shown live."""
+    listener = _report.get()
+    return listener is not None and listener(progress)
