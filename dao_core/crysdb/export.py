@@ -36,6 +36,10 @@ PROVIDER_FIELDS = (
 LABELS = ("energy_per_atom", "formation_energy_per_atom", "e_above_hull")
 
 
+class ExportError(ValueError):
+    """There is nothing to write; the message says what to choose instead."""
+
+
 @contextmanager
 def _atomic_text(path: Path) -> Iterator[TextIO]:
     """A file that appears under its name only when it is whole."""
@@ -158,7 +162,7 @@ def pack(tables: Iterable[pa.Table], path: Path) -> int:
             parts.append(_packed(table))
             ids += table["material_id"].to_pylist()
     if not parts:
-        raise ValueError("no rows to pack: choose another view or build the table first")
+        raise ExportError("no rows to pack: choose another view or leak level, or build the table first")
     sizes = np.concatenate([p.pop("n_atoms") for p in parts])
     arrays = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
     arrays["pointer"] = np.concatenate([[0], np.cumsum(sizes)])

@@ -47,9 +47,12 @@ class FileSource:
         )
 
     def fingerprint(self) -> str:
-        """Hash of the files' content: the name of this input in the ledger."""
+        """Hash of the files' content: the name of this input in the ledger. Raises SourceError for a missing file."""
         from dao_core.artifacts import content_key, file_sha256
 
+        for path in self.paths:
+            if not path.is_file():
+                raise SourceError(f"{path} is not a file: correct the path")
         return content_key(files=[(p.name, file_sha256(p)) for p in self.paths], options=self.options.model_dump())
 
     def iter_records(self, since: str | None = None, cursor: str | None = None) -> Iterator[SourceItem]:  # noqa: ARG002
