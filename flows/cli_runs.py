@@ -18,22 +18,39 @@ def status(root: Root = Path("runs")) -> None:
     """
     from flows.console import table
     from tasks.journal import find_runs
+    from tasks.progress import read_progress
 
     runs = find_runs(root)
     if not runs:
         print(f"no runs below {root}/ (start one: dao campaign configs/campaign-demo.yaml)")
         return
-    table(f"runs below {root}/", ("id", "state", "stage", "done", "started", "why"), [_line(s) for _, s in runs])
+    columns = ("id", "state", "stage", "done", "progress", "started", "why")
+    table(f"runs below {root}/", columns, [_line(s, read_progress(folder)) for folder, s in runs])
     for _, state in runs:
         if state["status"] in ("interrupted", "failed"):
             print(f"continue {state['id']}: {state['command']}")
 
 
-def _line(state: dict[str, Any]) -> tuple[object, ...]:
+def _line(state: dict[str, Any], under_way: list[dict[str, Any]]) -> tuple[object, ...]:
     stages = state.get("stages", {})
     done = sum(entry.get("status") == "done" for entry in stages.values())
     open_stage = next((name for name, entry in stages.items() if entry.get("status") != "done"), None)
-    return state["id"], state["status"], open_stage, done, state.get("started"), state.get("error")
+    progress = "; ".join(_far(p) for p in under_way) if state["status"] == "running" else ""
+    return (
+        state["id"],
+        state["status"],
+        open_stage,
+        done,
+        progress or None,
+        state.get("started"),
+        state.get("error"),
+    )
+
+
+def _far(progress: dict[str, Any]) -> str:
+    left = progress["seconds_left"]
+    share = f"{progress['done']:.0f}/{progress['total']:.0f} {progress['unit']}"
+    return share + ("" if left is None else f", {left} s left")
 
 
 @app.command()
@@ -66,3 +83,16 @@ def list_runs(root: Root = Path("runs")) -> None:
     Example:  dao runs list
     """
     status(root)
+
+
+@app.command()
+def sweep(root: Root = Path("runs")) -> None:
+    """Tell the Prefect server at PREFECT_API_URL which of its running flow runs have no process any more.
+
+    The server does the same by itself when a heartbeat is missing for some minutes (see `dao deploy`).
+
+    Example:  dao runs sweep
+    """
+    from flows.sweeping import sweep_runs
+
+    sweep_runs(root)

@@ -103,6 +103,57 @@ def progress_bar(title: str) -> Iterator[Progress]:
         yield update
 
 
+@contextmanager
+def live_progress() -> Iterator[None]:
+    """A bar for every stage under way, with rate and time left; log lines scroll above. Nothing without a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    from tasks.progress import Progress as Stage
+    from tasks.progress import listeners
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
+               TextColumn("{task.fields[note]}"), TimeElapsedColumn())  # fmt: skip
+    shown: dict[str, Any] = {}
+    with Progress(*columns, console=console, transient=True) as bar, _logs_above(bar.console):
+
+        def listen(stage: Stage) -> None:
+            if stage.ended:
+                if stage.stage in shown:
+                    bar.remove_task(shown.pop(stage.stage))
+                return
+            if stage.stage not in shown:
+                shown[stage.stage] = bar.add_task(stage.stage, total=stage.total, note="")
+            bar.update(shown[stage.stage], completed=stage.done, note=stage.sentence(), refresh=True)
+
+        listeners.append(listen)
+        try:
+            yield
+        finally:
+            listeners.remove(listen)
+
+
+@contextmanager
+def _logs_above(console: Any) -> Iterator[None]:
+    """Let Prefect's console handlers print through the console of the bar, which else would be torn."""
+    import logging
+
+    names = ["", *logging.root.manager.loggerDict]
+    found = {h for name in names for h in logging.getLogger(name).handlers if hasattr(h, "console")}
+    kept = {handler: handler.console for handler in found}
+    for handler in found:
+        handler.console = console
+    try:
+        yield
+    finally:
+        for handler, own in kept.items():
+            handler.console = own  # type: ignore[attr-defined]
+
+
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table without the columns that hold nothing; full width where stdout is no terminal."""
     from rich import box

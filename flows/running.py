@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from flows.console import explain, fail, quiet_libraries
+from flows.console import explain, fail, live_progress, quiet_libraries
 from tasks.config import CampaignConfig, Profile, load_config
 from tasks.preflight import preflight
 
@@ -25,7 +25,8 @@ def run_campaign(path: Path, root: Path | None, profile: str | None = None) -> N
     command = f"dao campaign {path}" + ("" if root is None else f" --root {root}")
     command += "" if profile is None else f" --profile {profile}"
     one_line_errors()
-    campaign(config, command)
+    with live_progress():
+        campaign(config, command)
     print(f"report: {(config.root / 'report' / 'index.html').resolve()}")
     print(f"stages: dao runs show {config.name} --root {config.root.parent}")
 

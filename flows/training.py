@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from flows.console import interruptible, quiet_libraries
+from flows.console import interruptible, live_progress, quiet_libraries
 from tasks.config import load_config
 
 Stage = Literal["stage1", "predictor", "stage2"]
@@ -20,10 +20,12 @@ def train(
     settings = load_config(config, TrainingConfig)
     quiet_libraries()
     from tasks.crysdb import open_table
+    from tasks.preflight import check_training
     from tasks.training import fit_generator_stage, fit_predictor_stage
 
     record = open_table(table, version)
-    with interruptible("the same command continues at the last checkpoint"):
+    check_training("settings", settings)
+    with interruptible("the same command continues at the last checkpoint"), live_progress():
         if stage == "predictor":
             done = fit_predictor_stage(record, settings, str(root))
         else:

@@ -56,6 +56,12 @@ def check_server() -> None:
         raise PreflightError("; ".join(problems))
 
 
+def check_training(name: str, config: TrainingConfig) -> None:
+    """Raise PreflightError where this machine cannot train as the settings say."""
+    if problems := list(_gpu(name, config)):
+        raise PreflightError("; ".join(problems))
+
+
 def _table(key: str, path: Path | None) -> Iterator[str]:
     if path is not None and not path.exists():
         yield f"{key}: no table at {path}: build one (dao crysdb build) or correct the path"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,6 @@ from typing import Any
 from uuid import UUID
 
 from dao_core.artifacts import write_atomic
-from tasks.engine import create_progress_artifact, get_run_logger, in_run, update_progress_artifact
 from tasks.events import now
 
 FOLDER = "progress"
@@ -26,12 +26,12 @@ class Progress:
 
     def __init__(self, root: str | Path, stage: str, total: float, unit: str = "shards") -> None:
         self.stage, self.total, self.unit = stage, total, unit
-        self.done, self.note = 0.0, ""
+        self.done, self.note, self.ended = 0.0, "", False
         self.path = Path(root) / FOLDER / f"{_slug(stage)}.json"
         self._began = self._saved = self._shown = time.monotonic()
         self._first = 0.0  # where this attempt began
         self._artifact: UUID | None = None
-        self._ui = in_run()
+        self._ui = _in_run()
 
     @property
     def rate(self) -> float:
@@ -61,8 +61,17 @@ class Progress:
             self._shown = clock
             self._show()
 
+    def sentence(self) -> str:
+        """How many of how many, how fast, how long still."""
+        many = "" if self.unit == "%" else f"{self.done:.0f}/{self.total:.0f} {self.unit}, {self.rate:.2g}/s, "
+        left = self.seconds_left
+        return f"{many}{self.note + ', ' if self.note else ''}{'?' if left is None else round(left)} s left"
+
     def close(self) -> None:
         """The stage has ended, one way or the other."""
+        self.ended = True
+        for listener in listeners:
+            listener(self)
         self.path.unlink(missing_ok=True)
 
     def _save(self) -> None:
@@ -83,6 +92,8 @@ class Progress:
     def _show(self) -> None:
         """The progress artifact. A server that is gone ends the display, not the stage."""
         import httpx
+
+        from tasks.engine import create_progress_artifact, get_run_logger, update_progress_artifact
 
         percent = 100.0 * min(1.0, self.done / self.total) if self.total else 100.0
         try:
@@ -116,6 +127,15 @@ def read_progress(root: str | Path) -> list[dict[str, Any]]:
         except (OSError, ValueError):
             continue
     return found
+
+
+def _in_run() -> bool:
+    """Whether Prefect is there at all: `dao status` and `dao train` do without it."""
+    if "prefect" not in sys.modules:
+        return False
+    from tasks.engine import in_run
+
+    return in_run()
 
 
 def _slug(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,9 +14,11 @@ from dao_core.artifacts import Ledger, StageRecord, content_key
 from dao_core.crysdb.schema import CrysRecord
 from dao_core.crysdb.table import CrysTable
 from dao_core.training.config import TrainingConfig
+from dao_core.training.progress import TrainingProgress, reporting
 from tasks.crysdb import TableRecord, ledger_of
 from tasks.engine import create_table_artifact, get_run_logger, task
 from tasks.keys import code_hash
+from tasks.progress import Progress, listeners, progress
 
 if TYPE_CHECKING:
     from dao_core.training.data import PackedCrystals
@@ -132,9 +135,17 @@ def _train(ledger: Ledger, stage: str, key: str, fit: Callable[[Path], dict[str,
         counts = {k: int(v) for k, v in facts.items() if isinstance(v, int)}
         return {"counts": counts, "facts": facts}
 
-    record = ledger.run(stage, key, work)
+    with progress(ledger.root.parent, stage, 100, "%") as shown, reporting(partial(_heard, shown)):
+        record = ledger.run(stage, key, work)
     shutil.rmtree(working, ignore_errors=True)
     return record
+
+
+def _heard(shown: Progress, said: TrainingProgress) -> bool:
+    if not shown.done:
+        shown.start_at(100 * said.share)
+    shown.update(100 * said.share, f"loss {said.loss:.4f}, {said.structures_per_s:.0f} structures/s")
+    return bool(listeners)
 
 
 def _records(table: TableRecord, view: str) -> list[CrysRecord]:

@@ -1,0 +1,144 @@
+"""Fan-outs: the same results on threads and on Dask processes by settings alone, errors by shard, sizes of tasks."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tasks.config import Workers
+from tasks.crew import EngineError, Place, ShardLog, batch_size, task_runner
+from tasks.events import EVENTS, write_event
+
+SCRIPT = """
+import json, os, sys
+from pathlib import Path
+
+from dao_core.artifacts import Ledger, StageRecord, content_key
+from tasks.config import Workers
+from tasks.engine import flow, task
+from tasks.journal import Journal
+
+
+@task(name="square", retries=1)
+def square(number, root):
+    def work(directory):
+        with open(f"{root}/log", "a") as log:
+            log.write(f"{number} {os.getpid()}\\n")
+        if number == 5 and not Path(root, "failed").exists():
+            Path(root, "failed").touch()
+            raise ValueError("five, once")
+        if number == 7 and "broken" in root:
+            raise ValueError("seven, always")
+        (directory / "out").write_text(str(number**2))
+        return {"counts": {"n_asked": 1, "n_ok": 1, "n_failed": 0}}
+    return Ledger(root).run("square", content_key(n=number), work)
+
+
+@flow
+def run(root, workers):
+    with Journal(root, name="run", command="again", workers=workers).watch() as journal:
+        out = journal.step_each("squares", square, range(12), root)
+        journal.finish("completed")
+    return [int(r.file("out").read_text()) for r in out]
+
+
+if __name__ == "__main__":
+    kinds = {"threads": Workers(workers=2), "dask": Workers(engine="dask", workers=2)}
+    print(json.dumps([os.getpid(), run(sys.argv[1], kinds[sys.argv[2]])]))
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The ephemeral server's home: one database for all scripts of this file."""
+    return str(tmp_path_factory.mktemp("home"))
+
+
+def run(root: Path, engine: str, home: str) -> subprocess.CompletedProcess[str]:
+    root.mkdir(exist_ok=True)
+    script = root / "script.py"
+    script.write_text(SCRIPT)
+    environment = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"}
+    environment |= {"PREFECT_HOME": home, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.run(
+        [sys.executable, str(script), str(root), engine], capture_output=True, text=True, env=environment, timeout=300,
+        check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["threads", "dask"])
+def test_the_same_flow_on_either_engine(tmp_path: Path, server: str, engine: str) -> None:
+    done = run(tmp_path / engine, engine, server)
+    assert done.returncode == 0, done.stderr[-3000:]
+    own, squares = json.loads(done.stdout.splitlines()[-1])
+    assert squares == [i**2 for i in range(12)]
+    work = [line.split() for line in (tmp_path / engine / "log").read_text().splitlines()]
+    assert sorted(int(n) for n, _ in work) == sorted([*range(12), 5])  # only the failed shard was repeated
+    pids = {int(pid) for _, pid in work}
+    assert (own in pids) is (engine == "threads")
+    assert len(pids) == (1 if engine == "threads" else 2)
+    events = [json.loads(line) for line in (tmp_path / engine / EVENTS).read_text().splitlines()]
+    shards = [e for e in events if e["message"] == "shard done" and e["stage"] == "squares"]
+    assert {e["shard"] for e in shards} == set(range(12))
+    assert len({e["run"] for e in shards}) == 1
+    assert [e["error"] for e in events if e["message"] == "shard failed"] == ["ValueError: five, once"]
+    assert not list((tmp_path / engine / "progress").glob("*"))
+
+
+@pytest.mark.slow
+def test_a_shard_that_always_fails_stops_the_run_after_the_others(tmp_path: Path, server: str) -> None:
+    done = run(tmp_path / "broken", "threads", server)
+    assert done.returncode == 1
+    assert "seven, always" in done.stderr
+    finished = list((tmp_path / "broken" / "square").glob("*/manifest.json"))
+    assert len(finished) == 11
+    state = json.loads((tmp_path / "broken" / "run.json").read_text())
+    assert (state["status"], state["error"]) == ("failed", "ValueError: seven, always")
+
+
+@pytest.mark.parametrize("workers", [1, 2, 16])
+def test_tasks_shrink_towards_the_end(workers: int) -> None:
+    left, sizes = 1000, []
+    while left:
+        sizes.append(batch_size(left, workers))
+        left -= sizes[-1]
+    assert max(sizes) == sizes[0] <= 64
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-1] == 1
+    assert len(sizes) < 1000 / 5
+    assert sum(sizes) == 1000
+
+
+def test_finished_shards_of_unfinished_tasks_are_counted(tmp_path: Path) -> None:
+    place = Place(str(tmp_path), "run-1", "relax")
+    write_event(tmp_path, "run-1", "shard done", stage="relax", shard=0)  # of an earlier attempt
+    log = ShardLog(place)
+    assert log.ended() == 0
+    write_event(tmp_path, "run-1", "shard done", stage="relax", shard=1)
+    write_event(tmp_path, "run-1", "shard done", stage="other", shard=1)
+    with (tmp_path / EVENTS).open("a") as half:
+        half.write('{"stage": "relax", "shard": 2')
+    assert log.ended() == 1
+    with (tmp_path / EVENTS).open("a") as half:
+        half.write(', "seconds": 1}\n')
+    assert log.ended() == 2
+
+
+def test_an_address_means_that_cluster() -> None:
+    runner = task_runner(Workers(engine="dask", address="tcp://nowhere:8786"))
+    assert runner.address == "tcp://nowhere:8786"  # type: ignore[attr-defined]
+
+
+def test_slurm_without_its_package_says_what_to_install() -> None:
+    import importlib.util
+
+    if importlib.util.find_spec("dask_jobqueue") is not None:
+        pytest.skip("dask-jobqueue is installed")
+    with pytest.raises(EngineError, match=r"pip install 'dao-csp\[slurm\]'"):
+        task_runner(Workers(engine="slurm"))
