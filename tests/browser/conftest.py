@@ -52,7 +52,10 @@ def some_candidates() -> list[Candidate]:
         candidate("broken", rocksalt(length=9.5), -9.0, relaxation_status="rejected_volume"),
     ]
     items = [c.replace(energy_identity=HULL.identity) for c in symmetrize(items)]
-    curve = [{"gpa": 0.0, "above_best": 0.0}, {"gpa": 10.0, "above_best": 0.02}]
+    curve = [
+        {"gpa": 0.0, "above_best": 0.0, "enthalpy_per_atom": -3.41, "volume_per_atom": 22.4, "status": "converged"},
+        {"gpa": 10.0, "above_best": 0.02, "enthalpy_per_atom": None, "volume_per_atom": None, "status": "max_steps"},
+    ]
     phonons = {
         "stable": False,
         "min_frequency_thz": -1.25,
@@ -88,7 +91,8 @@ def report(candidates: list[Candidate], tmp_path_factory: pytest.TempPathFactory
         n_failed=1,
         n_merged=7,
         reasons={"rejected_volume": 1},
-        stages={"relax": 12.0},
+        stages={"propose": 4.0, "relax": 12.0},
+        work={"relaxation steps": 1234},
         notes=["NaCl is charge balanced."],
     )
     return write_report(candidates, tmp_path_factory.mktemp("report"), info=info, hull=HULL)

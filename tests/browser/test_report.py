@@ -157,6 +157,30 @@ def test_hull_and_pressure_plots(page: Page) -> None:
     assert page.run("document.querySelectorAll('#plot .curve').length") == 1
 
 
+def test_the_cost_ledger_adds_up(page: Page) -> None:
+    page.run("document.querySelector('#ledger').open = true")
+    words = page.run("document.querySelector('#ledger').innerText").replace("\u202f", "").replace("\xa0", " ")
+    for expected in ("propose", "4.0 s", "25 %", "relax", "12.0 s", "75 %", "16.0 s", "1234 relaxation steps"):
+        assert expected in words
+    assert page.run("[...document.querySelectorAll('#ledger tr')].pop().cells[3].textContent") == "1.3 s"  # 16 s / 12
+
+
+def test_details_show_enthalpies(page: Page) -> None:
+    words = page.run("document.querySelector('#detail').textContent")
+    assert "above best meV/atom" in words
+    assert "−3.4100" in words
+    assert "20.0" in words
+
+
+def test_marks_show_a_tip_under_the_pointer(page: Page) -> None:
+    x, y = page.center("#plot .dot[data-id=cscl]")
+    page.send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+    page.until("!document.querySelector('#tip').hidden")
+    assert "NaCl" in page.run("document.querySelector('#tip').innerText")
+    page.send("Input.dispatchMouseEvent", type="mouseMoved", x=5, y=5)
+    page.until("document.querySelector('#tip').hidden")
+
+
 def test_details_show_phonons_cost_and_provenance_as_text(page: Page) -> None:
     words = page.run("document.querySelector('#detail').textContent")
     for expected in ("imaginary modes", "−1.25", "3.3 s", "halite", "</script><script>alert(1)</script>"):

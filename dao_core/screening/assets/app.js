@@ -12,8 +12,16 @@ function drawHeader() {
   const facts = [["Model", plainText(info.model)], ["Energy", plainText(info.potential)], ["Database", plainText(info.database_version)], ["Seed", known(info.seed) ? info.seed : DASH], ["Time", stages.length ? seconds(total) : DASH], ["Made", plainText(info.created)]];
   $("facts").innerHTML = facts.map(([k, v]) => `<div><dt>${k}</dt><dd>${v}</dd></div>`).join("");
   $("notes").replaceChildren(...(info.notes || []).map((note) => element("p", { class: "notice" }, note)));
-  const ledger = stages.length ? ` Stages: ${stages.map(([k, s]) => `${escapeHtml(k)} ${seconds(s)}`).join(", ")}.` : "";
-  $("foot").innerHTML = `<p>${plainText(info.software || "DAO")}. A predicted structure is a claim; first-principles calculation decides. ${DASH} means not known.${ledger}</p>`;
+  $("foot").innerHTML = `<p>${plainText(info.software || "DAO")}. A predicted structure is a claim; first-principles calculation decides. ${DASH} means not known.</p>${costLedger(stages, total, info)}`;
+}
+
+/** What the run cost: seconds of each stage, their share, what it means for one proposal, and the work that was done. */
+function costLedger(stages, total, info) {
+  if (!stages.length) return "";
+  const each = (s) => (info.n_asked ? seconds(s / info.n_asked) : DASH);
+  const rows = [...stages, ["all", total]].map(([k, s]) => `<tr><th scope="row">${escapeHtml(k)}</th><td>${seconds(s)}</td><td>${percent(total ? s / total : 0)}</td><td>${each(s)}</td></tr>`).join("");
+  const work = Object.entries(info.work || {}).map(([k, n]) => `${count(n)} ${escapeHtml(k)}`).join(", ");
+  return `<details class="part ledger" id="ledger"><summary><h3>Cost ledger <span class="muted">${seconds(total)}</span></h3></summary><table class="mini pairs"><thead><tr><th></th><th>time</th><th>share</th><th>a proposal</th></tr></thead><tbody>${rows}</tbody></table>${work ? `<p>${work}.</p>` : ""}</details>`;
 }
 
 function answerText() {
@@ -51,6 +59,8 @@ function start() {
   $("plot-tabs").hidden = availablePlots().length < 2;
   segmented($("plot-range"), RANGES.map(([v, l]) => [v, l, v === "all" ? "All energies" : `Up to ${l} meV/atom`]), "all", (range) => { plotState.range = range; drawPlot(); });
   $("plot-range").append(element("span", { class: "unit" }, "meV/atom"));
+  startPlot();
+  drawPlot(); // before the table: the plot asks for its width, which would lay out every row
   startTable();
   on("select", ({ candidate }) => viewer.show(candidate));
   on("select", drawDetail);
@@ -67,7 +77,6 @@ function start() {
   select(decodeURIComponent(location.hash.slice(1)), "start");
   if (!selected) select(CANDIDATES[0].id, "start");
   else markRow();
-  drawPlot();
   document.documentElement.dataset.ready = "true";
 }
 

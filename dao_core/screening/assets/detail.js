@@ -7,7 +7,7 @@ const section = (title, body, open = null) => (open === null
 
 function drawDetail({ candidate: c }) {
   $("who").innerHTML = `<span class="rank-badge">${c.rank}</span><div><h2>${formulaHtml(c.formula)} ${groupHtml(c.sg)}</h2><p>${[c.sg ? `${c.sg.system}, no. ${c.sg.number}` : "", `${c.structure.species.length} atoms`, noveltyWords(c)].filter(Boolean).join(" · ")}</p></div>`;
-  $("detail").innerHTML = [headline(c), energyPart(c), cellPart(c), symmetryPart(c), distancePart(c), originPart(c), phononPart(c), sitePart(c), costPart(c), provenancePart(c)].join("");
+  $("detail").innerHTML = [headline(c), energyPart(c), cellPart(c), symmetryPart(c), distancePart(c), originPart(c), phononPart(c), pressurePart(c), sitePart(c), costPart(c), provenancePart(c)].join("");
   wireDownloads(c);
 }
 
@@ -80,6 +80,13 @@ function phononPart(c) {
     cell("Dynamical stability", stable), cell("Lowest frequency", fixed(ph.min_frequency_thz, 2), "THz"), cell("Imaginary modes", known(ph.n_imaginary) ? ph.n_imaginary : DASH),
     cell("Supercell", Array.isArray(ph.supercell) ? ph.supercell.join(" × ") : plainText(ph.supercell)), cell("Soft mode followed to", plainText(ph.followed_to)), cell("Forces from", plainText(ph.potential)),
   ].join("")}</dl>${ph.dos ? dosPicture(ph.dos) : ""}`);
+}
+
+function pressurePart(c) {
+  const curve = c.extras && c.extras.pressure;
+  if (!curve) return "";
+  const rows = curve.map((p) => `<tr><th scope="row">${fixed(p.gpa, 1)}</th><td>${fixed(p.enthalpy_per_atom, 4)}</td><td>${meV(p.above_best, 1)}</td><td>${fixed(p.volume_per_atom, 2)}</td></tr>`).join("");
+  return section("Pressure", `<table class="mini pairs"><thead><tr><th>GPa</th><th>enthalpy <small>eV/atom</small></th><th>above best <small>meV/atom</small></th><th>V <small>Å³/atom</small></th></tr></thead><tbody>${rows}</tbody></table>`);
 }
 
 /** Density of states as a small filled curve: [[frequency THz, density], ...]. */

@@ -32,14 +32,18 @@ function tipFor(c) {
   return `<b>#${c.rank} ${formulaHtml(c.formula)}</b> ${groupHtml(c.sg)}<table>${rows.map(([k, v]) => `<tr><td>${k}</td><td>${v}</td></tr>`).join("")}</table>`;
 }
 
-/** One candidate's mark, clickable and reachable by the pointer; the table is the keyboard's way. */
+/** One candidate's mark; the table is the keyboard's way. */
 function dot2(root, c, px, py, radius, extra = {}) {
-  const node = svg("circle", { cx: px, cy: py, r: radius, class: "dot", "data-id": c.id, style: `--dot:${groupColor(groupOf(c))}`, ...extra });
-  node.addEventListener("pointerenter", (e) => showTip(tipFor(c), e.clientX, e.clientY));
-  node.addEventListener("pointermove", (e) => showTip(tipFor(c), e.clientX, e.clientY));
-  node.addEventListener("pointerleave", hideTip);
-  node.addEventListener("click", () => select(c.id, "plot"));
-  root.append(node);
+  root.append(svg("circle", { cx: px.toFixed(1), cy: py.toFixed(1), r: radius, class: "dot", "data-id": c.id, style: `--dot:${groupColor(groupOf(c))}`, ...extra }));
+}
+
+/** One listener of each kind for all marks: five hundred of their own would be a third of the page's start. */
+function startPlot() {
+  const host = $("plot");
+  const under = (e) => { const dot = e.target.closest(".dot"); return dot && BY_ID.get(dot.dataset.id); };
+  host.addEventListener("pointermove", (e) => { const c = under(e); if (c) showTip(tipFor(c), e.clientX, e.clientY); else if (!e.target.closest(".reference")) hideTip(); });
+  host.addEventListener("pointerleave", hideTip);
+  host.addEventListener("click", (e) => { const c = under(e); if (c) select(c.id, "plot"); });
 }
 const dotRadius = (c) => Math.min(4.6 + 1.5 * Math.sqrt(c.n_merged - 1), 13);
 
@@ -56,11 +60,9 @@ function landscape(host) {
     xLabel: "Volume (Å³/atom)", yLabel: byFormula ? "Energy above own best (eV/atom)" : "Energy above best (eV/atom)",
   });
   chart.root.setAttribute("aria-label", `Energy against volume of ${items.length} candidates`);
-  for (const c of items) {
-    if (!known(c.std)) continue;
-    const ends = [c.above_best - c.std, Math.min(c.above_best + c.std, top * 1.06)].map((v) => Math.min(chart.inner.bottom, Math.max(chart.inner.top, chart.y(v))));
-    chart.root.append(svg("line", { class: "whisker", x1: chart.x(c.volume), x2: chart.x(c.volume), y1: ends[0], y2: ends[1] }));
-  }
+  const within = (v) => Math.min(chart.inner.bottom, Math.max(chart.inner.top, chart.y(v))).toFixed(1);
+  const spreads = items.filter((c) => known(c.std)).map((c) => `M${chart.x(c.volume).toFixed(1)} ${within(c.above_best - c.std)}V${within(Math.min(c.above_best + c.std, top * 1.06))}`);
+  if (spreads.length) chart.root.append(svg("path", { class: "whisker", d: spreads.join("") }));
   for (const c of [...items].reverse()) dot2(chart.root, c, chart.x(c.volume), chart.y(c.above_best), dotRadius(c));
   annotate(chart, items.filter((c) => c.rank <= 3), (c) => [chart.x(c.volume), chart.y(c.above_best)]);
   groupLegend(items, `size: how often it was found${outside ? ` · ${outside} beyond the volumes shown` : ""}`);

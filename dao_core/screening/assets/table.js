@@ -17,6 +17,7 @@ const tableState = { sort: "rank", ascending: true, text: "", formula: "", novel
 /** Where it came from in a few words: the template's name where there is one. */
 function shortOrigin(c) {
   const p = c.provenance || {};
+  if (known(p.parent)) return `${c.origin} of ${p.parent}`;
   return known(p.template_id) ? `${c.origin} ${p.template_id}` : known(p.start) && p.start !== c.origin ? `generated from ${p.start}` : String(c.origin).replace(/^template:/, "template ");
 }
 let columnsShown = null;
@@ -61,7 +62,7 @@ function drawHead() {
   $("table").tHead.replaceChildren(row);
 }
 
-const FIRST_ROWS = 50; // enough for any screen; the others follow once the page has been painted
+const FIRST_ROWS = 16; // more than the table's window shows; the others follow once the page has been painted
 const BATCH_ROWS = 90;
 let waiting = [];
 
