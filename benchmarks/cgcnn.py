@@ -1,7 +1,7 @@
 """A baseline of the size of CGCNN (Xie and Grossman, Phys. Rev. Lett. 120, 145301 (2018)) for formation energies.
 
-The published sizes: 64 atom features, 3 convolutions over the 12 nearest neighbours within 8 angstrom, 41 Gaussians, 128
-hidden features. Neighbours are found once, before the clock starts, as CGCNN caches them.
+The published sizes: 64 atom features, 3 convolutions over the 12 nearest neighbours within 8 angstrom, 41 Gaussians,
+128 hidden features. Neighbours are found once, before the clock starts, as CGCNN caches them.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """Ablations of DAO-P, each arm trained from scratch for the same CPU time on the same rows.
 
-python benchmarks/predictor_ablation.py --study baseline --seconds 360 --packed runs/predictor --out runs/ablation --record
+python benchmarks/predictor_ablation.py --study baseline --seconds 360 --packed runs/predictor --out runs/ablation
 Studies: baseline (the laptop network against a CGCNN-size network, energies only), forces (with and without force and
-stress labels, beside CHGNet on the same frames), loss (exponential against plain MSE on disturbed structures, and without
-undisturbed ones). `--packed` is a folder of train_predictor.py with its packed.npz. Arms end in `--out` with their own
-resume state: the same command goes on. Times are CPU seconds of this one-threaded process. Prints one JSON line last.
+stress labels, beside CHGNet on the same frames), loss (exponential against plain MSE on disturbed structures, and
+without undisturbed ones). `--packed` is a folder of train_predictor.py with its packed.npz. Arms end in `--out` with
+their own resume state: the same command goes on. Times are CPU seconds of this one-threaded process. Prints one JSON
+line last.
 """
 
 from __future__ import annotations
@@ -232,7 +233,7 @@ def bar(args: argparse.Namespace, line: dict[str, Any]) -> dict[str, Any]:
         return {
             "issue": "energy", "row": 1, "what": "formation energy MAE on the public MP-20 test half, eV/atom: the "
             f"laptop network and a CGCNN-size network, same rows, {args.seconds:.0f} CPU s each, from scratch",
-            "value": [f["mae"] for f in both], "bar": "the first is lower (the shipped model's own MAE has its own line)",
+            "value": [f["mae"] for f in both], "bar": "the first is lower; the shipped model has its own line",
             "met": both[0]["mae"] < both[1]["mae"], "interval": [f["interval"] for f in both], **common,
         }  # fmt: skip
     if args.study == "forces":
