@@ -9,12 +9,15 @@ import typer
 
 app = typer.Typer(help="Build, update, check, query and export CrysDB.", no_args_is_help=True, rich_markup_mode=None)
 Root = Annotated[Path, typer.Option(help="Folder of the database (table, ledger, hulls).")]
+SAMPLE = Path("configs/crysdb-sample.yaml")
 Version = Annotated[int | None, typer.Option(help="A version of the table; default: the newest.")]
 
 
 @app.command()
 def build(
-    config: Annotated[Path, typer.Argument(help="YAML settings, such as configs/crysdb-sample.yaml.")],
+    config: Annotated[
+        Path, typer.Argument(help="YAML settings; without them those of the sample that ships with the package.")
+    ] = SAMPLE,
     root: Root = Path("runs/crysdb"),
     profile: Annotated[
         str | None, typer.Option(help="Run as a Prefect flow on a machine's workers: laptop, slurm, ..., or a file.")
@@ -22,7 +25,7 @@ def build(
 ) -> None:
     """Build or rebuild the database and publish a version. A killed build continues with the same command.
 
-    Examples:  dao crysdb build configs/crysdb-sample.yaml    dao crysdb build full.yaml --root db --profile slurm
+    Examples:  dao crysdb build    dao crysdb build configs/crysdb-full.yaml --root runs/full --profile slurm
     """
     from flows.building import build_database
     from flows.console import interruptible
@@ -103,7 +106,7 @@ def query(
 
 @app.command()
 def update(
-    config: Annotated[Path, typer.Argument(help="The YAML settings that the database was built with.")],
+    config: Annotated[Path, typer.Argument(help="The YAML settings that the database was built with.")] = SAMPLE,
     root: Root = Path("runs/crysdb"),
     since: Annotated[str | None, typer.Option(help="Ask remote sources only for rows changed after this date.")] = None,
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dao_core.artifacts import StageRecord
 from tasks.config import Models, PretrainConfig
 from tasks.crysdb import TableRecord, build_crysdb, open_table
+from tasks.crysdb_shards import prepare_crysdb
 from tasks.engine import flow
 from tasks.journal import Journal
 from tasks.relaxation import relax_shard, select_unstable
@@ -27,6 +28,8 @@ def train_models(run: Journal, config: PretrainConfig) -> tuple[Models, TableRec
     """The stages of the pretraining, for this flow and the campaign."""
     root = str(run.root)
     published = None if config.table is None else open_table(config.table)
+    if published is None:
+        prepare_crysdb(run, config.crysdb, str(run.root / "crysdb"))
     table = published or run.step("build CrysDB", build_crysdb, config.crysdb, root)
     first = run.step("train DAO-G, stage 1", train_generator, table, config.stage1, root, view="leak_free")
     potential = _checkpoint(run.step("train DAO-P", train_predictor, table, config.predictor, root))

@@ -126,3 +126,6 @@ def test_refusals(tmp_path: Path) -> None:
         update(other, tmp_path, sources=[ListSource(salt_records())])
     with pytest.raises(BuildStoppedError, match="shrank"):
         update(CONFIG, tmp_path, sources=[ListSource(salt_records()[:2])])
+    with pytest.raises(BuildStoppedError, match="changed its functional from PBE to SCAN"):
+        update(CONFIG, tmp_path, sources=[ListSource(salt_records("SCAN"), functional="SCAN")])
+    assert CrysTable(tmp_path / "table").version == 0

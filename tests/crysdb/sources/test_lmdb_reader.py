@@ -17,7 +17,8 @@ from tests.crysdb.samples import perovskite, rocksalt
 
 
 def write(path: Path, values: dict[bytes, bytes]) -> Path:
-    with lmdb.open(str(path), subdir=False, map_size=2**22, lock=False) as environment, environment.begin(write=True) as t:
+    environment = lmdb.open(str(path), subdir=False, map_size=2**22, lock=False)
+    with environment, environment.begin(write=True) as t:
         for key, value in values.items():
             t.put(key, value)
     return path
