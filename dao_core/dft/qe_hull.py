@@ -56,8 +56,12 @@ def add_entry(
     source_key: str,
     *,
     role: Role = "candidate",
+    parent_id: str | None = None,
 ) -> None:
-    """Record an energy for the hull; a `reference` is the elements' zero, whatever candidates there are."""
+    """Record an energy for the hull; a `reference` is the elements' zero, whatever candidates there are.
+
+    `source_key` is the calculation (stage `dft_pw`), `parent_id` the candidate that it started from.
+    """
     numbers = crystal.atomic_numbers.tolist()
     entry: dict[str, Any] = {
         "functional": functional,
@@ -65,19 +69,25 @@ def add_entry(
         "energy_per_atom": energy_per_atom,
         "calculation": source_key,
         "role": role,
+        "parent_id": parent_id,
     }
     key = content_key(functional=functional, calculation=source_key, role=role)
     ledger.run(ENTRIES, key, lambda folder: write_atomic(folder / ENTRY, json.dumps(entry)))
 
 
+def entry_files(ledger: Ledger, functional: str) -> list[dict[str, Any]]:
+    """Everything recorded at one level, as it was written."""
+    contents = [json.loads(path.read_text()) for path in sorted((ledger.root / ENTRIES).glob(f"*/{ENTRY}"))]
+    return [c for c in contents if c["functional"] == functional]
+
+
 def read_entries(ledger: Ledger, functional: str, *, role: Role | None = None) -> list[tuple[dict[int, int], float]]:
     """(atomic number -> count, energy per atom) of everything computed at this level so far."""
-    entries = []
-    for path in sorted((ledger.root / ENTRIES).glob(f"*/{ENTRY}")):
-        content = json.loads(path.read_text())
-        if content["functional"] == functional and role in (None, content.get("role", "candidate")):
-            entries.append(({int(z): int(n) for z, n in content["counts"].items()}, float(content["energy_per_atom"])))
-    return entries
+    return [
+        ({int(z): int(n) for z, n in content["counts"].items()}, float(content["energy_per_atom"]))
+        for content in entry_files(ledger, functional)
+        if role in (None, content.get("role", "candidate"))
+    ]
 
 
 def missing_references(ledger: Ledger, functional: str, crystal: Crystal) -> tuple[str, ...]:

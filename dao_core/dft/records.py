@@ -1,37 +1,105 @@
-"""Results of validations as rows of CrysDB: source `qe`, with its own functional string and so its own hull."""
+"""Results of validations as rows of CrysDB: source `qe`, with its own functional string and so its own hull.
+
+The ledger holds every calculation, so the rows (candidates and the elements that their formation energies refer to) are
+made from it anew each time: nothing can get lost between a validation and the database.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dao_core.artifacts import Ledger
+from dao_core.dft.calculation import STAGE
+from dao_core.dft.pw_result import PwResult, read_result
+from dao_core.dft.qe_hull import entry_files
 from dao_core.dft.validate import ValidationResult
 
 if TYPE_CHECKING:
+    from dao_core.crysdb.config import BuildConfig
     from dao_core.crysdb.schema import CrysRecord
+    from dao_core.crysdb.update import UpdateReport
+    from dao_core.crystal import Crystal
 
 SOURCE = "qe"
 
 
-def to_record(result: ValidationResult) -> CrysRecord:
+class FeedbackError(RuntimeError):
+    """Rows of validated structures cannot go into a CrysDB; the message says why and what to do."""
+
+
+def to_record(result: ValidationResult, *, source: str = SOURCE) -> CrysRecord:
     """The row of a validated crystal (energy eV/atom, forces eV/angstrom, stress eV/angstrom^3).
 
     Raises ValueError for a result that is not validated: nothing half-known goes into the database.
     """
-    from dao_core.crysdb.schema import CrysRecord
-
     if not result.ok or result.crystal is None or result.final is None or result.energy_per_atom is None:
         raise ValueError(f"{result.formula} is {result.status}, only validated results become rows")
-    final = result.final
+    return _row(result.crystal, result.final, result.functional, result.energy_per_atom, result.material_id, source)
+
+
+def ledger_records(ledger: Ledger, functional: str, *, source: str = SOURCE) -> list[CrysRecord]:
+    """Rows of everything validated at one level so far, elements included, by id."""
+    rows: dict[str, CrysRecord] = {}
+    for entry in entry_files(ledger, functional):
+        record = ledger.find(STAGE, entry["calculation"])
+        result = None if record is None else read_result(record)
+        if result is None or not result.ok or result.crystal is None:
+            continue  # damaged or set aside: the calculation will be repeated
+        row = _row(result.crystal, result, functional, entry["energy_per_atom"], entry.get("parent_id"), source)
+        rows[row.material_id] = row
+    return [rows[name] for name in sorted(rows)]
+
+
+def _row(
+    crystal: Crystal, final: PwResult, functional: str, energy: float, parent: str | None, source: str
+) -> CrysRecord:
+    from dao_core.crysdb.schema import CrysRecord
+
     return CrysRecord.from_crystal(
-        result.crystal,
-        material_id=f"qe-{result.key}",
-        source=SOURCE,
-        functional=result.functional,
-        source_version=result.code_version,
-        energy_per_atom=result.energy_per_atom,
-        parent_id=result.material_id,
+        crystal,
+        material_id=f"{source}-{final.key}",
+        source=source,
+        functional=functional,
+        source_version=final.version,
+        energy_per_atom=energy,
+        parent_id=parent,
         forces=None if final.forces is None else np.array(final.forces),
         stress=None if final.stress is None else np.array(final.stress),
     )
+
+
+def write_rows(rows: Sequence[CrysRecord], path: Path) -> Path:
+    """Rows as a Parquet file with CrysDB's columns, whole or not at all; a source of the kind `files` reads it too."""
+    import pyarrow.parquet as pq
+
+    from dao_core.crysdb.schema import records_to_table
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.tmp")
+    pq.write_table(records_to_table(rows), temporary)
+    temporary.replace(path)
+    return path
+
+
+def feed_back(rows_file: Path, root: Path, config: BuildConfig) -> UpdateReport:
+    """Put a file of rows into the CrysDB below `root`, which was built with the settings `config`.
+
+    Only what is new is worked on; what the source gave before stays. Raises FeedbackError where the database has rows
+    of this source at another level, UpdateError where the settings differ, TableError where there is no table.
+    """
+    from dao_core.crysdb.sources.records import RecordsSource
+    from dao_core.crysdb.table import CrysTable
+    from dao_core.crysdb.update import update
+
+    source = RecordsSource(rows_file)
+    known = CrysTable(root / "table").facts().get("sources", {}).get(source.name)
+    if known is not None and known["functional"] != source.functional:
+        raise FeedbackError(
+            f"{root} holds rows of {source.name!r} at the level {known['functional']}, these are at "
+            f"{source.functional}: give the source another name, one level has one hull"
+        )
+    return update(config, root, sources=[source], partial=True)

@@ -139,7 +139,7 @@ def _stages(
     _, relaxed, _ = need(run, "vc-relax", run.build(start, "vc-relax"))
     final, relaxed, energy = need(run, "final scf", run.build(relaxed, "scf"))
     n = relaxed.n_atoms
-    add_entry(run.ledger, base.functional, relaxed, energy / n, final.key)
+    add_entry(run.ledger, base.functional, relaxed, energy / n, final.key, parent_id=base.material_id)
     if run.settings.elements:
         element_energies(run, base.functional, relaxed, references)
     formation, above = on_hull(run.ledger, base.functional, relaxed, energy / n)
