@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 USER_ERROR = 2
 INTERRUPTED = 130
+EXIT_SECONDS = 8.0  # after Ctrl-C at the latest; pw.x has its own few seconds to end
 _OURS = ("dao_core.", "tasks.", "flows.")
 
 
@@ -53,16 +54,30 @@ def fail(message: str) -> NoReturn:
 
 @contextmanager
 def interruptible(hint: str) -> Iterator[None]:
-    """Turn Ctrl-C into one line and status 130, whatever the libraries make of it on the way out.
+    """Turn Ctrl-C into one line and status 130, within seconds, whatever the libraries make of it on the way out.
 
-    The terminal sends the signal to Prefect's ephemeral server too, which is gone before its client is done.
+    The terminal sends the signal to Prefect's ephemeral server too, and its client would wait for it for minutes.
     """
     import logging
+    import os
     import signal
+    import threading
+
+    from tasks.processes import end_descendants
 
     stopped: list[int] = []
+    owner = os.getpid()
+
+    def leave() -> None:
+        print(f"\nstopped; {hint}", file=sys.stderr, flush=True)
+        end_descendants(keep=())
+        os._exit(INTERRUPTED)
 
     def stop(number: int, _: object) -> None:
+        if os.getpid() == owner and not stopped:
+            last = threading.Timer(EXIT_SECONDS, leave)
+            last.daemon = True
+            last.start()
         stopped.append(number)
         logging.disable(logging.CRITICAL)
         raise KeyboardInterrupt
@@ -73,8 +88,10 @@ def interruptible(hint: str) -> Iterator[None]:
     except BaseException as error:
         if not stopped and not isinstance(error, KeyboardInterrupt):
             raise
-        print(f"\nstopped; {hint}", file=sys.stderr)
-        raise SystemExit(INTERRUPTED) from None
+        print(f"\nstopped; {hint}", file=sys.stderr, flush=True)
+        end_descendants(keep=())
+        sys.stdout.flush()
+        os._exit(INTERRUPTED)  # exit handlers of libraries would wait for a server that is gone
     finally:
         signal.signal(signal.SIGINT, previous)
 

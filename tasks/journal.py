@@ -84,7 +84,8 @@ class Journal:
         try:
             yield entry
         except BaseException as error:
-            entry |= {"status": "failed", "error": f"{type(error).__name__}: {error}"[:500]}
+            status = "failed" if isinstance(error, Exception) else "interrupted"
+            entry |= {"status": status, "error": f"{type(error).__name__}: {error}"[:500]}
             raise
         else:
             entry["status"] = "done"

@@ -10,7 +10,7 @@ GRACE_SECONDS = 3.0
 
 
 def end_descendants(*, keep: Sequence[str] = ("prefect.server.api.server:create_app",)) -> int:
-    """End all processes below this one, politely and then for good; how many there were.
+    """End all processes below this one, politely and then for good; how many are left.
 
     A process whose command line holds a word of `keep` stays: the ephemeral server is told last how the run ended.
     Jobs that were handed to Slurm are nobody's children and go on; the next attempt finds them by their ids.

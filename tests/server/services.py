@@ -171,14 +171,19 @@ class Worker(Service):
         extra = {"PREFECT_API_URL": server.url, "DAO_HOME": str(home), "PREFECT_HOME": str(folder / "home-worker"),
                  "PREFECT_WORKER_QUERY_SECONDS": "2"}  # fmt: skip
         super().__init__(folder, {**extra, **environment})
-        self.server = server
+        self.server, self.begin = server, 0
 
     def command(self) -> list[str]:
         queues = [word for queue in ("default", "gpu", "dft") for word in ("--work-queue", queue)]
         return [sys.executable, "-m", "prefect", "worker", "start", "--pool", "dao", "--type", "process", *queues]
 
     def ready(self) -> bool:
-        return (self.folder / "worker.log").exists() and "started" in self.log
+        return "started" in self.log[self.begin :]
+
+    def start(self) -> None:
+        path = self.folder / "worker.log"
+        self.begin = len(path.read_text(errors="replace")) if path.exists() else 0
+        super().start()
 
 
 def cli(server: Server, *arguments: str, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
