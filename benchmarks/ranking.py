@@ -1,0 +1,172 @@
+"""The pick among 20 candidates against any of them, and what relaxation does to de novo samples.
+
+python benchmarks/ranking.py --pools runs/pools --fit       # weights from the pools of split val, into the package
+python benchmarks/ranking.py --pools runs/pools --record    # figures on the pools of split test_public
+Pools come from pools.py. A pick is a hit if its structure as relaxed matches the reference (StructureMatcher 0.3, 0.5,
+10); any-of-20 counts candidates before and after relaxation alike. Prints one JSON line last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from collections import defaultdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from dao_core.artifacts import write_atomic
+from dao_core.energy.selection import FEATURES, Contender, Selector
+from dao_core.evaluate.statistics import bootstrap_mean, wilson
+from dao_core.generate.sampler import DE_NOVO
+
+BARS = Path(__file__).parent / "results" / "bars.jsonl"
+WEIGHTS = Path(__file__).resolve().parents[1] / "dao_core" / "energy" / "data" / "selector.json"
+KEPT = ("converged", "max_steps")
+Pool = list[dict[str, Any]]
+
+
+def read_pools(folder: Path) -> tuple[list[Pool], dict[str, str], int]:
+    """Pools in rank order, the models that made them, and the number of compositions asked for."""
+    by_target: dict[str, Pool] = defaultdict(list)
+    models: dict[str, str] = {}
+    n_asked = 0
+    for path in sorted(folder.glob("shard-*.parquet")):
+        table = pq.read_table(path)
+        models = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items() if k != b"ARROW:schema"}
+        n_asked += int(path.stem.split("-")[2])
+        for row in table.to_pylist():
+            by_target[row["target"]].append(row)
+    return [sorted(p, key=lambda r: r["rank"]) for p in by_target.values()], models, n_asked
+
+
+def contenders(pool: Pool) -> list[Contender]:
+    return [
+        Contender(r["energy_start"], r["energy_end"], r["volume_per_atom"], r["prior"], r["status"] not in KEPT)
+        for r in pool
+    ]
+
+
+def hits(pool: Pool, *, after: bool = True) -> list[bool]:
+    return [r["rms_after" if after else "rms_before"] is not None for r in pool]
+
+
+def best_template(pool: Pool) -> int:
+    return int(np.argmax([-1e9 if r["prior"] is None else r["prior"] for r in pool]))
+
+
+def share(found: list[bool], n: int) -> dict[str, Any]:
+    low, high = wilson(n_hit=sum(found), n=n)
+    return {"rate": round(100 * sum(found) / n, 2), "interval": [round(100 * low, 1), round(100 * high, 1)], "n": n}
+
+
+def picks(pools: list[Pool], n: int, selector: Selector) -> dict[str, Any]:
+    """Match rate of each way of picking one candidate, in percent of all compositions asked for."""
+    shipped = [hits(p)[selector.order(contenders(p))[0]] for p in pools]
+    energy = [hits(p)[Selector.energy_only().order(contenders(p))[0]] for p in pools]
+    prior = [
+        hits(p, after=False)[int(np.argmax([-1e9 if r["prior"] is None else r["prior"] for r in p]))] for p in pools
+    ]
+    either = [any(hits(p)) or any(hits(p, after=False)) for p in pools]
+    ratio = np.array([shipped, either], dtype=float)
+    rng = np.random.default_rng(0)
+    draws = rng.integers(0, len(pools), (2000, len(pools)))
+    spread = ratio[0][draws].sum(1) / np.maximum(ratio[1][draws].sum(1), 1)
+    return {
+        "selector": share(shipped, n),
+        "energy alone": share(energy, n),
+        "template score alone, unrelaxed": share(prior, n),
+        "any, before or after": share(either, n),
+        "any, after": share([any(hits(p)) for p in pools], n),
+        "selector / any": round(100 * float(ratio[0].sum() / max(ratio[1].sum(), 1)), 2),
+        "selector / any interval": [round(100 * float(x), 1) for x in np.percentile(spread, [2.5, 97.5])],
+    }
+
+
+def relaxation_effect(pools: list[Pool]) -> dict[str, Any]:
+    """Match rate of single de novo samples before and after relaxation, their paired difference by composition."""
+    rows = [[r for r in p if r["origin"] == DE_NOVO] for p in pools]
+    rows = [r for r in rows if r]
+    before = np.array([np.mean(hits(r, after=False)) for r in rows])
+    after = np.array([np.mean(hits(r)) for r in rows])
+    flat = [r for p in rows for r in p]
+    both = [
+        (r["rms_before"], r["rms_after"]) for r in flat if r["rms_before"] is not None and r["rms_after"] is not None
+    ]
+    any_of = {side: round(100 * float(np.mean([any(hits(r, after=side == "after")) for r in rows])), 2)
+              for side in ("before", "after")}  # fmt: skip
+    status: dict[str, int] = defaultdict(int)
+    for r in flat:
+        status[r["status"]] += 1
+    return {
+        "n_compositions": len(rows),
+        "n_samples": len(flat),
+        "before": round(100 * float(before.mean()), 2),
+        "after": round(100 * float(after.mean()), 2),
+        "difference": round(100 * float((after - before).mean()), 2),
+        "difference_interval": [round(100 * x, 2) for x in bootstrap_mean(values=after - before)],
+        "any_of_samples": any_of,
+        "rmse_of_matched_before_after": np.round(np.mean(both, axis=0), 4).tolist() if both else None,
+        "gained": sum(r["rms_before"] is None and r["rms_after"] is not None for r in flat),
+        "lost": sum(r["rms_before"] is not None and r["rms_after"] is None for r in flat),
+        "status": dict(status),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pools", type=Path, required=True)
+    parser.add_argument("--fit", action="store_true", help="fit the weights on split val and write them")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS)
+    parser.add_argument("--record", action="store_true")
+    args = parser.parse_args()
+    if args.fit:
+        pools, models, n = read_pools(args.pools / "val")
+        about = f"{n} compositions of the MP-20 validation split; {models['predictor']}, {models['generator']}"
+        selector = Selector.fit([contenders(p) for p in pools], [hits(p) for p in pools], trained_on=about)
+        args.weights.parent.mkdir(exist_ok=True)
+        write_atomic(args.weights, selector.to_json() + "\n")
+        figure = {
+            "weights": dict(zip(FEATURES, selector.weights.round(3).tolist(), strict=True)),
+            **picks(pools, n, selector),
+        }
+        print(json.dumps({"figure": figure, "n": n, "seed": 0, "machine": platform.machine()}))
+        return
+    pools, models, n = read_pools(args.pools / "test_public")
+    selector = Selector.from_json(args.weights.read_text()) if args.weights.exists() else Selector.energy_only()
+    found = picks(pools, n, selector)
+    effect = relaxation_effect(pools)
+    line = {"figure": {"picks": found, "relaxation": effect, "models": models, "weights": selector.trained_on},
+            "n": n, "seed": 0, "machine": platform.machine()}  # fmt: skip
+    if args.record:
+        record(line, len(pools))
+    print(json.dumps(line))
+
+
+def record(line: dict[str, Any], n_pools: int) -> None:
+    found, effect = line["figure"]["picks"], line["figure"]["relaxation"]
+    common = {"date": datetime.now(UTC).date().isoformat(), "seed": 0, "models": line["figure"]["models"],
+              "command": "python benchmarks/pools.py ...; python benchmarks/ranking.py --pools FOLDER"}  # fmt: skip
+    pick = {
+        "issue": "energy", "row": 5, "what": "match rate of the pick among 20 candidates (templates and de novo, MP-20 "
+        "public test compositions), in % of the any-of-20 rate",
+        "value": found["selector / any"], "bar": 90, "met": found["selector / any"] >= 90, "n": line["n"],
+        "n_failed": line["n"] - n_pools, "interval": found["selector / any interval"], "details": found, **common,
+    }  # fmt: skip
+    gain = {
+        "issue": "energy", "row": 6, "what": "match rate of single de novo samples before and after relaxation with "
+        "DAO-P, % [before, after]", "value": [effect["before"], effect["after"]], "bar": "rises",
+        "met": effect["difference_interval"][0] > 0, "n": effect["n_samples"],
+        "interval": f"difference {effect['difference']} ({effect['difference_interval']}), by composition",
+        "details": effect, **common,
+    }  # fmt: skip
+    with BARS.open("a") as handle:
+        handle.writelines(json.dumps(entry) + "\n" for entry in (pick, gain))
+
+
+if __name__ == "__main__":
+    main()
