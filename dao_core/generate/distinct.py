@@ -1,0 +1,99 @@
+"""k samples of one composition without waste: a repeat of an earlier structure is drawn again from another seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dao_core.crystal import Crystal
+from dao_core.generate.sampler import DE_NOVO, Generator, Proposal, Task, numbers_of, sample_seed
+from dao_core.generate.templates import SAME_DISTANCE
+from dao_core.generate.templates_geometry import fingerprint, fingerprint_distance, slots_of
+
+SAME_VOLUME = 0.1  # relative; fingerprints are blind to volume
+
+
+@dataclass(frozen=True)
+class Wish:
+    """So many different structures of a cell content (symbol -> count); `known` ones count as already there."""
+
+    composition: dict[str, int]
+    n: int
+    known: tuple[Crystal, ...] = ()
+
+
+def repeats(crystals: Sequence[Crystal | None], known: Sequence[Crystal] = ()) -> list[bool]:
+    """Whether each structure nearly equals an earlier one of the list, or a known one; all have one cell content.
+
+    Two are nearly equal where their fingerprints differ by less than SAME_DISTANCE (they mostly match at the benchmark
+    tolerances) and their volumes by less than SAME_VOLUME. None is no repeat.
+    """
+    prints: list[NDArray[np.float32]] = []
+    volumes: list[float] = []
+    out = []
+    for crystal, counted in [*((c, False) for c in known), *((c, True) for c in crystals)]:
+        again = False
+        if crystal is not None:
+            own = fingerprint(crystal, slots_of(crystal.atomic_numbers))
+            if prints:
+                near = fingerprint_distance(np.stack(prints), own) < SAME_DISTANCE
+                alike = np.abs(np.log(np.array(volumes) / crystal.volume)) < SAME_VOLUME
+                again = bool((near & alike).any())
+            if not again:
+                prints.append(own)
+                volumes.append(crystal.volume)
+        if counted:
+            out.append(again)
+    return out
+
+
+def sample_distinct(
+    generator: Generator, wishes: Sequence[Wish], seed: int, *, rounds: int = 3
+) -> list[list[Proposal]]:
+    """For each wish its `n` proposals: different structures first, repeats only where `rounds` of drawing gave no more.
+
+    Sample i of a composition has the same seed as sample i of `Generator.propose`, replacements continue the count: the
+    answer depends on (seed, composition, n) alone, not on the other wishes. Raises UnseenElementError.
+    """
+    for wish in wishes:
+        generator.check(wish.composition)
+    drawn: list[list[Proposal]] = [[] for _ in wishes]
+    kept: list[list[int]] = [[] for _ in wishes]
+    for _ in range(rounds):
+        tasks, owners = [], []
+        for w, wish in enumerate(wishes):
+            missing = wish.n - len(kept[w])
+            first = len(drawn[w])
+            tasks += _tasks(wish, seed, range(first, first + missing))
+            owners += [w] * missing
+        if not tasks:
+            break
+        for w, proposal in zip(owners, generator.sample(tasks), strict=True):
+            drawn[w].append(proposal)
+        for w, wish in enumerate(wishes):
+            flags = repeats([p.crystal for p in drawn[w]], wish.known)
+            kept[w] = [i for i, (p, again) in enumerate(zip(drawn[w], flags, strict=True)) if p.crystal and not again]
+    return [_chosen(d, k, w.n) for d, k, w in zip(drawn, kept, wishes, strict=True)]
+
+
+def _tasks(wish: Wish, seed: int, numbers: range) -> list[Task]:
+    atoms = numbers_of(wish.composition)
+    return [Task(atoms, sample_seed(seed, wish.composition, i), None, DE_NOVO) for i in numbers]
+
+
+def _chosen(drawn: list[Proposal], kept: list[int], n: int) -> list[Proposal]:
+    """The first n different structures, filled up with repeats and failures in the order they were drawn."""
+    rest = [i for i in range(len(drawn)) if i not in set(kept)]
+    rest.sort(key=lambda i: drawn[i].crystal is None)  # a repeat is worth more than nothing
+    return [drawn[i] for i in (kept + rest)[:n]]
+
+
+def distinct_share(crystals: Sequence[Crystal | None]) -> float:
+    """Share of a list that is present and no repeat of an earlier one."""
+    if not crystals:
+        return 0.0
+    flags = repeats(crystals)
+    return float(np.mean([c is not None and not again for c, again in zip(crystals, flags, strict=True)]))

@@ -1,0 +1,95 @@
+"""Samples without waste: repeats are drawn again, the answer depends on seed, composition and number alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from dao_core.crystal import Crystal
+from dao_core.generate.distinct import Wish, distinct_share, repeats, sample_distinct
+from dao_core.generate.sampler import Proposal, Task, UnseenElementError, sample_seed
+
+ROCKSALT = [[0, 0, 0], [0.5, 0.5, 0.5]]
+
+
+def cell(edge: float, second: float = 0.5) -> Crystal:
+    return Crystal(np.eye(3) * edge, np.array([[0, 0, 0], [second] * 3]), np.array([11, 17]))
+
+
+class Scripted:
+    """A stand-in for the generator: the number of the sample (by its seed) decides what comes out."""
+
+    def __init__(self, composition: dict[str, int], made: Sequence[Crystal | None], seed: int = 0) -> None:
+        self.made = {sample_seed(seed, composition, i): c for i, c in enumerate(made)}
+        self.calls: list[int] = []
+
+    def check(self, composition: dict[str, int]) -> None:
+        if "Cs" in composition:
+            raise UnseenElementError("never saw Cs")
+
+    def sample(self, tasks: Sequence[Task]) -> list[Proposal]:
+        self.calls.append(len(tasks))
+        return [Proposal(self.made[t.seed], "de novo", t.seed, "script") for t in tasks]
+
+
+NACL = {"Na": 1, "Cl": 1}
+
+
+def drawn(made: Sequence[Crystal | None], n: int, **options: object) -> tuple[list[Proposal], Scripted]:
+    generator = Scripted(NACL, made)
+    wish = Wish(NACL, n, options.pop("known", ()))  # type: ignore[arg-type]
+    return sample_distinct(generator, [wish], 0, **options)[0], generator  # type: ignore[arg-type]
+
+
+def test_repeats_are_seen_and_volume_counts() -> None:
+    a, moved = cell(4.0), Crystal(np.eye(3) * 4.02, np.array(ROCKSALT) + 0.3, np.array([11, 17]))
+    other, larger = cell(4.0, 0.3), cell(5.0)
+    assert repeats([a, moved, other, None, larger, a]) == [False, True, False, False, False, True]
+    assert repeats([a], known=[moved]) == [True]
+    assert distinct_share([a, moved, None, other]) == 0.5
+    assert distinct_share([]) == 0.0
+
+
+def test_a_repeat_is_replaced_by_the_next_sample() -> None:
+    made = [cell(4.0), cell(4.0), cell(4.0, 0.3), cell(5.0), cell(6.0)]
+    found, generator = drawn(made, 3)
+    assert [p.crystal for p in found] == [made[0], made[2], made[3]]
+    assert generator.calls == [3, 1]
+
+
+def test_no_more_is_drawn_than_needed_and_no_more_than_the_rounds() -> None:
+    _, enough = drawn([cell(4.0), cell(5.0)], 2)
+    assert enough.calls == [2]
+    found, generator = drawn([cell(4.0)] * 9, 3)
+    assert generator.calls == [3, 2, 2]
+    assert len(found) == 3  # filled up with repeats: the user asked for three
+
+
+def test_a_failed_sample_is_drawn_again_and_comes_last() -> None:
+    found, _ = drawn([None, cell(4.0), cell(5.0)], 2)
+    assert [p.crystal is None for p in found] == [False, False]
+    found, _ = drawn([None, cell(4.0), None, None, None], 2)
+    assert [p.crystal is None for p in found] == [False, True]
+
+
+def test_a_known_structure_is_not_asked_for_again() -> None:
+    made = [cell(4.0), cell(5.0), cell(6.0)]
+    found, _ = drawn(made, 1, known=(cell(4.0),))
+    assert found[0].crystal is made[1]
+
+
+def test_wishes_do_not_touch_each_other() -> None:
+    made = [cell(4.0), cell(4.0), cell(5.0), cell(6.0)]
+    generator = Scripted(NACL, made)
+    both = sample_distinct(generator, [Wish(NACL, 2), Wish(NACL, 3)], 0)  # type: ignore[arg-type]
+    assert [p.crystal for p in both[0]] == [made[0], made[2]]
+    assert [p.crystal for p in both[1]] == [made[0], made[2], made[3]]
+
+
+def test_an_unseen_element_is_refused_before_anything_is_drawn() -> None:
+    generator = Scripted(NACL, [cell(4.0)])
+    with pytest.raises(UnseenElementError):
+        sample_distinct(generator, [Wish(NACL, 1), Wish({"Cs": 1}, 1)], 0)  # type: ignore[arg-type]
+    assert generator.calls == []
