@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from dao_core.artifacts import Ledger, StageRecord, content_key
 from dao_core.crysdb.clean import CleanSettings
+from dao_core.crysdb.content import ContentDigest
 from dao_core.crysdb.energies import known_distance
 from dao_core.crysdb.ingest import ROWS, write_jsonl
 from dao_core.crysdb.schema import STABLE_BELOW, conform
@@ -21,7 +21,7 @@ from dao_core.crysdb.views import LEAK_LEVELS, VIEWS, select_view
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ASSEMBLE = "assemble-4"
+ASSEMBLE = "assemble-5"
 AGREEMENT = "agreement.parquet"  # every row where both hulls speak: ours, the source's
 
 
@@ -68,7 +68,7 @@ class _Assembly:
         self.aside: pa.Table = None  # the rows too far above the hull, of the shard at hand
         self.taken: dict[str, str] = {}
         self.at = 0
-        self.digest = hashlib.sha256()
+        self.digest = ContentDigest()
         self.published: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
         self.views: Counter[str] = Counter()
@@ -154,7 +154,7 @@ class _Assembly:
         import pyarrow.compute as pc
 
         self.published.update(table["source"].to_pylist())
-        self.digest.update(table_digest(table))
+        self.digest.update(table)
         for view in VIEWS:
             for level in LEAK_LEVELS if view not in ("all", "forces") else ("structure",):
                 name = view if view == "all" else f"{view}/{level}"
@@ -194,14 +194,3 @@ def agreement_figures(agreement: pa.Table) -> dict[str, dict[str, float]]:
             "max": float(own.max()),
         }
     return out
-
-
-def table_digest(table: pa.Table) -> bytes:
-    """Hash of a table's values in order, without `ingested_at` (the one column that names a time)."""
-    import pyarrow as pa
-
-    plain = table.drop_columns(["ingested_at"]).combine_chunks()
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, plain.schema) as writer:
-        writer.write_table(pa.concat_tables([plain]))
-    return hashlib.sha256(sink.getvalue()).digest()

@@ -206,7 +206,7 @@ def _check_shrink(name: str, what: str, new: int, old: int, guards: GuardSetting
 
 
 def _publish(table: CrysTable, final: StageRecord, hull: StageRecord, report: BuildReport, root: Path) -> int:
-    """One commit; none if the newest version has exactly this content (a build killed after publishing)."""
+    """One commit; none if the newest version has this content already (after a kill, or cut into other shards)."""
     facts = {
         "build": final.key,
         "content_hash": report.content_hash,
@@ -216,7 +216,8 @@ def _publish(table: CrysTable, final: StageRecord, hull: StageRecord, report: Bu
     }
     temporary = root / f"{HULLS}.tmp"
     shutil.copyfile(hull.file(HULLS), temporary)
-    if table.exists and table.facts().get("build") == final.key:
+    known = table.facts() if table.exists else {}
+    if all(known.get(name) == facts[name] for name in ("content_hash", "sources")):
         version = table.version
     else:
         version = table.publish(_parts(final), facts=facts)

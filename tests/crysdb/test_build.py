@@ -119,13 +119,19 @@ def test_shards_and_processes_do_not_change_the_result(tmp_path: Path) -> None:
     values = salt_records() + salt_records(source="more", functional="PBE")
     for r in values:
         r.source = "test"
-    hashes = set()
+    found, hashes = set(), set()
     for i, (shard_rows, workers) in enumerate([(3, 1), (100, 1), (3, 2)]):
         config = CONFIG.model_copy(update={"shard_rows": shard_rows, "workers": workers})
-        build(config, tmp_path / str(i), sources=[ListSource(values)])
+        hashes.add(build(config, tmp_path / str(i), sources=[ListSource(values)]).content_hash)
         rows = rows_of(tmp_path / str(i))
-        hashes.add(tuple((k, v.e_above_hull, v.duplicate_of, v.structure_key) for k, v in sorted(rows.items())))
-    assert len(hashes) == 1
+        found.add(tuple((k, v.e_above_hull, v.duplicate_of, v.structure_key) for k, v in sorted(rows.items())))
+    assert len(found) == len(hashes) == 1
+
+
+def test_other_shards_of_the_same_content_are_no_new_version(tmp_path: Path) -> None:
+    first = build(CONFIG, tmp_path, sources=[ListSource(salt_records())])
+    again = build(CONFIG.model_copy(update={"shard_rows": 2}), tmp_path, sources=[ListSource(salt_records())])
+    assert (again.version, again.content_hash) == (first.version, first.content_hash) == (0, again.content_hash)
 
 
 def test_only_changed_shards_are_done_again(tmp_path: Path) -> None:
