@@ -12,10 +12,12 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import lru_cache
+from itertools import combinations
 from math import comb
 from pathlib import Path
 from typing import Any
@@ -74,17 +76,25 @@ def decorated_rows(n: int, rng: np.random.Generator) -> Iterator[pa.Table]:
     counts = np.minimum(rng.multinomial(n, shares), choices.astype(int))
     counts[np.argmax(choices)] += n - counts.sum()
     for number, (prototype, count) in enumerate(zip(prototypes, counts.tolist(), strict=True)):
+        placed = _draw(prototype, count, rng)
         for begin in range(0, count, 20_000):
-            placed = _draw(prototype, min(20_000, count - begin), rng)
-            yield _decorate(prototype, placed, rng, f"proto-{number}-{begin}")
+            yield _decorate(prototype, placed[begin : begin + 20_000], rng, f"proto-{number}-{begin}")
 
 
 def _draw(prototype: Prototype, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Atomic numbers on the slots, (count, slots), elements of a row all different."""
+    """Atomic numbers on the slots, (count, slots): elements of a row all different, and no row twice."""
     numbers = np.array([atomic_number(s) for s in ELEMENTS])
-    chosen = np.argsort(rng.random((count, len(numbers))), axis=1)[:, : prototype.n_elements]
-    orders = np.array(prototype.distinct)[rng.integers(len(prototype.distinct), size=count)]
-    return numbers[np.take_along_axis(np.sort(chosen, axis=1), orders, axis=1)]
+    size, distinct = prototype.n_elements, np.array(prototype.distinct)
+    if 3 * count > comb(len(numbers), size) * len(distinct):  # a large part of all there are: list them all
+        sets = np.array(list(combinations(range(len(numbers)), size)))
+        found = numbers[sets[:, distinct].reshape(-1, size)]
+    else:
+        found = np.zeros((0, size), dtype=int)
+        while len(found) < count:
+            chosen = np.sort(np.argsort(rng.random((count, len(numbers))), axis=1)[:, :size], axis=1)
+            orders = distinct[rng.integers(len(distinct), size=count)]
+            found = np.unique(np.concatenate([found, numbers[np.take_along_axis(chosen, orders, axis=1)]]), axis=0)
+    return found[rng.permutation(len(found))[:count]]
 
 
 def _decorate(prototype: Prototype, placed: np.ndarray, rng: np.random.Generator, name: str) -> pa.Table:
@@ -159,11 +169,25 @@ def timed_build(config: BuildConfig, root: Path) -> tuple[BuildReport, float, fl
 
 
 def measure(rows: int, args: argparse.Namespace) -> dict[str, Any]:
-    """One build of `rows` rows from nothing, and what it took."""
+    """One build of `rows` rows from nothing (with --resume: the earlier one, or the rest of it), and what it took."""
     folder, root = args.work / f"rows-{rows}", args.work / f"build-{rows}"
+    done: Path = root / "benchmark.json"
+    if args.resume and done.exists():
+        return dict(json.loads(done.read_text()))
     write_rows(folder, rows, args.data, args.seed)
-    shutil.rmtree(root, ignore_errors=True)
-    report, wall, cpu = timed_build(config_for(folder, args.data, args.workers, args.shard_rows), root)
+    spent = root / "spent.json"
+    if not (args.resume and spent.exists()):
+        shutil.rmtree(root, ignore_errors=True)
+    earlier = json.loads(spent.read_text()) if spent.exists() else {"wall": 0.0, "cpu": 0.0, "pieces": 0}
+    begin, used = time.perf_counter(), cpu_seconds()
+    try:
+        report, wall, cpu = timed_build(config_for(folder, args.data, args.workers, args.shard_rows), root)
+    except KeyboardInterrupt:
+        wall, cpu = time.perf_counter() - begin, cpu_seconds() - used
+        pieces = {"wall": earlier["wall"] + wall, "cpu": earlier["cpu"] + cpu, "pieces": earlier["pieces"] + 1}
+        spent.write_text(json.dumps(pieces))
+        raise
+    wall, cpu = wall + earlier["wall"], cpu + earlier["cpu"]
     kept = ("sources", "duplicates", "hull", "seconds", "views")
     line = {
         "figure": round(wall, 1),
@@ -175,11 +199,12 @@ def measure(rows: int, args: argparse.Namespace) -> dict[str, Any]:
         "cpu_ms_per_row": round(1e3 * cpu / rows, 3),
         "peak_gib": round(peak_gib(), 2),
         "workers": args.workers,
+        "pieces": earlier["pieces"] + 1,
         "machine": machine(),
         "adds_up": report.adds_up,
         "report": {k: v for k, v in asdict(report).items() if k in kept},
     }
-    (root / "benchmark.json").write_text(json.dumps(line, indent=1))
+    done.write_text(json.dumps(line, indent=1))
     print(json.dumps(line), flush=True)
     return line
 
@@ -193,7 +218,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--shard-rows", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", action="store_true", help="go on with a build that was stopped by SIGTERM")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     small = measure(args.compare, args) if args.compare else None
     line = measure(args.rows, args)
     ratio = {k: round(line[k] / small[k], 2) for k in ("wall_ms_per_row", "cpu_ms_per_row")} if small else {}
