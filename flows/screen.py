@@ -7,7 +7,7 @@ from pathlib import Path
 from dao_core.artifacts import StageRecord
 from tasks.config import Models, ScreenConfig, SearchPlan
 from tasks.crysdb import TableRecord, open_table
-from tasks.dft import validate_best
+from tasks.dft import store_rows, validate_best
 from tasks.engine import flow
 from tasks.files import publish_folder
 from tasks.journal import Journal
@@ -52,6 +52,7 @@ def search_formulas(run: Journal, plan: SearchPlan, models: Models, table: Table
     )
     page = publish_folder(report.file("report"), Path(root) / "report") / "index.html"
     checked = run.step("validate with pw.x", validate_best, report, plan.handoff, root)
+    stored = run.step("rows for CrysDB", store_rows, plan.handoff, root) if checked else None
     run.step("announce", announce_screening, report, name, str(page.with_name("candidates.parquet")), root)
-    run.finish("completed", summary=summarise(report, page, checked))
+    run.finish("completed", summary=summarise(report, page, checked, stored))
     return report

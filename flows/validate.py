@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from tasks.config import ValidateConfig
-from tasks.dft import Verdict, choose_best, validate_candidate
+from tasks.dft import NothingValidatedError, Verdict, choose_best, store_rows, validate_candidate
 from tasks.engine import flow
 from tasks.runs import start_run
 
@@ -16,7 +18,11 @@ def validate_dft(config: ValidateConfig, command: str = RERUN) -> list[Verdict]:
     with start_run(config, command).watch() as run:
         chosen = run.step("choose", choose_best, str(config.candidates), config.handoff)
         verdicts = run.step_each("pw.x", validate_candidate, chosen, config.handoff, str(run.root))
-        if verdicts and all(v.status != "validated" for v in verdicts):
-            raise RuntimeError(f"none of {len(verdicts)} candidates could be validated: {verdicts[0].message}")
-        run.finish("completed", summary={"verdicts": [f"{v.formula}: {v.status}" for v in verdicts]})
+        stored = run.step("rows for CrysDB", store_rows, config.handoff, str(run.root))
+        failed = bool(verdicts) and all(v.status != "validated" for v in verdicts)
+        error = f"none of {len(verdicts)} candidates could be validated: {verdicts[0].message}" if failed else None
+        summary = {"verdicts": [f"{v.formula}: {v.status}" for v in verdicts], "rows": asdict(stored)}
+        run.finish("failed" if failed else "completed", error=error, summary=summary)
+    if error is not None:
+        raise NothingValidatedError(error)
     return verdicts

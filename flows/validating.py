@@ -3,38 +3,141 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.console import fail, quiet_libraries, table
 
-
-def validate_files(files: Sequence[Path], settings: Mapping[str, Any], root: Path) -> int:
-    """Take each file's structure through pw.x; 0 where at least one was validated, 1 where none was."""
-    quiet_libraries()
-    from dao_core.crystal import Crystal, InvalidCrystalError
+if TYPE_CHECKING:
+    from dao_core.crystal import Crystal
     from dao_core.dft.settings import DftSettings
-    from dao_core.dft.validate import validate_crystal
+    from dao_core.dft.validate import ValidationResult
 
-    wanted = DftSettings(**settings)
+MAX_ATOMS = 20
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One structure to validate: a name for people, the candidate's id, the structure or why there is none."""
+
+    name: str
+    id: str
+    crystal: Crystal | None
+    reason: str = ""
+
+
+def validate_files(
+    files: Sequence[Path],
+    settings: Mapping[str, Any],
+    root: Path,
+    *,
+    slurm: Mapping[str, Any] | None = None,
+    references: Sequence[Path] = (),
+    top: int = 3,
+    compare: bool = True,
+    crysdb: Path | None = None,
+    crysdb_config: Path | None = None,
+) -> int:
+    """Take each structure through pw.x; 0 where at least one was validated, 1 where none was.
+
+    `files` are CIFs, or the report of a screening (its folder or `candidates.parquet`), whose best `top` are taken.
+    """
+    quiet_libraries()
+    from dao_core.artifacts import Ledger
+    from dao_core.crysdb.config import BuildConfig
+    from dao_core.dft.records import store
+    from dao_core.dft.references import read_references
+    from dao_core.dft.settings import DftSettings
+    from dao_core.dft.slurm import SlurmSettings, make_launcher
+    from dao_core.dft.validate import validate_crystal
+    from tasks.config import load_config
+
+    level, known = DftSettings(**settings), read_references(references)
+    launcher = make_launcher(level, None if slurm is None else SlurmSettings(**slurm))
+    config = BuildConfig() if crysdb_config is None else load_config(crysdb_config, BuildConfig)
+    wanted = [w for path in files for w in _structures(path, top)]
+    _check_elements(level, wanted, known)
+    guesses = _dao_energies([w.crystal for w in wanted if w.crystal is not None]) if compare and level.elements else {}
     rows: list[tuple[object, ...]] = []
     n_ok = 0
-    for path in files:
-        try:
-            crystal = Crystal.from_cif(path.read_text(errors="replace"))
-        except (InvalidCrystalError, OSError) as error:
-            rows.append((path.name, "unreadable", None, None, None, None, str(error)))
+    for w in wanted:
+        if w.crystal is None:
+            rows.append((w.name, "unreadable", None, None, None, None, None, w.reason))
             continue
-        result = validate_crystal(crystal, wanted, root)
+        result = validate_crystal(w.crystal, level, root, launcher=launcher, references=known, material_id=w.id,
+                                  dao_formation_energy_per_atom=guesses.get(id(w.crystal)))  # fmt: skip
         n_ok += result.ok
-        energies = (result.energy_per_atom, result.formation_energy_per_atom, result.e_above_hull)
-        shown = [None if e is None else f"{e:.4f}" for e in energies]
-        rows.append((path.name, result.status, *shown, result.same_structure, result.message or None))
-    if not rows:
-        fail("give at least one CIF file")
-    names = ("file", "status", "eV/atom", "formation", "above QE hull", "same structure", "message")
-    table(f"pw.x, protocol {wanted.protocol}; every run is kept below {root}", names, rows)
+        rows.append(_line(w.name, result))
+    names = ("file", "status", "eV/atom", "formation", "above QE hull", "DAO-P off", "same structure", "message")
+    table(f"pw.x, protocol {level.protocol}; every run is kept below {root}", names, rows)
+    stored = store(Ledger(root), level, crysdb=crysdb, config=config)
+    where = "" if stored.version is None else f", in {crysdb} since version {stored.version}"
+    print(
+        f"{n_ok} of {len(wanted)} validated; {stored.n_rows} rows for CrysDB"
+        + (f": {stored.file}{where}" if stored.file else "")
+    )
+    if stored.problem:
+        print(stored.problem)
     return 0 if n_ok else 1
+
+
+def _structures(path: Path, top: int) -> list[Wanted]:
+    """The structures of one argument; what cannot be read is kept with its reason."""
+    import numpy as np
+
+    from dao_core.crystal import Crystal, InvalidCrystalError
+    from dao_core.screening.files import best_rows
+
+    listed = path / "candidates.parquet" if path.is_dir() else path
+    if listed.suffix == ".parquet":
+        if not listed.is_file():
+            fail(f"{listed} is not there: name a CIF, or the report folder of a screening")
+        out = []
+        for row in best_rows(listed, top=top, max_atoms=MAX_ATOMS):
+            frac = np.array(row["frac_coords"]).reshape(-1, 3)
+            crystal = Crystal(np.array(row["lattice"]).reshape(3, 3), frac, np.array(row["atomic_numbers"]))
+            out.append(Wanted(f"#{row['rank']} {row['formula']}", str(row["id"]), crystal))
+        return out
+    try:
+        return [Wanted(path.name, path.stem, Crystal.from_cif(path.read_text(errors="replace")))]
+    except InvalidCrystalError as error:
+        return [Wanted(path.name, path.stem, None, str(error))]
+    except OSError as error:
+        return [Wanted(path.name, path.stem, None, f"{error.strerror or error}")]
+
+
+def _check_elements(level: DftSettings, wanted: Sequence[Wanted], references: Mapping[str, Crystal]) -> None:
+    """Raise MissingElementError before anything runs, naming every element without a pseudopotential."""
+    from dao_core.dft.pseudopotentials import find_library
+
+    crystals = [w.crystal for w in wanted if w.crystal is not None]
+    if crystals:
+        find_library(level.pseudo_dir).select({s for c in (*crystals, *references.values()) for s in c.symbols})
+
+
+def _dao_energies(crystals: Sequence[Crystal]) -> dict[int, float]:
+    """DAO-P's formation energy (eV/atom) of each structure by identity, for the comparison; empty without a model."""
+    from dao_core.energy.potential import PotentialResult
+    from dao_core.models.checkpoint_io import CheckpointError
+    from dao_core.screening.toolbox import load_potential
+
+    try:
+        outcomes = load_potential().compute(crystals)
+    except CheckpointError:
+        return {}
+    return {
+        id(c): o.energy / c.n_atoms for c, o in zip(crystals, outcomes, strict=True) if isinstance(o, PotentialResult)
+    }
+
+
+def _line(name: str, result: ValidationResult) -> tuple[object, ...]:
+    values = (result.energy_per_atom, result.formation_energy_per_atom, result.e_above_hull, result.dao_error)
+    message = result.message or None
+    if result.ok and result.missing_references:
+        missing = f"no reference for {', '.join(result.missing_references)}: give one with --reference"
+        message = f"{message}; {missing}" if message else missing
+    return (name, result.status, *(None if v is None else f"{v:.4f}" for v in values), result.same_structure, message)
 
 
 def install_pseudopotentials(origin: Path | None, target: Path | None) -> None:
@@ -48,4 +151,7 @@ def install_pseudopotentials(origin: Path | None, target: Path | None) -> None:
         library, refused = install_folder(origin, target)
     for name, reason in refused.items():
         print(f"left out: {name}: {reason}")
+    library.select(library.table)  # every file again, as pw.x will find it
     print(f"{library.name} {library.version} ({library.functional}), {len(library.table)} elements: {library.folder}")
+    if origin is not None:
+        print(f"use them: --pseudo-dir {library.folder}, or DAO_PSEUDO_DIR={library.folder}")

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from dao_core.crysdb.config import BuildConfig
 from dao_core.dft.settings import DftSettings
+from dao_core.dft.slurm import SlurmSettings
 from dao_core.energy.relax import RelaxSettings
 from dao_core.screening.diagnostics import DiagnosticsSettings
 from dao_core.screening.formulas import parse_formula
@@ -53,6 +54,11 @@ class HandOff(Settings):
     top: int = Field(1, ge=1)
     max_atoms: int = Field(8, ge=1, description="larger cells are left out")
     settings: DftSettings = Field(default_factory=DftSettings)
+    slurm: SlurmSettings | None = Field(None, description="submit pw.x to Slurm instead of running it here")
+    references: tuple[Path, ...] = Field((), description="CIF files of elements, preferred to the built-in ones")
+    crysdb: Path | None = Field(None, description="folder of a CrysDB that gets a row for each validated structure")
+    crysdb_build: BuildConfig = Field(default_factory=BuildConfig, description="the settings of that CrysDB")
+    source: str = Field("qe", pattern=r"^[\w-]+$", description="name of those rows' source in CrysDB")
 
 
 class Workers(Settings):

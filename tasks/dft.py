@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from dao_core.artifacts import StageRecord
 from dao_core.crystal import Crystal
+from dao_core.dft.records import Stored
 from dao_core.screening.candidate import Candidate
 from tasks.config import HandOff
 from tasks.crysdb import ledger_of
 from tasks.engine import create_table_artifact, get_run_logger, task
+
+
+class NothingValidatedError(RuntimeError):
+    """Every candidate failed; the message gives the first one's reason, the run's summary all of them."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,7 @@ class Verdict:
     id: str
     formula: str
     status: str
-    message: str
+    message: str = ""
     formation_energy_per_atom: float | None = None
     e_above_hull: float | None = None
     same_structure: bool | None = None
@@ -38,7 +44,7 @@ def validate_best(ranked: StageRecord, handoff: HandOff, root: str) -> list[Verd
     command = handoff.settings.command.split()[0]
     if handoff.when == "never":
         return []
-    if handoff.when == "auto" and shutil.which(command) is None:
+    if handoff.when == "auto" and handoff.slurm is None and shutil.which(command) is None:
         log.info("%s is not installed: nothing validated (handoff.when: auto)", command)
         return []
     verdicts = [
@@ -53,19 +59,23 @@ def validate_best(ranked: StageRecord, handoff: HandOff, root: str) -> list[Verd
 
 
 @task(name="choose candidates")
-def choose_best(path: str, handoff: HandOff) -> list[dict[str, object]]:
+def choose_best(path: str, handoff: HandOff) -> list[dict[str, Any]]:
     """The best candidates of a screening's `candidates.parquet`, as small plain records."""
-    import pyarrow.parquet as pq
+    from dao_core.screening.files import best_rows
 
-    rows = pq.read_table(path).to_pylist()
-    if not rows:
-        return []
-    order = sorted((r for r in rows if r["file"] is not None), key=lambda r: r["rank"])
-    small = [r for r in order if len(r["atomic_numbers"]) <= handoff.max_atoms]
-    first = {str(r["formula"]): r for r in reversed(small)}
-    names = ("id", "formula", "lattice", "frac_coords", "atomic_numbers", "formation_energy_per_atom", "rank")
-    chosen = sorted(first.values(), key=lambda r: r["rank"])[: handoff.top]
-    return [{name: r[name] for name in names} for r in chosen]
+    return best_rows(Path(path), top=handoff.top, max_atoms=handoff.max_atoms)
+
+
+@task(name="rows for CrysDB")
+def store_rows(handoff: HandOff, root: str) -> Stored:
+    """Everything validated so far as rows: a file, and the CrysDB that the settings name. The loop closes here."""
+    from dao_core.dft.records import store
+
+    stored = store(ledger_of(root), handoff.settings, source=handoff.source, crysdb=handoff.crysdb,
+                   config=handoff.crysdb_build)  # fmt: skip
+    if stored.problem:
+        get_run_logger().warning("rows of validated structures: %s", stored.problem)
+    return stored
 
 
 @task(name="validate a candidate")
@@ -90,13 +100,22 @@ def best(candidates: list[Candidate], handoff: HandOff) -> list[Candidate]:
 
 
 def _verdict(name: str, crystal: Crystal, formation: float | None, handoff: HandOff, root: str) -> Verdict:
+    from dao_core.dft.pw_input import InputError
+    from dao_core.dft.references import read_references
+    from dao_core.dft.slurm import make_launcher
     from dao_core.dft.validate import validate_crystal
 
+    try:
+        references = read_references(handoff.references)
+    except InputError as error:
+        return Verdict(name, crystal.formula_reduced, "invalid_settings", str(error))
     result = validate_crystal(
         crystal,
         handoff.settings,
         ledger_of(root).root,
         dao_formation_energy_per_atom=formation,
+        references=references,
+        launcher=make_launcher(handoff.settings, handoff.slurm),
         material_id=name,
     )
     return Verdict(

@@ -103,7 +103,10 @@ def _gpu(name: str, config: TrainingConfig) -> Iterator[str]:
 
 def _pw(handoff: HandOff) -> Iterator[str]:
     command = handoff.settings.command.split()[0]
-    if handoff.when == "always" and shutil.which(command) is None:
+    if handoff.slurm is not None:
+        if handoff.when != "never" and shutil.which(handoff.slurm.sbatch.split()[0]) is None:
+            yield "handoff.slurm: there is no sbatch here: run it on a login node, or leave handoff.slurm out"
+    elif handoff.when == "always" and shutil.which(command) is None:
         yield f"handoff.when: always, but {command} is not installed: install Quantum ESPRESSO or use auto"
 
 

@@ -6,7 +6,9 @@ made from it anew each time: nothing can get lost between a validation and the d
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +16,11 @@ import numpy as np
 
 from dao_core.artifacts import Ledger
 from dao_core.dft.calculation import STAGE
+from dao_core.dft.pseudopotentials import PseudopotentialError, find_library
 from dao_core.dft.pw_result import PwResult, read_result
 from dao_core.dft.qe_hull import entry_files
+from dao_core.dft.session import functional_label
+from dao_core.dft.settings import DftSettings
 from dao_core.dft.validate import ValidationResult
 
 if TYPE_CHECKING:
@@ -24,7 +29,17 @@ if TYPE_CHECKING:
     from dao_core.crysdb.update import UpdateReport
     from dao_core.crystal import Crystal
 
-SOURCE = "qe"
+SOURCE, FOLDER = "qe", "dft_rows"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where the rows are: how many in which file, the version of CrysDB that has them, or why none does."""
+
+    n_rows: int
+    file: str | None = None
+    version: int | None = None
+    problem: str = ""
 
 
 class FeedbackError(RuntimeError):
@@ -83,6 +98,40 @@ def write_rows(rows: Sequence[CrysRecord], path: Path) -> Path:
     pq.write_table(records_to_table(rows), temporary)
     temporary.replace(path)
     return path
+
+
+def store(
+    ledger: Ledger,
+    settings: DftSettings,
+    *,
+    source: str = SOURCE,
+    crysdb: Path | None = None,
+    config: BuildConfig | None = None,
+) -> Stored:
+    """Everything validated so far at the level of `settings`: as a file below the ledger, and in a CrysDB if one is
+    named. A database that refuses is a `problem`, the file stands all the same; no validated row means no file.
+    """
+    from dao_core.crysdb.build import BuildStoppedError
+    from dao_core.crysdb.config import BuildConfig as Defaults
+    from dao_core.crysdb.state import UpdateError
+    from dao_core.crysdb.table import TableError
+
+    try:
+        label = functional_label(find_library(settings.pseudo_dir), settings)
+    except PseudopotentialError as error:
+        return Stored(0, problem=str(error))
+    rows = ledger_records(ledger, label, source=source)
+    if not rows:
+        return Stored(0)
+    slug = re.sub(r"[^A-Za-z0-9.]+", "_", label)
+    path = write_rows(rows, ledger.root / FOLDER / f"{source}_{slug}.parquet")
+    if crysdb is None:
+        return Stored(len(rows), str(path))
+    try:
+        report = feed_back(path, crysdb, config or Defaults())
+    except (FeedbackError, UpdateError, TableError, BuildStoppedError) as error:
+        return Stored(len(rows), str(path), problem=f"not in {crysdb}: {error}")
+    return Stored(len(rows), str(path), report.version)
 
 
 def feed_back(rows_file: Path, root: Path, config: BuildConfig) -> UpdateReport:

@@ -6,12 +6,14 @@ in a box. Other elements (Mn, Ga, S, P, ...) need a structure from the caller, f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from dao_core.crystal import Crystal
+from dao_core.crystal import Crystal, InvalidCrystalError
+from dao_core.dft.pw_input import InputError
 from dao_core.elements import atomic_number
 
 SOLIDS = ("fcc", "bcc", "hcp", "diamond", "sc")
@@ -27,6 +29,22 @@ class ElementReference:
     element: str
     crystal: Crystal
     molecule: bool = False
+
+
+def read_references(paths: Iterable[Path]) -> dict[str, Crystal]:
+    """Element structures from CIF files, by symbol. Raises InputError where a file is not a pure element's."""
+    found: dict[str, Crystal] = {}
+    for path in paths:
+        try:
+            crystal = Crystal.from_cif(path.read_text(errors="replace"))
+        except OSError as error:
+            raise InputError(f"reference {path}: {error.strerror or error}") from error
+        except InvalidCrystalError as error:
+            raise InputError(f"reference {path}: {error}") from error
+        if len(crystal.composition) != 1:
+            raise InputError(f"reference {path} is {crystal.formula_reduced}: give the structure of a pure element")
+        found[crystal.symbols[0]] = crystal
+    return found
 
 
 def element_reference(element: str, given: Mapping[str, Crystal] | None = None) -> ElementReference | None:

@@ -17,7 +17,7 @@ from dao_core.artifacts import write_atomic
 from dao_core.dft.failures import RunOutcome
 from dao_core.dft.parse import STDERR, STDOUT
 from dao_core.dft.pw_input import PwInput
-from dao_core.dft.run import LaunchError, pw_command
+from dao_core.dft.run import Launcher, LaunchError, LocalLauncher, pw_command
 from dao_core.dft.settings import DftSettings
 
 JOB_FILE, SCRIPT, EXIT_FILE = "job.json", "job.sh", "exit_code"
@@ -126,6 +126,11 @@ class SlurmLauncher:
         return subprocess.run(
             command, cwd=directory, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
         )
+
+
+def make_launcher(settings: DftSettings, slurm: SlurmSettings | None = None) -> Launcher:
+    """pw.x here, or through Slurm where its settings are given."""
+    return LocalLauncher(settings) if slurm is None else SlurmLauncher(settings, slurm)
 
 
 def _outcome(state: str, directory: Path, pw_input: PwInput) -> RunOutcome:

@@ -99,6 +99,19 @@ def candidates_table(ranked: Sequence[Candidate], names: dict[str, str] | None =
     return pa.Table.from_pylist(rows, schema=_table_schema())
 
 
+def best_rows(path: Path, *, top: int, max_atoms: int) -> list[dict[str, Any]]:
+    """The best small candidate of each formula in a `candidates.parquet`, in rank order, as plain records."""
+    import pyarrow.parquet as pq
+
+    rows = sorted((r for r in pq.read_table(path).to_pylist() if r["file"] is not None), key=lambda r: r["rank"])
+    first: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        if len(row["atomic_numbers"]) <= max_atoms:
+            first.setdefault(str(row["formula"]), row)
+    names = ("id", "formula", "lattice", "frac_coords", "atomic_numbers", "formation_energy_per_atom", "rank")
+    return [{name: row[name] for name in names} for row in list(first.values())[:top]]
+
+
 _TEXT = ("id", "formula", "origin", "energy_identity", "decomposition", "hull_identity", "prototype", "novelty")
 _TEXT2 = ("novelty_reference", "relaxation_status")
 _FLOATS = ("energy_per_atom", "energy_std", "e_above_hull", "formation_energy_per_atom", "p_stable", "symprec")
