@@ -29,7 +29,7 @@ demo: $(VENV)/.stamp-core ## the whole campaign on the embedded sample, offline,
 	@$(BIN)/dao campaign configs/campaign-demo.yaml
 
 test: $(VENV)/.stamp-test ## every test that needs nothing but this checkout
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not shared and not qe and not browser and not peers" $(TESTS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not shared and not qe and not browser and not peers and not server" $(TESTS)
 
 lint: $(VENV)/.stamp-dev ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -14,11 +14,15 @@ def deploy(
     silence: Annotated[
         float, typer.Option(min=90, help="Seconds without a heartbeat after which a run counts as crashed.")
     ] = 180.0,
+    pool: Annotated[str, typer.Option(help="Type of a new work pool: process, or kubernetes.")] = "process",
 ) -> None:
     """Register work pool, deployments, schedules and automations with the server at PREFECT_API_URL.
 
     Examples:  dao deploy    dao deploy --chain
     """
+    from flows.console import fail
     from flows.deploying import deploy as run
 
-    run(chain=chain, silence_seconds=silence)
+    if pool not in ("process", "kubernetes"):
+        fail(f"--pool {pool}: use process or kubernetes")
+    run(chain=chain, silence_seconds=silence, pool=pool)

@@ -18,7 +18,7 @@ HEARTBEAT = "prefect.flow-run.heartbeat"
 ENDED = tuple(f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed", "Paused"))
 
 
-def deploy(*, chain: bool, silence_seconds: float) -> None:
+def deploy(*, chain: bool, silence_seconds: float, pool: str = "process") -> None:
     """Make the server know the flows. Repeating it changes what changed; without `chain` events start nothing.
 
     Raises PreflightError where no server of this version answers.
@@ -28,7 +28,7 @@ def deploy(*, chain: bool, silence_seconds: float) -> None:
     if not os.environ.get("PREFECT_API_URL"):
         fail("PREFECT_API_URL is not set: start a server (make server) and export what it prints")
     check_server()
-    _work_pool()
+    _work_pool(pool)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "prefect.yaml"
         path.write_text(prefect_yaml(chain=chain))
@@ -74,11 +74,14 @@ def crash_on_silence(seconds: float) -> None:
     found.update()
 
 
-def _work_pool() -> None:
-    """The process pool; one that is there is left as it is."""
+def _work_pool(kind: str) -> None:
+    """The pool: processes on the workers' machines, or a Kubernetes job a run. One that is there stays as it is."""
     known = subprocess.run(_command("work-pool", "inspect", POOL), capture_output=True, check=False)
-    if known.returncode:
-        _prefect("work-pool", "create", POOL, "--type", "process")
+    if known.returncode == 0:
+        return
+    template = ROOT / "infra" / "kubernetes" / "job-template.json"
+    extra = ("--base-job-template", str(template)) if kind == "kubernetes" else ()
+    _prefect("work-pool", "create", POOL, "--type", kind, *extra)
 
 
 def _command(*arguments: str) -> list[str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,9 +30,33 @@ def test_every_page_of_the_navigation_exists() -> None:
         return [page for value in values for page in pages(value)]  # type: ignore[union-attr]
 
     listed = pages(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"])
-    assert [p for p in listed if not (ROOT / "docs" / p).exists()] == []
+    made = {"benchmarks.md"}  # by infra/docs_hooks.py
     found = {str(p.relative_to(ROOT / "docs")) for p in (ROOT / "docs").rglob("*.md")}
-    assert found == set(listed), "a page is missing from the navigation in mkdocs.yml"
+    assert found | made == set(listed), "the pages in docs/ and the navigation in mkdocs.yml differ"
+
+
+def test_the_page_of_benchmarks_shows_the_newest_line_of_every_bar(tmp_path: Path) -> None:
+    hooks = runpy.run_path(str(ROOT / "infra" / "docs_hooks.py"))
+    old = {"issue": "crysdb", "row": 1, "what": "rows|s", "value": 1, "bar": 5, "met": False, "why": "slow", "n": 3}
+    new = {**old, "value": [2.00001, None], "interval": "2 to 3", "command": "python x.py"}
+    first = {"issue": "first-light", "row": 2, "what": "demo", "value": 9.123456, "bar": 10, "met": True, "n": 1}
+    (tmp_path / "bars.jsonl").write_text("\n".join(json.dumps(line) for line in (old, first, new)) + "\n")
+    page = hooks["benchmark_page"](hooks["newest"](tmp_path / "bars.jsonl"))
+    assert page.index("## First light") < page.index("## CrysDB")
+    assert "| rows\\|s | 2 / - | 5 | **not met** | 3 | 2 to 3 |" in page
+    assert "| demo | 9.123 | 10 | met | 1 |  |" in page
+    assert "Not met: slow." in page
+    assert "1 of 2 bars are met" in page
+    (tmp_path / "bars.jsonl").write_text("{\n")
+    with pytest.raises(ValueError, match=r"bars\.jsonl:1"):
+        hooks["newest"](tmp_path / "bars.jsonl")
+
+
+def test_every_recorded_bar_is_on_the_page() -> None:
+    hooks = runpy.run_path(str(ROOT / "infra" / "docs_hooks.py"))
+    lines = hooks["newest"]()
+    assert {line["issue"] for line in lines} <= set(hooks["TITLES"])
+    assert hooks["benchmark_page"](lines).count("\n| ") >= len(lines)
 
 
 def test_links_of_the_readme_exist() -> None:
