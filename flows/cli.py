@@ -183,12 +183,13 @@ def campaign(
 def benchmark(
     context: typer.Context,
     name: Annotated[
-        str | None, typer.Argument(help="Name of a script in benchmarks/; without it they are listed.")
+        str | None,
+        typer.Argument(help="mp-20, mpts-52, perov-5, carbon-24, or a script in benchmarks/; without it: the list."),
     ] = None,
 ) -> None:
-    """Run one of the checkout's benchmarks; options after the name go to it. The last line printed is JSON.
+    """Run a benchmark; options after the name go to it. The last line printed is JSON. Finished shards are kept.
 
-    Example:  dao benchmark crysdb_build --rows 10000
+    Examples:  dao benchmark mp-20 --data DATA --limit 100 --columns templates,denovo    dao benchmark hull_speed
     """
     from flows.benchmarking import run_benchmark
 

@@ -74,7 +74,11 @@ def scorecard(
     if len(predicted) != len(reference):
         raise ValueError(f"{len(predicted)} lists of predictions for {len(reference)} references: give one for each")
     table = compare_all(predicted=predicted, reference=reference, processes=processes, timeout_s=timeout_s)
-    pool = _metre(predicted, reference, processes, timeout_s) if with_metre else None
+    pool = (
+        metre_rms(predicted=predicted, reference=reference, processes=processes, timeout_s=timeout_s)
+        if with_metre
+        else None
+    )
     return score_table(table=table, predicted=predicted, reference=reference, ks=ks, metre_rms=pool)
 
 
@@ -164,10 +168,13 @@ def _same_spacegroup(predicted: Predictions, reference: Sequence[Crystal]) -> fl
     return float(np.mean(same) * 100)
 
 
-def _metre(
-    predicted: Predictions, reference: Sequence[Crystal], processes: int, timeout_s: float
+def metre_rms(
+    *, predicted: Predictions, reference: Sequence[Crystal], processes: int = 1, timeout_s: float = 30.0
 ) -> NDArray[np.float64]:
-    """Smallest rms of each reference against all predictions made for its composition, NaN without a match, (n,)."""
+    """Smallest rms of each reference against all predictions made for its composition, NaN without a match, (n,).
+
+    References of one composition must be given together.
+    """
     by_formula: dict[str, list[int]] = defaultdict(list)
     for i, crystal in enumerate(reference):
         by_formula[crystal.formula_reduced].append(i)

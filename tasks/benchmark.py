@@ -1,0 +1,228 @@
+"""Tasks of a structure prediction benchmark: the index, one shard of one column and seed, the table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dao_core.artifacts import StageRecord, content_key, write_atomic
+from dao_core.crystal import Crystal
+from dao_core.evaluate.benchmark import (
+    BenchmarkSettings,
+    Models,
+    ShardResult,
+    Target,
+    cards,
+    coverage,
+    hard_cases,
+    merged,
+    over_seeds,
+    run_shard,
+    shards,
+)
+from dao_core.evaluate.benchmark_data import read_targets, training_items
+from dao_core.evaluate.matching_kernel import Comparison
+from tasks.crysdb import ledger_of
+from tasks.engine import task
+from tasks.keys import code_hash
+
+INDEX, RESULT, REPORT = "index", "result.json", "report.json"
+KS = (1, 5, 20)
+
+
+@dataclass(frozen=True)
+class Names:
+    """The models of a benchmark by name or folder."""
+
+    generator: str = "generator"
+    baseline: str | None = None
+
+
+@dataclass(frozen=True)
+class Work:
+    """One shard of one column and seed."""
+
+    column: str
+    seed: int
+    number: int
+
+
+def works(data: Path, name: str, settings: BenchmarkSettings) -> list[Work]:
+    """Every piece of a benchmark. Templates don't depend on a seed: they are asked once."""
+    targets, _ = read_targets(data, name)
+    numbers = range(len(shards(targets, settings)))
+    return [
+        Work(column, seed, number)
+        for column in settings.columns
+        for seed in (settings.seeds[:1] if column == "templates" else settings.seeds)
+        for number in numbers
+    ]
+
+
+@task(name="build benchmark index")
+def build_index(data: Path, name: str, root: str) -> StageRecord:
+    """The template index of the training split."""
+    return index_stage(data, name, root)
+
+
+@task(name="benchmark shard", retries=1)
+def predict_shard(
+    work: Work, data: Path, name: str, index: StageRecord, names: Names, settings: BenchmarkSettings, root: str
+) -> StageRecord:
+    """Predict and compare one shard."""
+    return shard_stage(work, data, name, index, names, settings, root)
+
+
+@task(name="benchmark table")
+def tabulate(
+    done: Sequence[StageRecord], data: Path, name: str, index: StageRecord, settings: BenchmarkSettings, root: str
+) -> StageRecord:
+    """All figures of the finished shards."""
+    return report_stage(done, data, name, index, settings, root)
+
+
+def index_stage(data: Path, name: str, root: str) -> StageRecord:
+    """The ledger stage behind `build_index`. Raises BenchmarkDataError."""
+    from dao_core.generate.templates import TemplateIndex
+
+    def work(directory: Path) -> dict[str, Any]:
+        items = list(training_items(data, name))
+        index = TemplateIndex.build(items, source=f"{name} training split, {len(items)} rows")
+        index.save(directory / INDEX)
+        return {"counts": {"n_ok": len(index), "n_failed": 0}}
+
+    key = content_key(name=name, data=_identity(data, name), code=code_hash("generate"))
+    return ledger_of(root).run("benchmark-index", key, work)
+
+
+def shard_stage(
+    work: Work, data: Path, name: str, index: StageRecord, names: Names, settings: BenchmarkSettings, root: str
+) -> StageRecord:
+    """The ledger stage behind `predict_shard`; a killed benchmark repeats only the shard that was in work."""
+    targets = shards(read_targets(data, name)[0], settings)[work.number]
+
+    def run(directory: Path) -> dict[str, Any]:
+        result = run_shard(targets, work.column, _models(index, names, work.column), settings, work.seed)  # type: ignore[arg-type]
+        write_atomic(directory / RESULT, json.dumps(_plain(result)))
+        n_failed = sum(c.reason in ("timeout", "failed") for row in result.table for c in row)
+        counts = {"n_ok": sum(map(len, result.table)) - n_failed, "n_failed": n_failed}
+        return {"counts": counts, "facts": {"column": work.column, "seed": work.seed, "shard": work.number}}
+
+    plain = settings.model_dump(exclude={"columns", "seeds", "limit", "shard_size"})
+    key = content_key(
+        targets=[t.id for t in targets], column=work.column, seed=work.seed, settings=plain, index=index.key,
+        models=_identities(names, work.column), data=_identity(data, name),
+        code=code_hash("crystal", "models", "generate", "evaluate"),
+    )  # fmt: skip
+    return ledger_of(root).run("benchmark-shard", key, run)
+
+
+def _identity(data: Path, name: str) -> str:
+    """Content of the splits, through the size and time of their files."""
+    folder = data / name.replace("-", "_")
+    files = [*sorted(folder.glob("*.parquet"))] if folder.exists() else []
+    return content_key(files=[(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files])
+
+
+def _identities(names: Names, column: str) -> str | None:
+    from dao_core.models.checkpoint_io import load_checkpoint
+
+    if column == "templates":
+        return None
+    chosen = names.baseline if column == "baseline" else names.generator
+    return None if chosen is None else load_checkpoint(chosen, kind="generator").identity
+
+
+def _models(index: StageRecord, names: Names, column: str) -> Models:
+    from dao_core.generate.sampler import Generator
+    from dao_core.generate.templates import TemplateIndex
+
+    templates = TemplateIndex.load(index.file(INDEX)) if column in ("templates", "seeded", "mixed") else None
+    generator = Generator.load(names.generator) if column in ("denovo", "seeded", "mixed") else None
+    baseline = Generator.load(names.baseline) if column == "baseline" and names.baseline else None
+    return Models(templates, generator, baseline)
+
+
+def _plain(result: ShardResult) -> dict[str, Any]:
+    def arrays(c: Crystal | None) -> list[Any] | None:
+        return None if c is None else [x.ravel().tolist() for x in (c.lattice, c.frac_coords, c.atomic_numbers)]
+
+    return {
+        "predicted": [[arrays(c) for c in row] for row in result.predicted],
+        "origins": result.origins,
+        "table": [[[c.rms, c.max_distance, c.reason] for c in row] for row in result.table],
+        "metre": None if result.metre is None else [None if np.isnan(x) else float(x) for x in result.metre],
+    }
+
+
+def _result(record: StageRecord) -> ShardResult:
+    data = json.loads(record.file(RESULT).read_text())
+
+    def crystal(value: list[Any] | None) -> Crystal | None:
+        return None if value is None else Crystal(np.reshape(value[0], (3, 3)), np.reshape(value[1], (-1, 3)), value[2])
+
+    metre = data["metre"]
+    return ShardResult(
+        [[crystal(c) for c in row] for row in data["predicted"]],
+        data["origins"],
+        [[Comparison(*c) for c in row] for row in data["table"]],
+        None if metre is None else np.array([np.nan if x is None else x for x in metre]),
+    )
+
+
+def report_stage(
+    done: Sequence[StageRecord], data: Path, name: str, index: StageRecord, settings: BenchmarkSettings, root: str
+) -> StageRecord:
+    """The ledger stage behind `tabulate`."""
+    from dao_core.generate.templates import TemplateIndex
+
+    def work(directory: Path) -> dict[str, Any]:
+        everything, read = read_targets(data, name)
+        parts = shards(everything, settings)
+        targets = [t for part in parts for t in part]
+        rows = hard_cases(targets, TemplateIndex.load(index.file(INDEX)))
+        table = {column: _column(done, column, targets, rows, settings) for column in settings.columns}
+        about = {"benchmark": name, "n_asked": len(targets), "of_split": read, "settings": settings.model_dump()}
+        write_atomic(directory / REPORT, json.dumps({**about, "columns": table}, indent=1))
+        n_failed = sum(r.counts["n_failed"] for r in done)
+        return {
+            "counts": {"n_ok": len(targets), "n_failed": n_failed},
+            "facts": {"shards": len(done), "of": len(parts)},
+        }
+
+    key = content_key(done=[r.key for r in done], settings=settings, name=name, code=code_hash("evaluate"))
+    return ledger_of(root).run("benchmark-report", key, work)
+
+
+def _column(
+    done: Sequence[StageRecord],
+    column: str,
+    targets: Sequence[Target],
+    rows: dict[str, list[int]],
+    settings: BenchmarkSettings,
+) -> dict[str, Any]:
+    """Figures of one column: for each row the card of each seed, and the mean over seeds."""
+    ks = [k for k in KS if k <= settings.k] or [settings.k]
+    by_seed: dict[int, list[StageRecord]] = {}
+    for record in done:
+        if record.facts["column"] == column:
+            by_seed.setdefault(record.facts["seed"], []).append(record)
+    results = [merged([_result(r) for r in sorted(rs, key=lambda r: r.facts["shard"])]) for rs in by_seed.values()]
+    own = [cards(targets, r, rows, ks) for r in results]
+    return {
+        "coverage": coverage(targets, results[0]),
+        "rows": {
+            row: {
+                "n": len(members),
+                "mean_over_seeds": over_seeds(results, members, ks),
+                "seeds": {seed: card[row].as_dict() for seed, card in zip(by_seed, own, strict=True)},
+            }
+            for row, members in rows.items()
+            if members
+        },
+    }

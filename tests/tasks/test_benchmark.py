@@ -1,0 +1,77 @@
+"""A benchmark through the ledger: shards that are done are not repeated, the table counts every target."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dao_core.artifacts import MANIFEST
+from dao_core.crystal import Crystal
+from dao_core.evaluate.benchmark import BenchmarkSettings
+from tasks.benchmark import REPORT, Names, index_stage, report_stage, shard_stage, works
+from tests.evaluate.test_benchmark import cesium_chloride, rocksalt
+
+SETTINGS = BenchmarkSettings(columns=("templates",), k=2, shard_size=2, seeds=(0, 1))
+
+
+def write(path: Path, crystals: dict[str, Crystal]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = {
+        "material_id": list(crystals),
+        "lattice": [c.lattice.ravel() for c in crystals.values()],
+        "frac_coords": [c.frac_coords.ravel() for c in crystals.values()],
+        "atomic_numbers": [c.atomic_numbers for c in crystals.values()],
+    }
+    pd.DataFrame(rows).to_parquet(path)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    train = {f"k{i}": rocksalt(a, b, e) for i, (a, b, e) in enumerate([(3, 9, 4.0), (37, 53, 7.3), (19, 17, 6.3)])}
+    test = {"a": rocksalt(11, 17), "b": rocksalt(19, 35, 6.6), "c": cesium_chloride(55, 17, 4.1)}
+    write(tmp_path / "perov_5/train.parquet", train)
+    write(tmp_path / "perov_5/test_public.parquet", test)
+    return tmp_path
+
+
+def run(data: Path, root: str) -> tuple[dict[str, object], int]:
+    index = index_stage(data, "perov-5", root)
+    pieces = works(data, "perov-5", SETTINGS)
+    done = [shard_stage(w, data, "perov-5", index, Names(), SETTINGS, root) for w in pieces]
+    record = report_stage(done, data, "perov-5", index, SETTINGS, root)
+    return json.loads(record.file(REPORT).read_text()), len(pieces)
+
+
+def test_the_table_counts_every_target_and_nothing_is_done_twice(data: Path, tmp_path: Path) -> None:
+    root = str(tmp_path / "run")
+    report, n_pieces = run(data, root)
+    assert n_pieces == 2  # templates are asked once, whatever the seeds
+    assert report["n_asked"] == 3
+    rows = report["columns"]["templates"]["rows"]  # type: ignore[index]
+    assert rows["all"]["n"] == 3
+    assert rows["all"]["mean_over_seeds"]["1"]["match_rate"] == pytest.approx(200 / 3)
+    card = rows["all"]["seeds"]["0"]
+    assert card["n_ok"] + card["n_failed"] == 3
+    assert sum(card["misses"].values()) == 1
+    before = {p: p.stat().st_mtime_ns for p in Path(root).rglob(MANIFEST)}
+    assert run(data, root)[0] == report
+    assert before == {p: p.stat().st_mtime_ns for p in Path(root).rglob(MANIFEST)}
+
+
+def test_predictions_survive_the_file(data: Path, tmp_path: Path) -> None:
+    from tasks.benchmark import _result
+
+    root = str(tmp_path / "run")
+    index = index_stage(data, "perov-5", root)
+    piece = works(data, "perov-5", SETTINGS)[0]
+    result = _result(shard_stage(piece, data, "perov-5", index, Names(), SETTINGS, root))
+    assert [len(row) for row in result.predicted] == [len(row) for row in result.table]
+    crystal = result.predicted[0][0]
+    assert crystal is not None
+    assert sorted(crystal.atomic_numbers.tolist()) == [11, 17]
+    assert result.metre is not None
+    assert np.isfinite(result.metre[0])
