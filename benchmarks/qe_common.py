@@ -41,7 +41,9 @@ def machine() -> str:
 
 
 def record(**line: Any) -> None:
-    """Append one line to the record of bars and print it."""
+    """Append one line to the record of bars and print it; a bar that is not met says why."""
+    if not line["met"] and "why" not in line:
+        line["why"] = "; ".join(str(r) for r in line.get("reasons", [])) or "the figure is beyond the bar"
     line = {"issue": "screening-dft", **line, "date": datetime.now(UTC).isoformat(timespec="seconds")}
     BARS.parent.mkdir(parents=True, exist_ok=True)
     with BARS.open("a") as handle:

@@ -84,8 +84,9 @@ def main() -> int:
     line = {
         "row": 1,
         "what": f"dao screen, {args.system}: {len(formulas)} formulas, {N} candidates each, killed and continued",
-        "value": {"wall_s": round(wall), "cpu_s": round(usage.ru_utime + usage.ru_stime), "pieces_kept": len(kept),
-                  "pieces_repeated": len(repeated), "counts": counts, "hull": args.crysdb is not None},
+        "value": [round(wall), round(usage.ru_utime + usage.ru_stime), len(repeated)],
+        "units": "wall s, CPU s, pieces repeated", "pieces_kept": len(kept), "counts": counts,
+        "hull": args.crysdb is not None,
         "bar": "<= 900 s on 2 cores, resumable after kill -9 without repeating finished candidates",
         "met": ok and wall <= BAR_SECONDS, "n": counts.get("n_asked", 0), "formulas": formulas,
         "interval": f"single run, load {before_load:.1f} before and {os.getloadavg()[0]:.1f} after", "seed": 0,
