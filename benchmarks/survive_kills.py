@@ -160,6 +160,8 @@ def main() -> None:
              "seconds": round(time.perf_counter() - begin)}  # fmt: skip
     value = [len(log) if same else 0, len(log)]
     print(json.dumps({"figure": value, "n": len(log), "seed": args.seed, **extra, "machine": machine()}))
+    if args.kills < 20:
+        return  # a trial
     record_bar(
         issue="orchestration",
         row=2,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from dao_core.screening.search import Progress
 
 USER_ERROR = 2
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 EXIT_SECONDS = 8.0  # after Ctrl-C at the latest; pw.x has its own few seconds to end
 _OURS = ("dao_core.", "tasks.", "flows.")
 
@@ -57,6 +57,7 @@ def interruptible(hint: str) -> Iterator[None]:
     """Turn Ctrl-C into one line and status 130, within seconds, whatever the libraries make of it on the way out.
 
     The terminal sends the signal to Prefect's ephemeral server too, and its client would wait for it for minutes.
+    After SIGTERM Prefect tells the server how the run ended and sends the signal again: that is when it ends here.
     """
     import logging
     import os
@@ -68,10 +69,12 @@ def interruptible(hint: str) -> Iterator[None]:
     stopped: list[int] = []
     owner = os.getpid()
 
-    def leave() -> None:
+    def leave(status: int = INTERRUPTED) -> NoReturn:
         print(f"\nstopped; {hint}", file=sys.stderr, flush=True)
-        end_descendants(keep=())
-        os._exit(INTERRUPTED)
+        sys.stdout.flush()
+        if os.getpid() == owner:
+            end_descendants(keep=())
+        os._exit(status)  # exit handlers of libraries would wait for a server that is gone
 
     def stop(number: int, _: object) -> None:
         if os.getpid() == owner and not stopped:
@@ -82,18 +85,16 @@ def interruptible(hint: str) -> Iterator[None]:
         logging.disable(logging.CRITICAL)
         raise KeyboardInterrupt
 
-    previous = signal.signal(signal.SIGINT, stop)
+    previous = signal.signal(signal.SIGINT, stop), signal.signal(signal.SIGTERM, lambda *_: leave(TERMINATED))
     try:
         yield
     except BaseException as error:
         if not stopped and not isinstance(error, KeyboardInterrupt):
             raise
-        print(f"\nstopped; {hint}", file=sys.stderr, flush=True)
-        end_descendants(keep=())
-        sys.stdout.flush()
-        os._exit(INTERRUPTED)  # exit handlers of libraries would wait for a server that is gone
+        leave()
     finally:
-        signal.signal(signal.SIGINT, previous)
+        signal.signal(signal.SIGINT, previous[0])
+        signal.signal(signal.SIGTERM, previous[1])
 
 
 @contextmanager

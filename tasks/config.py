@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -19,6 +20,9 @@ from dao_core.screening.search import SearchSettings
 from dao_core.training.config import TrainingConfig
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+MAX_ABOVE_HULL = 10.0  # eV/atom: more than the binding energy of any solid
 
 
 class ConfigFileError(ValueError):
@@ -44,6 +48,8 @@ class DatasetRelaxation(Settings):
     def _ordered(cls, value: tuple[float, float]) -> tuple[float, float]:
         if value[0] >= value[1]:
             raise ValueError("give the lower bound first, in eV/atom")
+        if value[1] > MAX_ABOVE_HULL:
+            raise ValueError(f"{value[1]:g} eV/atom above the hull is no crystal: give eV/atom, not meV")
         return value
 
 
@@ -70,6 +76,15 @@ class Workers(Settings):
     slurm: dict[str, str | int | list[str]] = Field(
         default_factory=dict, description="options of dask_jobqueue.SLURMCluster: queue, cores, memory, walltime, ..."
     )
+
+    @field_validator("slurm")
+    @classmethod
+    def _units(cls, value: dict[str, Any]) -> dict[str, Any]:
+        patterns = {"memory": (r"[\d.]+ ?[KMGT]i?B", "16GB"), "walltime": (r"(\d+-)?\d+:\d\d(:\d\d)?", "04:00:00")}
+        for name, (pattern, example) in patterns.items():
+            if name in value and not re.fullmatch(pattern, str(value[name])):
+                raise ValueError(f"{name}: {value[name]!r} has no unit or a wrong one: write it as {example}")
+        return value
 
 
 class RunSettings(Settings):

@@ -46,14 +46,21 @@ def test_parameters_are_a_typed_form_and_load(d: Deployment) -> None:
     assert "config" in flow.parameters.properties  # what the dashboard's form is made from
 
 
-def test_event_triggers_are_off_and_their_events_exist() -> None:
-    import tasks.crysdb
+def test_events_start_nothing_unless_asked_and_hand_over_what_they_are_about() -> None:
+    from tasks.crysdb import CRYSDB, PUBLISHED
+    from tasks.screening import FINISHED, SCREENING
 
-    triggers = [t for e in yaml.safe_load(prefect_yaml())["deployments"] for t in e.get("triggers", [])]
-    assert len(triggers) == 2
-    assert not any(t["enabled"] for t in triggers)
-    assert triggers[0]["expect"] == [tasks.crysdb.PUBLISHED]
-    assert f'"{triggers[1]["expect"][0]}"' in (ROOT / "tasks" / "screening.py").read_text()
+    def triggers(*, chain: bool) -> list[dict[str, typing.Any]]:
+        return [t for e in yaml.safe_load(prefect_yaml(chain=chain))["deployments"] for t in e.get("triggers", [])]
+
+    assert [t["enabled"] for t in triggers(chain=False)] == [False, False]
+    assert [t["enabled"] for t in triggers(chain=True)] == [True, True]
+    pretraining, validation = triggers(chain=True)
+    assert (pretraining["expect"], validation["expect"]) == ([PUBLISHED], [FINISHED])
+    assert pretraining["match"] == {"prefect.resource.id": f"{CRYSDB}.*"}
+    assert validation["match"] == {"prefect.resource.id": f"{SCREENING}.*"}
+    assert pretraining["parameters"]["config"]["table"] == "{{ event.resource.get('table') }}"
+    assert validation["parameters"]["config"]["candidates"] == "{{ event.resource.get('candidates') }}"
 
 
 @pytest.mark.parametrize("d", deployments(), ids=lambda d: d.name)

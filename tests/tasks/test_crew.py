@@ -48,9 +48,15 @@ def run(root, workers):
 
 
 if __name__ == "__main__":
-    kinds = {"threads": Workers(workers=2), "dask": Workers(engine="dask", workers=2)}
+    job = {"queue": "normal", "cores": 1, "memory": "1GB", "walltime": "00:10:00", "interface": "lo"}
+    kinds = {"threads": Workers(workers=2), "dask": Workers(engine="dask", workers=2),
+             "slurm": Workers(engine="slurm", workers=1, slurm=job)}
     print(json.dumps([os.getpid(), run(sys.argv[1], kinds[sys.argv[2]])]))
 """
+
+
+ROOT = Path(__file__).parents[2]
+FAKE_SLURM = ROOT / "infra" / "fake_slurm"
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +70,9 @@ def run(root: Path, engine: str, home: str) -> subprocess.CompletedProcess[str]:
     script = root / "script.py"
     script.write_text(SCRIPT)
     environment = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"}
-    environment |= {"PREFECT_HOME": home, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment |= {"PREFECT_HOME": home, "PYTHONPATH": str(ROOT)}
+    environment |= {"FAKE_SLURM_DIR": str(root / "slurm"), "PATH": f"{FAKE_SLURM}:{os.environ['PATH']}"}
+    (root / "slurm").mkdir()
     return subprocess.run(
         [sys.executable, str(script), str(root), engine], capture_output=True, text=True, env=environment, timeout=300,
         check=False,
@@ -72,8 +80,10 @@ def run(root: Path, engine: str, home: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["threads", "dask"])
-def test_the_same_flow_on_either_engine(tmp_path: Path, server: str, engine: str) -> None:
+@pytest.mark.parametrize("engine", ["threads", "dask", "slurm"])
+def test_the_same_flow_on_any_engine(tmp_path: Path, server: str, engine: str) -> None:
+    if engine == "slurm":
+        pytest.importorskip("dask_jobqueue", reason="the extra `slurm` is not installed")
     done = run(tmp_path / engine, engine, server)
     assert done.returncode == 0, done.stderr[-3000:]
     own, squares = json.loads(done.stdout.splitlines()[-1])
@@ -82,7 +92,8 @@ def test_the_same_flow_on_either_engine(tmp_path: Path, server: str, engine: str
     assert sorted(int(n) for n, _ in work) == sorted([*range(12), 5])  # only the failed shard was repeated
     pids = {int(pid) for _, pid in work}
     assert (own in pids) is (engine == "threads")
-    assert len(pids) == (1 if engine == "threads" else 2)
+    assert len(pids) == (2 if engine == "dask" else 1)
+    assert len(list((tmp_path / engine / "slurm").glob("*/state"))) == (engine == "slurm")  # jobs that sbatch got
     events = [json.loads(line) for line in (tmp_path / engine / EVENTS).read_text().splitlines()]
     shards = [e for e in events if e["message"] == "shard done" and e["stage"] == "squares"]
     assert {e["shard"] for e in shards} == set(range(12))

@@ -11,8 +11,15 @@ from typing import Any
 
 import pytest
 
-from tasks.config import CampaignConfig, ScreenConfig
-from tasks.preflight import PreflightError, preflight
+from tasks.config import (
+    CampaignConfig,
+    RebuildConfig,
+    RelaxDatasetConfig,
+    RunSettings,
+    ScreenConfig,
+    ValidateConfig,
+)
+from tasks.preflight import PreflightError, check_training, preflight
 from tests.flows.small import TRAINING
 
 
@@ -66,6 +73,38 @@ def test_a_missing_table(tmp_path: Path) -> None:
     config = ScreenConfig(name="x", root=tmp_path / "run", formulas=("NaCl",), crysdb=tmp_path / "none")
     with pytest.raises(PreflightError, match="crysdb: no table at"):
         preflight(config)
+
+
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.preflight.MIN_FREE_BYTES", 10**18)
+    with pytest.raises(PreflightError, match=r"root: \d+ MB free below .*: free some space"):
+        preflight(settings(tmp_path))
+
+
+def test_every_flow_s_settings_are_checked(tmp_path: Path) -> None:
+    none = tmp_path / "none"
+    source = {"kind": "files", "name": "a", "paths": [str(none)], "functional": "PBE"}
+    base: dict[str, Any] = {"name": "x", "root": tmp_path / "run"}
+    bad: list[tuple[RunSettings, str]] = [
+        (RebuildConfig(**base, crysdb={"sources": [source]}), r"crysdb\.sources\.0\.paths: .*none is not there"),
+        (RelaxDatasetConfig(**base, crysdb=none), "crysdb: no table at .*none: build one"),
+        (ValidateConfig(**base, candidates=none), "candidates: .*none is not there: name a screening's"),
+        (settings(tmp_path, table=none), "table: no table at .*none: build one"),
+        (RebuildConfig(**base, workers={"engine": "slurm"}), r"workers\.engine: slurm"),
+    ]
+    for config, message in bad:
+        with pytest.raises(PreflightError, match=message):
+            preflight(config)
+
+
+def test_a_training_alone_is_checked_too(tmp_path: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    config = settings(tmp_path, stage1={**TRAINING, "precision": "bf16-mixed"}).stage1
+    with pytest.raises(PreflightError, match=r"settings\.precision: bf16-mixed needs a CUDA device"):
+        check_training("settings", config)
 
 
 @pytest.fixture
