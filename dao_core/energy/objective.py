@@ -23,6 +23,7 @@ from dao_core.energy.predictor import (
 )
 from dao_core.generate.flow_matching import FlowSettings, base_sample, interpolate, remove_mean
 from dao_core.generate.lattice import LatticeBase
+from dao_core.generate.noise import uniform
 
 
 class EnergySettings(BaseModel):
@@ -60,10 +61,11 @@ class EnergyObjective:
 
     def __call__(self, network: nn.Module, batch: object, rng: torch.Generator) -> dict[str, Tensor]:
         crystals, labels = batch.crystals, batch.labels  # type: ignore[attr-defined]
-        rows = batch.rows  # type: ignore[attr-defined]
+        rows = batch.rows.to(crystals.lattice.device)  # type: ignore[attr-defined]
         s = self.settings
-        noisy = torch.rand(len(crystals), generator=rng) < (s.noisy_share if s.clean else 1.0)
-        losses: dict[str, Tensor] = {"loss": torch.zeros(())}
+        share = s.noisy_share if s.clean else 1.0
+        noisy = uniform(len(crystals), rng=rng, like=crystals.lattice) < share
+        losses: dict[str, Tensor] = {"loss": crystals.lattice.new_zeros(())}
         if noisy.any():
             self._noisy(network, subset(crystals, noisy), {k: v[noisy] for k, v in labels.items()}, rng, losses)
         if (~noisy).any() and s.clean:
@@ -83,7 +85,7 @@ class EnergyObjective:
         losses: dict[str, Tensor],
     ) -> None:
         start = base_sample(data.atomic_numbers, rng)
-        t = torch.rand(len(data), generator=rng)
+        t = uniform(len(data), rng=rng, like=data.lattice)
         point, velocity, z_velocity = interpolate(start, data, self.base, t)
         out = network(self.base.to_lattice(point.z, data.atomic_numbers), point.frac_coords, data.atomic_numbers, t)
         mask = data.mask.unsqueeze(-1).to(velocity.dtype)
@@ -138,7 +140,8 @@ class EnergyObjective:
         losses: dict[str, Tensor],
     ) -> None:
         label = labels["formation_energy_per_atom"]
-        base = (composition_fractions(numbers).float() * self.baseline[labels["source"].long()]).sum(1)
+        baseline = self.baseline.to(label.device)
+        base = (composition_fractions(numbers).float() * baseline[labels["source"].long()]).sum(1)
         target = (label - base) / self.scale.residual_std
         known = torch.isfinite(target)
         if known.any():
@@ -181,8 +184,8 @@ class EnergyObjective:
 
 def bootstrap_weights(rows: Tensor, n_members: int) -> Tensor:
     """Poisson(1)-like weights that depend on the row alone, (B, K): each member sees its own resampling of the data."""
-    member = torch.arange(n_members)
+    member = torch.arange(n_members, device=rows.device)
     mixed = (rows.unsqueeze(1) * 2654435761 + (member + 1) * 40503 * 65537) % 1000003
     u = mixed.double() / 1000003
-    limits = torch.tensor([0.3679, 0.7358, 0.9197, 0.9810], dtype=torch.float64)  # Poisson(1) distribution function
+    limits = u.new_tensor([0.3679, 0.7358, 0.9197, 0.9810])  # Poisson(1) distribution function
     return (u.unsqueeze(-1) > limits).sum(-1).float()

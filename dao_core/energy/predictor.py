@@ -93,7 +93,7 @@ def _source_residual(
 def composition_fractions(atomic_numbers: Tensor) -> Tensor:
     """Share of each element, (B, N) -> (B, 101), padding left out."""
     mask = atomic_numbers > 0
-    one_hot = torch.zeros(len(atomic_numbers), 101, dtype=torch.get_default_dtype())
+    one_hot = torch.zeros(len(atomic_numbers), 101, dtype=torch.get_default_dtype(), device=mask.device)
     one_hot.scatter_add_(1, atomic_numbers, mask.to(one_hot.dtype))
     return one_hot / mask.sum(1, keepdim=True)
 
@@ -108,7 +108,7 @@ def residual_members(
     network: nn.Module, lattice: Tensor, frac_coords: Tensor, numbers: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Clean-structure energies in network units: members (B, K) and the hull column (B,)."""
-    t = torch.full((len(numbers),), CLEAN_TIME, dtype=lattice.dtype)
+    t = torch.full((len(numbers),), CLEAN_TIME, dtype=lattice.dtype, device=lattice.device)
     energies = network(lattice, frac_coords, numbers, t).energies
     return energies[:, 1:], energies[:, 0]
 

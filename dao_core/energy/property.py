@@ -63,7 +63,7 @@ class PropertyPrediction:
 
 def clean_outputs(network: nn.Module, batch: CrystalBatch) -> Tensor:
     """The head's numbers for undisturbed structures, (B,)."""
-    t = torch.full((len(batch),), CLEAN_TIME, dtype=batch.lattice.dtype)
+    t = torch.full((len(batch),), CLEAN_TIME, dtype=batch.lattice.dtype, device=batch.lattice.device)
     energies: Tensor = network(batch.lattice, batch.frac_coords, batch.atomic_numbers, t).energies
     return energies[:, 0]
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dao_core.crystal import CrystalBatch
+from dao_core.generate.noise import normal, uniform
 from dao_core.models.geometry import wrap_centered
 
 STEPS = 1000
@@ -60,7 +61,7 @@ def diffusion_loss(network: nn.Module, data: CrystalBatch, rng: torch.Generator)
     b = len(data)
     step = torch.randint(1, STEPS + 1, (b,), generator=rng)
     noisy, lattice_noise, score = add_noise(data, step, rng)
-    outputs = network(noisy.lattice, noisy.frac_coords, data.atomic_numbers, step.to(noisy.lattice.dtype) / STEPS)
+    outputs = network(noisy.lattice, noisy.frac_coords, data.atomic_numbers, step.to(noisy.lattice) / STEPS)
     predicted = outputs.lattice_matrix @ noisy.lattice
     mask = data.mask.to(score.dtype).unsqueeze(-1)
     coords = ((outputs.coords - score).square() * mask).sum((1, 2)) / (3 * mask.sum((1, 2)))
@@ -71,12 +72,12 @@ def diffusion_loss(network: nn.Module, data: CrystalBatch, rng: torch.Generator)
 def add_noise(data: CrystalBatch, step: Tensor, rng: torch.Generator) -> tuple[CrystalBatch, Tensor, Tensor]:
     """Noisy structures at `step` (B,), the lattice noise (B, 3, 3) and the normalised coordinate score (B, N, 3)."""
     b, n = data.atomic_numbers.shape
-    signal = alpha_bar()[step].view(-1, 1, 1)
-    noise = torch.randn(b, 3, 3, generator=rng)
+    signal = alpha_bar()[step].view(-1, 1, 1).to(data.lattice)
+    noise = normal(b, 3, 3, rng=rng, like=data.lattice)
     lattice = signal.sqrt() * data.lattice + (1 - signal).sqrt() * noise
-    sigma = sigmas()[step].view(-1, 1, 1)
-    shift = sigma * torch.randn(b, n, 3, generator=rng)
-    norm = score_norms()[step].sqrt().view(-1, 1, 1)
+    sigma = sigmas()[step].view(-1, 1, 1).to(data.lattice)
+    shift = sigma * normal(b, n, 3, rng=rng, like=data.lattice)
+    norm = score_norms()[step].sqrt().view(-1, 1, 1).to(data.lattice)
     score = wrapped_normal_score(shift, sigma.expand_as(shift)) / norm
     frac = data.frac_coords + shift
     return CrystalBatch(lattice, frac - torch.floor(frac), data.atomic_numbers), noise, score
@@ -92,20 +93,21 @@ def sample_diffusion(
     strides the schedule.
     """
     b, n = atomic_numbers.shape
-    lattice, frac = torch.randn(b, 3, 3, generator=rng), torch.rand(b, n, 3, generator=rng)
+    like = atomic_numbers
+    lattice, frac = normal(b, 3, 3, rng=rng, like=like), uniform(b, n, 3, rng=rng, like=like)
     schedule = torch.linspace(STEPS, 0, steps + 1).round().long().tolist()
     abar, sigma, norms = alpha_bar(), sigmas(), score_norms()
     for now, then in itertools.pairwise(schedule):
-        t = torch.full((b,), now / STEPS)
+        t = torch.full((b,), now / STEPS, device=like.device)
         # corrector
         out = network(lattice, frac, atomic_numbers, t)
         size = step_lr * (sigma[now] / SIGMA_BEGIN) ** 2
-        noise = torch.randn(b, n, 3, generator=rng) if then > 0 else torch.zeros(b, n, 3)
+        noise = normal(b, n, 3, rng=rng, like=like) if then > 0 else torch.zeros_like(frac)
         frac = frac + size * out.coords * norms[now].sqrt() + (2 * size).sqrt() * noise
         # predictor
         out = network(lattice, frac, atomic_numbers, t)
         drop = sigma[now] ** 2 - sigma[then] ** 2
-        noise = torch.randn(b, n, 3, generator=rng) if then > 0 else torch.zeros(b, n, 3)
+        noise = normal(b, n, 3, rng=rng, like=like) if then > 0 else torch.zeros_like(frac)
         spread = (drop * sigma[then] ** 2 / sigma[now] ** 2).sqrt()
         frac = frac + drop * out.coords * norms[now].sqrt() + spread * noise
         frac = frac - torch.floor(frac)
@@ -113,5 +115,5 @@ def sample_diffusion(
         ratio = abar[now] / abar[then]
         mean = (lattice - (1 - ratio) / (1 - abar[now]).sqrt() * eps) / ratio.sqrt()
         variance = (1 - ratio) * (1 - abar[then]) / (1 - abar[now])
-        lattice = mean + variance.sqrt() * (torch.randn(b, 3, 3, generator=rng) if then > 0 else 0.0)
+        lattice = mean + variance.sqrt() * (normal(b, 3, 3, rng=rng, like=like) if then > 0 else 0.0)
     return CrystalBatch(lattice, frac, atomic_numbers)

@@ -17,6 +17,7 @@ from torch import Tensor
 from dao_core.crystal import CrystalBatch
 from dao_core.generate.assignment import assign_batch
 from dao_core.generate.lattice import LatticeBase
+from dao_core.generate.noise import normal, uniform
 from dao_core.models.geometry import wrap_centered
 from dao_core.models.heads import Outputs, masked_mean
 
@@ -66,18 +67,19 @@ def lattice_unit(seeded: Tensor, base: LatticeBase, settings: FlowSettings) -> T
 def base_sample(atomic_numbers: Tensor, rng: torch.Generator) -> FlowState:
     """Uninformed base: uniform coordinates, unit Gaussian lattice."""
     b, n = atomic_numbers.shape
-    frac = torch.rand(b, n, 3, generator=rng)
-    return FlowState(frac, torch.randn(b, 6, generator=rng), atomic_numbers, torch.zeros(b))
+    frac = uniform(b, n, 3, rng=rng, like=atomic_numbers)
+    z = normal(b, 6, rng=rng, like=atomic_numbers)
+    return FlowState(frac, z, atomic_numbers, torch.zeros(b, device=atomic_numbers.device))
 
 
 def seeded_sample(template: CrystalBatch, base: LatticeBase, settings: FlowSettings, rng: torch.Generator) -> FlowState:
     """Template base: a template structure with a little noise, so that equal templates give different samples."""
     numbers = template.atomic_numbers
     b, n = numbers.shape
-    frac = template.frac_coords + settings.seed_coord_noise * torch.randn(b, n, 3, generator=rng)
+    frac = template.frac_coords + settings.seed_coord_noise * normal(b, n, 3, rng=rng, like=numbers)
     z = base.to_normal(template.lattice, numbers)
-    z = z + settings.seed_lattice_noise / base.std * torch.randn(b, 6, generator=rng)
-    return FlowState(frac, z, numbers, torch.ones(b))
+    z = z + settings.seed_lattice_noise / base.std.to(z) * normal(b, 6, rng=rng, like=numbers)
+    return FlowState(frac, z, numbers, torch.ones(b, device=numbers.device))
 
 
 def training_base(
@@ -91,16 +93,14 @@ def training_base(
     """Base points for a training batch: uninformed, a retrieved template, or (where none is known) a made-up one."""
     free = base_sample(data.atomic_numbers, rng)
     b, n = data.atomic_numbers.shape
-    seeded = torch.rand(b, generator=rng) < settings.seeded_share
+    seeded = uniform(b, rng=rng, like=data.lattice) < settings.seeded_share
     if settings.assign:
-        lattice = data.lattice.double().numpy()
-        assigned = assign_batch(
-            free.frac_coords.double().numpy(), data.frac_coords.double().numpy(), data.atomic_numbers.numpy(), lattice
-        )
-        free.frac_coords = torch.as_tensor(assigned, dtype=data.frac_coords.dtype)
-    size = settings.synthetic_coord_noise * torch.rand(b, 1, 1, generator=rng)
+        arrays = (free.frac_coords.double(), data.frac_coords.double(), data.atomic_numbers, data.lattice.double())
+        assigned = assign_batch(*(a.cpu().numpy() for a in arrays))
+        free.frac_coords = torch.as_tensor(assigned).to(data.frac_coords)
+    size = settings.synthetic_coord_noise * uniform(b, 1, 1, rng=rng, like=data.lattice)
     near = CrystalBatch(
-        data.lattice, data.frac_coords + size * torch.randn(b, n, 3, generator=rng), data.atomic_numbers
+        data.lattice, data.frac_coords + size * normal(b, n, 3, rng=rng, like=data.lattice), data.atomic_numbers
     )
     if template is not None:
         pick = has_template.view(-1, 1, 1)
@@ -110,7 +110,7 @@ def training_base(
             data.atomic_numbers,
         )
     seed = seeded_sample(near, base, settings, rng)
-    strain = settings.synthetic_lattice_noise / base.std * torch.randn(b, 6, generator=rng)
+    strain = settings.synthetic_lattice_noise / base.std.to(seed.z) * normal(b, 6, rng=rng, like=data.lattice)
     seed.z = seed.z + torch.where(has_template.unsqueeze(-1), torch.zeros_like(strain), strain)
     return FlowState(
         torch.where(seeded.view(-1, 1, 1), seed.frac_coords, free.frac_coords),
@@ -145,7 +145,7 @@ def flow_loss(
     rng: torch.Generator,
 ) -> dict[str, Tensor]:
     """Mean squared velocity errors, each trajectory in its own unit (coordinates per atom, lattice per component)."""
-    t = torch.rand(len(data), generator=rng)
+    t = uniform(len(data), rng=rng, like=data.lattice)
     point, velocity, z_velocity = interpolate(start, data, base, t)
     lattice = base.to_lattice(point.z, data.atomic_numbers)
     outputs = network(lattice, point.frac_coords, data.atomic_numbers, t, start.seeded)

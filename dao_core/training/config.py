@@ -39,6 +39,7 @@ class TrainingConfig(BaseModel):
     rendezvous: str | None = Field(None, pattern=r"^[\w.-]+:\d+$", description="host:port where the ranks meet")
     launch: str = Field("", description="words before torchrun, such as srun --nodes=8 --ntasks-per-node=1")
     precision: Literal["auto", "32", "bf16-mixed"] = Field("auto", description="auto: bf16 on CUDA, 32 elsewhere")
+    compile: Literal["auto", "never"] = Field("auto", description="auto: torch.compile on CUDA, never elsewhere")
     seed: int = 0
 
     @model_validator(mode="after")

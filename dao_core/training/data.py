@@ -144,6 +144,10 @@ class Batch:
     labels: dict[str, Tensor]
     rows: Tensor
 
+    def to(self, device: torch.device) -> Batch:
+        """Structures and labels on a device; `rows` stay on the CPU, where they index the packed set."""
+        return Batch(self.crystals.to(device), {k: v.to(device) for k, v in self.labels.items()}, self.rows)
+
 
 class SizedBatches(IterableDataset[Batch]):
     """Endless stream of batches of similar size, a pure function of (seed, step): a resumed run sees the same batches.

@@ -43,6 +43,8 @@ def run_training(
     for name in ("pytorch_lightning.utilities.rank_zero", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)  # device lists and advertisements
     batches = SizedBatches(data, batch_size=config.batch_size, seed=config.seed, max_pairs=config.max_pairs, start=step)
+    if config.compile == "auto" and torch.cuda.is_available():
+        network.compile(dynamic=True)  # in place: the names of the weights stay
     module = DaoModule(network, objective, config, batches)
     precision = config.precision
     if precision == "auto":  # bf16 is some sixty times slower than fp32 on CPUs without it
@@ -102,7 +104,8 @@ def _pick_template(
 ) -> tuple[CrystalBatch | None, CrystalBatch, torch.Tensor]:
     """One random retrieved template a structure, and the target in that template's cell setting and atom order."""
     crystals = batch.crystals
-    none = torch.zeros(len(crystals), dtype=torch.bool)
+    device = crystals.lattice.device
+    none = torch.zeros(len(crystals), dtype=torch.bool, device=device)
     if templates is None or rows is None:
         return None, crystals, none
     options = rows[batch.rows]  # (B, K)
@@ -111,7 +114,7 @@ def _pick_template(
     has = chosen >= 0
     if not has.any():
         return None, crystals, none
-    found = templates.gather(chosen.clamp_min(0).numpy())
+    found, has = templates.gather(chosen.clamp_min(0).numpy()).to(device), has.to(device)
     n = crystals.atomic_numbers.shape[1]
     target_lattice, target_frac = found.labels["target_lattice"], _pad(found.labels["target_frac"], n)
     template = CrystalBatch(found.crystals.lattice, _pad(found.crystals.frac_coords, n), crystals.atomic_numbers)

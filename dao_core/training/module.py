@@ -71,7 +71,7 @@ class DaoModule(pl.LightningModule):
         return DataLoader(self.batches, batch_size=None)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:  # noqa: ARG002
-        return Batch(batch.crystals.to(device), {k: v.to(device) for k, v in batch.labels.items()}, batch.rows)
+        return batch.to(device)
 
     def on_train_start(self) -> None:
         self._began = self._clock()

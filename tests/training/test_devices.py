@@ -1,0 +1,95 @@
+"""The CUDA code path without a GPU: losses on another device than the CPU mix nothing, bf16 keeps the numbers.
+
+The device is torch's `meta`: it has shapes and no values, and refuses an operation that mixes it with CPU tensors just
+as CUDA would. What needs values (neighbour searches, assignment) is switched off here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from torch import Tensor, nn
+
+from dao_core.crystal import CrystalBatch
+from dao_core.energy.predictor import composition_fractions, residual_members
+from dao_core.generate.diffusion import diffusion_loss, sample_diffusion
+from dao_core.generate.flow_matching import FlowSettings, flow_loss, training_base
+from dao_core.generate.lattice import LatticeBase
+from dao_core.models.build import build_network, parse_model_config
+from dao_core.training.config import TrainingConfig
+from tests.models.conftest import random_crystals
+
+PLAIN = {"kind": "crysformer", "width": 32, "n_blocks": 2, "n_heads": 4, "n_frequencies": 4, "time_dim": 16}
+CSPNET = {"kind": "cspnet", "width": 32, "n_blocks": 2, "n_frequencies": 4, "time_dim": 16}
+META = torch.device("meta")
+
+
+def network(config: dict[str, object], n_energies: int = 0) -> nn.Module:
+    torch.manual_seed(0)
+    return build_network(parse_model_config({**config, "n_energies": n_energies}))
+
+
+def elsewhere() -> CrystalBatch:
+    numbers = torch.ones(2, 4, dtype=torch.long, device=META)
+    return CrystalBatch(torch.empty(2, 3, 3, device=META), torch.empty(2, 4, 3, device=META), numbers)
+
+
+def base() -> LatticeBase:
+    return LatticeBase(torch.full((101,), 20.0), torch.zeros(6), torch.ones(6))
+
+
+def test_the_stand_in_refuses_what_cuda_refuses() -> None:
+    with pytest.raises(RuntimeError, match="meta"):
+        torch.ones(3) + torch.ones(3, device=META)
+
+
+@pytest.mark.parametrize("config", [PLAIN, CSPNET], ids=["crysformer", "cspnet"])
+def test_generator_losses_and_sampling_stay_on_one_device(config: dict[str, object]) -> None:
+    net, data, rng = network(config).to(META), elsewhere(), torch.Generator()
+    loss = diffusion_loss(net, data, rng)["loss"]
+    loss.backward()
+    assert loss.device == META
+    settings, has = FlowSettings(assign=False), torch.ones(2, dtype=torch.bool, device=META)
+    start = training_base(data, data, has, base(), settings, rng)
+    loss = flow_loss(net, start, data, base(), settings, rng)["loss"]
+    loss.backward()
+    assert loss.device == META
+    assert sample_diffusion(net, data.atomic_numbers, rng, steps=2).lattice.device == META
+
+
+def test_energies_stay_on_one_device() -> None:
+    data = elsewhere()
+    members, hull = residual_members(network(PLAIN, 5).to(META), data.lattice, data.frac_coords, data.atomic_numbers)
+    assert members.device == hull.device == composition_fractions(data.atomic_numbers).device == META
+
+
+def gradients(net: nn.Module, data: CrystalBatch, *, bf16: bool) -> tuple[float, Tensor]:
+    rng = torch.Generator().manual_seed(1)
+    net.zero_grad()
+    settings, has = FlowSettings(), torch.zeros(len(data), dtype=torch.bool)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+        start = training_base(data, None, has, base(), settings, rng)
+        loss = flow_loss(net, start, data, base(), settings, rng)["loss"]
+    loss.backward()
+    flat = torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None])
+    return float(loss.detach()), flat
+
+
+@pytest.mark.parametrize("name", ["train-tiny", "train-laptop"])
+def test_bf16_keeps_loss_and_gradient(name: str) -> None:
+    config = TrainingConfig(**yaml.safe_load((Path(__file__).parents[2] / f"configs/{name}.yaml").read_text()))
+    torch.manual_seed(0)
+    net = build_network(config.model)
+    for p in net.parameters():  # zero-initialised gates would hide the blocks
+        if not p.any():
+            nn.init.normal_(p, std=0.02)
+    data = CrystalBatch.from_crystals([c.niggli() for c in random_crystals(0, (4, 6, 8, 10))])
+    exact, direction = gradients(net, data, bf16=False)
+    rounded, turned = gradients(net, data, bf16=True)
+    assert torch.isfinite(turned).all()
+    assert rounded == pytest.approx(exact, rel=0.02)
+    assert float(torch.cosine_similarity(direction, turned, dim=0)) > 0.99
+    assert float(turned.norm() / direction.norm()) == pytest.approx(1.0, rel=0.05)
