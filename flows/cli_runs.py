@@ -61,15 +61,16 @@ def show(run_id: Annotated[str, typer.Argument(help="Id, or its beginning.")], r
     """
     from flows.console import table
     from tasks.journal import find_run
+    from tasks.metrics import cost
 
     folder, state = find_run(root, run_id)
     print(f"{state['id']}: {state['status']}, attempt {state['attempts']}, started {state['started']}, in {folder}")
     rows = [
         (name, e.get("status"), e.get("seconds"), ", ".join(f"{v} {k}" for k, v in e.get("counts", {}).items()),
-         e.get("error") or e.get("path"))
+         f"{figures['structures_per_s']:.3g}" if (figures := cost(e)) else None, e.get("error") or e.get("path"))
         for name, e in state.get("stages", {}).items()
     ]  # fmt: skip
-    table("stages", ("stage", "state", "seconds", "counts", "files or reason"), rows)
+    table("stages", ("stage", "state", "seconds", "counts", "structures/s", "files or reason"), rows)
     if state.get("error"):
         print(f"failed: {state['error']}")
     if state["status"] in ("interrupted", "failed"):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dao_core.artifacts import write_atomic
 from tasks.events import now, write_event
-from tasks.metrics import prometheus_text
+from tasks.metrics import costs, prometheus_text
 
 if TYPE_CHECKING:
     from tasks.config import Workers
@@ -149,7 +149,8 @@ class Journal:
 
     def finish(self, status: str, *, error: str | None = None, summary: Mapping[str, Any] | None = None) -> None:
         """Close the run as completed or failed."""
-        self.state |= {"status": status, "finished": now(), "error": error, "summary": dict(summary or {})}
+        said = {**(summary or {}), "costs": costs(self.state)}
+        self.state |= {"status": status, "finished": now(), "error": error, "summary": said}
         self._save()
         self.event(f"run {status}", error=error)
 

@@ -1,10 +1,19 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
+
+import pytest
 
 from tasks.journal import METRICS, Journal
 from tasks.metrics import prometheus_text
+
+
+def spin_until(end: float) -> None:
+    while time.monotonic() < end:
+        pass
+
 
 LINE = re.compile(r'^[a-z_]+\{([a-z]+="(?:[^"\\\n]|\\.)*",?)+\} -?[\d.e+-]+$')
 
@@ -23,6 +32,9 @@ def test_the_text_is_valid_and_its_figures_are_right() -> None:
     assert any(line.startswith("dao_stage_structures_per_second") and line.endswith(" 2") for line in values)
     assert any(line.startswith("dao_stage_seconds_per_structure") and line.endswith(" 0.5") for line in values)
     assert any('count="rejected_volume"} 2' in line for line in values)
+    assert [v for v in values if "dao_stage_failures" in v] == [
+        'dao_stage_failures{run="a\\"b\\n",stage="relax",reason="rejected_volume"} 2'
+    ]
     assert sum(line.startswith("dao_stage_done") for line in values) == 2
     heads = [line for line in text.splitlines() if line.startswith("# TYPE")]
     assert len(heads) == len(set(heads))
@@ -32,4 +44,9 @@ def test_the_journal_keeps_them_beside_the_state(tmp_path: Path) -> None:
     journal = Journal(tmp_path, name="demo", command="x")
     with journal.stage("ingest") as entry:
         entry["counts"] = {"n_in": 3}
+        spin_until(time.monotonic() + 0.02)  # a stage of no time at all has no rate
     assert 'stage="ingest",count="n_in"} 3' in (tmp_path / METRICS).read_text()
+    journal.finish("completed", summary={"version": 1})
+    (figures,) = journal.state["summary"]["costs"].values()
+    assert figures["structures_per_s"] * figures["s_per_structure"] == pytest.approx(1, rel=0.01)
+    assert journal.state["summary"]["version"] == 1
