@@ -104,9 +104,10 @@ def fitting_cells(
     """The cells that what is given allows.
 
     A framework: the smallest cell that holds its atoms. A lattice: the cell whose atoms fill it best by `volumes`
-    (angstrom^3 by atomic number). A space group: all. Raises BoundError where none does.
+    (angstrom^3 by atomic number). A space group: those whose atoms find sites. Raises BoundError where none does.
     """
     from dao_core.generate.constraints import ConstraintError
+    from dao_core.generate.site_plan import SitesError
 
     if constraint.framework is not None:
         for cell in cells:
@@ -116,12 +117,25 @@ def fitting_cells(
                 reason = str(error)
                 continue
             return [cell]
-        raise BoundError(f"no cell of up to {sum(cells[-1].values())} atoms holds the framework ({reason})")
+        largest = sum(cells[-1].values())
+        raise BoundError(
+            f"no cell of up to {largest} atoms holds the framework: raise max_atoms, or keep less ({reason})"
+        )
     if constraint.lattice is not None and volumes is not None:
         wanted = abs(float(np.linalg.det(constraint.lattice)))
         sizes = [sum(volumes[z] for z in constraint.numbers(cell).tolist()) for cell in cells]
         return [min(zip(cells, sizes, strict=True), key=lambda pair: abs(np.log(pair[1] / wanted)))[0]]
-    return list(cells)
+    fitting = []
+    for cell in cells:
+        try:
+            constraint.plan(constraint.numbers(cell), seed=0)
+        except SitesError as error:
+            reason = str(error)
+        else:
+            fitting.append(cell)
+    if not fitting:
+        raise BoundError(f"{reason} (raise max_atoms, or give another space group)")
+    return fitting
 
 
 @dataclass(frozen=True)

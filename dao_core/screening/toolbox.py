@@ -32,16 +32,28 @@ def load_generator(name: str = "dao") -> Generator | None:
     return Generator.load("generator" if name == "dao" else name)
 
 
-def load_templates(name: str = "default") -> TemplateIndex | None:
-    """`default` (AFLOW prototypes), `none`, or the folder of a saved index."""
+def load_templates(name: str = "auto") -> TemplateIndex | None:
+    """`auto` (AFLOW prototypes), `none`, a CrysDB table, or the folder of a saved index.
+
+    The index over a table is built once a version and kept in the ledger beside the table. Raises TemplateIndexError.
+    """
     if name == "none":
         return None
+    from dao_core.crysdb.table import CrysTable
     from dao_core.generate.templates import TemplateIndex
 
-    return TemplateIndex.default() if name == "default" else TemplateIndex.load(name)
+    if name == "auto":
+        return TemplateIndex.default()
+    table = CrysTable(name)
+    if not table.exists:
+        return TemplateIndex.load(name)
+    from dao_core.artifacts import Ledger
+    from dao_core.generate.templates_crysdb import crysdb_templates
+
+    return TemplateIndex.load(crysdb_templates(table, Ledger(table.path.parent / "ledger")).path)
 
 
-def load_toolbox(*, generator: str = "dao", potential: str = "dao", templates: str = "default") -> Toolbox:
+def load_toolbox(*, generator: str = "dao", potential: str = "dao", templates: str = "auto") -> Toolbox:
     """Everything a search works with, by name."""
     from dao_core.screening.search import Toolbox
 

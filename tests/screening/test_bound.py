@@ -81,6 +81,15 @@ def test_a_space_group_is_kept_by_every_structure() -> None:
     assert all(spacegroup_number(p.crystal) == 225 for p in propose("AlNi", tools(), settings).items)
 
 
+def test_a_space_group_takes_the_cells_that_it_can_hold() -> None:
+    constraint = BoundSettings(spacegroup=136).constraint()
+    assert constraint is not None
+    cells = [{"Ti": n, "O": 2 * n} for n in (1, 2, 3, 4)]
+    assert fitting_cells(cells, constraint) == [cells[1], cells[3]]
+    with pytest.raises(BoundError, match="no sites of space group 136 hold"):
+        fitting_cells(cells[:1], constraint)
+
+
 def test_a_lattice_chooses_the_cell_that_fills_it(tmp_path: Path) -> None:
     path = tmp_path / "cell.cif"
     path.write_text(GOLD.replace(lattice=np.diag([3.9, 3.9, 4.2])).to_cif())
