@@ -58,6 +58,9 @@ def predict(
     out: Out = None,
     seed: Seed = 0,
     budget: Annotated[float, typer.Option(min=1, help="Seconds after which no new relaxation starts.")] = 40.0,
+    crysdb: Annotated[
+        Path | None, typer.Option(help="CrysDB table whose structures serve as templates, beside AFLOW's prototypes.")
+    ] = None,
     potential: PotentialName = "dao",
     generator: GeneratorName = "dao",
     framework: Framework = None,
@@ -79,7 +82,8 @@ def predict(
     settings: dict[str, Any] = {"z": "auto" if z == "auto" else int(z), "max_atoms": max_atoms, **_shares(n, generator),
                                 "seed": seed, "budget_seconds": budget,
                                 "bound": _bound(framework, keep, lattice, spacegroup, free)}  # fmt: skip
-    raise typer.Exit(predict_formulas([formula], settings, generator, potential, out, top, unbalanced=unbalanced))
+    names = {"generator": generator, "potential": potential, "templates": "auto" if crysdb is None else str(crysdb)}
+    raise typer.Exit(predict_formulas([formula], settings, names, out, top, unbalanced=unbalanced))
 
 
 @app.command()
@@ -101,7 +105,7 @@ def screen(
     relax_only: Annotated[
         int | None, typer.Option("--relax", min=1, help="Relax only so many of each formula, those of lowest energy.")
     ] = None,
-    crysdb: Annotated[Path | None, typer.Option(help="CrysDB table for the hull and for novelty.")] = None,
+    crysdb: Annotated[Path | None, typer.Option(help="CrysDB table for templates, hull and novelty.")] = None,
     hull: Annotated[
         str, typer.Option(help="Energies of the hull: auto, database (refused for another potential), relaxed, none.")
     ] = "auto",
@@ -133,7 +137,7 @@ def screen(
     settings = {**_shares(n, generator), "max_atoms": max_atoms, "seed": seed, "max_relaxed": relax_only,
                 "budget_seconds": None if budget is None else 60 * budget,
                 "bound": _bound(framework, keep, lattice, spacegroup, free)}  # fmt: skip
-    names = {"generator": generator, "potential": potential}
+    names = {"generator": generator, "potential": potential, "templates": "auto" if crysdb is None else str(crysdb)}
     with interruptible("the same command continues: finished pieces are kept"):
         status = screen_formulas(found, settings, names, out, crysdb=crysdb, hull=hull, diagnostics=asked, top=top)
         raise typer.Exit(status)

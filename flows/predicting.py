@@ -13,14 +13,16 @@ from flows.console import candidate_table, fail, progress_bar, quiet_libraries
 def predict_formulas(
     formulas: Sequence[str],
     settings: Mapping[str, Any],
-    generator: str,
-    potential: str,
+    names: Mapping[str, str],
     out: Path | None,
     top: int,
     *,
     unbalanced: bool = False,
 ) -> int:
-    """Search, print the table and write the files; the exit status: 0, or 1 where no candidate was usable."""
+    """Search, print the table and write the files; the exit status: 0, or 1 where no candidate was usable.
+
+    `names` of the generator, the potential and the templates as `load_toolbox` takes them.
+    """
     start = time.monotonic()
     quiet_libraries()
     from dao_core.screening.formulas import charge_balanced, parse_formula
@@ -40,7 +42,7 @@ def predict_formulas(
     from dao_core.screening.toolbox import load_toolbox
 
     with progress_bar(", ".join(formulas)) as show:
-        tools = load_toolbox(generator=generator, potential=potential)
+        tools = load_toolbox(**names)
         outcome = search(parsed, tools, wanted, on_progress=show)
     candidate_table(outcome.candidates, limit=top)
     info = report_info(", ".join(formulas), outcome, tools, wanted)

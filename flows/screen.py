@@ -16,6 +16,7 @@ from tasks.screening import (
     announce_screening,
     choose_formulas,
     diagnosed,
+    index_templates,
     phonons_of,
     pressure_of,
     propose_formula,
@@ -40,6 +41,9 @@ def search_formulas(run: Journal, plan: SearchPlan, models: Models, table: Table
     """The stages of a search, for this flow and the campaign; closes the journal."""
     name, root, asked = str(run.state["name"]), str(run.root), plan.diagnostics
     formulas = run.step("choose formulas", choose_formulas, plan)
+    if table is not None and models.templates == "auto":
+        index = run.step("index templates", index_templates, table, root)
+        models = models.model_copy(update={"templates": str(Path(index.path).resolve())})
     proposed = run.step_each("propose", propose_formula, formulas, models, plan.search, root)
     relaxed = run.step_each("relax candidates", relax_formula, proposed, models, plan.search, root)
     ranked = run.step("rank", rank_candidates, proposed, relaxed, models, root, table, plan.hull)

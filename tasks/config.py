@@ -166,7 +166,9 @@ class Models(Settings):
 
     generator: str = "dao"
     potential: str = "dao"
-    templates: str = "default"
+    templates: str = Field(
+        "auto", description="auto: the search's CrysDB with AFLOW's prototypes, these alone without one; none; a folder"
+    )
 
 
 class ScreenConfig(SearchPlan):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +25,18 @@ def toolbox(models: Models) -> Toolbox:
     from dao_core.screening.toolbox import load_toolbox
 
     return load_toolbox(generator=models.generator, potential=models.potential, templates=models.templates)
+
+
+@task(name="index templates")
+def index_templates(table: TableRecord, root: str) -> StageRecord:
+    """The template index over a version of CrysDB, kept beside the table so that the next search finds it."""
+    from dao_core.artifacts import Ledger
+    from dao_core.crysdb.table import CrysTable
+    from dao_core.generate.templates_crysdb import crysdb_templates
+
+    beside = Path(table.path).parent
+    ledger = Ledger(beside / "ledger") if os.access(beside, os.W_OK) else ledger_of(root)
+    return crysdb_templates(CrysTable(table.path), ledger, version=table.version)
 
 
 @task(name="propose structures")

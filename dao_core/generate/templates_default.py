@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.elements import UnknownElementError
@@ -32,10 +33,14 @@ def aflow_index() -> TemplateIndex:
     """
     from dao_core.generate.templates import TemplateIndex
 
-    index = TemplateIndex.load(DATA)
+    log_odds, volumes = learned_elements()
+    return replace(TemplateIndex.load(DATA), log_odds=log_odds, atomic_volumes=volumes, ranker=Ranker.shipped())
+
+
+def learned_elements() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What MP-20's training split taught: log-odds of substitution (101, 101), atomic volumes (101,) in angstrom^3."""
     with np.load(DATA / "element_statistics.npz", allow_pickle=False) as learned:
-        volumes, log_odds = learned["atomic_volumes"].astype(float), learned["log_odds"].astype(float)
-    return replace(index, log_odds=log_odds, atomic_volumes=volumes, ranker=Ranker.shipped())
+        return learned["log_odds"].astype(float), learned["atomic_volumes"].astype(float)
 
 
 def aflow_prototypes() -> list[tuple[str, Crystal]]:

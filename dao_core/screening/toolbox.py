@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dao_core.energy.potential import Potential
@@ -40,12 +41,14 @@ def load_templates(name: str = "auto") -> TemplateIndex | None:
     if name == "none":
         return None
     from dao_core.crysdb.table import CrysTable
-    from dao_core.generate.templates import TemplateIndex
+    from dao_core.generate.templates import TemplateIndex, TemplateIndexError
 
     if name == "auto":
         return TemplateIndex.default()
     table = CrysTable(name)
     if not table.exists:
+        if not (Path(name) / "index.json").exists():
+            raise TemplateIndexError(f"{name} is neither a CrysDB table nor a template index: correct the path")
         return TemplateIndex.load(name)
     from dao_core.artifacts import Ledger
     from dao_core.generate.templates_crysdb import crysdb_templates
