@@ -199,6 +199,7 @@ def quiet_libraries() -> None:
     chatty = ("utilities.rank_zero", "trainer.connectors.checkpoint_connector", "trainer.connectors.signal_connector")
     for logger in (f"pytorch_lightning.{name}" for name in chatty):
         logging.getLogger(logger).setLevel(logging.WARNING)
+    logging.getLogger("moyo").setLevel(logging.ERROR)  # tells of every cell that is not primitive
 
 
 def candidate_table(candidates: Sequence[Candidate], *, limit: int) -> None:
