@@ -126,7 +126,8 @@ def _key(config: BuildConfig, relaxed: Sequence[StageRecord], base: TableRecord 
 
 
 def _rows_of(base: TableRecord, directory: Path) -> list[Source]:
-    """The rows of a table as sources: one file for each source and functional."""
+    """The rows of a table as sources: one file for each source and functional. What an earlier DAO-P relaxed is left
+    out: this run relaxes anew."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
@@ -134,7 +135,7 @@ def _rows_of(base: TableRecord, directory: Path) -> list[Source]:
     from dao_core.crysdb.sources.records import RecordsSource
     from dao_core.crysdb.table import CrysTable
 
-    rows = CrysTable(base.path).read(version=base.version)
+    rows = CrysTable(base.path).read(version=base.version, filters=pc.field("source") != RELAXED)
     kinds = rows.select(["source", "functional", "source_version"]).group_by(
         ["source", "functional", "source_version"]
     ).aggregate([])  # fmt: skip
