@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from dao_core.crystal import CrystalBatch
-from dao_core.generate.noise import normal, uniform
+from dao_core.generate.noise import BatchDraws, RowDraws, normal
 from dao_core.models.geometry import wrap_centered
 
 STEPS = 1000
@@ -85,29 +87,35 @@ def add_noise(data: CrystalBatch, step: Tensor, rng: torch.Generator) -> tuple[C
 
 @torch.no_grad()
 def sample_diffusion(
-    network: nn.Module, atomic_numbers: Tensor, rng: torch.Generator, *, steps: int = STEPS, step_lr: float = 1e-5
+    network: nn.Module,
+    atomic_numbers: Tensor,
+    rng: torch.Generator | Sequence[np.random.Generator],
+    *,
+    steps: int = STEPS,
+    step_lr: float = 1e-5,
 ) -> CrystalBatch:
     """Predictor-corrector sampling (two network calls a step), (B, N) -> structures.
 
     One Langevin corrector on the coordinates at the current noise, then the ancestral predictor on both. `steps` < 1000
-    strides the schedule.
+    strides the schedule. `rng` is one stream for the batch, or one a structure: then a sample is the same in any batch.
     """
-    b, n = atomic_numbers.shape
-    like = atomic_numbers
-    lattice, frac = normal(b, 3, 3, rng=rng, like=like), uniform(b, n, 3, rng=rng, like=like)
+    b = len(atomic_numbers)
+    one = isinstance(rng, torch.Generator)
+    draws = BatchDraws(rng, atomic_numbers) if one else RowDraws(rng, atomic_numbers)  # type: ignore[arg-type]
+    lattice, frac = draws.cells(), draws.positions()
     schedule = torch.linspace(STEPS, 0, steps + 1).round().long().tolist()
     abar, sigma, norms = alpha_bar(), sigmas(), score_norms()
     for now, then in itertools.pairwise(schedule):
-        t = torch.full((b,), now / STEPS, device=like.device)
+        t = torch.full((b,), now / STEPS, device=atomic_numbers.device)
         # corrector
         out = network(lattice, frac, atomic_numbers, t)
         size = step_lr * (sigma[now] / SIGMA_BEGIN) ** 2
-        noise = normal(b, n, 3, rng=rng, like=like) if then > 0 else torch.zeros_like(frac)
+        noise = draws.atoms() if then > 0 else torch.zeros_like(frac)
         frac = frac + size * out.coords * norms[now].sqrt() + (2 * size).sqrt() * noise
         # predictor
         out = network(lattice, frac, atomic_numbers, t)
         drop = sigma[now] ** 2 - sigma[then] ** 2
-        noise = normal(b, n, 3, rng=rng, like=like) if then > 0 else torch.zeros_like(frac)
+        noise = draws.atoms() if then > 0 else torch.zeros_like(frac)
         spread = (drop * sigma[then] ** 2 / sigma[now] ** 2).sqrt()
         frac = frac + drop * out.coords * norms[now].sqrt() + spread * noise
         frac = frac - torch.floor(frac)
@@ -115,5 +123,5 @@ def sample_diffusion(
         ratio = abar[now] / abar[then]
         mean = (lattice - (1 - ratio) / (1 - abar[now]).sqrt() * eps) / ratio.sqrt()
         variance = (1 - ratio) * (1 - abar[then]) / (1 - abar[now])
-        lattice = mean + variance.sqrt() * (normal(b, 3, 3, rng=rng, like=like) if then > 0 else 0.0)
+        lattice = mean + variance.sqrt() * (draws.cells() if then > 0 else 0.0)
     return CrystalBatch(lattice, frac, atomic_numbers)

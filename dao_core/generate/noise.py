@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -14,3 +18,46 @@ def uniform(*shape: int, rng: torch.Generator, like: Tensor) -> Tensor:
 def normal(*shape: int, rng: torch.Generator, like: Tensor) -> Tensor:
     """Unit Gaussian numbers of the given shape, on the device of `like`."""
     return torch.randn(*shape, generator=rng).to(like.device)
+
+
+class BatchDraws:
+    """Noise of one stream for a whole batch of `like` (B, N)."""
+
+    def __init__(self, rng: torch.Generator, like: Tensor) -> None:
+        self.rng, self.like = rng, like
+
+    def cells(self) -> Tensor:
+        """Unit Gaussians, (B, 3, 3)."""
+        return normal(len(self.like), 3, 3, rng=self.rng, like=self.like)
+
+    def atoms(self) -> Tensor:
+        """Unit Gaussians, (B, N, 3)."""
+        return normal(*self.like.shape, 3, rng=self.rng, like=self.like)
+
+    def positions(self) -> Tensor:
+        """Uniform in [0, 1), (B, N, 3)."""
+        return uniform(*self.like.shape, 3, rng=self.rng, like=self.like)
+
+
+class RowDraws:
+    """The same from one stream a structure, so that a sample does not depend on its batch or its padding."""
+
+    def __init__(self, streams: Sequence[np.random.Generator], like: Tensor) -> None:
+        self.streams, self.like = streams, like
+        self.sizes = (like > 0).sum(1).tolist()
+
+    def cells(self) -> Tensor:
+        drawn = np.stack([s.normal(size=(3, 3)) for s in self.streams])
+        return torch.as_tensor(drawn, dtype=torch.float32).to(self.like.device)
+
+    def atoms(self) -> Tensor:
+        return self._padded([s.normal(size=(n, 3)) for s, n in zip(self.streams, self.sizes, strict=True)])
+
+    def positions(self) -> Tensor:
+        return self._padded([s.random((n, 3)) for s, n in zip(self.streams, self.sizes, strict=True)])
+
+    def _padded(self, rows: list[NDArray[np.float64]]) -> Tensor:
+        out = torch.zeros(*self.like.shape, 3)
+        for i, row in enumerate(rows):
+            out[i, : len(row)] = torch.as_tensor(row, dtype=torch.float32)
+        return out.to(self.like.device)

@@ -176,8 +176,7 @@ class Generator:
         if self.process == "diffusion":
             if given:
                 raise ConstraintError("constraints need a generator trained by flow matching; this one is a diffusion")
-            rng = torch.Generator().manual_seed(tasks[0].seed & 0x7FFFFFFF)
-            batch = sample_diffusion(self.network, torch.as_tensor(numbers), rng)
+            batch = sample_diffusion(self.network, torch.as_tensor(numbers), streams)
             return [self._proposal(c, t) for c, t in zip(batch.to_crystals(), tasks, strict=True)]
         start = self._start(tasks, streams, torch.as_tensor(numbers))
         rules = Rules([t.constraint for t in tasks], start.atomic_numbers, self.base, plans) if given else None

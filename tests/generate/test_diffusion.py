@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from dao_core.crystal import CrystalBatch
@@ -14,6 +15,8 @@ from dao_core.generate.diffusion import (
     sigmas,
     wrapped_normal_score,
 )
+from dao_core.models.build import build_network
+from dao_core.models.config import CrysformerConfig
 from dao_core.models.geometry import wrap_centered
 from dao_core.models.heads import Outputs
 from tests.models.conftest import random_crystals
@@ -69,3 +72,15 @@ def test_noise_grows_with_the_step() -> None:
     large, _, _ = add_noise(data, torch.full((64,), 900), rng)
     distance = [wrap_centered(x.frac_coords - data.frac_coords).abs().mean() for x in (small, large)]
     assert distance[0] < 0.01 < 0.2 < distance[1]
+
+
+def test_a_sample_is_the_same_alone_and_in_any_batch() -> None:
+    torch.manual_seed(0)
+    config = CrysformerConfig(width=16, n_blocks=1, n_heads=2, n_frequencies=2, time_dim=8)
+    network = build_network(config)
+    numbers = torch.tensor([[11, 17, 0, 0], [8, 8, 22, 38]])
+    streams = [np.random.default_rng(s) for s in (1, 2)]
+    both = sample_diffusion(network, numbers, streams, steps=5)
+    alone = sample_diffusion(network, numbers[:1, :2], [np.random.default_rng(1)], steps=5)
+    torch.testing.assert_close(both.lattice[:1], alone.lattice, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(both.frac_coords[:1, :2], alone.frac_coords, rtol=1e-4, atol=1e-4)
