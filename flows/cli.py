@@ -112,6 +112,9 @@ def screen(
     phonons: Annotated[
         bool, typer.Option("--phonons", help="Vibrations of the best; imaginary modes are followed and ranked.")
     ] = False,
+    phonon_potential: Annotated[
+        str, typer.Option(help="Whose forces for --phonons, such as chgnet; default: --potential.")
+    ] = "",
     pressure: Annotated[str | None, typer.Option(help="GPa, such as 0,10,20: enthalpies and their order.")] = None,
     best: Annotated[int, typer.Option(min=1, help="Structures a formula for --phonons and --pressure.")] = 3,
     framework: Framework = None,
@@ -132,7 +135,8 @@ def screen(
 
     if hull not in ("auto", "database", "relaxed", "none"):
         fail(f"--hull {hull}: use auto, database, relaxed or none")
-    asked = {"phonons": phonons, "n_phonons": best, "n_pressure": best, "pressures_gpa": _pressures(pressure)}
+    asked = {"phonons": phonons or bool(phonon_potential), "phonon_potential": phonon_potential, "n_phonons": best,
+             "n_pressure": best, "pressures_gpa": _pressures(pressure)}  # fmt: skip
     found = wanted_formulas(formulas or [], system, file, unbalanced=unbalanced, max_atoms=min(10, max_atoms))
     settings = {**_shares(n, generator), "max_atoms": max_atoms, "seed": seed, "max_relaxed": relax_only,
                 "budget_seconds": None if budget is None else 60 * budget,

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from dao_core.artifacts import Ledger, StageRecord, content_key
 from dao_core.energy.potential import Potential
-from dao_core.energy.relax_settings import RelaxSettings
+from dao_core.energy.relax import RelaxSettings, relax
 from dao_core.screening.candidate import Candidate
 from dao_core.screening.phonons import PhononSettings, phonon_gate
 from dao_core.screening.pressure import transitions, with_enthalpies
@@ -29,6 +29,9 @@ class DiagnosticsSettings(BaseModel):
     phonons: bool = False
     n_phonons: int = Field(2, ge=1, description="candidates a formula whose vibrations are computed")
     phonon: PhononSettings = Field(default_factory=PhononSettings)
+    phonon_potential: str = Field(
+        "", description="whose forces: dao, chgnet, a DAO-P folder; default: the search's own"
+    )
     pressures_gpa: tuple[float, ...] = ()
     n_pressure: int = Field(6, ge=1, description="candidates a formula that are relaxed at each pressure")
     relax: RelaxSettings = Field(default_factory=lambda: RelaxSettings(max_steps=100))
@@ -68,16 +71,35 @@ def pressure_targets(candidates: Sequence[Candidate], settings: DiagnosticsSetti
 
 
 def phonon_stage(
-    ledger: Ledger, ranked: Path, name: str, potential: Potential, settings: DiagnosticsSettings
+    ledger: Ledger,
+    ranked: Path,
+    name: str,
+    potential: Potential,
+    settings: DiagnosticsSettings,
+    forces: Potential | None = None,
 ) -> StageRecord:
-    """Phonons of one candidate of a file of ranked ones; an imaginary mode is followed to a new candidate."""
+    """Phonons of one candidate of a file of ranked ones; an imaginary mode is followed to a new candidate.
+
+    `forces` (default: what the settings name, else `potential`) makes the forces. With another one than the search's
+    the candidate is relaxed with it first, and what a mode led to is relaxed with `potential` again, so that its energy
+    can be ranked with the others.
+    """
     candidate = next(c for c in load_candidates(ranked) if c.id == name)
+    if forces is None and settings.phonon_potential:
+        from dao_core.screening.toolbox import load_potential
+
+        forces = load_potential(settings.phonon_potential)
+    pull = forces or potential
 
     def work(directory: Path) -> dict[str, Any]:
         begin = time.monotonic()
-        judged, found = phonon_gate([candidate], potential, settings.phonon, settings.relax)
+        start = [candidate] if pull.identity == potential.identity else _moved_to([candidate], pull, settings.relax)
+        gated, found = phonon_gate(start, pull, settings.phonon, settings.relax)
+        if pull.identity != potential.identity:
+            found = _moved_to(found, potential, settings.relax)
+        extras = gated[0].extras if "phonons" in gated[0].extras else _not_computed(gated[0], pull)
         seconds = time.monotonic() - begin
-        judged = [c.replace(cost={**c.cost, "phonons_s": seconds}) for c in judged]
+        judged = [candidate.replace(extras=extras, cost={**candidate.cost, "phonons_s": seconds})]
         save_candidates(judged, directory / JUDGED)
         save_candidates(found, directory / FOUND)
         stable = judged[0].extras["phonons"]["stable"]
@@ -88,10 +110,31 @@ def phonon_stage(
         code=PHONONS,
         structure=_content([candidate]),
         potential=potential.identity,
+        forces=pull.identity,
         settings=settings.phonon.model_dump(),
         relax=settings.relax.model_dump(),
     )
     return ledger.run("phonons", key, work)
+
+
+def _moved_to(candidates: Sequence[Candidate], potential: Potential, settings: RelaxSettings) -> list[Candidate]:
+    """The candidates relaxed with a potential, and with its energies."""
+    results = relax([c.crystal for c in candidates], potential, settings) if candidates else []
+    return [
+        c.replace(
+            crystal=r.crystal,
+            energy_per_atom=r.energy_per_atom,
+            relaxation_status=str(r.status),
+            energy_identity=potential.identity,
+        )
+        for c, r in zip(candidates, results, strict=True)
+    ]
+
+
+def _not_computed(candidate: Candidate, potential: Potential) -> dict[str, Any]:
+    reason = f"the relaxation with {potential.identity} ended {candidate.relaxation_status}"
+    facts = {"potential": potential.identity, "stable": None, "followed_to": None, "reason": reason}
+    return {**candidate.extras, "phonons": facts}
 
 
 def pressure_stage(

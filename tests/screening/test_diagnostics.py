@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from dao_core.artifacts import Ledger, StageRecord
 from dao_core.crystal import Crystal
+from dao_core.energy.potential import PotentialFailure
 from dao_core.energy.relax import RelaxSettings
 from dao_core.screening.candidate import Candidate
 from dao_core.screening.diagnostics import (
@@ -88,6 +89,33 @@ def test_a_soft_mode_ends_in_a_new_candidate_that_is_ranked(tmp_path: Path, rank
     names = [next(n for n in ("sc-soft", c.id) if n in (c.id, *c.merged_ids)) for c in final]
     assert names.index("sc-soft") < names.index("sc")
     assert answer.counts["n_merged"] == 3 - sum(c.usable for c in final)
+
+
+def test_forces_of_another_potential_judge_but_do_not_rank(tmp_path: Path, ranked: StageRecord) -> None:
+    class Other(LennardJonesPotential):
+        identity = "another"
+
+    ledger, potential = Ledger(tmp_path), LennardJonesPotential()
+    record = phonon_stage(ledger, ranked.file(CANDIDATES), "sc", potential, SETTINGS, Other())
+    judged, found = merge_diagnoses(argon(), [record])
+    before = next(c for c in argon() if c.id == "sc")
+    assert judged[1].extras["phonons"]["potential"] == "another"
+    assert judged[1].energy_per_atom == before.energy_per_atom
+    assert judged[1].energy_identity == potential.identity
+    assert [(c.id, c.energy_identity) for c in found] == [("sc-soft", potential.identity)]
+    assert record.key != phonon_stage(ledger, ranked.file(CANDIDATES), "sc", potential, SETTINGS).key
+
+    class Broken(Other):
+        identity = "broken"
+
+        def compute(self, crystals):
+            return [PotentialFailure("no such chemistry") for _ in crystals]
+
+    record = phonon_stage(ledger, ranked.file(CANDIDATES), "sc", potential, SETTINGS, Broken())
+    facts = merge_diagnoses(argon(), [record])[0][1].extras["phonons"]
+    assert record.counts["n_failed"] == 1
+    assert facts["stable"] is None
+    assert "potential_failed" in facts["reason"]
 
 
 def test_pressure_gives_every_candidate_its_enthalpies(tmp_path: Path, ranked: StageRecord) -> None:
