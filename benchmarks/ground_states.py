@@ -146,7 +146,7 @@ def run_side(side: str, known: dict[str, Crystal], n: int, work: Path) -> list[d
     from dao_core.screening.search import Toolbox
     from dao_core.screening.toolbox import load_toolbox
 
-    loaded = load_toolbox(generator="none" if side == "templates" else "dao", templates="default")
+    loaded = load_toolbox(generator="none" if side == "templates" else "dao", templates="auto")
     assert loaded.templates is not None
     tools = Toolbox(loaded.potential, loaded.generator, LeakFree(loaded.templates))  # type: ignore[arg-type]
     work.mkdir(parents=True, exist_ok=True)
