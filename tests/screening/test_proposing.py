@@ -1,0 +1,56 @@
+"""Proposals for one formula: shares, ids, and what cannot be made."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import pytest
+
+from dao_core.generate.integrate import SamplerSettings
+from dao_core.generate.sampler import Generator
+from dao_core.screening.formulas import FormulaError
+from dao_core.screening.proposing import SearchSettings, Toolbox, cells_of, propose
+from tests.energy.potentials import emt
+from tests.screening.test_search import tools as alloys
+
+SETTINGS = SearchSettings(max_atoms=6, n_generated=5, n_seeded=2, n_templates=3)
+
+
+@lru_cache(maxsize=1)
+def tools() -> Toolbox:
+    return Toolbox(emt(), Generator.load(settings=SamplerSettings(steps=3, seeded_steps=2)), alloys().templates)
+
+
+def test_every_share_is_made_or_told_and_ids_are_unique() -> None:
+    made = propose("CuAu", tools(), SETTINGS)
+    origins = [p.origin for p in made.items]
+    asked = SETTINGS.n_generated + SETTINGS.n_seeded + SETTINGS.n_templates
+    assert len(made.items) + len(made.refused) == asked
+    assert origins.count("template") == 3
+    assert origins.count("generated from template") <= 2
+    assert len({p.id for p in made.items}) == len(made.items)
+    assert all(p.crystal.formula_reduced == "CuAu" for p in made.items)
+    assert {p.crystal.n_atoms for p in made.items if p.origin == "de novo"} <= {2, 4, 6}
+
+
+def test_proposals_say_what_made_them() -> None:
+    for p in propose("CuAu", tools(), SETTINGS).items:
+        if p.origin == "template":
+            assert p.provenance["templates"] == "prototypes of the test"
+            assert "template_id" in p.provenance
+        else:
+            assert p.provenance["model"].startswith("dao-generator")
+            assert isinstance(p.provenance["seed"], int)
+
+
+def test_an_element_that_the_generator_never_saw_is_told_once_for_each_sample() -> None:
+    made = propose("FmO", tools(), SETTINGS)
+    assert made.items == [] or all(p.origin == "template" for p in made.items)
+    assert len(made.refused) >= SETTINGS.n_generated
+    assert "never saw Fm" in made.refused[0]
+
+
+def test_a_number_of_formula_units_is_taken_as_given() -> None:
+    assert cells_of("CuAu", SETTINGS.model_copy(update={"z": 4})) == [{"Cu": 4, "Au": 4}]
+    with pytest.raises(FormulaError, match="z = 0"):
+        cells_of("CuAu", SETTINGS.model_copy(update={"z": 0}))
