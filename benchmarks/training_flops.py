@@ -1,13 +1,14 @@
 """Arithmetic of one training structure: floating-point operations of forward and backward, counted by PyTorch.
 
 python benchmarks/training_flops.py --config configs/train-crysformer-paper.yaml
-The batches are those that the training loader draws from the embedded sample (or --table), so padding counts too. For
-docs/scaling.md; no row of an issue's table.
+The batches are those that the training loader draws from the embedded sample (or from MP-20: --mp20 train.parquet), so
+padding counts too. For docs/scaling.md; no row of an issue's table.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import time
@@ -20,7 +21,7 @@ import torch
 from crysdb_record import machine
 from torch.utils.flop_counter import FlopCounterMode
 
-from dao_core.crysdb.config import SampleConfig, open_source
+from dao_core.crysdb.config import FilesConfig, SampleConfig, open_source
 from dao_core.crysdb.schema import CrysRecord
 from dao_core.generate.lattice import LatticeBase
 from dao_core.models.build import build_network
@@ -35,10 +36,14 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=Path("configs/train-crysformer-paper.yaml"))
     parser.add_argument("--batches", type=int, default=4)
     parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--mp20", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
     config = load_config(args.config, TrainingConfig)
-    items = open_source(SampleConfig()).iter_records(None, None)
+    source: SampleConfig | FilesConfig = SampleConfig()
+    if args.mp20 is not None:
+        source = FilesConfig(name="mp-20", paths=(args.mp20,), functional="PBE", mapping="mp_20")
+    items = itertools.islice(open_source(source).iter_records(None, None), 4000)
     crystals = [i.value.crystal for i in items if isinstance(i.value, CrysRecord)]
     data = PackedCrystals.from_crystals(crystals)
     network, base = build_network(config.model), LatticeBase.fit(crystals)

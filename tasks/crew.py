@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MAX_BATCH = 64  # shards a task at most: a lost worker loses one
 ROUNDS = 2  # every worker has this many more batches before it: they shrink towards the end and end together
+MAX_REPORTS, CATCH_UP_SECONDS = 500, 10.0  # see let_reports_catch_up
 LOOK_SECONDS = 2.0  # how often finished shards of unfinished batches are counted
 
 
@@ -136,6 +137,7 @@ class Crew:
         open_: dict[Any, tuple[int, int]] = {}
         position = 0
         while position < len(items) or open_:
+            let_reports_catch_up()
             while position < len(items) and len(open_) < 2 * self.workers.workers + 2:
                 left = len(items) - position
                 size = min(left, batch or batch_size(left, self.workers.workers))
@@ -176,6 +178,20 @@ class ShardLog:
         wanted = f'"stage": {self._stage}, "shard": '.encode()
         self._count += sum(wanted in line for line in whole.splitlines())
         return self._count
+
+
+def let_reports_catch_up(limit: int = MAX_REPORTS, seconds: float = CATCH_UP_SECONDS) -> None:
+    """Wait while more than `limit` state changes of this process have not reached the server, `seconds` at most.
+
+    Prefect keeps them in memory without bound: a server slower than the tasks would fill it. One that is gone must
+    not stop the work, hence the limit of time.
+    """
+    from prefect.events.worker import EventsWorker
+
+    waiting = getattr(EventsWorker.instance(), "_queue", None)  # nothing public says how many there are
+    end = time.monotonic() + seconds
+    while waiting is not None and waiting.qsize() > limit and time.monotonic() < end:
+        time.sleep(0.05)
 
 
 async def flush_reports() -> None:

@@ -104,7 +104,8 @@ class Postgres(Service):
         found = postgres_bin()
         assert found is not None, "PostgreSQL is not installed"
         self.bin = found
-        self.as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        drop = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--"]
+        self.as_user = drop if os.geteuid() == 0 else []
         self.data.mkdir()
         if self.as_user:
             shutil.chown(self.data, "postgres")
@@ -131,8 +132,14 @@ class Postgres(Service):
         return self._client("pg_isready", "-d", "postgres")
 
     def start(self) -> None:
-        (self.data / "db" / "postmaster.pid").unlink(missing_ok=True)  # left by a kill
-        super().start()
+        for attempt in range(10):
+            try:
+                super().start()
+                break
+            except RuntimeError:  # the backends of a killed server need a moment to notice and let go of its memory
+                if attempt == 9:
+                    raise
+                time.sleep(1)
         if not self._client("psql", "-d", "prefect", "-c", "select 1"):
             self._client("createdb", "prefect")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tasks.config import Workers
-from tasks.crew import EngineError, Place, ShardLog, batch_size, task_runner
+from tasks.crew import EngineError, Place, ShardLog, batch_size, let_reports_catch_up, task_runner
 from tasks.events import EVENTS, write_event
 
 SCRIPT = """
@@ -153,3 +153,23 @@ def test_slurm_without_its_package_says_what_to_install() -> None:
         pytest.skip("dask-jobqueue is installed")
     with pytest.raises(EngineError, match=r"pip install 'dao-csp\[slurm\]'"):
         task_runner(Workers(engine="slurm"))
+
+
+def test_tasks_wait_for_a_slow_server_but_not_for_a_dead_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    import queue
+    import threading
+    from types import SimpleNamespace
+
+    from prefect.events.worker import EventsWorker
+
+    waiting: queue.Queue[int] = queue.Queue()
+    for i in range(50):
+        waiting.put(i)
+    monkeypatch.setattr(EventsWorker, "instance", classmethod(lambda _: SimpleNamespace(_queue=waiting)))
+    let_reports_catch_up(limit=20, seconds=0.0)  # nobody takes them
+    assert waiting.qsize() == 50
+    taker = threading.Thread(target=lambda: [waiting.get() for _ in range(40)])
+    taker.start()
+    let_reports_catch_up(limit=20, seconds=60)
+    assert waiting.qsize() <= 20
+    taker.join()
