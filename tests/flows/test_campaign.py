@@ -53,7 +53,7 @@ def test_killed_and_continued_without_repeating_anything(tmp_path: Path) -> None
     config.write_text(yaml.safe_dump(campaign_settings(tmp_path)))
     root = tmp_path / "run"
 
-    run_until(config, "relax a shard")
+    run_until(config, "relax unstable")
     before = manifests(root)
     state = read_state(root)
     assert state is not None
