@@ -148,6 +148,11 @@ def search(
     return SearchOutcome(screened, refused, timings)
 
 
+def relaxation_steps(candidates: Sequence[Candidate]) -> int:
+    """Steps of all relaxations that candidates report (merged ones count with their representative's)."""
+    return sum(int(c.provenance.get("n_steps") or 0) for c in candidates)
+
+
 def report_info(title: str, outcome: SearchOutcome, tools: Toolbox, settings: SearchSettings) -> ReportInfo:
     """The head of the report page: what was asked, which models answered, and counts that add up."""
     from importlib.metadata import version
@@ -165,6 +170,7 @@ def report_info(title: str, outcome: SearchOutcome, tools: Toolbox, settings: Se
         n_merged=found.n_merged,
         reasons=reasons,
         stages=outcome.timings,
+        work={"proposals": found.n_asked, "relaxation steps": relaxation_steps(outcome.candidates)},
         notes=sorted(set(outcome.refused))[:20],
         software=f"DAO {version('dao-csp')}",
     )

@@ -24,6 +24,7 @@ from dao_core.screening.search import (
     Toolbox,
     propose,
     relax_proposals,
+    relaxation_steps,
     single_points,
     unrelaxed_candidate,
     with_spread,
@@ -131,7 +132,7 @@ def rank_stage(
             "n_merged": found.n_merged,
             "reasons": {**found.reasons, **({"not made": len(refused)} if refused else {})},
             "stages": seconds,
-            "work": {"proposals": len(candidates), "relaxation steps": _steps(candidates)},
+            "work": {"proposals": len(candidates), "relaxation steps": relaxation_steps(candidates)},
             "notes": [*seen.notes, *sorted(set(refused))[:20]],
         }
         (directory / INFO).write_text(json.dumps(info))
@@ -198,10 +199,6 @@ def report_stage(
 
 def _seconds(records: Sequence[StageRecord]) -> float:
     return sum(float(r.facts.get("seconds", 0.0)) for r in records)
-
-
-def _steps(candidates: Sequence[Candidate]) -> int:
-    return sum(int(c.provenance.get("n_steps") or 0) for c in candidates)
 
 
 def _today() -> str:
