@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.config import Workers
-from tasks.engine import flow_run_id, get_run_logger, task
+from tasks.engine import FlowRunContext, flow_run_id, get_run_logger, task
 from tasks.events import EVENTS, write_event
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ class Crew:
                     results[first] = future.result()
                 except Exception as error:  # noqa: BLE001 - raised below, when the other batches have ended
                     errors.append(error)
+            forget_results()
             on_done(max(ended, min(log.ended(), len(items))), len(items))
         if errors:
             raise errors[0]
@@ -192,6 +193,14 @@ def let_reports_catch_up(limit: int = MAX_REPORTS, seconds: float = CATCH_UP_SEC
     end = time.monotonic() + seconds
     while waiting is not None and waiting.qsize() > limit and time.monotonic() < end:
         time.sleep(0.05)
+
+
+def forget_results() -> None:
+    """Prefect keeps the state and result of every task run of a flow to draw who used whose; thousands of shards that
+    all go to the next stage make that drawing no better."""
+    context = FlowRunContext.get()
+    if context is not None:
+        context.run_results.clear()
 
 
 async def flush_reports() -> None:

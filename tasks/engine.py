@@ -34,6 +34,7 @@ from prefect.context import FlowRunContext, TaskRunContext  # noqa: E402
 from prefect.events import emit_event  # noqa: E402
 
 __all__ = [
+    "FlowRunContext",
     "create_markdown_artifact",
     "create_progress_artifact",
     "create_table_artifact",

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -146,13 +147,18 @@ def test_an_address_means_that_cluster() -> None:
     assert runner.address == "tcp://nowhere:8786"  # type: ignore[attr-defined]
 
 
-def test_slurm_without_its_package_says_what_to_install() -> None:
-    import importlib.util
-
-    if importlib.util.find_spec("dask_jobqueue") is not None:
-        pytest.skip("dask-jobqueue is installed")
+def test_slurm_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(EngineError, match=r"pip install 'dao-csp\[slurm\]'"):
         task_runner(Workers(engine="slurm"))
+
+
+def test_slurm_s_options_come_from_the_settings() -> None:
+    pytest.importorskip("dask_jobqueue", reason="the extra `slurm` is not installed")
+    slurm = {"queue": "gpu", "cores": 8, "memory": "32GB", "walltime": "01:00:00"}
+    runner: Any = task_runner(Workers(engine="slurm", workers=16, slurm=slurm))
+    assert runner.cluster_kwargs == {"processes": 1, **slurm}
+    assert runner.adapt_kwargs == {"minimum": 0, "maximum": 16}
 
 
 def test_tasks_wait_for_a_slow_server_but_not_for_a_dead_one(monkeypatch: pytest.MonkeyPatch) -> None:
