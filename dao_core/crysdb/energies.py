@@ -111,9 +111,9 @@ def energies_of(table: pa.Table, kind: str) -> NDArray[np.float64]:
     return total + _floats(table, "energy_correction_per_atom") if kind == "total+correction" else total
 
 
-def make_hull(table: pa.Table, settings: HullSettings) -> tuple[HullSet, str]:
-    """The hull of rows of one source and functional, and the kind of energies it stands on."""
-    kind = choose_kind(table, settings)
+def make_hull(table: pa.Table, settings: HullSettings, kind: str | None = None) -> tuple[HullSet, str]:
+    """The hull of rows of one source and functional, and the kind of energies it stands on (chosen by its rows)."""
+    kind = kind or choose_kind(table, settings)
     energy = energies_of(table, kind)
     formulas = _Formulas(table)
     known = np.isfinite(energy)

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from math import gcd
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +33,8 @@ __all__ = [
 FLAT = 1e-10  # eV/atom: an entry this close to the plane of the elements is no vertex
 NOISE = 1e-9  # eV/atom: rounding of the hull distance of a vertex
 
+_Compounds: TypeAlias = tuple[tuple[tuple[int, ...], float], ...]  # counts along a system's elements, energy per atom
+
 
 def lower_facets(x: NDArray[np.float64], energy: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Affine functions of the lower hull, and the points on it.
@@ -47,6 +48,11 @@ def lower_facets(x: NDArray[np.float64], energy: NDArray[np.float64]) -> tuple[N
         return np.zeros((1, d)), np.arange(0)
     if d == 2:
         return _lower_chain(x[:, 1], energy)
+    if n == 1:  # one compound mixes with elements until one of its own runs out: e min(x_i / x0_i), and e < 0
+        own = np.flatnonzero(x[0])
+        coefficients = np.zeros((len(own), d))
+        coefficients[np.arange(len(own)), own] = energy[0] / x[0, own]
+        return coefficients, np.arange(1)
     from scipy.spatial import ConvexHull, QhullError
 
     scale = float(np.abs(energy).max())
@@ -99,7 +105,7 @@ class HullSystem:
 
     elements: tuple[int, ...]
     coefficients: NDArray[np.float64]
-    vertices: tuple[tuple[tuple[int, ...], float], ...]
+    vertices: _Compounds
 
     def energy_per_atom(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Hull formation energy in eV/atom at mole fractions `x` (n, d), (n,)."""
@@ -144,6 +150,7 @@ class HullSet:
         # elements -> {reduced counts along them: lowest formation energy per atom}
         self._entries: dict[tuple[int, ...], dict[tuple[int, ...], float]] = {}
         self._systems: dict[tuple[int, ...], HullSystem | None] = {}
+        self._compounds: dict[tuple[int, ...], _Compounds] = {}
 
     @property
     def identity(self) -> str:
@@ -190,8 +197,9 @@ class HullSet:
         if known.get(reduced, np.inf) <= formation:
             return False
         known[reduced] = formation
-        if self._systems:
+        if self._systems or self._compounds:
             self._systems = {s: h for s, h in self._systems.items() if not set(elements) <= set(s)}
+            self._compounds = {s: c for s, c in self._compounds.items() if not set(elements) <= set(s)}
         return True
 
     def system(self, elements: Iterable[int]) -> HullSystem | None:
@@ -204,38 +212,33 @@ class HullSet:
     def _build(self, elements: tuple[int, ...]) -> HullSystem | None:
         if any(z not in self.references.energies for z in elements):
             return None
-        rows: list[tuple[int, ...]] = []
-        energies: list[float] = []
-        for subset, entries in self._relevant(elements):
-            place = [elements.index(z) for z in subset]
-            for reduced, energy in entries:
-                row = [0] * len(elements)
-                for i, n in zip(place, reduced, strict=True):
-                    row[i] = n
-                rows.append(tuple(row))
-                energies.append(energy)
+        relevant = (*self._entries.get(elements, {}).items(), *self._below(elements))
+        rows, energies = [row for row, _ in relevant], [energy for _, energy in relevant]
         counts = np.array(rows, dtype=np.float64).reshape(-1, len(elements))
         coefficients, vertices = lower_facets(counts / counts.sum(axis=1, keepdims=True), np.array(energies))
         return HullSystem(elements, coefficients, tuple((rows[i], energies[i]) for i in vertices))
 
-    def _relevant(
-        self, elements: tuple[int, ...]
-    ) -> Iterator[tuple[tuple[int, ...], list[tuple[tuple[int, ...], float]]]]:
-        """Own entries, and the hull vertices of every proper subsystem (nothing else can be a vertex here)."""
-        yield elements, list(self._entries.get(elements, {}).items())
+    def _below(self, elements: tuple[int, ...]) -> _Compounds:
+        """The vertices of every proper subsystem, along `elements`: besides own entries nothing can be a vertex here.
+
+        A subsystem without entries of its own has the vertices of its own subsystems: no hull is computed for it.
+        """
         if len(elements) <= 2:
-            return
-        seen: set[tuple[tuple[int, ...], tuple[int, ...]]] = set()
-        for subset in combinations(elements, len(elements) - 1):
-            below = self.system(subset)
-            fresh = []
-            for counts, energy in below.vertices if below else ():
-                # a vertex on a shared edge comes with several faces: named by its own elements it is taken once
-                name = tuple(z for z, n in zip(subset, counts, strict=True) if n), tuple(n for n in counts if n)
-                if name not in seen:
-                    seen.add(name)
-                    fresh.append((counts, energy))
-            yield subset, fresh
+            return ()
+        if elements not in self._compounds:
+            found: dict[tuple[int, ...], float] = {}  # one on a shared edge comes with several faces
+            for left_out in range(len(elements)):
+                subset = elements[:left_out] + elements[left_out + 1 :]
+                for counts, energy in self._vertices(subset):
+                    found[(*counts[:left_out], 0, *counts[left_out:])] = energy
+            self._compounds[elements] = tuple(found.items())
+        return self._compounds[elements]
+
+    def _vertices(self, elements: tuple[int, ...]) -> _Compounds:
+        if not self._entries.get(elements):
+            return self._below(elements)
+        system = self.system(elements)
+        return system.vertices if system else ()
 
     def formation_energy_per_atom(
         self, counts: Mapping[int, int], energy_per_atom: float, *, identity: str

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dao_core.crysdb.energies import HullSettings, hull_entry_table, hull_values, make_hull
+from dao_core.crysdb.energies import HullSettings, choose_kind, hull_entry_table, hull_values, make_hull
+from dao_core.crysdb.formation import ElementalReferences
 from dao_core.crysdb.hull import HullSet
 from dao_core.elements import atomic_number
 
@@ -26,33 +28,63 @@ class TouchedValues:
 
     by_id: dict[str, tuple[float | None, float | None]]
     hulls: list[HullSet]
+    same: list[pa.Table]  # entries of the hulls that no change concerns, as they were
 
     def write_hulls(self, path: Path) -> None:
         """`hulls.parquet` as a build leaves it."""
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        pq.write_table(hull_entry_table(self.hulls), path, compression="zstd")
+        pq.write_table(pa.concat_tables([hull_entry_table(self.hulls), *self.same]), path, compression="zstd")
 
 
-def touched_values(old: pa.Table, new: pa.Table, replaced: set[str], settings: HullSettings) -> TouchedValues:
+def touched_values(
+    old: pa.Table, new: pa.Table, replaced: set[str], settings: HullSettings, hulls: pa.Table | None = None
+) -> TouchedValues:
     """Compare the hulls of `old` and `new` entries and value what may differ.
 
     That is: the `replaced` rows themselves, rows of their chemical systems whose hull moved, and rows of all systems
-    that contain a moved one.
+    that contain a moved one. `hulls` are the entries of all hulls as the last version left them.
     """
     by_id: dict[str, tuple[float | None, float | None]] = {}
-    hulls: list[HullSet] = []
+    made: list[HullSet] = []
+    same: list[pa.Table] = []
+    ids = pa_strings(replaced)
     groups_old, groups_new = _groups(old), _groups(new)
     for name, table in groups_new.items():
-        hull, kind = make_hull(table, settings)
-        hulls.append(hull)
         previous = groups_old.get(name)
-        rows = _touched_rows(previous, table, hull, kind, replaced, settings)
+        unchanged = previous is not None and not (_any_of(table, ids) or _any_of(previous, ids))
+        if unchanged and hulls is not None:
+            same.append(_hull_of(hulls, name))
+            continue
+        hull, kind = make_hull(table, settings)
+        made.append(hull)
+        rows = _touched_rows(previous, table, hull, kind, ids, settings)
         if rows.num_rows:
             formation, above = hull_values(rows, hull, kind)
             for i, f, a in zip(rows["material_id"].to_pylist(), formation, above, strict=True):
                 by_id[i] = (None if np.isnan(f) else float(f), None if np.isnan(a) else float(a))
-    return TouchedValues(by_id, hulls)
+    return TouchedValues(by_id, made, same)
+
+
+def pa_strings(values: Iterable[str]) -> pa.Array:
+    """Texts in order as an arrow array."""
+    import pyarrow as pa
+
+    return pa.array(sorted(values), type=pa.string())
+
+
+def _any_of(table: pa.Table, ids: pa.Array) -> bool:
+    import pyarrow.compute as pc
+
+    return bool(pc.any(pc.is_in(table["material_id"], value_set=ids)).as_py())
+
+
+def _hull_of(hulls: pa.Table, name: str) -> pa.Table:
+    """The entries of the hull of one source and functional."""
+    import pyarrow.compute as pc
+
+    return hulls.filter(pc.starts_with(hulls["identity"], f"{name}|"))
 
 
 def _groups(entries: pa.Table) -> dict[str, pa.Table]:
@@ -70,35 +102,49 @@ def _groups(entries: pa.Table) -> dict[str, pa.Table]:
 
 
 def _touched_rows(
-    before: pa.Table | None, table: pa.Table, hull: HullSet, kind: str, replaced: set[str], settings: HullSettings
+    before: pa.Table | None, table: pa.Table, hull: HullSet, kind: str, ids: pa.Array, settings: HullSettings
 ) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if before is None:
         return table
-    ids = pa.array(sorted(replaced), type=pa.string())
     own = pc.is_in(table["material_id"], value_set=ids)
     removed = before.filter(pc.is_in(before["material_id"], value_set=ids))
     if not pc.any(own).as_py() and removed.num_rows == 0:
         return table.slice(0, 0)
-    old_hull, old_kind = make_hull(before, settings)
-    if old_kind != kind:
+    if choose_kind(before, settings) != kind:
         return table
-    changed = pc.unique(pa.concat_tables([table.filter(own), removed])["chemsys"]).to_pylist()
-    moved = _moved(old_hull, hull, {_elements(c) for c in changed})
+    names = pc.unique(pa.concat_tables([table.filter(own), removed])["chemsys"]).to_pylist()
+    changed = {_elements(name) for name in names}
+    moved = _moved(_hull_below(before, changed, settings, kind), hull, changed)
     systems = pc.unique(table["chemsys"]).to_pylist()
     hit = pa.array([s for s in systems if _contains(_elements(s), moved)], type=pa.string())
     return table.filter(pc.or_(own, pc.is_in(table["chemsys"], value_set=hit)))
 
 
+def _hull_below(before: pa.Table, systems: set[Elements], settings: HullSettings, kind: str) -> HullSet:
+    """The hull of these chemical systems as it was: from their own rows and those of their subsystems alone."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    inside = {part for s in systems for size in range(1, len(s) + 1) for part in combinations(s, size)}
+    names = [name for name in pc.unique(before["chemsys"]).to_pylist() if _elements(name) in inside]
+    rows = before.filter(pc.is_in(before["chemsys"], value_set=pa.array(names, type=pa.string())))
+    if rows.num_rows == 0:
+        return HullSet(ElementalReferences(""))
+    return make_hull(rows, settings, kind)[0]
+
+
+@lru_cache(maxsize=1_000_000)
 def _elements(chemsys: str) -> Elements:
     return tuple(sorted(atomic_number(s) for s in chemsys.split("-")))
 
 
 def _moved(old: HullSet, new: HullSet, systems: Iterable[Elements]) -> set[Elements]:
     """Of these systems, the ones whose own hull is another one now; an element counts when its reference changed."""
-    elements = {z for z in {*old.references.energies, *new.references.energies}
+    systems = list(systems)
+    elements = {z for s in systems for z in s
                 if old.references.energies.get(z) != new.references.energies.get(z)}  # fmt: skip
     moved: set[Elements] = {(z,) for z in elements}
     for system in systems:

@@ -34,7 +34,7 @@ from dao_core.crysdb.touched import touched_values
 if TYPE_CHECKING:
     import pyarrow as pa
 
-UPDATE = "update-1"
+UPDATE = "update-2"
 
 
 @dataclass
@@ -100,9 +100,13 @@ class _Update:
     """The work of one update: everything that the commit needs, written into a stage directory."""
 
     def __init__(self, table: CrysTable, state: State, changes: Changes, config: BuildConfig, ledger: Ledger) -> None:
+        import pyarrow.parquet as pq
+
         self.version = state.version
         self.table, self.state, self.changes, self.config, self.ledger = table, state, changes, config, ledger
         self.replaced = changes.replaced
+        path = table.path.parent / HULLS
+        self.hulls = pq.read_table(path) if path.is_file() else None
 
     def run(self, directory: Path) -> dict[str, Any]:
         import pyarrow as pa
@@ -114,7 +118,7 @@ class _Update:
         kept = old_entries.filter(pc.invert(pc.is_in(old_entries["material_id"], value_set=gone)))
         entries = pa.concat_tables([kept, self.changes.entries])
         fresh = self._with_leaks(self.changes.changed)
-        values = touched_values(old_entries, entries, self.replaced, self.config.hull)
+        values = touched_values(old_entries, entries, self.replaced, self.config.hull, self.hulls)
         twins, in_buckets = self._twins(fresh, gone)
         moved = self._moved(values, twins, in_buckets, gone)
         rows = self._revalue(pa.concat_tables([moved, fresh]), values, twins, in_buckets)
@@ -249,14 +253,14 @@ def _publish(root: Path, table: CrysTable, state: State, record: StageRecord, ch
         }
         table.upsert(rows, delete=delete, facts=facts)
     table.seal()
+    if record.file(HULLS).exists():  # before the state: an update reads hulls that are as new as its state
+        write_atomic(root / HULLS, record.file(HULLS).read_bytes())
     write_state(
         root,
         entries=record.file(ENTRIES),
         aside=record.file(ASIDE),
         facts={"version": table.version, "key": record.key, "settings": state.settings},
     )
-    if record.file(HULLS).exists():
-        write_atomic(root / HULLS, record.file(HULLS).read_bytes())
     report = UpdateReport(
         version=table.version,
         n_in=changes.n_in,
