@@ -25,6 +25,7 @@ class Wanted:
     id: str
     crystal: Crystal | None
     reason: str = ""
+    guess: float | None = None  # the model's formation energy, eV/atom, where a screening knows it
 
 
 def validate_files(
@@ -58,7 +59,8 @@ def validate_files(
     config = BuildConfig() if crysdb_config is None else load_config(crysdb_config, BuildConfig)
     wanted = [w for path in files for w in _structures(path, top)]
     _check_elements(level, wanted, known)
-    guesses = _dao_energies([w.crystal for w in wanted if w.crystal is not None]) if compare and level.elements else {}
+    asked = [w.crystal for w in wanted if w.crystal is not None and w.guess is None]
+    guesses = _dao_energies(asked) if compare and level.elements and asked else {}
     rows: list[tuple[object, ...]] = []
     n_ok = 0
     for w in wanted:
@@ -66,7 +68,7 @@ def validate_files(
             rows.append((w.name, "unreadable", None, None, None, None, None, w.reason))
             continue
         result = validate_crystal(w.crystal, level, root, launcher=launcher, references=known, material_id=w.id,
-                                  dao_formation_energy_per_atom=guesses.get(id(w.crystal)))  # fmt: skip
+                                  dao_formation_energy_per_atom=guesses.get(id(w.crystal), w.guess))  # fmt: skip
         n_ok += result.ok
         rows.append(_line(w.name, result))
     names = ("file", "status", "eV/atom", "formation", "above QE hull", "DAO-P off", "same structure", "message")
@@ -97,7 +99,8 @@ def _structures(path: Path, top: int) -> list[Wanted]:
         for row in best_rows(listed, top=top, max_atoms=MAX_ATOMS):
             frac = np.array(row["frac_coords"]).reshape(-1, 3)
             crystal = Crystal(np.array(row["lattice"]).reshape(3, 3), frac, np.array(row["atomic_numbers"]))
-            out.append(Wanted(f"#{row['rank']} {row['formula']}", str(row["id"]), crystal))
+            name = f"#{row['rank']} {row['formula']}"
+            out.append(Wanted(name, str(row["id"]), crystal, guess=row["model_formation_energy"]))
         return out
     try:
         return [Wanted(path.name, path.stem, Crystal.from_cif(path.read_text(errors="replace")))]

@@ -32,6 +32,7 @@ class Verdict:
     e_above_hull: float | None = None
     same_structure: bool | None = None
     seconds: float = 0.0
+    dao_error: float | None = None  # DAO-P's formation energy minus pw.x's, eV/atom
 
 
 @task(name="validate with pw.x")
@@ -48,7 +49,7 @@ def validate_best(ranked: StageRecord, handoff: HandOff, root: str) -> list[Verd
         log.info("%s is not installed: nothing validated (handoff.when: auto)", command)
         return []
     verdicts = [
-        _verdict(c.id, c.crystal, c.formation_energy_per_atom, handoff, root)
+        _verdict(c.id, c.crystal, c.model_formation_energy, handoff, root)
         for c in best(load_candidates(ranked.file(CANDIDATES)), handoff)
     ]
     for verdict in verdicts:
@@ -87,7 +88,7 @@ def validate_candidate(row: dict[str, Any], handoff: HandOff, root: str) -> Verd
 
     lattice = np.array(row["lattice"]).reshape(3, 3)
     crystal = Crystal(lattice, np.array(row["frac_coords"]).reshape(-1, 3), np.array(row["atomic_numbers"]))
-    return _verdict(str(row["id"]), crystal, row["formation_energy_per_atom"], handoff, root)
+    return _verdict(str(row["id"]), crystal, row["model_formation_energy"], handoff, root)
 
 
 def best(candidates: list[Candidate], handoff: HandOff) -> list[Candidate]:
@@ -127,4 +128,5 @@ def _verdict(name: str, crystal: Crystal, formation: float | None, handoff: Hand
         result.e_above_hull,
         result.same_structure,
         result.wall_seconds,
+        result.dao_error,
     )

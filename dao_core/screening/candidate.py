@@ -13,6 +13,7 @@ from dao_core.crystal import Crystal
 
 # Statuses of a relaxation that leave an energy worth ranking.
 USABLE_STATUSES = frozenset({"converged", "max_steps", "not_relaxed"})
+DAO_P = "dao-predictor"  # identities of DAO-P begin so; its energies are formation energies
 AMU_PER_A3_IN_G_PER_CM3 = 1.66053906660
 
 
@@ -56,6 +57,12 @@ class Candidate:
     def usable(self) -> bool:
         """Whether the candidate has an energy from a relaxation that was not rejected."""
         return self.energy_per_atom is not None and self.relaxation_status in USABLE_STATUSES
+
+    @property
+    def model_formation_energy(self) -> float | None:
+        """Formation energy per atom (eV) as the model has it: against the hull's elements, else DAO-P's own zero."""
+        own = self.energy_per_atom if (self.energy_identity or "").startswith(DAO_P) else None
+        return own if self.formation_energy_per_atom is None else self.formation_energy_per_atom
 
     @property
     def volume_per_atom(self) -> float:

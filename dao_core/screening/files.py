@@ -89,6 +89,7 @@ def candidates_table(ranked: Sequence[Candidate], names: dict[str, str] | None =
         row |= {
             "n_atoms": c.crystal.n_atoms,
             "volume_per_atom": c.volume_per_atom,
+            "model_formation_energy": c.model_formation_energy,
             "atomic_numbers": c.crystal.atomic_numbers.tolist(),
             "lattice": c.crystal.lattice.ravel().tolist(),
             "frac_coords": c.crystal.frac_coords.ravel().tolist(),
@@ -108,7 +109,7 @@ def best_rows(path: Path, *, top: int, max_atoms: int) -> list[dict[str, Any]]:
     for row in rows:
         if len(row["atomic_numbers"]) <= max_atoms:
             first.setdefault(str(row["formula"]), row)
-    names = ("id", "formula", "lattice", "frac_coords", "atomic_numbers", "formation_energy_per_atom", "rank")
+    names = ("id", "formula", "lattice", "frac_coords", "atomic_numbers", "model_formation_energy", "rank")
     return [{name: row[name] for name in names} for row in list(first.values())[:top]]
 
 
@@ -127,7 +128,7 @@ def _table_schema() -> Any:
     fields += [(name, pa.string()) for name in (*_TEXT, *_TEXT2)]
     fields += [(name, pa.float64()) for name in (*_FLOATS, *_FLOATS2)]
     fields += [(name, pa.int32()) for name in _INTS]
-    fields += [("n_atoms", pa.int32()), ("volume_per_atom", pa.float64())]
+    fields += [("n_atoms", pa.int32()), ("volume_per_atom", pa.float64()), ("model_formation_energy", pa.float64())]
     fields += [("atomic_numbers", pa.list_(pa.int16())), ("lattice", pa.list_(pa.float64()))]
     fields += [("frac_coords", pa.list_(pa.float64())), ("merged_ids", pa.list_(pa.string()))]
     fields += [(name, pa.string()) for name in ("provenance", "cost", "extras")]

@@ -28,6 +28,22 @@ def test_an_energy_that_is_no_number_is_unknown_not_ranked(energy: float) -> Non
     assert not c.usable
 
 
+def test_the_model_s_formation_energy_is_the_hull_s_or_dao_p_s_own() -> None:
+    plain = new_candidate("a", rocksalt(), origin="x", energy_per_atom=-2.0, energy_identity="CHGNet-0.3.0+abc")
+    assert plain.model_formation_energy is None  # a total energy is no formation energy
+    assert plain.replace(formation_energy_per_atom=-1.9).model_formation_energy == -1.9
+    own = plain.replace(energy_identity="dao-predictor-1e55c3dc3898")
+    assert own.model_formation_energy == -2.0
+    assert own.replace(formation_energy_per_atom=-1.9).model_formation_energy == -1.9
+
+
+def test_the_name_that_dao_p_gives_its_energies_is_the_one_looked_for() -> None:
+    from dao_core.screening.candidate import DAO_P
+    from dao_core.screening.toolbox import load_potential
+
+    assert load_potential().identity.startswith(DAO_P)
+
+
 def test_rejected_relaxations_are_not_usable() -> None:
     c = new_candidate("a", rocksalt(), origin="x", energy_per_atom=-3.0, relaxation_status="rejected_volume")
     assert not c.usable
