@@ -47,6 +47,25 @@ def test_random_systems(n_elements: int, n_entries: int, seed: int) -> None:
     assert compare(entries) < 1e-6
 
 
+@pytest.mark.parametrize("compounds", [{"LiFePO4": -2.0}, {"Li2O": -1.5, "FeO": -1.0}, {"Fe2P": -0.4, "LiFePO4": -2.0}])
+def test_sparse_systems_one_compound_or_none_of_their_own(compounds: dict[str, float]) -> None:
+    """Few compounds below the elements, and unstable rows all over the system and its subsystems."""
+    from pymatgen.core import Composition
+    from pymatgen.entries.computed_entries import ComputedEntry
+
+    rng = np.random.default_rng(0)
+    symbols = ["Li", "Fe", "P", "O"]
+    entries = [ComputedEntry(Composition(s), 0.0) for s in symbols]
+    entries += [
+        ComputedEntry(c, e * Composition(c).num_atoms) for c, e in ((Composition(k), v) for k, v in compounds.items())
+    ]
+    for counts in rng.integers(0, 4, (40, 4)):
+        if (counts > 0).sum() > 1:
+            formula = Composition(dict(zip(symbols, counts.tolist(), strict=True)))
+            entries.append(ComputedEntry(formula, float(abs(rng.normal(0.2, 0.1))) * formula.num_atoms))
+    assert compare(entries) < 1e-6
+
+
 @pytest.mark.shared
 @pytest.mark.parametrize("system", ["Mn_O_Y", "Cl_Mn_Na_O_Y", "Fe_Li_O_P"])
 def test_complete_systems_of_the_materials_project(shared_data: Path, system: str) -> None:
