@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
+from dao_core.dft.pseudopotentials import PseudoLibrary
+from dao_core.screening.candidate import new_candidate
+from dao_core.screening.files import write_files
+from dao_core.screening.ranking import rank
 from tasks.journal import read_state
+from tests.dft.conftest import library  # noqa: F401 - a fixture
+from tests.dft.fakes import FAKE_COMMAND, silicon
 from tests.flows.small import TRAINING, campaign_settings
 from tests.server.conftest import Site
 
@@ -84,6 +90,28 @@ def test_screening_and_validation(site: Site, settings: dict[str, Any]) -> None:
         below(settings, "screen", formulas=["CuAu"], models=names, search=settings["search"]),
     )  # fmt: skip
     assert screened["summary"]["counts"]["n_asked"] > 0
+
+
+def test_validating_the_best_candidates(
+    site: Site,
+    settings: dict[str, Any],
+    library: PseudoLibrary,  # noqa: F811
+) -> None:
+    """With the fake pw.x; its plan travels in a wrapper, because a worker has an environment of its own."""
+    folder = Path(settings["root"]).parent
+    plan, wrapper = folder / "plan", folder / "pw"
+    plan.write_text("")
+    wrapper.write_text(f'#!/bin/sh\nFAKE_QE_PLAN={plan} exec {FAKE_COMMAND} "$@"\n')
+    wrapper.chmod(0o755)
+    best = new_candidate("si", silicon(), origin="test", energy_per_atom=-1.0, relaxation_status="converged")
+    write_files(rank([best]), folder / "report")
+    dft = {"command": str(wrapper), "pseudo_dir": str(library.folder), "elements": False, "min_free_bytes": 0}
+    state = completed(
+        site, "validate-dft",
+        below(settings, "validate", candidates=str(folder / "report" / "candidates.parquet"),
+              handoff={"when": "always", "top": 1, "settings": dft}),
+    )  # fmt: skip
+    assert state["summary"]["verdicts"] == ["Si: validated"]
 
 
 def test_a_wrong_setting_fails_at_once_and_says_what_to_do(site: Site, settings: dict[str, Any]) -> None:

@@ -33,6 +33,9 @@ def square(number, root):
         if number == 5 and not Path(root, "failed").exists():
             Path(root, "failed").touch()
             raise ValueError("five, once")
+        if number == 3 and "killed" in root and not Path(root, "killed").exists():
+            Path(root, "killed").touch()
+            os.kill(os.getpid(), 9)
         if number == 7 and "broken" in root:
             raise ValueError("seven, always")
         (directory / "out").write_text(str(number**2))
@@ -101,6 +104,17 @@ def test_the_same_flow_on_any_engine(tmp_path: Path, server: str, engine: str) -
     assert len({e["run"] for e in shards}) == 1
     assert [e["error"] for e in events if e["message"] == "shard failed"] == ["ValueError: five, once"]
     assert not list((tmp_path / engine / "progress").glob("*"))
+
+
+@pytest.mark.slow
+def test_a_killed_dask_worker_loses_only_what_it_was_doing(tmp_path: Path, server: str) -> None:
+    done = run(tmp_path / "killed", "dask", server)
+    assert done.returncode == 0, done.stderr[-3000:]
+    own, squares = json.loads(done.stdout.splitlines()[-1])
+    assert squares == [i**2 for i in range(12)]
+    work = sorted(int(line.split()[0]) for line in (tmp_path / "killed" / "log").read_text().splitlines())
+    assert work == sorted([*range(12), 3, 5])
+    assert own
 
 
 @pytest.mark.slow
