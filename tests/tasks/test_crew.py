@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from tasks.config import Workers
 from tasks.crew import EngineError, Place, ShardLog, batch_size, let_reports_catch_up, task_runner
 from tasks.events import EVENTS, write_event
+from tests.server.services import Server, running
 
 SCRIPT = """
 import json, os, sys
@@ -64,21 +66,25 @@ FAKE_SLURM = ROOT / "infra" / "fake_slurm"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The ephemeral server's home: one database for all scripts of this file."""
-    return str(tmp_path_factory.mktemp("home"))
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One standing server for the scripts of this file."""
+    standing = Server(tmp_path_factory.mktemp("server"))
+    with running(standing):
+        yield standing.url
 
 
-def run(root: Path, engine: str, home: str) -> subprocess.CompletedProcess[str]:
+def run(root: Path, engine: str, server: str | None) -> subprocess.CompletedProcess[str]:
+    """The script in a process of its own; without a server it starts Prefect's ephemeral one."""
     root.mkdir(exist_ok=True)
     script = root / "script.py"
     script.write_text(SCRIPT)
     environment = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"}
-    environment |= {"PREFECT_HOME": home, "PYTHONPATH": str(ROOT)}
+    environment |= {"PREFECT_HOME": str(root / "home"), "PYTHONPATH": str(ROOT)}
     environment |= {"FAKE_SLURM_DIR": str(root / "slurm"), "PATH": f"{FAKE_SLURM}:{os.environ['PATH']}"}
+    environment |= {} if server is None else {"PREFECT_API_URL": server}
     (root / "slurm").mkdir()
     return subprocess.run(
-        [sys.executable, str(script), str(root), engine], capture_output=True, text=True, env=environment, timeout=300,
+        [sys.executable, str(script), str(root), engine], capture_output=True, text=True, env=environment, timeout=500,
         check=False,
     )  # fmt: skip
 
@@ -88,7 +94,7 @@ def run(root: Path, engine: str, home: str) -> subprocess.CompletedProcess[str]:
 def test_the_same_flow_on_any_engine(tmp_path: Path, server: str, engine: str) -> None:
     if engine == "slurm":
         pytest.importorskip("dask_jobqueue", reason="the extra `slurm` is not installed")
-    done = run(tmp_path / engine, engine, server)
+    done = run(tmp_path / engine, engine, None if engine == "dask" else server)  # its workers must find the ephemeral
     assert done.returncode == 0, done.stderr[-3000:]
     own, squares = json.loads(done.stdout.splitlines()[-1])
     assert squares == [i**2 for i in range(12)]
