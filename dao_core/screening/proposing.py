@@ -81,7 +81,7 @@ def cells_of(formula: str | Formula, settings: SearchSettings) -> list[dict[str,
 def propose(formula: str | Formula, tools: Toolbox, settings: SearchSettings) -> Proposals:
     """Structures for one formula: the best-scored templates over all cells, then samples of the generative model.
 
-    A model that never saw one of the elements proposes nothing and says so in `refused`. Raises FormulaError on a
+    Shares that too few templates leave open go to the model. A model that never saw one of the elements proposes nothing and says so in `refused`. Raises FormulaError on a
     formula that cannot be searched.
     """
     parsed = parse_formula(formula) if isinstance(formula, str) else formula
@@ -90,8 +90,11 @@ def propose(formula: str | Formula, tools: Toolbox, settings: SearchSettings) ->
     if constraint is not None:
         return _propose_bound(parsed, cells, constraint, tools, settings)
     hits = _hits(cells, max(settings.n_templates, settings.n_seeded), tools)
-    found = _from_templates(parsed, hits[: settings.n_templates], tools)
-    generated = _from_generator(parsed, cells, hits[: settings.n_seeded], tools, settings)
+    found, seeds = _from_templates(parsed, hits[: settings.n_templates], tools), hits[: settings.n_seeded]
+    # what too few templates leave open is generated: who asks for 20 structures gets 20
+    short = settings.n_templates - len(found) + settings.n_seeded - len(seeds)
+    share = settings.model_copy(update={"n_generated": settings.n_generated + short})
+    generated = _from_generator(parsed, cells, seeds, tools, share)
     return Proposals(found + generated.items, generated.refused)
 
 
