@@ -81,8 +81,8 @@ def cells_of(formula: str | Formula, settings: SearchSettings) -> list[dict[str,
 def propose(formula: str | Formula, tools: Toolbox, settings: SearchSettings) -> Proposals:
     """Structures for one formula: the best-scored templates over all cells, then samples of the generative model.
 
-    Shares that too few templates leave open go to the model. A model that never saw one of the elements proposes nothing and says so in `refused`. Raises FormulaError on a
-    formula that cannot be searched.
+    Shares that too few templates leave open go to the model. A model that never saw one of the elements proposes
+    nothing and says so in `refused`. Raises FormulaError on a formula that cannot be searched.
     """
     parsed = parse_formula(formula) if isinstance(formula, str) else formula
     cells = cells_of(parsed, settings)
