@@ -30,6 +30,7 @@ class References:
     key: str = ""
     notes: tuple[str, ...] = ()
     version: str | None = None  # of the table
+    seconds: float = 0.0  # that the hull took
 
 
 def load_references(
@@ -62,15 +63,15 @@ def load_references(
         nothing = ("CrysDB has nothing in these systems.",)
         return References(key=content_key(table=where, version=at), notes=nothing, version=str(at))
     key = content_key(rows=sorted(r.material_id for r in records), path=where, version=at, hull=hull)
-    made, notes = _hull(records, potential, hull, ledger)
-    return References(made, NoveltyIndex(records), key, notes, str(at))
+    made, notes, seconds = _hull(records, potential, hull, ledger)
+    return References(made, NoveltyIndex(records), key, notes, str(at), seconds)
 
 
 def _hull(
     records: Sequence[CrysRecord], potential: Potential, choice: HullChoice, ledger: Ledger | None
-) -> tuple[ReferenceHull | None, tuple[str, ...]]:
+) -> tuple[ReferenceHull | None, tuple[str, ...], float]:
     if choice == "none":
-        return None, ()
+        return None, (), 0.0
     notes: list[str] = []
     if choice != "relaxed":
         try:
@@ -82,7 +83,7 @@ def _hull(
             reason = str(error).split(":", maxsplit=1)[0]
             notes.append(f"CrysDB's own hull is not used ({reason}): its competing phases were relaxed anew.")
         else:
-            return own, ()
+            return own, (), 0.0
     elements = sorted({e for r in records for e in r.chemsys.split("-")})
     made = relaxed_hull(records, elements, potential, below=NEAR_HULL, ledger=ledger)
     if made.left_out:
@@ -91,4 +92,4 @@ def _hull(
         notes.append(
             f"CrysDB has no usable phase of {', '.join(made.missing)}: distances of their compounds are unknown."
         )
-    return made.hull if made.hull.entries else None, tuple(notes)
+    return made.hull if made.hull.entries else None, tuple(notes), made.seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 RELAXATION = RelaxSettings(max_steps=60)
 CHUNK = 16  # phases a stage: what a kill loses at most
-PHASES, ENERGIES = "phases-1", "energies.json"
+PHASES, ENERGIES = "phases-2", "energies.json"
 COMPETING_BELOW = 0.05  # eV/atom above its own hull: phases this close may change places under another potential
 
 
@@ -52,6 +53,7 @@ class RelaxedHull:
     hull: ReferenceHull
     left_out: dict[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+    seconds: float = 0.0  # of the relaxations, in whichever run they were done
 
 
 def competing_phases(
@@ -100,42 +102,49 @@ def relaxed_hull(
     phases = sorted(competing_phases(records, elements, below=below), key=lambda r: r.material_id)
     entries: list[HullEntry] = []
     left_out: dict[str, str] = {}
+    spent = 0.0
     for begin in range(0, len(phases), CHUNK):
         piece = phases[begin : begin + CHUNK]
-        for record, found in zip(piece, _energies(piece, potential, settings, ledger), strict=True):
+        energies, seconds = _energies(piece, potential, settings, ledger)
+        spent += seconds
+        for record, found in zip(piece, energies, strict=True):
             if isinstance(found, str):
                 left_out[record.material_id] = found
             else:
                 entries.append(HullEntry(record.material_id, record.crystal.composition, found))
     missing = set(elements) - {s for e in entries if len(e.composition) == 1 for s in e.composition}
-    return RelaxedHull(ReferenceHull(potential.identity, tuple(entries)), left_out, tuple(sorted(missing)))
+    return RelaxedHull(ReferenceHull(potential.identity, tuple(entries)), left_out, tuple(sorted(missing)), spent)
 
 
 def _energies(
     records: Sequence[PhaseRecord], potential: Potential, settings: RelaxSettings, ledger: Ledger | None
-) -> list[float | str]:
-    """Relaxed energy per atom of each phase, or why it has none."""
+) -> tuple[list[float | str], float]:
+    """Relaxed energy per atom of each phase, or why it has none; and the seconds that it took."""
     from dao_core.energy.relax import relax
 
-    def compute() -> list[float | str]:
+    def compute() -> tuple[list[float | str], float]:
+        begin = time.monotonic()
         results = relax([r.crystal for r in records], potential, settings)
-        return [
+        found: list[float | str] = [
             r.reason or str(r.status)
             if r.energy_per_atom is None or str(r.status) not in USABLE_STATUSES
             else r.energy_per_atom
             for r in results
         ]
+        return found, time.monotonic() - begin
 
     if ledger is None:
         return compute()
 
     def work(directory: Path) -> dict[str, Any]:
-        found = compute()
+        found, seconds = compute()
         (directory / ENERGIES).write_text(json.dumps(found))
         n_failed = sum(isinstance(e, str) for e in found)
-        return {"counts": {"n_asked": len(found), "n_ok": len(found) - n_failed, "n_failed": n_failed}}
+        counts = {"n_asked": len(found), "n_ok": len(found) - n_failed, "n_failed": n_failed}
+        return {"counts": counts, "facts": {"seconds": seconds}}
 
     structures = [[r.material_id, r.crystal.lattice.tolist(), r.crystal.frac_coords.tolist()] for r in records]
     key = content_key(code=PHASES, structures=structures, potential=potential.identity, relax=settings.model_dump())
-    done: list[float | str] = json.loads(ledger.run("phases", key, work).file(ENERGIES).read_text())
-    return done
+    done = ledger.run("phases", key, work)
+    energies: list[float | str] = json.loads(done.file(ENERGIES).read_text())
+    return energies, float(done.facts["seconds"])

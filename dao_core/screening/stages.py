@@ -125,6 +125,8 @@ def rank_stage(
         candidates, refused = gather(proposed, relaxed)
         found = screen(candidates, hull=seen.hull, novelty=seen.known, potential=potential)
         seconds = {"propose": _seconds(proposed), "relax": _seconds(relaxed), "rank": time.monotonic() - begin}
+        if seen.seconds:
+            seconds["hull"] = seen.seconds
         info: dict[str, Any] = {
             "n_asked": found.n_asked + len(refused),
             "n_ok": found.n_ok,

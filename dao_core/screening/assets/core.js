@@ -103,7 +103,7 @@ function replaceHash(hash) {
 }
 
 /** A model's name without the hash of its weights. */
-const brief = (identity) => String(identity).replace(/[+@:]?[0-9a-f]{8,}$/, "");
+const brief = (identity) => String(identity).replace(/[-+@:]?[0-9a-f]{8,}$/, "");
 
 const SYSTEMS = ["cubic", "hexagonal", "trigonal", "tetragonal", "orthorhombic", "monoclinic", "triclinic"];
 const FORMULAS = [...new Set(CANDIDATES.map((c) => c.formula))];
