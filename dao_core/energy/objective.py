@@ -8,6 +8,8 @@ forces and stresses wherever they are labelled.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
@@ -21,9 +23,11 @@ from dao_core.energy.predictor import (
     residual_members,
     strained,
 )
-from dao_core.generate.flow_matching import FlowSettings, base_sample, interpolate, remove_mean
+from dao_core.generate.diffusion import STEPS, add_noise
+from dao_core.generate.flow_matching import base_sample, interpolate, remove_mean
 from dao_core.generate.lattice import LatticeBase
 from dao_core.generate.noise import uniform
+from dao_core.models.heads import Outputs
 
 
 class EnergySettings(BaseModel):
@@ -32,6 +36,7 @@ class EnergySettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     noisy_share: float = Field(0.25, ge=0, le=1, description="share of each batch that is disturbed by the flow")
+    process: Literal["flow", "diffusion"] = Field("flow", description="whose noise disturbs them: the generator's")
     exponential: bool = Field(True, description="exponential energy loss on noisy structures; false: plain MSE")
     clean: bool = Field(True, description="train undisturbed structures (t = 0 of the paper)")
     forces: bool = Field(True, description="train forces and stresses where labelled")
@@ -56,7 +61,6 @@ class EnergyObjective:
 
     def __init__(self, settings: EnergySettings, scale: EnergyScale, base: LatticeBase) -> None:
         self.settings, self.scale, self.base = settings, scale, base
-        self.flow = FlowSettings(seeded_share=0.0)
         self.baseline = torch.as_tensor(scale.baseline, dtype=torch.float32)
 
     def __call__(self, network: nn.Module, batch: object, rng: torch.Generator) -> dict[str, Tensor]:
@@ -84,14 +88,8 @@ class EnergyObjective:
         rng: torch.Generator,
         losses: dict[str, Tensor],
     ) -> None:
-        start = base_sample(data.atomic_numbers, rng)
-        t = uniform(len(data), rng=rng, like=data.lattice)
-        point, velocity, z_velocity = interpolate(start, data, self.base, t)
-        out = network(self.base.to_lattice(point.z, data.atomic_numbers), point.frac_coords, data.atomic_numbers, t)
-        mask = data.mask.unsqueeze(-1).to(velocity.dtype)
-        coords = ((remove_mean(out.coords, data.mask) - velocity / 0.2).square() * mask).sum() / (3 * mask.sum())
-        lattice = (out.lattice_log - z_velocity).square().mean()
-        losses["flow"] = coords + lattice
+        disturbed = self._along_diffusion if self.settings.process == "diffusion" else self._along_flow
+        out, losses["flow"] = disturbed(network, data, rng)
         losses["loss"] = losses["loss"] + 0.2 * losses["flow"]
         y = self.hull_label(labels)
         known = torch.isfinite(y)
@@ -101,6 +99,26 @@ class EnergyObjective:
                 exponential_loss(energy, label) if self.settings.exponential else F.mse_loss(energy, label)
             )
             losses["loss"] = losses["loss"] + self.settings.hull_weight * losses["noisy"]
+
+    def _along_flow(self, network: nn.Module, data: CrystalBatch, rng: torch.Generator) -> tuple[Outputs, Tensor]:
+        """Outputs on points of the flow, and the loss of their velocities."""
+        start = base_sample(data.atomic_numbers, rng)
+        t = uniform(len(data), rng=rng, like=data.lattice)
+        point, velocity, z_velocity = interpolate(start, data, self.base, t)
+        out = network(self.base.to_lattice(point.z, data.atomic_numbers), point.frac_coords, data.atomic_numbers, t)
+        mask = data.mask.unsqueeze(-1).to(velocity.dtype)
+        coords = ((remove_mean(out.coords, data.mask) - velocity / 0.2).square() * mask).sum() / (3 * mask.sum())
+        return out, coords + (out.lattice_log - z_velocity).square().mean()
+
+    def _along_diffusion(self, network: nn.Module, data: CrystalBatch, rng: torch.Generator) -> tuple[Outputs, Tensor]:
+        """Outputs on diffused structures (time 1 is clean here too), and the loss of noise and score."""
+        step = torch.randint(1, STEPS + 1, (len(data),), generator=rng)
+        noisy, noise, score = add_noise(data, step, rng)
+        t = 1.0 - step.to(noisy.lattice) / STEPS
+        out = network(noisy.lattice, noisy.frac_coords, data.atomic_numbers, t)
+        mask = data.mask.unsqueeze(-1).to(score.dtype)
+        coords = ((out.coords - score).square() * mask).sum() / (3 * mask.sum())
+        return out, coords + (out.lattice_matrix @ noisy.lattice - noise).square().mean()
 
     def _clean(
         self,

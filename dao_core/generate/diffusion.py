@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -18,6 +18,7 @@ from dao_core.crystal import CrystalBatch
 from dao_core.generate.noise import BatchDraws, RowDraws, normal
 from dao_core.models.geometry import wrap_centered
 
+DiffusionGuide = Callable[[Tensor, Tensor, Tensor, float], tuple[Tensor, Tensor]]
 STEPS = 1000
 SIGMA_BEGIN, SIGMA_END = 0.005, 0.5
 _IMAGES = 10  # terms of the wrapped normal on each side
@@ -93,11 +94,13 @@ def sample_diffusion(
     *,
     steps: int = STEPS,
     step_lr: float = 1e-5,
+    guidance: DiffusionGuide | None = None,
 ) -> CrystalBatch:
     """Predictor-corrector sampling (two network calls a step), (B, N) -> structures.
 
     One Langevin corrector on the coordinates at the current noise, then the ancestral predictor on both. `steps` < 1000
     strides the schedule. `rng` is one stream for the batch, or one a structure: then a sample is the same in any batch.
+    `guidance` gives beta dE/dF and beta dE/dL, by which the predictor's means move (times the posterior variance).
     """
     b = len(atomic_numbers)
     one = isinstance(rng, torch.Generator)
@@ -117,11 +120,13 @@ def sample_diffusion(
         drop = sigma[now] ** 2 - sigma[then] ** 2
         noise = draws.atoms() if then > 0 else torch.zeros_like(frac)
         spread = (drop * sigma[then] ** 2 / sigma[now] ** 2).sqrt()
-        frac = frac + drop * out.coords * norms[now].sqrt() + spread * noise
+        zero = (torch.zeros_like(frac), torch.zeros_like(lattice))
+        d_frac, d_lattice = zero if guidance is None else guidance(lattice, frac, atomic_numbers, now / STEPS)
+        frac = frac + drop * out.coords * norms[now].sqrt() - spread**2 * d_frac + spread * noise
         frac = frac - torch.floor(frac)
         eps = out.lattice_matrix @ lattice
         ratio = abar[now] / abar[then]
         mean = (lattice - (1 - ratio) / (1 - abar[now]).sqrt() * eps) / ratio.sqrt()
         variance = (1 - ratio) * (1 - abar[then]) / (1 - abar[now])
-        lattice = mean + variance.sqrt() * (draws.cells() if then > 0 else 0.0)
+        lattice = mean - variance * d_lattice + variance.sqrt() * (draws.cells() if then > 0 else 0.0)
     return CrystalBatch(lattice, frac, atomic_numbers)

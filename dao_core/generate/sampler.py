@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dao_core.crystal import Crystal, CrystalBatch, InvalidCrystalError
 from dao_core.elements import SYMBOLS, atomic_number
 from dao_core.generate.constraints import Constraint, ConstraintError, Rules
-from dao_core.generate.diffusion import sample_diffusion
+from dao_core.generate.diffusion import DiffusionGuide, sample_diffusion
 from dao_core.generate.flow_matching import FlowSettings, FlowState
 from dao_core.generate.integrate import Guidance, SamplerSettings, integrate
 from dao_core.generate.lattice import LatticeBase
@@ -128,7 +128,7 @@ class Generator:
         ]
         return self.sample(tasks)
 
-    def sample(self, tasks: Sequence[Task], guidance: Guidance | None = None) -> list[Proposal]:
+    def sample(self, tasks: Sequence[Task], guidance: Guidance | DiffusionGuide | None = None) -> list[Proposal]:
         """Draw many samples, batched by size; the order of the answer is the order of the tasks."""
         out, plans = self._plans(tasks)
         order = sorted(
@@ -165,7 +165,7 @@ class Generator:
         return out, plans
 
     def _batch(
-        self, tasks: Sequence[Task], plans: Sequence[SitePlan | None], guidance: Guidance | None
+        self, tasks: Sequence[Task], plans: Sequence[SitePlan | None], guidance: Guidance | DiffusionGuide | None
     ) -> list[Proposal]:
         n = max(len(t.atomic_numbers) for t in tasks)
         streams = [np.random.default_rng(t.seed) for t in tasks]
@@ -176,7 +176,7 @@ class Generator:
         if self.process == "diffusion":
             if given:
                 raise ConstraintError("constraints need a generator trained by flow matching; this one is a diffusion")
-            batch = sample_diffusion(self.network, torch.as_tensor(numbers), streams)
+            batch = sample_diffusion(self.network, torch.as_tensor(numbers), streams, guidance=guidance)  # type: ignore[arg-type]
             return [self._proposal(c, t) for c, t in zip(batch.to_crystals(), tasks, strict=True)]
         start = self._start(tasks, streams, torch.as_tensor(numbers))
         rules = Rules([t.constraint for t in tasks], start.atomic_numbers, self.base, plans) if given else None
@@ -184,7 +184,7 @@ class Generator:
             start.frac_coords, start.z = rules.start(start.frac_coords, start.z)
         batch = integrate(
             self.network, start, self.base, self.flow, self.settings,
-            noise=lambda: _noise(tasks, streams, n), guidance=guidance, rules=rules,
+            noise=lambda: _noise(tasks, streams, n), guidance=guidance, rules=rules,  # type: ignore[arg-type]
         )  # fmt: skip
         crystals = batch.to_crystals()
         if rules is not None:

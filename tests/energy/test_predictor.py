@@ -170,3 +170,22 @@ def test_probability_of_stability() -> None:
     assert probability_below(value=0.0, std=0.1, limit=0.0) == pytest.approx(0.5)
     assert probability_below(value=0.3, std=0.1, limit=0.08) < 0.02
     assert probability_below(value=0.05, std=0.0, limit=0.08) == 1.0
+
+
+@pytest.mark.parametrize("process", ["flow", "diffusion"])
+def test_noisy_structures_train_energies_along_either_process(process: str) -> None:
+    crystals = random_crystals(4, (3, 4, 5))
+    data = pack_labelled(
+        crystals, formation_energy_per_atom=[0.0, 0.1, 0.2], e_above_hull=[0.0, 0.1, 0.3], source=[0, 0, 0],
+        forces=[None] * 3, stress=[None] * 3,
+    )  # fmt: skip
+    scale = EnergyScale.fit(element_fractions(data), np.zeros(3), np.zeros(3, int), ["a"], np.array([0.0, 0.1, 0.3]))
+    torch.manual_seed(0)
+    network = build_network(CORRECTED.model_copy(update={"n_energies": N_ENERGIES}))
+    settings = EnergySettings(noisy_share=1.0, process=process)  # type: ignore[arg-type]
+    objective = EnergyObjective(settings, scale, LatticeBase.fit(crystals))
+    losses = objective(network, data.gather(np.arange(3)), torch.Generator().manual_seed(0))
+    assert {"flow", "noisy"} <= set(losses)
+    assert "energy" not in losses  # no structure was left undisturbed
+    losses["loss"].backward()
+    assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)

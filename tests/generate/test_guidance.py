@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 import torch
 
 from dao_core.crystal import CrystalBatch
+from dao_core.generate.diffusion import STEPS, alpha_bar, sample_diffusion
 from dao_core.generate.flow_matching import FlowSettings, base_sample
-from dao_core.generate.guidance import EnergyGuidance, GuidanceSettings
+from dao_core.generate.guidance import (
+    DiffusionGuidance,
+    EnergyGuidance,
+    GuidanceError,
+    GuidanceSettings,
+    guidance_for,
+)
 from dao_core.generate.integrate import SamplerSettings, integrate
 from dao_core.generate.lattice import LatticeBase
+from dao_core.models.checkpoint_io import Checkpoint
 from dao_core.models.geometry import cell_volume
 from dao_core.models.heads import Outputs
 from tests.models.conftest import random_crystals
@@ -40,3 +51,44 @@ def test_nothing_happens_outside_the_window_and_steps_are_bounded() -> None:
     guidance = EnergyGuidance(VolumeEnergy(), base, GuidanceSettings(scale=1e6, window=(0.4, 0.6), clip=0.5))
     assert guidance(state, batch.lattice, torch.tensor([0.1]))[1].abs().max() == 0
     assert guidance(state, batch.lattice, torch.tensor([0.5]))[1].abs().max() == 0.5
+
+
+class CellEnergy(torch.nn.Module):
+    """Exact denoiser of unit Gaussian cells; its energy grows with the distance from a cube of 4 angstrom."""
+
+    def forward(self, lattice, frac, numbers, t, seeded=None):  # noqa: ARG002
+        energy = (lattice - 4 * torch.eye(3)).square().sum((1, 2)).unsqueeze(-1) + 0.0 * frac.sum((1, 2)).unsqueeze(-1)
+        spread = (1 - alpha_bar()[(t * STEPS).round().long()]).sqrt().view(-1, 1, 1)
+        return Outputs(torch.zeros_like(frac), spread * torch.eye(3), lattice.new_zeros(len(t), 6), energy, frac)
+
+
+def test_guided_diffusion_goes_downhill() -> None:
+    numbers = torch.ones(8, 2, dtype=torch.long)
+    guide = DiffusionGuidance(CellEnergy(), GuidanceSettings(scale=0.5, window=(0.0, 1.0)))
+
+    def energy(guidance: DiffusionGuidance | None) -> torch.Tensor:
+        rng = torch.Generator().manual_seed(0)
+        found = sample_diffusion(CellEnergy(), numbers, rng, steps=100, guidance=guidance)
+        return (found.lattice - 4 * torch.eye(3)).square().sum((1, 2))
+
+    plain, guided = energy(None), energy(guide)
+    assert plain.mean() == pytest.approx(9 + 3 * 16, rel=0.3)  # the denoiser alone gives unit Gaussian cells
+    assert (guided < 0.8 * plain).all()
+
+
+def test_diffusion_guidance_has_a_window_and_a_bound() -> None:
+    state = (torch.randn(1, 3, 3), torch.rand(1, 2, 3), torch.ones(1, 2, dtype=torch.long))
+    guide = DiffusionGuidance(CellEnergy(), GuidanceSettings(scale=1e6, window=(0.4, 0.6), clip=0.5))
+    assert guide(*state, 0.9)[1].abs().max() == 0
+    assert guide(*state, 0.5)[1].abs().max() == 10.0
+
+
+def test_a_guide_of_the_other_process_is_refused(tmp_path: Path) -> None:
+    base, settings = LatticeBase.fit(random_crystals(1, (3, 3))), GuidanceSettings()
+    for process, kind in (("flow", EnergyGuidance), ("diffusion", DiffusionGuidance)):
+        guide = Checkpoint(CellEnergy(), "predictor", {"energy": {"process": process}}, tmp_path)
+        assert isinstance(guidance_for(process, guide, base, settings), kind)
+    with pytest.raises(GuidanceError, match=r"energies along a diffusion: train DAO-P with energy: \{process: flow\}"):
+        guidance_for("flow", guide, base, settings)
+    old = Checkpoint(CellEnergy(), "predictor", {}, tmp_path)  # before the setting existed there was only the flow
+    assert isinstance(guidance_for("flow", old, base, settings), EnergyGuidance)
