@@ -157,6 +157,7 @@ def config_for(folder: Path, data: Path, workers: int, shard_rows: int) -> Build
         sources=(files("real", "published"), files("prototypes", "made-up")),
         benchmarks=(tests, SUPERCONDUCTOR_BENCHMARK),
         clean={"min_atoms": 1},
+        hull={"elements_at_zero": True},
         workers=workers,
         shard_rows=shard_rows,
     )

@@ -13,6 +13,7 @@ from dao_core.artifacts import Ledger, StageRecord, content_key
 from dao_core.crysdb.clean import CleanSettings
 from dao_core.crysdb.content import ContentDigest
 from dao_core.crysdb.energies import known_distance
+from dao_core.crysdb.hull import MIN_FORMATION
 from dao_core.crysdb.ingest import ROWS, write_jsonl
 from dao_core.crysdb.schema import STABLE_BELOW, conform
 from dao_core.crysdb.stages import DROPPED
@@ -21,7 +22,7 @@ from dao_core.crysdb.views import LEAK_LEVELS, VIEWS, select_view
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ASSEMBLE = "assemble-5"
+ASSEMBLE = "assemble-6"
 AGREEMENT = "agreement.parquet"  # every row where both hulls speak: ours, the source's
 
 
@@ -131,7 +132,7 @@ class _Assembly:
         """Rows to publish, and the dropped ones with their reasons."""
         import pyarrow as pa
 
-        high = np.asarray(is_far(table, self.settings))
+        high, wrong = np.asarray(is_far(table, self.settings)), np.asarray(_is_wrong(table))
         self.aside = table.filter(pa.array(high))
         ids, sources = table["material_id"].to_pylist(), table["source"].to_pylist()
         keep = np.ones(len(ids), dtype=bool)
@@ -140,6 +141,8 @@ class _Assembly:
             reason = None
             if name in self.taken:
                 reason = f"id already used by source {self.taken[name]}"
+            elif wrong[i]:
+                reason = f"formation energy below {MIN_FORMATION:g} eV/atom: its energy is wrong"
             elif high[i]:
                 reason = f"{self.settings.max_e_above_hull:g} eV/atom or more above the hull"
             self.taken.setdefault(name, source)
@@ -167,11 +170,18 @@ class _Assembly:
 
 
 def is_far(table: pa.Table, settings: CleanSettings) -> pa.ChunkedArray:
-    """True for rows beyond the limit above the hull, ours or the source's; unknown is not far."""
+    """True for rows beyond the limit above the hull, ours or the source's, or with a wrong energy; unknown is not."""
     import pyarrow.compute as pc
 
     above = pc.fill_null(known_distance(table["e_above_hull"], table["e_above_hull_source"]), 0.0)
-    return pc.greater_equal(above, settings.max_e_above_hull)
+    return pc.or_(pc.greater_equal(above, settings.max_e_above_hull), _is_wrong(table))
+
+
+def _is_wrong(table: pa.Table) -> pa.ChunkedArray:
+    """True for rows whose formation energy no compound can have: their energy is wrong, and they are on no hull."""
+    import pyarrow.compute as pc
+
+    return pc.less(pc.fill_null(table["formation_energy_per_atom"], 0.0), MIN_FORMATION)
 
 
 def _agreement_fields() -> list[tuple[str, Any]]:

@@ -83,7 +83,8 @@ def write_card(root: str | Path, out: str | Path) -> Path:
         "One convex hull for each source and functional; total energies are compared with the source's correction added"
         " where it gives one, and raw and corrected energies never share a hull. A row has no hull distance where a"
         " terminal element has no reference; of formation energies an element without a row of its own stands at its"
-        " definition, zero. Rows that a source doesn't give make a hull too high and its distances too small, so stable"
+        " definition, zero, where the source's own hull distances are there to compare with. Rows that a source"
+        " doesn't give make a hull too high and its distances too small, so stable"
         " means at most 0.08 eV/atom above our hull and above the source's own, where it has one.",
         "",
         *_hull_lines(facts, report),

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from dao_core.crysdb.hull import NOISE, HullSet
+from dao_core.crysdb.hull import MIN_FORMATION, NOISE, HullSet
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,14 +36,15 @@ class HullSettings(BaseModel):
 
     `energy`: "total" uses energy_per_atom (plus its correction), "formation" the source's own formation energies,
     "auto" total where the source and functional has any, else formation. `elements_at_zero`: in formation hulls an
-    element without a row of its own stands at its definition, zero (the build's report names these elements); without
-    it their systems have no hull. Either way a source of which rows are missing gives hulls that are too high.
+    element without a row of its own stands at its definition, zero (the build's report names these elements), or its
+    systems have no hull. None: at zero where the source gives hull distances of its own, as OQMD does. They show what
+    rows are missing; without them a handful of rows would all lie on a hull that they alone make.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     energy: Literal["auto", "total", "formation"] = "auto"
-    elements_at_zero: bool = True
+    elements_at_zero: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -111,21 +112,50 @@ def energies_of(table: pa.Table, kind: str) -> NDArray[np.float64]:
     return total + _floats(table, "energy_correction_per_atom") if kind == "total+correction" else total
 
 
-def make_hull(table: pa.Table, settings: HullSettings, kind: str | None = None) -> tuple[HullSet, str]:
-    """The hull of rows of one source and functional, and the kind of energies it stands on (chosen by its rows)."""
+def elements_at_zero(table: pa.Table, settings: HullSettings) -> bool:
+    """Whether the formation hull of these rows takes elements without a row at zero."""
+    if settings.elements_at_zero is not None:
+        return settings.elements_at_zero
+    return bool(np.isfinite(_floats(table, "e_above_hull_source")).any())
+
+
+def make_hull(
+    table: pa.Table, settings: HullSettings, *, kind: str | None = None, zero: bool | None = None
+) -> tuple[HullSet, str]:
+    """The hull of rows of one source and functional, and the kind of energies it stands on.
+
+    `kind` and `zero` (elements without a row at zero) are chosen by these rows unless given.
+    """
     kind = kind or choose_kind(table, settings)
     energy = energies_of(table, kind)
     formulas = _Formulas(table)
     known = np.isfinite(energy)
     lowest = np.full(len(formulas.counts), np.inf)
     np.minimum.at(lowest, formulas.code[known], energy[known])
+    _leave_out_impossible(lowest, formulas, energy, kind)
     hull = HullSet.from_entries(
         ((c, e) for c, e in zip(formulas.counts, lowest, strict=True) if np.isfinite(e)),
         identity=hull_identity(table["source"][0].as_py(), table["functional"][0].as_py(), kind),
         kind="formation" if kind == "formation" else "total",
-        zero=settings.elements_at_zero,
+        zero=elements_at_zero(table, settings) if zero is None else zero,
     )
     return hull, kind
+
+
+def _leave_out_impossible(
+    lowest: NDArray[np.float64], formulas: _Formulas, energy: NDArray[np.float64], kind: str
+) -> None:
+    """Where a formula's lowest energy is beyond any compound's, the lowest of its other rows takes the place."""
+    unary = {next(iter(c)): e for c, e in zip(formulas.counts, lowest, strict=True) if len(c) == 1}
+    references = {z: 0.0 if kind == "formation" else e for z, e in unary.items() if np.isfinite(e)}
+    highest = max(references.values(), default=0.0)
+    for i in np.flatnonzero(lowest < highest + MIN_FORMATION):
+        counts = formulas.counts[i]
+        if len(counts) < 2 or (kind != "formation" and not counts.keys() <= references.keys()):
+            continue
+        mean = sum(n * references.get(z, 0.0) for z, n in counts.items()) / sum(counts.values())
+        own = energy[formulas.code == i]
+        lowest[i] = np.min(own, where=own >= mean + MIN_FORMATION, initial=np.inf)
 
 
 def hull_values(table: pa.Table, hull: HullSet, kind: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -136,6 +166,7 @@ def hull_values(table: pa.Table, hull: HullSet, kind: str) -> tuple[NDArray[np.f
     formation = energy - reference[formulas.code]
     above = formation - floor[formulas.code]
     above[np.abs(above) < NOISE] = 0.0
+    above[formation < MIN_FORMATION] = np.nan
     return formation, above
 
 

@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 FLAT = 1e-10  # eV/atom: an entry this close to the plane of the elements is no vertex
+MIN_FORMATION = -10.0  # eV/atom: the most stable compounds have about -4.6; a row below this has a wrong energy
 NOISE = 1e-9  # eV/atom: rounding of the hull distance of a vertex
 
 _Compounds: TypeAlias = tuple[tuple[tuple[int, ...], float], ...]  # counts along a system's elements, energy per atom
@@ -190,7 +191,7 @@ class HullSet:
     def add(self, counts: Mapping[int, int], energy_per_atom: float) -> bool:
         """Add an entry; True if it may change a hull (its formula's lowest energy, below the elements)."""
         formation = self.references.formation_energy_per_atom(counts, energy_per_atom, identity=self.identity)
-        if formation is None or len(counts) < 2 or formation > -FLAT:
+        if formation is None or len(counts) < 2 or formation > -FLAT or formation < MIN_FORMATION:
             return False
         elements, reduced = reduce_counts(counts)
         known = self._entries.setdefault(elements, {})

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 # raise a stage's number when its output changes for the same input
 CLEAN, STANDARDISE, DEDUP = "clean-2", "standardise-1", "dedup-1"
-HULL, BENCHMARK, LEAKS = "hull-3", "benchmark-1", "leaks-1"
+HULL, BENCHMARK, LEAKS = "hull-4", "benchmark-1", "leaks-1"
 DROPPED = "dropped.jsonl"
 ENTRIES = "entries.parquet"
 

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dao_core.crysdb.energies import HullSettings, choose_kind, hull_entry_table, hull_values, make_hull
+from dao_core.crysdb.energies import (
+    HullSettings,
+    choose_kind,
+    elements_at_zero,
+    hull_entry_table,
+    hull_values,
+    make_hull,
+)
 from dao_core.crysdb.formation import ElementalReferences
 from dao_core.crysdb.hull import HullSet
 from dao_core.elements import atomic_number
@@ -113,17 +120,18 @@ def _touched_rows(
     removed = before.filter(pc.is_in(before["material_id"], value_set=ids))
     if not pc.any(own).as_py() and removed.num_rows == 0:
         return table.slice(0, 0)
-    if choose_kind(before, settings) != kind:
+    zero = elements_at_zero(before, settings)
+    if choose_kind(before, settings) != kind or zero != elements_at_zero(table, settings):
         return table
     names = pc.unique(pa.concat_tables([table.filter(own), removed])["chemsys"]).to_pylist()
     changed = {_elements(name) for name in names}
-    moved = _moved(_hull_below(before, changed, settings, kind), hull, changed)
+    moved = _moved(_hull_below(before, changed, settings, kind, zero), hull, changed)
     systems = pc.unique(table["chemsys"]).to_pylist()
     hit = pa.array([s for s in systems if _contains(_elements(s), moved)], type=pa.string())
     return table.filter(pc.or_(own, pc.is_in(table["chemsys"], value_set=hit)))
 
 
-def _hull_below(before: pa.Table, systems: set[Elements], settings: HullSettings, kind: str) -> HullSet:
+def _hull_below(before: pa.Table, systems: set[Elements], settings: HullSettings, kind: str, zero: bool) -> HullSet:
     """The hull of these chemical systems as it was: from their own rows and those of their subsystems alone."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -133,7 +141,7 @@ def _hull_below(before: pa.Table, systems: set[Elements], settings: HullSettings
     rows = before.filter(pc.is_in(before["chemsys"], value_set=pa.array(names, type=pa.string())))
     if rows.num_rows == 0:
         return HullSet(ElementalReferences(""))
-    return make_hull(rows, settings, kind)[0]
+    return make_hull(rows, settings, kind=kind, zero=zero)[0]
 
 
 @lru_cache(maxsize=1_000_000)

@@ -9,6 +9,7 @@ from dao_core.crysdb.build import BuildReport, BuildStoppedError, build
 from dao_core.crysdb.clean import CleanSettings
 from dao_core.crysdb.config import BuildConfig, GuardSettings
 from dao_core.crysdb.dedup import DedupSettings
+from dao_core.crysdb.energies import HullSettings
 from dao_core.crysdb.hull import HullMismatchError, HullSet
 from dao_core.crysdb.schema import CrysRecord, table_to_records
 from dao_core.crysdb.sources.base import Refusal
@@ -75,6 +76,26 @@ def test_formation_energies_get_a_hull_and_the_report_names_the_elements_at_zero
     assert (found["salt"].is_stable, found["cscl"].is_stable) == (True, False)  # the source knows rows that we don't
     assert report.hull["elements_at_zero"] == {"test|PBE|formation": ["Na", "Cl"]}
     assert report.agreement["test"]["max"] == pytest.approx(0.25)
+
+
+def test_an_energy_that_no_compound_can_have_is_dropped_and_spoils_no_hull(tmp_path: Path) -> None:
+    rows = [*salt_records(), record("wrong", caesium_chloride(edge=3.5), -19.0)]
+    report = build(CONFIG, tmp_path, sources=[ListSource(rows)])
+    assert report.adds_up
+    assert report.dropped["formation energy below -10 eV/atom: its energy is wrong"] == 1
+    found = rows_of(tmp_path)
+    assert "wrong" not in found
+    assert found["test-salt"].e_above_hull == 0.0
+
+
+def test_a_formation_hull_without_anything_to_hold_it_against_is_not_claimed(tmp_path: Path) -> None:
+    rows = [record("salt", rocksalt(), formation_energy_per_atom_source=-2.0)]
+    report = build(CONFIG, tmp_path, sources=[ListSource(rows)])
+    assert (rows_of(tmp_path)["salt"].e_above_hull, rows_of(tmp_path)["salt"].is_stable) == (None, None)
+    assert report.hull["n_without_hull"] == 1
+    config = CONFIG.model_copy(update={"hull": HullSettings(elements_at_zero=True)})
+    build(config, tmp_path, sources=[ListSource(rows)])
+    assert rows_of(tmp_path)["salt"].e_above_hull == 0.0
 
 
 def test_sources_keep_their_own_hulls_and_ids(tmp_path: Path) -> None:

@@ -57,6 +57,9 @@ def test_elements_of_formation_energies_are_at_zero_by_definition_or_left_out_on
         record("salt", rocksalt(), formation_energy_per_atom_source=-2.0),
         record("up", caesium_chloride("K", "O"), formation_energy_per_atom_source=0.3),
     ]
+    assert np.isnan(results(rows)["test|PBE|formation"][2]).all()  # nothing shows what rows are missing
+    assert results(rows, elements_at_zero=True)["test|PBE|formation"][2] == pytest.approx([0.0, 0.3])
+    rows[0].e_above_hull_source = 0.0
     assert results(rows)["test|PBE|formation"][2] == pytest.approx([0.0, 0.3])
     assert np.isnan(results(rows, elements_at_zero=False)["test|PBE|formation"][2]).all()
 
