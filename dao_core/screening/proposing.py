@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
+from math import gcd, log
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from dao_core.generate.constraints import Constraint
     from dao_core.generate.sampler import Generator
     from dao_core.generate.templates import TemplateHit, TemplateIndex
+
+# Formula units in the primitive cells of MP-20's training split (25,050 structures); others are rarer than RARE_UNITS.
+UNIT_SHARES = {1: 0.525, 2: 0.339, 3: 0.024, 4: 0.097, 5: 0.001, 6: 0.0043, 8: 0.0083}
+RARE_UNITS = 0.0005
 
 
 class SearchSettings(BaseModel):
@@ -98,10 +104,35 @@ def propose(formula: str | Formula, tools: Toolbox, settings: SearchSettings) ->
     return Proposals(found + generated.items, generated.refused)
 
 
+def unit_share(cell: dict[str, int]) -> float:
+    """How often primitive cells hold as many formula units as this one, whatever the formula."""
+    return UNIT_SHARES.get(reduce(gcd, cell.values()), RARE_UNITS)
+
+
 def _hits(cells: Sequence[dict[str, int]], wanted: int, tools: Toolbox) -> list[TemplateHit]:
-    """The best-scored templates over all cells."""
-    hits = [] if tools.templates is None else [h for cell in cells for h in tools.templates.query(cell, wanted)]
-    return sorted(hits, key=lambda hit: (-hit.score, hit.template_id))
+    """The best-scored templates over all cells.
+
+    A score is the log-odds of a template within its own cell; how common the cell's number of formula units is adds
+    its logarithm (Bayes), else the many templates of large cells would crowd out the likely ones of small cells.
+    """
+    if tools.templates is None:
+        return []
+    hits = [(h.score + log(unit_share(cell)), h) for cell in cells for h in tools.templates.query(cell, wanted)]
+    return [h for _, h in sorted(hits, key=lambda pair: (-pair[0], pair[1].template_id))]
+
+
+def shares(cells: Sequence[dict[str, int]], n: int) -> list[int]:
+    """How many of `n` samples each cell gets: half evenly, half as common as its number of formula units is.
+
+    Largest remainders, the smaller cell first where they are equal; the shares add up to n.
+    """
+    total = sum(unit_share(cell) for cell in cells)
+    wanted = [n * (0.5 / len(cells) + 0.5 * unit_share(cell) / total) for cell in cells]
+    counts = [int(w) for w in wanted]
+    order = sorted(range(len(cells)), key=lambda i: (counts[i] - wanted[i], i))
+    for i in order[: n - sum(counts)]:
+        counts[i] += 1
+    return counts
 
 
 def _from_templates(formula: Formula, hits: Sequence[TemplateHit], tools: Toolbox) -> list[Proposed]:
@@ -156,7 +187,7 @@ def _from_generator(
     settings: SearchSettings,
     constraint: Constraint | None = None,
 ) -> Proposals:
-    """De novo samples shared out over the cells (small ones get what is left over), and one from each template."""
+    """De novo samples shared out over the cells, and one from each template."""
     if tools.generator is None:
         return Proposals([], [])
     from dao_core.generate.sampler import Task, UnseenElementError, numbers_of, sample_seed
@@ -166,8 +197,7 @@ def _from_generator(
     except UnseenElementError as error:
         return Proposals([], [f"{formula.reduced}: {error}"] * (settings.n_generated + len(hits)))
     tasks = []
-    for i, cell in enumerate(cells):
-        share = settings.n_generated // len(cells) + (i < settings.n_generated % len(cells))
+    for cell, share in zip(cells, shares(cells, settings.n_generated), strict=True):
         numbers = numbers_of(cell) if constraint is None else constraint.numbers(cell)
         seeds = [sample_seed(settings.seed, cell, j) for j in range(share)]
         tasks += [Task(numbers, seed, constraint=constraint) for seed in seeds]

@@ -9,7 +9,7 @@ import pytest
 from dao_core.generate.integrate import SamplerSettings
 from dao_core.generate.sampler import Generator
 from dao_core.screening.formulas import FormulaError
-from dao_core.screening.proposing import SearchSettings, Toolbox, cells_of, propose
+from dao_core.screening.proposing import SearchSettings, Toolbox, cells_of, propose, shares
 from tests.energy.potentials import emt
 from tests.screening.test_search import tools as alloys
 
@@ -37,6 +37,25 @@ def test_shares_that_no_template_fills_are_generated() -> None:
     made = propose("Cu2Au5", tools(), SETTINGS.model_copy(update={"max_atoms": 7}))  # no prototype of the index has 2:5
     assert len(made.items) + len(made.refused) == 10
     assert {p.origin for p in made.items} == {"de novo"}
+
+
+def test_small_cells_get_more_of_the_samples_and_every_cell_its_due() -> None:
+    cells = [{"Na": z, "Cl": z} for z in range(1, 8)]
+    counts = shares(cells, 10)
+    assert sum(counts) == 10
+    assert counts[0] == max(counts)
+    assert min(counts) >= 0
+    assert counts[1] > counts[6]
+    assert shares(cells, 100)[6] >= 7  # half of all samples is shared out evenly
+    assert shares(cells, 0) == [0] * 7
+    assert shares(cells[:1], 5) == [5]
+
+
+def test_a_likely_template_of_a_small_cell_comes_before_many_of_a_large_one() -> None:
+    """Gold-copper at 1:1: the two-atom cell's prototype is not crowded out by four-atom ones."""
+    items = propose("CuAu", tools(), SETTINGS.model_copy(update={"n_templates": 1, "n_seeded": 0})).items
+    first = next(p for p in items if p.origin == "template")
+    assert first.crystal.n_atoms == 2
 
 
 def test_proposals_say_what_made_them() -> None:
