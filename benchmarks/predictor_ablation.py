@@ -226,7 +226,8 @@ def bar(args: argparse.Namespace, line: dict[str, Any]) -> dict[str, Any]:
     figure = line["figure"]
     common = {
         "n": line["n"], "details": line, "seed": args.seed, "date": datetime.now(UTC).date().isoformat(),
-        "command": f"python benchmarks/predictor_ablation.py --study {args.study} --seconds {args.seconds:.0f}",
+        "command": f"python benchmarks/predictor_ablation.py --study {args.study} --seconds {args.seconds:.0f}"
+        + (f" --limit {args.limit}" if args.limit else ""),
     }  # fmt: skip
     if args.study == "baseline":
         both = [figure[k]["formation"] for k in ("laptop", "cgcnn")]
