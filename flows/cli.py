@@ -51,7 +51,7 @@ def predict(
     formula: Annotated[str, typer.Argument(help="A formula such as SrTiO3 or Ca(OH)2.")],
     n: Annotated[
         int,
-        typer.Option("--n", "-n", min=1, help="Structures proposed, a quarter known prototypes, the rest generated."),
+        typer.Option("--n", "-n", min=1, help="Structures proposed, two fifths known prototypes, the rest generated."),
     ] = 40,
     z: Annotated[str, typer.Option(help="Formula units per cell: 'auto' (all that fit) or a number.")] = "auto",
     max_atoms: Annotated[int, typer.Option(min=1, max=64, help="Largest cell for --z auto.")] = 20,
@@ -221,10 +221,9 @@ def _pressures(text: str | None) -> tuple[float, ...]:
 
 
 def _shares(n: int, generator: str) -> dict[str, int]:
-    """How proposals are divided: half from noise, a quarter started from templates, a quarter the templates."""
-    if generator == "none":
-        return {"n_generated": 0, "n_seeded": 0, "n_templates": n}
-    return {"n_generated": n // 2, "n_seeded": n // 4, "n_templates": n - n // 2 - n // 4}
+    from dao_core.screening.proposing import proposal_shares
+
+    return proposal_shares(n, generator=generator != "none")
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ class SearchSettings(BaseModel):
     max_atoms: int = Field(MAX_ATOMS, ge=1, le=64, description="largest cell tried")
     z: Literal["auto"] | int = Field("auto", description="formula units per cell; auto: all up to max_atoms")
     n_generated: int = Field(16, ge=0, description="structures the generative model makes from noise, a formula")
-    n_seeded: int = Field(8, ge=0, description="structures it makes from the best templates, a formula")
+    n_seeded: int = Field(8, ge=0, description="structures it makes from further templates, a formula")
     n_templates: int = Field(16, ge=0, description="known prototypes with the formula's elements, a formula")
     max_relaxed: int | None = Field(
         None, ge=1, description="relax only this many of lowest energy; the rest keep theirs"
@@ -44,6 +44,14 @@ class SearchSettings(BaseModel):
     seed: int = 0
     relax: RelaxSettings = Field(default_factory=lambda: RelaxSettings(max_steps=100, batch_size=16))
     bound: BoundSettings = Field(default_factory=BoundSettings, description="what is given of every structure")
+
+
+def proposal_shares(n: int, *, generator: bool = True) -> dict[str, int]:
+    """Settings for `n` proposals: two fifths prototypes, a fifth seeded by further ones, the rest from noise."""
+    if not generator:
+        return {"n_generated": 0, "n_seeded": 0, "n_templates": n}
+    n_templates, n_seeded = max(1, round(0.4 * n)) if n > 1 else 0, round(0.2 * n)
+    return {"n_generated": n - n_templates - n_seeded, "n_seeded": n_seeded, "n_templates": n_templates}
 
 
 @dataclass(frozen=True)
@@ -95,8 +103,10 @@ def propose(formula: str | Formula, tools: Toolbox, settings: SearchSettings) ->
     constraint = settings.bound.constraint()
     if constraint is not None:
         return _propose_bound(parsed, cells, constraint, tools, settings)
-    hits = _hits(cells, max(settings.n_templates, settings.n_seeded), tools)
-    found, seeds = _from_templates(parsed, hits[: settings.n_templates], tools), hits[: settings.n_seeded]
+    hits = _hits(cells, settings.n_templates + settings.n_seeded, tools)
+    found = _from_templates(parsed, hits[: settings.n_templates], tools)
+    # the next ones seed the model: a seed that is relaxed as it stands too would mostly end in the same structure
+    seeds = hits[settings.n_templates : settings.n_templates + settings.n_seeded] or hits[: settings.n_seeded]
     # what too few templates leave open is generated: who asks for 20 structures gets 20
     short = settings.n_templates - len(found) + settings.n_seeded - len(seeds)
     share = settings.model_copy(update={"n_generated": settings.n_generated + short})

@@ -9,7 +9,7 @@ import pytest
 from dao_core.generate.integrate import SamplerSettings
 from dao_core.generate.sampler import Generator
 from dao_core.screening.formulas import FormulaError
-from dao_core.screening.proposing import SearchSettings, Toolbox, cells_of, propose, shares
+from dao_core.screening.proposing import SearchSettings, Toolbox, cells_of, proposal_shares, propose, shares
 from tests.energy.potentials import emt
 from tests.screening.test_search import tools as alloys
 
@@ -37,6 +37,21 @@ def test_shares_that_no_template_fills_are_generated() -> None:
     made = propose("Cu2Au5", tools(), SETTINGS.model_copy(update={"max_atoms": 7}))  # no prototype of the index has 2:5
     assert len(made.items) + len(made.refused) == 10
     assert {p.origin for p in made.items} == {"de novo"}
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 20, 41])
+def test_the_shares_of_n_proposals_add_up(n: int) -> None:
+    assert sum(proposal_shares(n).values()) == n
+    assert min(proposal_shares(n).values()) >= 0
+    assert proposal_shares(n, generator=False) == {"n_generated": 0, "n_seeded": 0, "n_templates": n}
+
+
+def test_seeds_are_templates_that_are_not_proposed_themselves() -> None:
+    items = propose("CuAu", tools(), SETTINGS.model_copy(update={"n_templates": 2, "n_seeded": 1})).items
+    plain = {p.provenance["template_id"] for p in items if p.origin == "template"}
+    seeds = {p.provenance["start"].removeprefix("template ") for p in items if p.origin == "generated from template"}
+    assert seeds
+    assert not seeds & plain
 
 
 def test_small_cells_get_more_of_the_samples_and_every_cell_its_due() -> None:
