@@ -39,9 +39,9 @@ TARGETS = ("flow", "worker", "server")
 def settings(folder: Path, root: Path) -> dict[str, Any]:
     """A campaign of a few minutes: longer trainings that save often, many small shards, more formulas."""
     base = campaign_settings(folder)
-    training = {**TRAINING, "max_steps": 150, "checkpoint_every_s": 1.0}
+    training = {**TRAINING, "max_steps": 120, "checkpoint_every_s": 1.0}
     relaxation = {**base["relaxation"], "max_structures": 24, "shard_size": 1}
-    formulas = ["CuAu", "Cu3Au", "CuAu3", "Cu", "Au"]
+    formulas = ["CuAu", "Cu3Au", "CuAu3"]
     return {**base, "root": str(root), "name": root.name, "stage1": training, "predictor": training,
             "stage2": training, "relaxation": relaxation, "formulas": formulas}  # fmt: skip
 
@@ -113,7 +113,7 @@ def disturb(campaign: Campaign, services: dict[str, Service], kills: int, seed: 
         pid = wait_for("the flow's next attempt", lambda: campaign.working() or campaign.completed(), 600)
         if pid is True:
             break
-        time.sleep(rng.uniform(0.2, 6.0))
+        time.sleep(rng.uniform(0.2, 4.0))
         target = rng.choice(TARGETS)
         stage = next((n for n, e in campaign.state().get("stages", {}).items() if e["status"] == "running"), "between")
         service = services.get(target)

@@ -149,12 +149,14 @@ def _heard(shown: Progress, said: TrainingProgress) -> bool:
 
 
 def _records(table: TableRecord, view: str) -> list[CrysRecord]:
-    """Rows of a view at the version of the record; `energies` is leak-free structures and frames with forces."""
+    """Rows of a view at the version of the record; `energies` is leak-free structures and frames with forces.
+
+    In the order of their ids: that of a table's files is chance, and the batches of a training follow the rows.
+    """
     crysdb = CrysTable(table.path)
-    if view != "energies":
-        return crysdb.records(view, version=table.version)  # type: ignore[arg-type]
-    rows = {r.material_id: r for v in ("leak_free", "forces") for r in crysdb.records(v, version=table.version)}  # type: ignore[arg-type]
-    return list(rows.values())
+    views = ("leak_free", "forces") if view == "energies" else (view,)
+    rows = {r.material_id: r for v in views for r in crysdb.records(v, version=table.version)}  # type: ignore[arg-type]
+    return [rows[name] for name in sorted(rows)]
 
 
 def _held_out(record: CrysRecord) -> bool:

@@ -130,7 +130,7 @@ from tasks.screening import announce_screening
 @flow
 def tell(root):
     for _ in range(2):  # a rerun of the same content says nothing new
-        announce(TableRecord(f"{root}/table", 3, "content"), "crysdb", root)
+        announce(TableRecord(f"{root}/table", 3, "content", {}), "crysdb", root)
         announce_screening(StageRecord("rank", "key", root), "screen", f"{root}/candidates.parquet", root)
 
 if __name__ == "__main__":
@@ -141,17 +141,18 @@ if __name__ == "__main__":
 def test_events_start_what_waits_for_them(site: Site, tmp_path: Path) -> None:
     """The switch is off by default; on, a table starts the pretraining on it and a ranking its validation, once."""
     names = ("pretrain", "validate-dft")
+    before = {name: {r["id"] for r in site.flow_runs(name)} for name in names}
+
+    def new(name: str) -> list[dict[str, Any]]:
+        return [r for r in site.flow_runs(name) if r["id"] not in before[name]]
+
     for queue in ("gpu", "dft"):
         _pause(site, queue, paused=True)  # the runs are looked at, not run
     try:
-        before = {name: {r["id"] for r in site.flow_runs(name)} for name in names}
         _tell(site, tmp_path / "off")
         assert cli(site.server, "flows.cli", "deploy", "--chain").returncode == 0
+        assert [new(name) for name in names] == [[], []]  # the first telling started nothing
         _tell(site, tmp_path / "on")
-
-        def new(name: str) -> list[dict[str, Any]]:
-            return [r for r in site.flow_runs(name) if r["id"] not in before[name]]
-
         for name in names:
             wait_for(f"the event's run of {name}", lambda name=name: new(name), 120)
         pretraining, validation = new("pretrain"), new("validate-dft")
