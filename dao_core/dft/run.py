@@ -53,6 +53,11 @@ def stop_runs() -> None:
     _stopping.set()
 
 
+def _end_if_stopping() -> None:
+    if _stopping.is_set():
+        raise KeyboardInterrupt
+
+
 def pw_command(settings: DftSettings, pw_input: PwInput) -> list[str]:
     """The command line of a run."""
     words = shlex.split(settings.command)
@@ -113,8 +118,7 @@ class LocalLauncher:
         seen, seen_at, looked_at = -1, time.monotonic(), time.monotonic()
         try:
             while True:
-                if _stopping.is_set():
-                    raise KeyboardInterrupt
+                _end_if_stopping()
                 code = child.poll() if child else (None if self.started(directory) else -1)
                 if code is not None:
                     return _ended(code, child is None)
