@@ -32,7 +32,7 @@ def odd_crystal(shift: float) -> Crystal:
     return Crystal(np.diag([4.0, 5.0, 30.0]), frac, np.array([11] * 4 + [17] * 7))
 
 
-@pytest.fixture()
+@pytest.fixture
 def table(tmp_path: Path) -> CrysTable:
     records = []
     for i, (name, facts) in enumerate(ROWS.items()):
@@ -51,7 +51,8 @@ def test_only_rows_near_the_hull_that_leak_nowhere_are_templates(table: CrysTabl
     assert {i for i in index.ids if not i.startswith("AFLOW")} == {"near", "unknown"}
     assert "version 0" in index.source
     found = index.query({"K": 4, "Br": 7}, 5)  # one prototype, so one of the two
-    assert found and {h.template_id for h in found} <= {"near", "unknown"}
+    assert found
+    assert {h.template_id for h in found} <= {"near", "unknown"}
     assert index.query({"K": 1, "Br": 1}, 1)[0].template_id.startswith("AFLOW")
 
 
@@ -64,12 +65,16 @@ def test_a_version_is_indexed_once_and_a_new_one_anew(table: CrysTable) -> None:
     ledger = table.path.parent / "ledger" / "templates"
     first = load_templates(str(table.path))
     again = load_templates(str(table.path))
-    assert first is not None and again is not None and first.ids == again.ids
+    assert first is not None
+    assert again is not None
+    assert first.ids == again.ids
     assert len([p for p in ledger.iterdir() if p.is_dir()]) == 1
     with table.writer():
         table.upsert(table.read().slice(0, 0), delete=["near"])
     newer = load_templates(str(table.path))
-    assert newer is not None and "near" not in newer.ids and "version 1" in newer.source
+    assert newer is not None
+    assert "near" not in newer.ids
+    assert "version 1" in newer.source
     assert len([p for p in ledger.iterdir() if p.is_dir()]) == 2
 
 
