@@ -109,11 +109,15 @@ class Postgres(Service):
         self.data.mkdir()
         if self.as_user:
             shutil.chown(self.data, "postgres")
-            for parent in self.data.parents:  # pytest's folders are closed to others
-                if parent.stat().st_uid == 0 and str(parent).startswith("/tmp/"):
-                    parent.chmod(0o755)
+        self._open_parents()
         initdb = [*self.as_user, str(self.bin / "initdb"), "-D", str(self.data / "db"), "-U", "prefect", "-A", "trust"]
         subprocess.run(initdb, check=True, capture_output=True, cwd="/")
+
+    def _open_parents(self) -> None:
+        """Let the user `postgres` through pytest's folders; another session of pytest closes them again."""
+        for parent in self.data.parents if self.as_user else ():
+            if parent.stat().st_uid == 0 and str(parent).startswith("/tmp/"):
+                parent.chmod(0o755)
 
     @property
     def url(self) -> str:
@@ -132,6 +136,7 @@ class Postgres(Service):
         return self._client("pg_isready", "-d", "postgres")
 
     def start(self) -> None:
+        self._open_parents()
         for attempt in range(10):
             try:
                 super().start()
