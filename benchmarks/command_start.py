@@ -18,7 +18,7 @@ from statistics import median
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from crysdb_record import machine, record_bar
+from bars import machine, record_bar
 
 RUNS, STAGES = 50, 10
 

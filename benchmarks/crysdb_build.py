@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from crysdb_record import cpu_seconds, machine, peak_gib, record_bar
+from bars import cpu_seconds, machine, peak_gib, record_bar
 
 from dao_core.crysdb.build import BuildReport, build
 from dao_core.crysdb.config import BuildConfig, FilesConfig

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from bars import cpu_seconds, machine, record_bar
 from crysdb_build import config_for, timed_build, write_rows
-from crysdb_record import cpu_seconds, machine, record_bar
 
 from dao_core.crysdb.sources.files import FileSource
 from dao_core.crysdb.update import update

@@ -11,13 +11,13 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import yaml
+from bars import record_bar
 from train_mp20 import read_split
 
 from dao_core.artifacts import write_atomic
@@ -30,7 +30,6 @@ from dao_core.training.config import TrainingConfig
 from dao_core.training.data import PackedCrystals
 from dao_core.training.fit import fit_generator
 
-BARS = Path(__file__).parent / "results" / "bars.jsonl"
 OFF = {"distances": False, "normalized_gram": False, "modulation": False, "pair_width": 0}
 CSPNET = {"kind": "cspnet", "width": 232, "n_blocks": 6, "n_frequencies": 16, "time_dim": 64}
 ARMS: dict[str, dict[str, Any]] = {
@@ -108,8 +107,7 @@ def main() -> None:
         print(arm, json.dumps(figure[arm]), flush=True)
     line = {"figure": figure, "n": len(targets), "seed": args.seed, "machine": f"{platform.machine()}, 1 thread"}
     if args.record:
-        with BARS.open("a") as handle:
-            handle.write(json.dumps(bar(line, args)) + "\n")
+        record_bar(**bar(line, args))
     print(json.dumps(line))
 
 
@@ -157,7 +155,6 @@ def bar(line: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
         "met": bool(ratio and ratio >= 1.5 and args.seconds >= 7200), "n": line["n"],
         "interval": {a: f["interval"] for a, f in figure.items()}, "details": line, "seed": args.seed,
         "command": f"python benchmarks/generator_ablation.py --seconds {args.seconds:.0f} --n {args.n} --k {args.k}",
-        "date": datetime.now(UTC).date().isoformat(),
     }  # fmt: skip
 
 

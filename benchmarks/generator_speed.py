@@ -7,7 +7,6 @@ Both sides of a ratio run in turn in this process, on one thread. Appends rows 5
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import platform
 import resource
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
+from bars import record_bar
 
 from dao_core.crystal import Crystal, CrystalBatch
 from dao_core.generate.diffusion import STEPS, diffusion_loss, sample_diffusion
@@ -29,7 +29,6 @@ from dao_core.models.config import CspnetConfig
 from dao_core.models.heads import parameter_count
 from dao_core.training.config import TrainingConfig
 
-RESULTS = Path(__file__).parent / "results" / "bars.jsonl"
 CONFIGS = Path(__file__).parents[1] / "configs"
 
 
@@ -129,10 +128,9 @@ def record(row: int, what: str, value: object, bar: object, met: bool, n: int, i
     line = {
         "issue": "generator", "row": row, "what": what, "value": value, "bar": bar, "met": met, "n": n,
         "interval": interval, "command": "python benchmarks/generator_speed.py", "seed": 0,
-        "machine": f"{platform.machine()}, 1 thread", "date": datetime.date.today().isoformat(),
+        "machine": f"{platform.machine()}, 1 thread",
     }  # fmt: skip
-    with RESULTS.open("a") as handle:
-        handle.write(json.dumps(line) + "\n")
+    record_bar(**line)
 
 
 def spread(values: list[float]) -> str:

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from qe_common import machine, record
+from bars import machine
+from qe_common import record
 
 from dao_core.crystal import Crystal
 from dao_core.evaluate.statistics import wilson

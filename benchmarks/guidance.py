@@ -14,13 +14,13 @@ import argparse
 import json
 import platform
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from bars import record_bar
 from train_predictor import crystal_of
 
 from dao_core.artifacts import write_atomic
@@ -34,7 +34,6 @@ from dao_core.generate.guidance import EnergyGuidance, GuidanceSettings
 from dao_core.generate.integrate import SamplerSettings
 from dao_core.generate.sampler import Generator, Task, sample_seed
 
-BARS = Path(__file__).parent / "results" / "bars.jsonl"
 SHARD = 20
 STABLE = 0.08  # eV/atom
 Target = tuple[str, Crystal, float]
@@ -164,10 +163,9 @@ def record(line: dict[str, Any], args: argparse.Namespace) -> None:
         "met": figure["difference_interval"][0] > 0, "n": line["n"], "n_failed": figure["n_failed_references"],
         "interval": f"difference {figure['difference']} ({figure['difference_interval']}), by composition",
         "details": figure, "command": f"python benchmarks/guidance.py --n {args.n} --scale {args.scale:g}",
-        "seed": args.seed, "date": datetime.now(UTC).date().isoformat(),
+        "seed": args.seed,
     }  # fmt: skip
-    with BARS.open("a") as handle:
-        handle.write(json.dumps(entry) + "\n")
+    record_bar(**entry)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from crysdb_record import machine, record_bar
+from bars import machine, record_bar
 
 from dao_core.crysdb.hull import system_distances
 

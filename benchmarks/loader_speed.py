@@ -11,7 +11,7 @@ import json
 import time
 from pathlib import Path
 
-from crysdb_record import machine, record_bar
+from bars import machine, record_bar
 
 from dao_core.crysdb.export import pack
 from dao_core.crysdb.table import CrysTable

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+from bars import record_bar
 
 from dao_core.crystal import Crystal
 from dao_core.evaluate.matching import match_pairs
 from dao_core.generate.templates_geometry import slots_of
 
-RESULTS = Path(__file__).parent / "results" / "bars.jsonl"
 SHOTS = 20
 
 
@@ -89,10 +89,8 @@ def main() -> None:
         "command": f"python benchmarks/matching_speed.py --pairs {len(pairs)}",
         "seed": 0,
         "machine": f"{platform.machine()}, 2 cores, busy",
-        "date": time.strftime("%Y-%m-%d"),
     }
-    with RESULTS.open("a") as handle:
-        handle.write(json.dumps(line) + "\n")
+    record_bar(**line)
     print(json.dumps(line))
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from crysdb_record import machine, record_bar
+from bars import machine, record_bar
 
 from dao_core.artifacts import Ledger, StageRecord, content_key
 from tests.server.services import Server, running

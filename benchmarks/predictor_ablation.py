@@ -14,7 +14,6 @@ import argparse
 import json
 import platform
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
+from bars import record_bar
 from cgcnn import Cgcnn, Graphs, predict_rows
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -43,7 +43,6 @@ from dao_core.training.data import Batch, PackedCrystals
 from dao_core.training.fit import run_training
 from dao_core.training.fit_predictor import element_fractions
 
-BARS = Path(__file__).parent / "results" / "bars.jsonl"
 STUDIES: dict[str, dict[str, dict[str, Any]]] = {
     "baseline": {"laptop": {"noisy_share": 0.0, "hull_weight": 0.0, "forces": False}, "cgcnn": {}},
     "forces": {"with": {"forces": True}, "without": {"forces": False}},
@@ -216,8 +215,7 @@ def main() -> None:
     line = {"figure": figure, "n": len(study.tests), "rows": len(study.data), "seed": args.seed,
             "machine": f"{platform.machine()}, 1 thread"}  # fmt: skip
     if args.record:
-        with BARS.open("a") as handle:
-            handle.write(json.dumps(bar(args, line)) + "\n")
+        record_bar(**bar(args, line))
     print(json.dumps(line))
 
 
@@ -225,7 +223,7 @@ def bar(args: argparse.Namespace, line: dict[str, Any]) -> dict[str, Any]:
     """The line of bars.jsonl."""
     figure = line["figure"]
     common = {
-        "n": line["n"], "details": line, "seed": args.seed, "date": datetime.now(UTC).date().isoformat(),
+        "n": line["n"], "details": line, "seed": args.seed,
         "command": f"python benchmarks/predictor_ablation.py --study {args.study} --seconds {args.seconds:.0f}"
         + (f" --limit {args.limit}" if args.limit else ""),
     }  # fmt: skip
@@ -250,7 +248,7 @@ def bar(args: argparse.Namespace, line: dict[str, Any]) -> dict[str, Any]:
     return {
         "issue": "energy", "row": 10, "what": "energy above hull MAE of undisturbed MP-20 test structures, eV/atom: "
         f"exponential loss, plain MSE, no undisturbed structures in training ({args.seconds:.0f} CPU s each)",
-        "value": [figure[k]["above_hull"]["mae"] for k in arms], "bar": "an ablation; no number given", "met": True,
+        "value": [figure[k]["above_hull"]["mae"] for k in arms], "bar": "an ablation; no number given", "met": None,
         "interval": [figure[k]["above_hull"]["interval"] for k in arms], **common,
     }  # fmt: skip
 

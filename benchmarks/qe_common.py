@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bars import record_bar
 
 from dao_core.crystal import Crystal, crystal_from_symbols
 
-BARS = Path(__file__).resolve().parent / "results" / "bars.jsonl"
 FCC = np.array([[0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]])
 
 
@@ -35,17 +31,10 @@ def cubic_lattice_constant(crystal: Crystal, formula: str) -> float:
     return float((crystal.volume * cells * units / crystal.n_atoms) ** (1 / 3))
 
 
-def machine() -> str:
-    """A few words on the machine."""
-    return f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
-
-
 def record(**line: Any) -> None:
     """Append one line to the record of bars and print it; a bar that is not met says why."""
     if not line["met"] and "why" not in line:
         line["why"] = "; ".join(str(r) for r in line.get("reasons", [])) or "the figure is beyond the bar"
-    line = {"issue": "screening-dft", **line, "date": datetime.now(UTC).isoformat(timespec="seconds")}
-    BARS.parent.mkdir(parents=True, exist_ok=True)
-    with BARS.open("a") as handle:
-        handle.write(json.dumps(line) + "\n")
+    line = {"issue": "screening-dft", **line}
+    record_bar(**line)
     print(json.dumps(line))

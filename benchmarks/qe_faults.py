@@ -26,7 +26,8 @@ from dao_core.dft.run import LocalLauncher
 from dao_core.dft.settings import DftSettings
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from qe_common import cubic, machine, record
+from bars import machine
+from qe_common import cubic, record
 
 FAKE = Path(__file__).resolve().parents[1] / "infra" / "fake_qe" / "pw.x"
 UPF = (

@@ -19,7 +19,8 @@ from dao_core.dft.settings import DftSettings
 from dao_core.dft.validate import validate_crystal
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from qe_common import cubic, cubic_lattice_constant, machine, record
+from bars import machine
+from qe_common import cubic, cubic_lattice_constant, record
 
 # formula: (experimental start, published PBE), angstrom
 CASES = {"Si": (5.431, 5.469), "NaCl": (5.640, 5.714), "MgO": (4.212, 4.259), "SrTiO3": (3.905, 3.941)}

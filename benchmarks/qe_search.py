@@ -32,7 +32,8 @@ from dao_core.dft.run import LocalLauncher
 from dao_core.dft.settings import DftSettings
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from qe_common import cubic, machine, record
+from bars import machine
+from qe_common import cubic, record
 
 VOLUME_PER_ATOM = (15.0, 26.0)  # angstrom^3, around silicon's 20.4
 COARSE = (3, 3, 3)

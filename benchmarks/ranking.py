@@ -1,6 +1,6 @@
 """The pick among 20 candidates against any of them, and what relaxation does to de novo samples.
 
-python benchmarks/ranking.py --pools runs/pools --fit       # weights from the pools of split val, into the package
+python benchmarks/ranking.py --pools runs/pools --fit       # weights from the pools of split val, into their folder
 python benchmarks/ranking.py --pools runs/pools --record    # figures on the pools of split test_public
 python benchmarks/ranking.py --pools runs/pools --cross-validate --record    # on split val: half picks with the
     weights of the other half
@@ -14,20 +14,18 @@ import argparse
 import json
 import platform
 from collections import defaultdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from bars import record_bar
 
 from dao_core.artifacts import write_atomic
 from dao_core.energy.selection import FEATURES, Contender, Selector
 from dao_core.evaluate.statistics import bootstrap_mean, wilson
 from dao_core.generate.sampler import DE_NOVO
 
-BARS = Path(__file__).parent / "results" / "bars.jsonl"
-WEIGHTS = Path(__file__).resolve().parents[1] / "dao_core" / "energy" / "data" / "selector.json"
 KEPT = ("converged", "max_steps")
 Pool = list[dict[str, Any]]
 
@@ -132,15 +130,15 @@ def main() -> None:
     parser.add_argument("--pools", type=Path, required=True)
     parser.add_argument("--fit", action="store_true", help="fit the weights on split val and write them")
     parser.add_argument("--cross-validate", action="store_true", help="figures on split val, each half by the other")
-    parser.add_argument("--weights", type=Path, default=WEIGHTS)
+    parser.add_argument("--weights", type=Path, help="default: selector.json in the folder of the pools")
     parser.add_argument("--record", action="store_true")
     args = parser.parse_args()
+    weights = args.weights or args.pools / "selector.json"
     if args.fit:
         pools, models, n = read_pools(args.pools / "val")
         about = f"{n} compositions of the MP-20 validation split; {models['predictor']}, {models['generator']}"
         selector = Selector.fit([contenders(p) for p in pools], [hits(p) for p in pools], trained_on=about)
-        args.weights.parent.mkdir(exist_ok=True)
-        write_atomic(args.weights, selector.to_json() + "\n")
+        write_atomic(weights, selector.to_json() + "\n")
         figure = {
             "weights": dict(zip(FEATURES, selector.weights.round(3).tolist(), strict=True)),
             **picks(pools, n, [selector] * len(pools)),
@@ -149,7 +147,7 @@ def main() -> None:
         return
     split = "val" if args.cross_validate else "test_public"
     pools, models, n = read_pools(args.pools / split)
-    selector = Selector.from_json(args.weights.read_text()) if args.weights.exists() else Selector.energy_only()
+    selector = Selector.from_json(weights.read_text()) if weights.exists() else Selector.energy_only()
     selectors = halves(pools) if args.cross_validate else [selector] * len(pools)
     found, effect = picks(pools, n, selectors), relaxation_effect(pools)
     about = {"models": models, "weights": selectors[0].trained_on, "split": split}
@@ -163,7 +161,7 @@ def main() -> None:
 def record(line: dict[str, Any], n_pools: int) -> None:
     found, effect, split = (line["figure"][k] for k in ("picks", "relaxation", "split"))
     where = "MP-20 public test" if split == "test_public" else "MP-20 validation, weights of the other half"
-    common = {"date": datetime.now(UTC).date().isoformat(), "seed": 0, "models": line["figure"]["models"],
+    common = {"seed": 0, "models": line["figure"]["models"],
               "command": "python benchmarks/pools.py ...; python benchmarks/ranking.py --pools FOLDER"}  # fmt: skip
     pick = {
         "issue": "energy", "row": 5, "what": "match rate of the pick among 20 candidates (templates and de novo, "
@@ -178,8 +176,8 @@ def record(line: dict[str, Any], n_pools: int) -> None:
         "interval": f"difference {effect['difference']} ({effect['difference_interval']}), by composition",
         "details": effect, **common,
     }  # fmt: skip
-    with BARS.open("a") as handle:
-        handle.writelines(json.dumps(entry) + "\n" for entry in (pick, gain))
+    for entry in (pick, gain):
+        record_bar(**entry)
 
 
 if __name__ == "__main__":

@@ -18,11 +18,11 @@ import json
 import platform
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bars import record_bar
 
 from dao_core.crysdb.sources.prototypes import iter_decorated, load_prototypes
 from dao_core.crystal import Crystal
@@ -30,7 +30,6 @@ from dao_core.energy.calculator import AsePotential, PotentialCalculator
 from dao_core.energy.potential import GPA_PER_EV_A3, Potential
 from dao_core.energy.relax import RelaxationResult, RelaxSettings, relax
 
-BARS = Path(__file__).parent / "results" / "bars.jsonl"
 ELEMENTS = ["Na", "Cl", "Mg", "O", "Sr", "Ti", "Si", "Al", "F", "K", "Zn", "S"]
 METALS = ["Cu", "Au", "Ag", "Al", "Ni", "Pd", "Pt"]
 
@@ -224,12 +223,9 @@ def _record(line: dict[str, Any], options: argparse.Namespace) -> None:
         "command": f"python benchmarks/relaxation_speed.py --potential {options.potential} "
         f"--structures {options.structures} --n {options.n}" + (" --against-chgnet" if options.against_chgnet else ""),
         "seed": options.seed,
-        "date": datetime.now(UTC).date().isoformat(),
         "details": line,
     }
-    BARS.parent.mkdir(exist_ok=True)
-    with BARS.open("a") as handle:
-        handle.write(json.dumps(entry) + "\n")
+    record_bar(**entry)
 
 
 if __name__ == "__main__":

@@ -12,10 +12,10 @@ import statistics
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from bars import record_bar
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -108,11 +108,9 @@ def main() -> None:
         "command": f"python benchmarks/report_page.py --candidates {options.candidates}",
         "seed": options.seed,
         "machine": f"{platform.machine()}, chromium headless without a graphics card",
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
     if options.record:
-        with (ROOT / "benchmarks" / "results" / "bars.jsonl").open("a") as handle:
-            handle.write(json.dumps(result) + "\n")
+        record_bar(**result)
     print(json.dumps(result))
 
 

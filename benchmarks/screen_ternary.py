@@ -20,7 +20,8 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from qe_common import machine, record
+from bars import machine
+from qe_common import record
 
 N_FORMULAS, N, BAR_SECONDS = 10, 20, 900.0
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
+from bars import record_bar
 from generator_ablation import samples
 from train_mp20 import read_split
 from train_predictor import crystal_of, formula_key, held_formulas
@@ -33,7 +33,6 @@ from dao_core.training.config import TrainingConfig
 from dao_core.training.data import PackedCrystals
 from dao_core.training.fit import fit_generator
 
-BARS = Path(__file__).parent / "results" / "bars.jsonl"
 STABLE, HIGHEST = 0.08, 0.5  # eV/atom
 SHARD = 200
 
@@ -142,12 +141,11 @@ def main() -> None:
             "issue": "energy", "row": 11,
             "what": f"de novo match rate at k = 1, {args.k}, mean over seeds, %, {args.seconds:.0f} CPU s each",
             "value": {a: f["mean"] for a, f in figure.items()},
-            "bar": "an effect; no number given", "met": True, "n": len(targets), "interval": "in details",
+            "bar": "an effect; no number given", "met": None, "n": len(targets), "interval": "in details",
             "details": line, "command": f"python benchmarks/stage_two.py --seconds {args.seconds:.0f} --n {args.n}",
-            "seed": args.seeds, "date": datetime.now(UTC).date().isoformat(),
+            "seed": args.seeds,
         }  # fmt: skip
-        with BARS.open("a") as handle:
-            handle.write(json.dumps(entry) + "\n")
+        record_bar(**entry)
     print(json.dumps(line))
 
 

@@ -25,7 +25,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from crysdb_record import machine, record_bar
+from bars import machine, record_bar
 
 from dao_core.artifacts import MANIFEST, content_key
 from tasks.journal import read_state

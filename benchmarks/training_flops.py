@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import torch
-from crysdb_record import machine
+from bars import machine
 from torch.utils.flop_counter import FlopCounterMode
 
 from dao_core.crysdb.config import FilesConfig, SampleConfig, open_source

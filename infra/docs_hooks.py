@@ -21,7 +21,8 @@ TITLES = {
 INTRODUCTION = """# Benchmarks
 
 Made from `benchmarks/results/bars.jsonl` when this site was built: the newest line of every bar. A bar is a number that
-was set before anything was measured; one that was not reached says so. Every figure is repeated by its command.
+was set before anything was measured; one that was not reached says so, and a dash stands where there was no number to
+reach. Every figure is repeated by its command.
 
 {n_met} of {n} bars are met.
 """
@@ -44,7 +45,8 @@ def newest(path: Path = BARS) -> list[dict[str, Any]]:
 
 def benchmark_page(lines: list[dict[str, Any]]) -> str:
     """The page as Markdown: one table an issue."""
-    parts = [INTRODUCTION.format(n=len(lines), n_met=sum(bool(x["met"]) for x in lines))]
+    judged = [x for x in lines if x["met"] is not None]
+    parts = [INTRODUCTION.format(n=len(judged), n_met=sum(bool(x["met"]) for x in judged))]
     for issue in dict.fromkeys(x["issue"] for x in lines):
         parts.append(f"\n## {TITLES.get(issue, issue)}\n")
         parts.append("| what | figure | bar | | n | interval |\n|---|---|---|---|---|---|")
@@ -59,7 +61,7 @@ def benchmark_page(lines: list[dict[str, Any]]) -> str:
 
 
 def _row(x: dict[str, Any]) -> str:
-    met = "met" if x["met"] else "**not met**"
+    met = "-" if x["met"] is None else "met" if x["met"] else "**not met**"
     cells = (x["what"], _figure(x["value"]), _figure(x["bar"]), met, x.get("n", ""), x.get("interval", ""))
     return "| " + " | ".join(_cell(c) for c in cells) + " |"
 

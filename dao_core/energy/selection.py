@@ -10,8 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +19,7 @@ from scipy.special import logsumexp
 FEATURES = (
     "energy",  # above the pool's lowest, in 0.05 eV/atom, at most 10
     "drop",  # fell by in relaxation, in 0.1 eV/atom, at most 10: far falls start from poor guesses
-    "prior",  # log-odds of the template ranker; 0 for a de novo sample
+    "prior",  # score of the template ranker; 0 for a de novo sample
     "de_novo",
     "failed",  # no energy, or a rejected relaxation
     "log_found",  # log of how many of the pool ended at this energy and volume
@@ -34,7 +32,7 @@ SAME_ENERGY, SAME_VOLUME = 0.004, 0.015  # eV/atom, relative: two candidates tha
 class Contender:
     """What is known of a candidate: energies per atom (eV) before and after relaxation, None without an answer.
 
-    `prior` is the template ranker's log-odds, None for a de novo sample; `volume_per_atom` (angstrom^3) after
+    `prior` is the template ranker's score, None for a de novo sample; `volume_per_atom` (angstrom^3) after
     relaxation; `rejected` where relaxation was rejected or failed.
     """
 
@@ -116,11 +114,6 @@ class Selector:
         best = minimize(loss, begin, method="L-BFGS-B")
         return cls(np.asarray(best.x), trained_on)
 
-    @classmethod
-    def shipped(cls) -> Selector:
-        """The fitted weights of the package, or energy alone where the file is not there."""
-        return _read(Path(__file__).parent / "data" / "selector.json")
-
     def to_json(self) -> str:
         facts = {"features": FEATURES, "weights": [round(float(w), 6) for w in self.weights]}
         return json.dumps({**facts, "trained_on": self.trained_on}, indent=1)
@@ -132,8 +125,3 @@ class Selector:
         if tuple(data["features"]) != FEATURES:
             raise ValueError("these weights belong to other features: fit them again (benchmarks/ranking.py --fit)")
         return cls(np.array(data["weights"], dtype=np.float64), str(data["trained_on"]))
-
-
-@lru_cache(maxsize=2)
-def _read(path: Path) -> Selector:
-    return Selector.from_json(path.read_text()) if path.exists() else Selector.energy_only()

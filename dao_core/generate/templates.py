@@ -26,7 +26,7 @@ class TemplateIndexError(ValueError):
 
 @dataclass(frozen=True)
 class TemplateHit:
-    """A template with the query's elements on its sites, at the predicted volume. `score` is the ranker's log-odds."""
+    """A template with the query's elements on its sites, at the predicted volume; `score` is the ranker's."""
 
     crystal: Crystal
     template_id: str

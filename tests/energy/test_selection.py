@@ -63,4 +63,3 @@ def test_weights_there_and_back() -> None:
     np.testing.assert_allclose(again.weights, selector.weights)
     with pytest.raises(ValueError, match="other features"):
         Selector.from_json(selector.to_json().replace("drop", "fall"))
-    assert Selector.shipped().weights.shape == (len(FEATURES),)

@@ -1,4 +1,4 @@
-"""What the CrysDB benchmarks share: a line in `results/bars.jsonl` for each row of the issue's table."""
+"""What the benchmarks share: a line in `results/bars.jsonl` for each measured row, and words on the machine."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ BARS = Path(__file__).resolve().parent / "results" / "bars.jsonl"
 
 def record_bar(**line: Any) -> None:
     """Append one measured row; `issue`, `row`, `what`, `value`, `bar`, `met` and the rest of DESIGN section 7."""
+    facts = {"machine": machine(), **line, "date": datetime.now(UTC).strftime("%Y-%m-%d")}
     BARS.parent.mkdir(exist_ok=True)
     with BARS.open("a") as handle:
-        handle.write(json.dumps({**line, "date": datetime.now(UTC).strftime("%Y-%m-%d")}) + "\n")
+        handle.write(json.dumps(facts) + "\n")
 
 
 def machine() -> str:
