@@ -122,8 +122,9 @@ def unit_share(cell: dict[str, int]) -> float:
 def _hits(cells: Sequence[dict[str, int]], wanted: int, tools: Toolbox) -> list[TemplateHit]:
     """The best-scored templates over all cells.
 
-    A score is the log of a template's share of trust within its own cell; how common the cell's number of formula units is adds
-    its logarithm (Bayes), else the many templates of large cells would crowd out the likely ones of small cells.
+    A score is the log of a template's share of trust within its own cell; how common the cell's number of formula
+    units is adds its logarithm (Bayes), else the many templates of large cells would crowd out the likely ones of
+    small cells.
     """
     if tools.templates is None:
         return []
