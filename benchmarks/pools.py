@@ -28,6 +28,7 @@ from dao_core.evaluate.matching import match_pairs
 from dao_core.generate.integrate import SamplerSettings
 from dao_core.generate.sampler import DE_NOVO, Generator, Task, sample_seed
 from dao_core.generate.templates import TemplateIndex
+from dao_core.screening.proposing import SMALLEST_SHARE
 
 SHARD = 20
 KEPT = ("converged", "max_steps")
@@ -36,9 +37,9 @@ KEPT = ("converged", "max_steps")
 def candidates(
     crystal: Crystal, name: str, args: argparse.Namespace, index: TemplateIndex, generator: Generator
 ) -> tuple[list[tuple[str, float, Crystal]], list[Task]]:
-    """Templates with their score, and the de novo samples to draw for the rest of the pool."""
+    """Templates with their log-prior, and the de novo samples to draw for the rest of the pool."""
     hits = index.query(crystal.composition, args.k - args.free, exclude_ids=(name,))
-    found = [(h.template_id, h.score, h.crystal) for h in hits]
+    found = [(h.template_id, h.log_prior, h.crystal) for h in hits]
     if not set(crystal.atomic_numbers.tolist()) <= generator.elements:
         return found, []
     numbers, cell = np.sort(crystal.atomic_numbers), crystal.composition
@@ -52,20 +53,21 @@ def run_shard(
     rows: list[dict[str, Any]] = []
     raw: list[Crystal] = []
     tasks: list[Task] = []
-    owners: list[tuple[str, Crystal, int]] = []
+    owners: list[tuple[str, int, float]] = []
     for name, crystal in targets:
         found, free = candidates(crystal, name, args, index, generator)
-        for rank, (template, score, structure) in enumerate(found):
-            rows.append({"target": name, "rank": rank, "origin": template, "prior": score})
+        for rank, (template, prior, structure) in enumerate(found):
+            rows.append({"target": name, "rank": rank, "origin": template, "log_prior": prior})
             raw.append(structure)
-        owners += [(name, crystal, len(found) + i) for i in range(len(free))]
+        left = max(1.0 - sum(np.exp(p) for _, p, _ in found), SMALLEST_SHARE)  # as screening/proposing.py shares it
+        owners += [(name, len(found) + i, float(np.log(left / len(free)))) for i in range(len(free))]
         tasks += free
     failed = 0
-    for (name, _, rank), proposal in zip(owners, generator.sample(tasks) if tasks else [], strict=True):
+    for (name, rank, prior), proposal in zip(owners, generator.sample(tasks) if tasks else [], strict=True):
         if proposal.crystal is None:
             failed += 1
             continue
-        rows.append({"target": name, "rank": rank, "origin": DE_NOVO, "prior": None})
+        rows.append({"target": name, "rank": rank, "origin": DE_NOVO, "log_prior": prior})
         raw.append(proposal.crystal)
     reference = dict(targets)
     results = relax(raw, potential, RelaxSettings(max_steps=args.steps, fmax=0.05, batch_size=32))

@@ -1,6 +1,6 @@
 """Errors of DAO-P: formation energies of the public MP-20 test half, forces and stresses of held-out DFT frames.
 
-python benchmarks/predictor_error.py --data ../shared/data [--checkpoint predictor]
+python benchmarks/predictor_error.py --data ../shared/data [--checkpoint predictor] [--plot docs/images/spread.png]
 Labels: MP-20's own formation energy per atom where known; every tenth frame of forces/. Prints one JSON line last.
 """
 
@@ -16,6 +16,8 @@ import numpy as np
 import pandas as pd
 import torch
 from bars import record_bar
+from numpy.typing import NDArray
+from scipy.stats import norm, spearmanr
 from train_predictor import crystal_of, dft_frames
 
 from dao_core.energy.potential import PotentialResult
@@ -23,8 +25,11 @@ from dao_core.energy.predictor import DaoPotential
 from dao_core.evaluate.statistics import bootstrap_mean
 
 
-def energy_errors(potential: DaoPotential, data: Path) -> dict[str, Any]:
-    """MAE in eV/atom with its interval, and how often the label lies within one and two predicted spreads."""
+def energy_errors(potential: DaoPotential, data: Path) -> tuple[dict[str, Any], NDArray[np.float64]]:
+    """MAE in eV/atom with its interval, and how often the label lies within one and two predicted spreads.
+
+    The second value holds absolute error and predicted spread of each structure, (2, M).
+    """
     table = pd.read_parquet(data / "mp_20/test_public.parquet")
     table = table[table.formation_energy_per_atom.notna()]
     pairs = [(crystal_of(row), row.formation_energy_per_atom) for row in table.itertuples()]
@@ -33,7 +38,7 @@ def energy_errors(potential: DaoPotential, data: Path) -> dict[str, Any]:
     labels = np.array([e for _, e in usable])
     error = np.abs(np.array([p.formation_energy_per_atom for p in predictions]) - labels)
     std = np.array([p.std for p in predictions])
-    return {
+    facts = {
         "n": len(usable),
         "n_failed": len(pairs) - len(usable),
         "mae": round(float(error.mean()), 4),
@@ -41,7 +46,39 @@ def energy_errors(potential: DaoPotential, data: Path) -> dict[str, Any]:
         "median": round(float(np.median(error)), 4),
         "within_1_std": round(float((error <= std).mean()), 3),
         "within_2_std": round(float((error <= 2 * std).mean()), 3),
+        "spearman_error_spread": round(float(spearmanr(error, std).statistic), 3),
     }
+    return facts, np.stack([error, std])
+
+
+def plot_spread(found: NDArray[np.float64], path: Path) -> None:
+    """Left: share of labels within k spreads against a normal and a Laplace distribution. Right: error by spread."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    error, std = found
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.6))
+    k = np.linspace(0, 4, 81)
+    left.plot(k, [(error <= x * std).mean() for x in k], label="measured", linewidth=2)
+    left.plot(k, 2 * norm.cdf(k) - 1, "--", label="normal", linewidth=1)
+    left.plot(k, 1 - np.exp(-np.sqrt(2) * k), ":", label="Laplace of that spread", linewidth=1)
+    left.set(xlabel="error within k predicted spreads", ylabel="share of structures", xlim=(0, 4), ylim=(0, 1))
+    left.legend(frameon=False)
+    parts = np.array_split(np.argsort(std), 12)
+    middle = [std[p].mean() for p in parts]
+    for name, q, style in (("mean error", None, "o-"), ("median", 50, "s-"), ("90th percentile", 90, "^-")):
+        values = [error[p].mean() if q is None else np.percentile(error[p], q) for p in parts]
+        right.plot(middle, values, style, label=name, markersize=4, linewidth=1)
+    right.plot([0, max(middle)], [0, max(middle)], color="grey", linewidth=0.8, label="error = spread")
+    right.set(xlabel="predicted spread, eV/atom (twelfths)", ylabel="absolute error, eV/atom")
+    right.legend(frameon=False)
+    for axis in (left, right):
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
 
 
 def force_errors(potential: DaoPotential, data: Path) -> dict[str, object]:
@@ -68,11 +105,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--checkpoint", default="predictor")
+    parser.add_argument("--plot", type=Path, help="write the coverage of the predicted spread as a picture")
     parser.add_argument("--record", action="store_true", help="append to benchmarks/results/bars.jsonl")
     args = parser.parse_args()
     torch.set_num_threads(1)
     potential = DaoPotential.load(args.checkpoint)
-    energy, forces = energy_errors(potential, args.data), force_errors(potential, args.data)
+    (energy, found), forces = energy_errors(potential, args.data), force_errors(potential, args.data)
+    if args.plot:
+        plot_spread(found, args.plot)
     figure = {"model": potential.identity, "energy": energy, "forces": forces}
     if args.record:
         record_bar(

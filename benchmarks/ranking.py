@@ -1,11 +1,9 @@
-"""The pick among 20 candidates against any of them, and what relaxation does to de novo samples.
+"""The first of 20 candidates against any of them, and what relaxation does to de novo samples.
 
-python benchmarks/ranking.py --pools runs/pools --fit       # weights from the pools of split val, into their folder
-python benchmarks/ranking.py --pools runs/pools --record    # figures on the pools of split test_public
-python benchmarks/ranking.py --pools runs/pools --cross-validate --record    # on split val: half picks with the
-    weights of the other half
-Pools come from pools.py. A pick is a hit if its structure as relaxed matches the reference (StructureMatcher 0.3, 0.5,
-10); any-of-20 counts candidates before and after relaxation alike. Prints one JSON line last.
+python benchmarks/ranking.py --pools runs/pools --split test_public --record
+Pools come from pools.py; they are ranked as every search ranks them (screening/ranking.py). The first is a hit if its
+structure as relaxed matches the reference (StructureMatcher 0.3, 0.5, 10); any-of-20 counts candidates before and
+after relaxation alike. Prints one JSON line last.
 """
 
 from __future__ import annotations
@@ -21,10 +19,11 @@ import numpy as np
 import pyarrow.parquet as pq
 from bars import record_bar
 
-from dao_core.artifacts import write_atomic
-from dao_core.energy.selection import FEATURES, Contender, Selector
+from dao_core.crystal import Crystal
 from dao_core.evaluate.statistics import bootstrap_mean, wilson
 from dao_core.generate.sampler import DE_NOVO
+from dao_core.screening.candidate import Candidate
+from dao_core.screening.ranking import rank, with_confidence
 
 KEPT = ("converged", "max_steps")
 Pool = list[dict[str, Any]]
@@ -44,19 +43,22 @@ def read_pools(folder: Path) -> tuple[list[Pool], dict[str, str], int]:
     return [sorted(p, key=lambda r: r["rank"]) for p in by_target.values()], models, n_asked
 
 
-def contenders(pool: Pool) -> list[Contender]:
-    return [
-        Contender(r["energy_start"], r["energy_end"], r["volume_per_atom"], r["prior"], r["status"] not in KEPT)
-        for r in pool
-    ]
+def ranked(pool: Pool, *, prior: bool = True) -> list[Candidate]:
+    """The pool's candidates in the order in which a search shows them; ids are their places in the pool."""
+    found = []
+    for i, row in enumerate(pool):
+        crystal = Crystal(
+            np.reshape(row["lattice"], (3, 3)), np.reshape(row["frac_coords"], (-1, 3)), row["atomic_numbers"]
+        )
+        found.append(
+            Candidate(str(i), "one", crystal, row["origin"], energy_per_atom=row["energy_end"],
+                      relaxation_status=row["status"], log_prior=row["log_prior"] if prior else None)
+        )  # fmt: skip
+    return rank(with_confidence(found))
 
 
 def hits(pool: Pool, *, after: bool = True) -> list[bool]:
     return [r["rms_after" if after else "rms_before"] is not None for r in pool]
-
-
-def best_template(pool: Pool) -> int:
-    return int(np.argmax([-1e9 if r["prior"] is None else r["prior"] for r in pool]))
 
 
 def share(found: list[bool], n: int) -> dict[str, Any]:
@@ -64,35 +66,34 @@ def share(found: list[bool], n: int) -> dict[str, Any]:
     return {"rate": round(100 * sum(found) / n, 2), "interval": [round(100 * low, 1), round(100 * high, 1)], "n": n}
 
 
-def halves(pools: list[Pool]) -> list[Selector]:
-    """For each pool the weights fitted on the half that it is not in."""
-    middle = len(pools) // 2
-    parts = (pools[middle:], pools[:middle])
-    fits = [Selector.fit([contenders(p) for p in x], [hits(p) for p in x], trained_on="the other half") for x in parts]
-    return [fits[0]] * middle + [fits[1]] * (len(pools) - middle)
-
-
-def picks(pools: list[Pool], n: int, selectors: list[Selector]) -> dict[str, Any]:
+def picks(pools: list[Pool], n: int) -> dict[str, Any]:
     """Match rate of each way of picking one candidate, in percent of all compositions asked for."""
-    shipped = [hits(p)[s.order(contenders(p))[0]] for p, s in zip(pools, selectors, strict=True)]
-    energy = [hits(p)[Selector.energy_only().order(contenders(p))[0]] for p in pools]
-    prior = [
-        hits(p, after=False)[int(np.argmax([-1e9 if r["prior"] is None else r["prior"] for r in p]))] for p in pools
-    ]
+    orders = [ranked(p) for p in pools]
+    first = [hits(p)[int(o[0].id)] for p, o in zip(pools, orders, strict=True)]
+    energy = [hits(p)[int(ranked(p, prior=False)[0].id)] for p in pools]
+    prior = [hits(p, after=False)[int(np.argmax([r["log_prior"] for r in p]))] for p in pools]
+    three = [any(hits(p)[int(c.id)] for c in o[:3]) for p, o in zip(pools, orders, strict=True)]
     either = [any(hits(p)) or any(hits(p, after=False)) for p in pools]
-    ratio = np.array([shipped, either], dtype=float)
-    rng = np.random.default_rng(0)
-    draws = rng.integers(0, len(pools), (2000, len(pools)))
+    ratio = np.array([first, either], dtype=float)
+    draws = np.random.default_rng(0).integers(0, len(pools), (2000, len(pools)))
     spread = ratio[0][draws].sum(1) / np.maximum(ratio[1][draws].sum(1), 1)
     return {
-        "selector": share(shipped, n),
+        "first": share(first, n),
+        "first three": share(three, n),
         "energy alone": share(energy, n),
-        "template score alone, unrelaxed": share(prior, n),
+        "prior alone, unrelaxed": share(prior, n),
         "any, before or after": share(either, n),
         "any, after": share([any(hits(p)) for p in pools], n),
-        "selector / any": round(100 * float(ratio[0].sum() / max(ratio[1].sum(), 1)), 2),
-        "selector / any interval": [round(100 * float(x), 1) for x in np.percentile(spread, [2.5, 97.5])],
+        "first / any": round(100 * float(ratio[0].sum() / max(ratio[1].sum(), 1)), 2),
+        "first / any interval": [round(100 * float(x), 1) for x in np.percentile(spread, [2.5, 97.5])],
+        "confidence of the first, right": calibration([o[0].confidence or 0.0 for o in orders], first),
     }
+
+
+def calibration(confidence: list[float], right: list[bool]) -> list[list[float]]:
+    """Mean confidence and share right in fifths by confidence."""
+    parts = np.array_split(np.argsort(confidence), 5)
+    return [[round(float(np.mean(np.array(v, float)[p])), 3) for v in (confidence, right)] for p in parts]
 
 
 def relaxation_effect(pools: list[Pool]) -> dict[str, Any]:
@@ -128,30 +129,12 @@ def relaxation_effect(pools: list[Pool]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pools", type=Path, required=True)
-    parser.add_argument("--fit", action="store_true", help="fit the weights on split val and write them")
-    parser.add_argument("--cross-validate", action="store_true", help="figures on split val, each half by the other")
-    parser.add_argument("--weights", type=Path, help="default: selector.json in the folder of the pools")
+    parser.add_argument("--split", default="test_public", choices=["val", "test_public"])
     parser.add_argument("--record", action="store_true")
     args = parser.parse_args()
-    weights = args.weights or args.pools / "selector.json"
-    if args.fit:
-        pools, models, n = read_pools(args.pools / "val")
-        about = f"{n} compositions of the MP-20 validation split; {models['predictor']}, {models['generator']}"
-        selector = Selector.fit([contenders(p) for p in pools], [hits(p) for p in pools], trained_on=about)
-        write_atomic(weights, selector.to_json() + "\n")
-        figure = {
-            "weights": dict(zip(FEATURES, selector.weights.round(3).tolist(), strict=True)),
-            **picks(pools, n, [selector] * len(pools)),
-        }
-        print(json.dumps({"figure": figure, "n": n, "seed": 0, "machine": platform.machine()}))
-        return
-    split = "val" if args.cross_validate else "test_public"
-    pools, models, n = read_pools(args.pools / split)
-    selector = Selector.from_json(weights.read_text()) if weights.exists() else Selector.energy_only()
-    selectors = halves(pools) if args.cross_validate else [selector] * len(pools)
-    found, effect = picks(pools, n, selectors), relaxation_effect(pools)
-    about = {"models": models, "weights": selectors[0].trained_on, "split": split}
-    line = {"figure": {"picks": found, "relaxation": effect, **about}, "n": n, "seed": 0,
+    pools, models, n = read_pools(args.pools / args.split)
+    found, effect = picks(pools, n), relaxation_effect(pools)
+    line = {"figure": {"picks": found, "relaxation": effect, "models": models, "split": args.split}, "n": n, "seed": 0,
             "machine": platform.machine()}  # fmt: skip
     if args.record:
         record(line, len(pools))
@@ -160,14 +143,14 @@ def main() -> None:
 
 def record(line: dict[str, Any], n_pools: int) -> None:
     found, effect, split = (line["figure"][k] for k in ("picks", "relaxation", "split"))
-    where = "MP-20 public test" if split == "test_public" else "MP-20 validation, weights of the other half"
+    where = "MP-20 public test" if split == "test_public" else "MP-20 validation"
     common = {"seed": 0, "models": line["figure"]["models"],
               "command": "python benchmarks/pools.py ...; python benchmarks/ranking.py --pools FOLDER"}  # fmt: skip
     pick = {
-        "issue": "energy", "row": 5, "what": "match rate of the pick among 20 candidates (templates and de novo, "
+        "issue": "energy", "row": 5, "what": "match rate of the first of 20 candidates (templates and de novo, "
         f"compositions of {where}), in % of the any-of-20 rate",
-        "value": found["selector / any"], "bar": 90, "met": found["selector / any"] >= 90, "n": line["n"],
-        "n_failed": line["n"] - n_pools, "interval": found["selector / any interval"], "details": found, **common,
+        "value": found["first / any"], "bar": 90, "met": found["first / any"] >= 90, "n": line["n"],
+        "n_failed": line["n"] - n_pools, "interval": found["first / any interval"], "details": found, **common,
     }  # fmt: skip
     gain = {
         "issue": "energy", "row": 6, "what": f"match rate of single de novo samples ({where}) before and after "

@@ -218,6 +218,7 @@ def candidate_table(candidates: Sequence[Candidate], *, limit: int) -> None:
                 c.formula,
                 c.z,
                 f"{spacegroup_symbol(number)} ({number})" if number else None,
+                None if c.confidence is None else f"{100 * c.confidence:.0f} %",
                 _decimals(c.energy_per_atom, 4),
                 _decimals(above, 4),
                 _decimals(c.e_above_hull, 3),
@@ -227,8 +228,8 @@ def candidate_table(candidates: Sequence[Candidate], *, limit: int) -> None:
                 c.novelty,
             )
         )
-    names = ("rank", "formula", "Z", "space group", "eV/atom", "above best", "above hull", "relaxation", "origin",
-             "found", "known?")  # fmt: skip
+    names = ("rank", "formula", "Z", "space group", "trust", "eV/atom", "above lowest", "above hull", "relaxation",
+             "origin", "found", "known?")  # fmt: skip
     table(f"{min(limit, len(candidates))} of {len(candidates)} distinct structures", names, rows)
 
 

@@ -1,4 +1,4 @@
-"""Calibration of the ensemble spread, and the probability of being stable."""
+"""Calibration of the ensemble spread."""
 
 from __future__ import annotations
 
@@ -54,11 +54,3 @@ def calibrate(*, predictions: Sequence[Prediction], labels: NDArray[np.float64])
     std = np.sqrt((factor * spread) ** 2 + floor**2)
     coverage = {f"{k} std": float(np.mean(error <= k * std)) for k in (0.5, 1.0, 2.0)}
     return Calibration(factor, floor, float(error.mean()), coverage, int(known.sum()))
-
-
-def probability_below(*, value: float, std: float, limit: float) -> float:
-    """P(x <= limit) of a normal distribution: the probability that an energy above hull of `value` is within
-    `limit`."""
-    if std <= 0:
-        return 1.0 if value <= limit else 0.0
-    return 0.5 * (1.0 + math.erf((limit - value) / (std * math.sqrt(2.0))))

@@ -15,9 +15,10 @@ from dao_core.generate.templates_elements import fit_atomic_volumes, substitutio
 from dao_core.generate.templates_geometry import fingerprint, prototype_key, slots_of, symmetry_of
 from dao_core.generate.templates_prototypes import Bucket, BucketBuilder
 from dao_core.generate.templates_ranker import FEATURES, Ranker, candidate_features
-from dao_core.generate.templates_search import Candidates, find_candidates, select_distinct
+from dao_core.generate.templates_search import Candidates, find_candidates, log_coverage, log_shares, select_distinct
 
 SAME_DISTANCE = 0.05  # fingerprints closer than this nearly always match at the benchmark tolerances
+SHARED_BY = 20  # templates that share a query's probability
 
 
 class TemplateIndexError(ValueError):
@@ -26,11 +27,15 @@ class TemplateIndexError(ValueError):
 
 @dataclass(frozen=True)
 class TemplateHit:
-    """A template with the query's elements on its sites, at the predicted volume; `score` is the ranker's."""
+    """A template with the query's elements on its sites, at the predicted volume.
+
+    `score` is the ranker's; `log_prior` the log of the probability that this is the structure of the composition.
+    """
 
     crystal: Crystal
     template_id: str
     score: float
+    log_prior: float = 0.0
     features: dict[str, float] = field(default_factory=dict)
 
 
@@ -117,13 +122,16 @@ class TemplateIndex:
         elements, candidates = found
         features = candidate_features(candidates, elements, self.spacegroups, self.atomic_volumes)
         scores = self.ranker.score(features)
+        chosen = select_distinct(scores, candidates.distances, max(k, SHARED_BY), SAME_DISTANCE)
+        priors = log_shares(scores[chosen], candidates.distances[np.ix_(chosen, chosen)], SAME_DISTANCE)
+        priors += log_coverage(candidates)
         hits = []
-        for i in select_distinct(scores, candidates.distances, k, SAME_DISTANCE):
+        for i, prior in zip(chosen[:k], priors, strict=False):
             row = int(candidates.bucket.members[candidates.rows[i]])
             crystal = self.substitute(row, candidates.old[i], candidates.new[i])
             if crystal is not None:
                 facts = dict(zip(FEATURES, features[i].tolist(), strict=True))
-                hits.append(TemplateHit(crystal, self.ids[row], float(scores[i]), facts))
+                hits.append(TemplateHit(crystal, self.ids[row], float(scores[i]), float(prior), facts))
         return hits
 
     def candidates(

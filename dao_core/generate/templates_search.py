@@ -13,6 +13,8 @@ from dao_core.generate.templates_prototypes import Bucket
 MAX_ASSIGNMENTS = 720  # seven elements of equal count would have 5040
 POOL = 256  # (prototype, assignment) pairs looked at closely
 SHARPNESS = 2.0  # how strongly the best-fitting entries dominate a prototype's evidence
+COVERAGE_OFFSET, COVERAGE_SLOPE = -0.18, 0.56  # see log_coverage
+REPEAT = -7.0  # log of what is left to a near-repeat
 KERNEL_WIDTH = 0.06  # fingerprint distance over which prototypes lend each other evidence
 
 
@@ -85,6 +87,27 @@ def find_candidates(
         prints,
         _pair_distances(prints),
     )
+
+
+def log_shares(scores: NDArray[np.float64], distances: NDArray[np.float64], closest: float) -> NDArray[np.float64]:
+    """Log of each candidate's share of the scores, (C,), best first; the shares of distinct ones add up to one.
+
+    A near-repeat of a better one gets next to nothing: what speaks for it is in the better one's share already.
+    """
+    repeat = np.array([bool((distances[i, :i] < closest).any()) for i in range(len(scores))])
+    shared = scores - np.logaddexp.reduce(scores[~repeat])
+    return np.where(repeat, REPEAT + shared, shared)
+
+
+def log_coverage(candidates: Candidates) -> float:
+    """Log of the probability that one of the best 20 candidates is right.
+
+    A logistic function of all evidence, in log-odds a species. Fitted on 2,500 MP-20 validation compositions against
+    the index of MP-20's training split and against the AFLOW prototypes (93 % and 49 % right where there is a
+    candidate; in sixths by probability the two differ by 2 to 14 points).
+    """
+    evidence = float(np.logaddexp.reduce(candidates.evidence)) / candidates.new.shape[1]
+    return -float(np.logaddexp(0.0, -(COVERAGE_OFFSET + COVERAGE_SLOPE * evidence)))
 
 
 def _pair_distances(prints: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from dao_core.crystal import Crystal
 
 # Statuses of a relaxation that leave an energy worth ranking.
 USABLE_STATUSES = frozenset({"converged", "max_steps", "not_relaxed"})
+LOG_PRIOR = "log_prior"  # where proposals carry it in their provenance
 DAO_P = "dao-predictor"  # identities of DAO-P begin so; its energies are formation energies
 AMU_PER_A3_IN_G_PER_CM3 = 1.66053906660
 
@@ -23,6 +24,8 @@ class Candidate:
 
     Units: eV/atom for energies, GPa for pressures, angstrom for `min_distance` and `symprec`, g/cm^3 for `density`.
     `energy_identity` names the potential that made `energy_per_atom`; `hull_identity` the one that made the hull.
+    `log_prior` is the log of the search's trust in the structure before any energy (see screening/proposing.py),
+    `confidence` the share of trust among the candidates of its formula after it (see screening/ranking.py).
     `extras` holds the results of optional stages (phonons, pressure, DFT), `cost` seconds (or counts) by stage.
     """
 
@@ -38,6 +41,8 @@ class Candidate:
     decomposition: str | None = None
     hull_identity: str | None = None
     p_stable: float | None = None
+    log_prior: float | None = None
+    confidence: float | None = None
     spacegroup_before: int | None = None
     spacegroup_after: int | None = None
     symprec: float | None = None
@@ -131,5 +136,5 @@ def new_candidate(
         relaxation_status=relaxation_status,
         min_distance=shortest_distance(crystal),
         density=mass_density(crystal),
-        **fields,
+        **{LOG_PRIOR: (fields.get("provenance") or {}).get(LOG_PRIOR), **fields},
     )

@@ -116,7 +116,7 @@ def best_rows(path: Path, *, top: int, max_atoms: int) -> list[dict[str, Any]]:
 _TEXT = ("id", "formula", "origin", "energy_identity", "decomposition", "hull_identity", "prototype", "novelty")
 _TEXT2 = ("novelty_reference", "relaxation_status")
 _FLOATS = ("energy_per_atom", "energy_std", "e_above_hull", "formation_energy_per_atom", "p_stable", "symprec")
-_FLOATS2 = ("min_distance", "density")
+_FLOATS2 = ("min_distance", "density", "log_prior", "confidence")
 _INTS = ("spacegroup_before", "spacegroup_after", "n_merged")
 _SCALARS = (*_TEXT, *_TEXT2, *_FLOATS, *_FLOATS2, *_INTS)
 
@@ -176,7 +176,15 @@ def optimade_entry(c: Candidate) -> dict[str, Any]:
         "last_modified": None,
         "immutable_id": None,
     }
-    own = ("energy_per_atom", "energy_std", "e_above_hull", "p_stable", "energy_identity", "hull_identity")
+    own = (
+        "energy_per_atom",
+        "energy_std",
+        "e_above_hull",
+        "p_stable",
+        "confidence",
+        "energy_identity",
+        "hull_identity",
+    )
     own2 = ("spacegroup_after", "novelty", "origin", "prototype", "relaxation_status")
     attributes |= {f"_{PROVIDER}_{name}": plain(getattr(c, name)) for name in (*own, *own2)}
     return {"id": c.id, "type": "structures", "attributes": attributes}

@@ -12,7 +12,7 @@ from dao_core.screening.candidate import Candidate, new_candidate
 from dao_core.screening.dedup import deduplicate
 from dao_core.screening.hull import ReferenceHull, place_on_hull
 from dao_core.screening.novelty import NoveltyIndex, with_novelty
-from dao_core.screening.ranking import STABLE_BELOW, rank, with_probability
+from dao_core.screening.ranking import STABLE_BELOW, rank, with_confidence, with_probability
 from dao_core.screening.symmetry import SNAP_SYMPREC, SymmetryError, snap
 
 if TYPE_CHECKING:
@@ -150,6 +150,6 @@ def screen(
         found = place_on_hull(found, hull)
     if novelty is not None:
         found = with_novelty(found, novelty)
-    found = rank(with_probability(found, threshold=stable_below))
+    found = rank(with_confidence(with_probability(found, threshold=stable_below)))
     n_merged = n_ok - sum(c.usable for c in found)
     return Screened(found, len(candidates), n_ok, len(candidates) - n_ok, n_merged, dict(reasons))

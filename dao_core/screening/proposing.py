@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from math import gcd, log
+from math import exp, gcd, log
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,7 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from dao_core.crystal import Crystal
 from dao_core.energy.potential import Potential
 from dao_core.energy.relax import RelaxSettings
+from dao_core.generate.templates import SHARED_BY
 from dao_core.screening.bound import GIVEN, HELD, BoundError, BoundSettings, fitting_cells
+from dao_core.screening.candidate import LOG_PRIOR
 from dao_core.screening.formulas import MAX_ATOMS, Formula, FormulaError, enumerate_cells, parse_formula
 from dao_core.screening.symmetry import SymmetryError, spacegroup_number
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 # Formula units in the primitive cells of MP-20's training split (25,050 structures); others are rarer than RARE_UNITS.
 UNIT_SHARES = {1: 0.525, 2: 0.339, 3: 0.024, 4: 0.097, 5: 0.001, 6: 0.0043, 8: 0.0083}
 RARE_UNITS = 0.0005
+SMALLEST_SHARE = 0.01  # of a cell's trust that templates always leave to other structures
 
 
 class SearchSettings(BaseModel):
@@ -103,14 +106,14 @@ def propose(formula: str | Formula, tools: Toolbox, settings: SearchSettings) ->
     constraint = settings.bound.constraint()
     if constraint is not None:
         return _propose_bound(parsed, cells, constraint, tools, settings)
-    hits = _hits(cells, settings.n_templates + settings.n_seeded, tools)
+    hits, left = _hits(cells, settings.n_templates + settings.n_seeded, tools)
     found = _from_templates(parsed, hits[: settings.n_templates], tools)
     # the next ones seed the model: a seed that is relaxed as it stands too would mostly end in the same structure
     seeds = hits[settings.n_templates : settings.n_templates + settings.n_seeded] or hits[: settings.n_seeded]
     # what too few templates leave open is generated: who asks for 20 structures gets 20
     short = settings.n_templates - len(found) + settings.n_seeded - len(seeds)
     share = settings.model_copy(update={"n_generated": settings.n_generated + short})
-    generated = _from_generator(parsed, cells, seeds, tools, share)
+    generated = _from_generator(parsed, cells, seeds, tools, share, left=left)
     return Proposals(found + generated.items, generated.refused)
 
 
@@ -119,17 +122,29 @@ def unit_share(cell: dict[str, int]) -> float:
     return UNIT_SHARES.get(reduce(gcd, cell.values()), RARE_UNITS)
 
 
-def _hits(cells: Sequence[dict[str, int]], wanted: int, tools: Toolbox) -> list[TemplateHit]:
-    """The best-scored templates over all cells.
+@dataclass(frozen=True)
+class _Hit:
+    """A template with `log_prior`, the log of the trust in it before any energy."""
 
-    A score is the log of a template's share of trust within its own cell; how common the cell's number of formula
-    units is adds its logarithm (Bayes), else the many templates of large cells would crowd out the likely ones of
-    small cells.
+    found: TemplateHit
+    log_prior: float
+
+
+def _hits(cells: Sequence[dict[str, int]], wanted: int, tools: Toolbox) -> tuple[list[_Hit], list[float]]:
+    """The best templates over all cells, best first, and of each cell the trust that they leave to other structures.
+
+    The trust in a template is the search's own within its cell, times how common primitive cells of that many formula
+    units are (Bayes); without the latter, the many templates of large cells would crowd out the likely ones of small
+    cells.
     """
-    if tools.templates is None:
-        return []
-    hits = [(h.score + log(unit_share(cell)), h) for cell in cells for h in tools.templates.query(cell, wanted)]
-    return [h for _, h in sorted(hits, key=lambda pair: (-pair[0], pair[1].template_id))]
+    hits: list[_Hit] = []
+    left = []
+    for cell in cells:
+        found = [] if tools.templates is None else tools.templates.query(cell, max(wanted, SHARED_BY))
+        taken = sum(exp(h.log_prior) for h in found)
+        left.append(max(1.0 - taken, SMALLEST_SHARE) * unit_share(cell))
+        hits += [_Hit(h, h.log_prior + log(unit_share(cell))) for h in found]
+    return sorted(hits, key=lambda h: (-h.log_prior, h.found.template_id)), left
 
 
 def shares(cells: Sequence[dict[str, int]], n: int) -> list[int]:
@@ -146,10 +161,10 @@ def shares(cells: Sequence[dict[str, int]], n: int) -> list[int]:
     return counts
 
 
-def _from_templates(formula: Formula, hits: Sequence[TemplateHit], tools: Toolbox) -> list[Proposed]:
+def _from_templates(formula: Formula, hits: Sequence[_Hit], tools: Toolbox) -> list[Proposed]:
     source = "" if tools.templates is None else tools.templates.source
     return [
-        Proposed(f"{formula.reduced}-t{i:04d}", h.crystal, "template", _template_facts(h, source))
+        Proposed(f"{formula.reduced}-t{i:04d}", h.found.crystal, "template", _template_facts(h, source))
         for i, h in enumerate(hits)
     ]
 
@@ -167,8 +182,8 @@ def _propose_bound(
     total = settings.n_generated + settings.n_seeded + settings.n_templates
     found: list[Proposed] = []
     if constraint.spacegroup is not None:
-        hits = _hits(cells, 8 * settings.n_templates, tools)
-        same = [h for h in hits if _has_group(h.crystal, constraint.spacegroup)][: settings.n_templates]
+        hits, _ = _hits(cells, 8 * settings.n_templates, tools)
+        same = [h for h in hits if _has_group(h.found.crystal, constraint.spacegroup)][: settings.n_templates]
         found = _from_templates(formula, same, tools)
     share = settings.model_copy(update={"n_generated": total - len(found)})
     generated = _from_generator(formula, cells, [], tools, share, constraint)
@@ -186,19 +201,25 @@ def _has_group(crystal: Crystal, number: int) -> bool:
         return False
 
 
-def _template_facts(hit: TemplateHit, source: str) -> dict[str, Any]:
-    return {"template_id": hit.template_id, "template_score": float(hit.score), "templates": source}
+def _template_facts(hit: _Hit, source: str) -> dict[str, Any]:
+    found = hit.found
+    return {"template_id": found.template_id, "template_score": float(found.score), "templates": source,
+            LOG_PRIOR: hit.log_prior}  # fmt: skip
 
 
 def _from_generator(
     formula: Formula,
     cells: Sequence[dict[str, int]],
-    hits: Sequence[TemplateHit],
+    hits: Sequence[_Hit],
     tools: Toolbox,
     settings: SearchSettings,
     constraint: Constraint | None = None,
+    left: Sequence[float] | None = None,
 ) -> Proposals:
-    """De novo samples shared out over the cells, and one from each template."""
+    """De novo samples shared out over the cells, and one from each template.
+
+    The samples of a cell share the trust that is `left` to it; without that their prior is unknown.
+    """
     if tools.generator is None:
         return Proposals([], [])
     from dao_core.generate.sampler import Task, UnseenElementError, numbers_of, sample_seed
@@ -207,21 +228,25 @@ def _from_generator(
         tools.generator.check(cells[0])
     except UnseenElementError as error:
         return Proposals([], [f"{formula.reduced}: {error}"] * (settings.n_generated + len(hits)))
-    tasks = []
-    for cell, share in zip(cells, shares(cells, settings.n_generated), strict=True):
+    tasks: list[Task] = []
+    priors: list[float | None] = []
+    for cell, share, rest in zip(cells, shares(cells, settings.n_generated), left or [0.0] * len(cells), strict=True):
         numbers = numbers_of(cell) if constraint is None else constraint.numbers(cell)
         seeds = [sample_seed(settings.seed, cell, j) for j in range(share)]
         tasks += [Task(numbers, seed, constraint=constraint) for seed in seeds]
+        priors += [log(rest / share) if rest else None for _ in range(share)]
     for j, hit in enumerate(hits):
-        start, origin = hit.crystal, f"template {hit.template_id}"
+        start, origin = hit.found.crystal, f"template {hit.found.template_id}"
         seed = sample_seed(settings.seed, start.composition, j, origin)
         tasks.append(Task(start.atomic_numbers, seed, start, origin))
+        priors.append(hit.log_prior)
     items, refused = [], []
-    for j, p in enumerate(tools.generator.sample(tasks)):
+    for j, (p, prior) in enumerate(zip(tools.generator.sample(tasks), priors, strict=True)):
         name = f"{formula.reduced}-g{j:04d}"
         if p.crystal is None:
             refused.append(f"{name}: {p.reason}")
         else:
             origin = "de novo" if p.origin == "de novo" else "generated from template"
-            items.append(Proposed(name, p.crystal, origin, {"model": p.model, "seed": p.seed, "start": p.origin}))
+            facts = {"model": p.model, "seed": p.seed, "start": p.origin, LOG_PRIOR: prior}
+            items.append(Proposed(name, p.crystal, origin, facts))
     return Proposals(items, refused)

@@ -14,7 +14,7 @@ from dao_core.crystal import Crystal
 from dao_core.elements import SYMBOLS
 from dao_core.screening.candidate import Candidate
 from dao_core.screening.hull import HullCoverageError, ReferenceHull
-from dao_core.screening.ranking import RESOLUTION, STABLE_BELOW, ground_states, relative_energy
+from dao_core.screening.ranking import STABLE_BELOW, ground_states, relative_energy
 from dao_core.screening.symmetry import (
     SYMPREC,
     SymmetryError,
@@ -51,7 +51,6 @@ class ReportInfo:
     created: str | None = None
     software: str | None = None
     stable_below: float = STABLE_BELOW
-    resolution: float = RESOLUTION
 
     def __post_init__(self) -> None:
         counts = (self.n_asked, self.n_ok, self.n_failed)
@@ -87,6 +86,7 @@ def _row(c: Candidate, position: int, above_best: float | None, file_name: str |
         "formation_energy": _number(c.formation_energy_per_atom),
         "decomposition": c.decomposition,
         "p_stable": _number(c.p_stable),
+        "confidence": _number(c.confidence),
         "volume": _number(c.volume_per_atom),
         "density": _number(c.density),
         "min_distance": _number(c.min_distance),

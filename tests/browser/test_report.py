@@ -167,7 +167,7 @@ def test_the_cost_ledger_adds_up(page: Page) -> None:
 
 def test_details_show_enthalpies(page: Page) -> None:
     words = page.run("document.querySelector('#detail').textContent")
-    assert "above best meV/atom" in words
+    assert "above lowest meV/atom" in words
     assert "−3.4100" in words
     assert "20.0" in words
 

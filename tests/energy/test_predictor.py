@@ -12,7 +12,7 @@ from dao_core.crystal import Crystal
 from dao_core.energy.objective import EnergyObjective, EnergySettings, bootstrap_weights, exponential_loss
 from dao_core.energy.potential import PotentialFailure, PotentialResult
 from dao_core.energy.predictor import N_ENERGIES, DaoPotential, EnergyScale, Prediction
-from dao_core.energy.uncertainty import calibrate, probability_below
+from dao_core.energy.uncertainty import calibrate
 from dao_core.generate.lattice import LatticeBase
 from dao_core.models.build import build_network
 from dao_core.models.checkpoint_io import load_checkpoint, save_checkpoint
@@ -164,12 +164,6 @@ def test_calibration_recovers_a_known_error_size() -> None:
     report = calibrate(predictions=predictions, labels=labels)
     assert report.factor == pytest.approx(3.0, rel=0.15)
     assert 0.7 < report.coverage["1.0 std"] < 0.82  # Laplace: 75.7 %
-
-
-def test_probability_of_stability() -> None:
-    assert probability_below(value=0.0, std=0.1, limit=0.0) == pytest.approx(0.5)
-    assert probability_below(value=0.3, std=0.1, limit=0.08) < 0.02
-    assert probability_below(value=0.05, std=0.0, limit=0.08) == 1.0
 
 
 @pytest.mark.parametrize("process", ["flow", "diffusion"])

@@ -97,3 +97,13 @@ def test_bad_input_is_named(index: TemplateIndex) -> None:
         TemplateIndex.build([("a", rocksalt()), ("a", rutile())], source="twice")
     with pytest.raises(TemplateIndexError, match="0 structures"):
         TemplateIndex.build([], source="nothing")
+
+
+def test_priors_are_probabilities_and_grow_with_the_evidence(index: TemplateIndex) -> None:
+    near, far = (index.query({a: 1, b: 1}, 20) for a, b in (("Na", "Cl"), ("Xe", "W")))
+    shares = [sum(np.exp(h.log_prior) for h in hits) for hits in (near, far)]
+    assert 0 < shares[1] < shares[0] < 1
+    swapped = [h for h in near[1:] if _matches(h.crystal, near[0].crystal)]  # the same structure a second time
+    assert all(h.log_prior < near[0].log_prior - 5 for h in swapped)
+    few = index.query({"Na": 1, "Cl": 1}, 2)  # how many are asked for changes nothing
+    assert [h.log_prior for h in few] == [h.log_prior for h in near[:2]]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from dao_core.crystal import Crystal
@@ -53,3 +55,16 @@ def test_another_formula_never_merges_and_failures_stay_apart() -> None:
     merged = deduplicate(items).candidates
     assert [c.id for c in merged] == ["a", "b", "f"]
     assert np.all([c.n_merged == 1 for c in merged])
+
+
+def test_the_most_trusted_way_to_a_structure_counts() -> None:
+    found = deduplicate(
+        [
+            candidate("a", rocksalt(), -3.0, log_prior=math.log(0.2)),
+            candidate("b", rocksalt(), -2.9, log_prior=math.log(0.3)),
+            candidate("c", rocksalt(), -2.8),
+            candidate("d", cesium_chloride(), -2.7),
+        ]
+    ).candidates
+    assert found[0].log_prior == math.log(0.3)
+    assert found[1].log_prior is None

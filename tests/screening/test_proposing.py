@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import pytest
@@ -47,7 +48,7 @@ def test_the_shares_of_n_proposals_add_up(n: int) -> None:
 
 
 def test_seeds_are_templates_that_are_not_proposed_themselves() -> None:
-    items = propose("CuAu", tools(), SETTINGS.model_copy(update={"n_templates": 2, "n_seeded": 1})).items
+    items = propose("CuAu", tools(), SETTINGS.model_copy(update={"n_templates": 1, "n_seeded": 1})).items
     plain = {p.provenance["template_id"] for p in items if p.origin == "template"}
     seeds = {p.provenance["start"].removeprefix("template ") for p in items if p.origin == "generated from template"}
     assert seeds
@@ -94,3 +95,17 @@ def test_a_number_of_formula_units_is_taken_as_given() -> None:
     assert cells_of("CuAu", SETTINGS.model_copy(update={"z": 4})) == [{"Cu": 4, "Au": 4}]
     with pytest.raises(FormulaError, match="z = 0"):
         cells_of("CuAu", SETTINGS.model_copy(update={"z": 0}))
+
+
+def test_priors_are_shares_of_one_and_follow_the_scores() -> None:
+    items = propose("CuAu", tools(), SETTINGS.model_copy(update={"n_seeded": 1})).items
+    shares_of_trust = [math.exp(p.provenance["log_prior"]) for p in items]
+    assert 0 < sum(shares_of_trust) <= 1 + 1e-9
+    templates = [p.provenance["log_prior"] for p in items if p.origin == "template"]
+    assert templates == sorted(templates, reverse=True)
+
+
+def test_without_templates_all_trust_goes_to_the_samples() -> None:
+    only = Toolbox(emt(), tools().generator, None)
+    items = propose("CuAu", only, SETTINGS.model_copy(update={"z": 1, "n_templates": 0, "n_seeded": 0})).items
+    assert sum(math.exp(p.provenance["log_prior"]) for p in items) == pytest.approx(0.525)  # the share of Z = 1

@@ -3,23 +3,26 @@ from __future__ import annotations
 import math
 
 import pytest
-from scipy.stats import norm
+from scipy.stats import laplace
 
 from dao_core.screening.ranking import (
-    RESOLUTION,
+    ENERGY_SCALE,
     ground_states,
     polymorphs,
     probability_stable,
     rank,
     relative_energy,
+    with_confidence,
     with_probability,
 )
 from tests.screening.conftest import candidate, cesium_chloride, perovskite, rocksalt
 
 
 @pytest.mark.parametrize(("above", "std"), [(0.0, 0.03), (0.08, 0.03), (0.2, 0.05), (-0.1, 0.02), (0.5, 0.01)])
-def test_probability_is_the_normal_distribution(above: float, std: float) -> None:
-    assert probability_stable(above, std, threshold=0.08) == pytest.approx(norm.cdf(0.08, above, std), abs=1e-12)
+def test_probability_is_the_laplace_distribution(above: float, std: float) -> None:
+    assert probability_stable(above, std, threshold=0.08) == pytest.approx(
+        laplace.cdf(0.08, above, std / math.sqrt(2)), abs=1e-12
+    )
 
 
 def test_probability_without_spread_is_a_verdict() -> None:
@@ -38,7 +41,7 @@ def test_probability_stays_unknown_where_something_is_unknown() -> None:
     no_spread = candidate("b", rocksalt(), e_above_hull=0.0)
     no_hull = candidate("c", rocksalt(), energy_std=0.02)
     found = with_probability([full, no_spread, no_hull])
-    assert found[0].p_stable == pytest.approx(norm.cdf(4.0))
+    assert found[0].p_stable == pytest.approx(laplace.cdf(4.0 * math.sqrt(2)))
     assert (found[1].p_stable, found[2].p_stable) == (None, None)
 
 
@@ -81,8 +84,38 @@ def test_landscape_of_each_formula() -> None:
     assert relative_energy(rejected, ground_states(items)) is None
 
 
-def test_polymorphs_too_close_to_call_come_by_how_often_they_were_found() -> None:
-    lucky = candidate("lucky", rocksalt(), -3.210, n_merged=1)
-    often = candidate("often", cesium_chloride(), -3.200, n_merged=9)
-    far = candidate("far", rocksalt(length=6), -3.210 + 2 * RESOLUTION, n_merged=50)
-    assert [c.id for c in rank([far, lucky, often])] == ["often", "lucky", "far"]
+def test_prior_and_energy_decide_together() -> None:
+    lowest = candidate("lowest", rocksalt(), -3.21, log_prior=-5.0)
+    likely = candidate("likely", cesium_chloride(), -3.20, log_prior=-0.1)
+    high = candidate("high", rocksalt(length=6), -3.21 + 6 * ENERGY_SCALE, log_prior=-0.1)
+    assert [c.id for c in rank([high, lowest, likely])] == ["likely", "lowest", "high"]
+    trust = {c.id: c.confidence for c in with_confidence([high, lowest, likely])}
+    assert sum(trust.values()) == pytest.approx(1.0)
+    assert trust["likely"] / trust["lowest"] == pytest.approx(math.exp(4.9 - 0.01 / ENERGY_SCALE))
+    assert [c.id for c in rank([c.replace(log_prior=None) for c in (high, lowest, likely)])] == [
+        "lowest", "likely", "high"
+    ]  # fmt: skip
+
+
+def test_an_unknown_prior_counts_like_the_best_known_one() -> None:
+    known = [candidate(f"k{i}", rocksalt(), -3.0, log_prior=p) for i, p in enumerate((-1.0, -3.0))]
+    new = candidate("new", cesium_chloride(), -3.01)
+    assert [c.id for c in rank([*known, new])] == ["new", "k0", "k1"]
+
+
+def test_confidence_is_shared_within_each_formula_and_left_out_of_rejected_ones() -> None:
+    items = [
+        candidate("a", rocksalt(), -3.0),
+        candidate("b", rocksalt(), -2.9, relaxation_status="rejected_energy"),
+        candidate("p", perovskite(), -8.0),
+    ]
+    assert [c.confidence for c in with_confidence(items)] == [1.0, None, 1.0]
+
+
+def test_prior_costs_distance_to_the_hull_among_formulas() -> None:
+    items = [
+        candidate("s1", perovskite(), -8.00, e_above_hull=0.02, log_prior=-9.0),
+        candidate("s2", perovskite(), -7.99, e_above_hull=0.03, log_prior=-1.0),
+        candidate("n1", rocksalt(), -3.0, e_above_hull=0.04, log_prior=-2.0),
+    ]
+    assert [c.id for c in rank(items)] == ["s2", "n1", "s1"]

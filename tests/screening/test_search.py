@@ -25,10 +25,12 @@ def tools() -> Toolbox:
     return Toolbox(emt(), None, index)
 
 
-def test_search_ranks_by_energy_and_counts_add_up() -> None:
+def test_search_ranks_by_confidence_and_counts_add_up() -> None:
     outcome = search(["CuAu"], tools(), SETTINGS)
-    energies = [c.energy_per_atom for c in outcome.candidates if c.usable]
-    assert energies == sorted(energies)  # type: ignore[type-var]
+    trust = [c.confidence for c in outcome.candidates if c.confidence is not None]
+    assert trust == sorted(trust, reverse=True)
+    assert sum(trust) == pytest.approx(1.0)
+    assert len(trust) == sum(c.usable for c in outcome.candidates)
     assert {c.formula for c in outcome.candidates} == {"CuAu"}
     info = report_info("CuAu", outcome, tools(), SETTINGS)
     assert info.n_asked == (info.n_ok or 0) + (info.n_failed or 0)

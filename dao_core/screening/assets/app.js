@@ -34,13 +34,13 @@ function answerText() {
     const hull = CANDIDATES.some((c) => known(c.e_above_hull)) ? `, ${stable} within ${meV(DATA.info.stable_below)} meV/atom of the hull${onHull ? `, ${onHull} on it` : ""}` : "";
     return `${FORMULAS.length} formulas${hull}. First: <b>${formulaHtml(best.formula)}</b> ${group}.`;
   }
-  const close = CANDIDATES.filter((c) => c.usable && known(c.above_best) && c.above_best <= DATA.info.resolution);
-  if (close.length > 1) {
-    return `First: <b>${group}</b>, found ${best.n_merged}×, the most of ${close.length} structures within ${meV(DATA.info.resolution)} meV/atom, which the model cannot tell apart.`;
+  const sure = known(best.confidence) ? `, ${percent(best.confidence)} trust` : "";
+  if (known(best.above_best) && best.above_best > 0) {
+    return `First: <b>${group}</b>${sure}: ${meV(best.above_best, 1)} meV/atom above the lowest, but known structures of similar elements speak for it more.`;
   }
   const next = CANDIDATES.find((c) => c.usable && c !== best);
-  const gap = next ? `, ${meV(next.above_best, 1)} meV/atom below the next, ${groupHtml(next.sg)}` : "";
-  return `Lowest in energy: <b>${group}</b>${gap}.`;
+  const gap = next ? `, ${meV(Math.abs(next.above_best), 1)} meV/atom below the second, ${groupHtml(next.sg)}` : "";
+  return `First and lowest in energy: <b>${group}</b>${sure}${gap}.`;
 }
 
 function start() {

@@ -27,13 +27,14 @@ function energyPart(c) {
   const status = statusOf(c);
   const p = c.provenance || {};
   return section("Energy and relaxation", `<dl class="grid">${[
-    cell("Above best of this formula", meV(c.above_best, 1), "meV/atom"),
+    cell("Above the lowest of this formula", meV(c.above_best, 1), "meV/atom"),
     cell("Formation energy", fixed(c.formation_energy, 4), "eV/atom"),
     cell("Relaxation", `<span class="state ${status.tone}"><i></i>${status.label}</span>`),
     cell("Steps", known(p.n_steps) ? p.n_steps : DASH),
     cell("Largest force left", fixed(p.fmax, 3), "eV/Å"),
     cell("Potential", plainText(c.energy_identity)),
     cell("Competing phases", c.decomposition ? formulaHtml(c.decomposition) : DASH),
+    cell("Trust", percent(c.confidence)),
     cell("Found", `${c.n_merged}×`),
   ].join("")}</dl>`);
 }
@@ -86,7 +87,7 @@ function pressurePart(c) {
   const curve = c.extras && c.extras.pressure;
   if (!curve) return "";
   const rows = curve.map((p) => `<tr><th scope="row">${fixed(p.gpa, 1)}</th><td>${fixed(p.enthalpy_per_atom, 4)}</td><td>${meV(p.above_best, 1)}</td><td>${fixed(p.volume_per_atom, 2)}</td></tr>`).join("");
-  return section("Pressure", `<table class="mini pairs"><thead><tr><th>GPa</th><th>enthalpy <small>eV/atom</small></th><th>above best <small>meV/atom</small></th><th>V <small>Å³/atom</small></th></tr></thead><tbody>${rows}</tbody></table>`);
+  return section("Pressure", `<table class="mini pairs"><thead><tr><th>GPa</th><th>enthalpy <small>eV/atom</small></th><th>above lowest <small>meV/atom</small></th><th>V <small>Å³/atom</small></th></tr></thead><tbody>${rows}</tbody></table>`);
 }
 
 /** Density of states as a small filled curve: [[frequency THz, density], ...]. */

@@ -57,7 +57,7 @@ function landscape(host) {
   const top = plotState.range === "all" ? Math.max(...items.map((c) => c.above_best), 0.02) : Number(plotState.range);
   const chart = frame(host, {
     xRange: padded(items.map((c) => c.volume), 0.07, 0.4), yRange: [-0.055 * top, top * 1.06],
-    xLabel: "Volume (Å³/atom)", yLabel: byFormula ? "Energy above own best (eV/atom)" : "Energy above best (eV/atom)",
+    xLabel: "Volume (Å³/atom)", yLabel: byFormula ? "Energy above own lowest (eV/atom)" : "Energy above lowest (eV/atom)",
   });
   chart.root.setAttribute("aria-label", `Energy against volume of ${items.length} candidates`);
   const within = (v) => Math.min(chart.inner.bottom, Math.max(chart.inner.top, chart.y(v))).toFixed(1);
@@ -166,7 +166,7 @@ function pressurePlot(host) {
   if (!items.length) return emptyPlot(host, "No candidate with enthalpies to show.");
   const all = items.flatMap((c) => c.extras.pressure.map((p) => p.above_best)).filter(known);
   const pressures = [...new Set(items.flatMap((c) => c.extras.pressure.map((p) => p.gpa)))].sort((a, b) => a - b);
-  const chart = frame(host, { xRange: [pressures[0], pressures[pressures.length - 1]], yRange: padded(all, 0.06, 0.005), xLabel: "Pressure (GPa)", yLabel: "Enthalpy above best (eV/atom)" });
+  const chart = frame(host, { xRange: [pressures[0], pressures[pressures.length - 1]], yRange: padded(all, 0.06, 0.005), xLabel: "Pressure (GPa)", yLabel: "Enthalpy above lowest (eV/atom)" });
   for (const c of items) {
     const path = c.extras.pressure.filter((p) => known(p.above_best)).map((p, i) => `${i ? "L" : "M"}${chart.x(p.gpa)} ${chart.y(p.above_best)}`).join("");
     chart.root.append(svg("path", { class: "curve", d: path, style: `--dot:${groupColor(groupOf(c))}`, "data-curve": c.id }));
