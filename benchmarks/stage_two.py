@@ -4,8 +4,8 @@ python benchmarks/stage_two.py --table runs/real/table --out runs/stage-two --se
 Rows are those of a CrysDB table (crysdb_real.py builds one) that leak into no benchmark, with an energy above the hull
 of their own functional, of at most 20 atoms. Stable means at most 0.08 eV/atom. Every arm trains for the same CPU
 seconds: on the stable rows; on all rows; on all rows for --share of the time, then on the stable rows with those above
-0.08 (to 0.5) as DAO-P relaxed them. Samples are de novo, for compositions of the public MP-20 test half. Relaxed shards,
-weights and samples are kept: the same command goes on.
+0.08 (to 0.5) as DAO-P relaxed them. Samples are de novo, for compositions of the public MP-20 test half. Relaxed
+shards, weights and samples are kept: the same command goes on.
 """
 
 from __future__ import annotations
@@ -146,7 +146,8 @@ def main() -> None:
             "what": f"de novo match rate at k = 1, {args.k}, mean over seeds, %, {args.seconds:.0f} CPU s each",
             "value": {a: f["mean"] for a, f in figure.items()},
             "bar": "an effect; no number given", "met": None, "n": len(targets), "interval": "in details",
-            "details": line, "command": f"python benchmarks/stage_two.py --table TABLE --seconds {args.seconds:.0f} --n {args.n}",
+            "details": line,
+            "command": f"python benchmarks/stage_two.py --table TABLE --seconds {args.seconds:.0f} --n {args.n}",
             "seed": args.seeds,
         }  # fmt: skip
         record_bar(**entry)
