@@ -77,7 +77,8 @@ def fit_generator_stage(
             start_from=start_from,
         )
 
-    earlier = None if start_from is None else load_checkpoint(start_from, kind="generator").identity
+    begin = start_from or config.start_from
+    earlier = None if begin is None else load_checkpoint(begin, kind="generator").identity
     key = content_key(
         table=table.key, view=view, config=config, earlier=earlier, code=code_hash("models", "generate", "training")
     )
@@ -86,6 +87,7 @@ def fit_generator_stage(
 
 def fit_predictor_stage(table: TableRecord, config: TrainingConfig, root: str) -> StageRecord:
     """The ledger stage behind `train_predictor`; a tenth of the formulas calibrates the spread."""
+    from dao_core.models.checkpoint_io import load_checkpoint
     from dao_core.training.fit_predictor import fit_predictor
 
     def fit(directory: Path) -> dict[str, Any]:
@@ -106,7 +108,9 @@ def fit_predictor_stage(table: TableRecord, config: TrainingConfig, root: str) -
             validation=_pack(held, sources) if held else None,
         )
 
-    key = content_key(table=table.key, config=config, code=code_hash("models", "energy", "training"))
+    begin = config.start_from
+    earlier = None if begin is None else load_checkpoint(begin, kind="predictor").identity
+    key = content_key(table=table.key, config=config, earlier=earlier, code=code_hash("models", "energy", "training"))
     return _train(ledger_of(root), "train-predictor", key, fit)
 
 

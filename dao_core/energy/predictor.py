@@ -7,7 +7,7 @@ residual over a linear model of the composition. Forces and stress are exact der
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +72,23 @@ class EnergyScale:
         mean, std = (float(hull.mean()), float(hull.std())) if len(hull) else (0.0, 1.0)
         return cls(baseline, names, max(float(residual.std()), 1e-3), mean, max(std, 1e-3))
 
+    def adapted(
+        self, fractions: NDArray[np.float64], left: NDArray[np.float64], source: NDArray[np.int64], names: list[str]
+    ) -> EnergyScale:
+        """The same scale for other label sources: the reference row plus a correction an element for what is `left`.
+
+        Shapes: fractions (M, 101), left (M,) label minus prediction in eV/atom, source (M,) index into names. A source
+        of less than MIN_SOURCE_ROWS rows gets the correction of all rows.
+        """
+        rows = np.ones(len(left), dtype=bool)
+        shared = _source_residual(fractions, left, rows, ridge=1.0)
+        baseline = np.repeat(self.baseline[:1], len(names), axis=0)
+        for k in range(len(names)):
+            own = _source_residual(fractions, left, source == k, ridge=1.0)
+            correction = shared if own is None else own
+            baseline[k] += 0.0 if correction is None else correction
+        return replace(self, baseline=baseline, sources=names)
+
     def state(self) -> dict[str, object]:
         """JSON form for a checkpoint's config."""
         return {**self.__dict__, "baseline": np.round(self.baseline, 6).tolist()}
@@ -82,12 +99,12 @@ class EnergyScale:
 
 
 def _source_residual(
-    x: NDArray[np.float64], residual: NDArray[np.float64], rows: NDArray[np.bool_]
+    x: NDArray[np.float64], residual: NDArray[np.float64], rows: NDArray[np.bool_], ridge: float = 10.0
 ) -> NDArray[np.float64] | None:
     """Composition model of what the shared one leaves over on some rows, (101,); None for too few rows."""
     if rows.sum() < MIN_SOURCE_ROWS:
         return None
-    return np.asarray(np.linalg.solve(x[rows].T @ x[rows] + 10.0 * np.eye(x.shape[1]), x[rows].T @ residual[rows]))
+    return np.asarray(np.linalg.solve(x[rows].T @ x[rows] + ridge * np.eye(x.shape[1]), x[rows].T @ residual[rows]))
 
 
 def composition_fractions(atomic_numbers: Tensor) -> Tensor:
@@ -138,6 +155,7 @@ class DaoPotential:
 
     def __init__(self, checkpoint: Checkpoint, *, dtype: torch.dtype = torch.float32, batch_pairs: int = 3_000) -> None:
         # 3,000 pairs (a dozen cells of 16 atoms) stay in a core's cache: a third faster than 20,000
+        self.checkpoint = checkpoint
         self.network = checkpoint.network.to(dtype)
         for p in self.network.parameters():
             p.requires_grad_(False)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from dao_core.crystal import Crystal
 from dao_core.energy.potential import Potential
 from dao_core.energy.relax import RelaxSettings
+from dao_core.generate.guidance import GuidanceSettings
 from dao_core.generate.templates import SHARED_BY
 from dao_core.screening.bound import GIVEN, HELD, BoundError, BoundSettings, fitting_cells
 from dao_core.screening.candidate import LOG_PRIOR
@@ -21,6 +22,7 @@ from dao_core.screening.symmetry import SymmetryError, spacegroup_number
 
 if TYPE_CHECKING:
     from dao_core.generate.constraints import Constraint
+    from dao_core.generate.guidance import DiffusionGuidance, EnergyGuidance
     from dao_core.generate.sampler import Generator
     from dao_core.generate.templates import TemplateHit, TemplateIndex
 
@@ -47,6 +49,7 @@ class SearchSettings(BaseModel):
     seed: int = 0
     relax: RelaxSettings = Field(default_factory=lambda: RelaxSettings(max_steps=100, batch_size=16))
     bound: BoundSettings = Field(default_factory=BoundSettings, description="what is given of every structure")
+    guidance: GuidanceSettings | None = Field(None, description="steer the samples from noise to low energy of DAO-P")
 
 
 def proposal_shares(n: int, *, generator: bool = True) -> dict[str, int]:
@@ -207,6 +210,19 @@ def _template_facts(hit: _Hit, source: str) -> dict[str, Any]:
             LOG_PRIOR: hit.log_prior}  # fmt: skip
 
 
+def _guidance(tools: Toolbox, settings: SearchSettings) -> EnergyGuidance | DiffusionGuidance | None:
+    """What steers the samples. Raises GuidanceError where the potential is not a DAO-P of the generator's process."""
+    if settings.guidance is None or tools.generator is None:
+        return None
+    from dao_core.energy.predictor import DaoPotential
+    from dao_core.generate.guidance import GuidanceError, guidance_for
+
+    if not isinstance(tools.potential, DaoPotential):
+        raise GuidanceError(f"guidance needs DAO-P as the potential of the search, not {tools.potential.identity}")
+    generator = tools.generator
+    return guidance_for(generator.process, tools.potential.checkpoint, generator.base, settings.guidance)
+
+
 def _from_generator(
     formula: Formula,
     cells: Sequence[dict[str, int]],
@@ -240,8 +256,10 @@ def _from_generator(
         seed = sample_seed(settings.seed, start.composition, j, origin)
         tasks.append(Task(start.atomic_numbers, seed, start, origin))
         priors.append(hit.log_prior)
+    made = tools.generator.sample(tasks[: len(tasks) - len(hits)], _guidance(tools, settings))
+    made += tools.generator.sample(tasks[len(tasks) - len(hits) :])
     items, refused = [], []
-    for j, (p, prior) in enumerate(zip(tools.generator.sample(tasks), priors, strict=True)):
+    for j, (p, prior) in enumerate(zip(made, priors, strict=True)):
         name = f"{formula.reduced}-g{j:04d}"
         if p.crystal is None:
             refused.append(f"{name}: {p.reason}")

@@ -41,6 +41,9 @@ class TrainingConfig(BaseModel):
     precision: Literal["auto", "32", "bf16-mixed"] = Field("auto", description="auto: bf16 on CUDA, 32 elsewhere")
     compile: Literal["auto", "never"] = Field("auto", description="auto: torch.compile on CUDA, never elsewhere")
     seed: int = 0
+    start_from: str | None = Field(
+        None, description="continue a checkpoint's weights: a folder, or `generator` or `predictor` for those that ship"
+    )
 
     @model_validator(mode="after")
     def _has_an_end(self) -> TrainingConfig:

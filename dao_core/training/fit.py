@@ -145,12 +145,14 @@ def fit_generator(
     *,
     about: dict[str, Any],
     card: str,
-    start_from: Path | None = None,
+    start_from: Path | str | None = None,
     templates: PackedCrystals | None = None,
     template_rows: torch.Tensor | None = None,
 ) -> dict[str, Any]:
-    """Train DAO-G and write `directory/checkpoint`. `about` records the data version; `start_from` continues a
-    stage."""
+    """Train DAO-G and write `directory/checkpoint`. `about` records the data version.
+
+    `start_from` (else the settings' own) continues the weights of a checkpoint, whose network it keeps.
+    """
     if config.ranks * config.nodes > 1 and not in_rank():
         options = {"about": about, "card": card, "start_from": start_from}
         facts: dict[str, Any] = fit_in_ranks(
@@ -158,6 +160,8 @@ def fit_generator(
         )
         return facts
     torch.manual_seed(config.seed)
+    seen, model = {int(z) for z in data.atomic_numbers}, config.model.model_dump()
+    start_from = start_from or config.start_from
     if start_from is None:
         network = build_network(config.model)
         base = LatticeBase.fit([data.crystal(i) for i in range(len(data))])
@@ -165,16 +169,16 @@ def fit_generator(
         earlier = load_checkpoint(start_from, kind="generator")
         network, base = earlier.network, LatticeBase.from_state(earlier.config["lattice_base"])
         network.train()
+        seen, model = seen | set(earlier.config["elements"]), earlier.config["model"]
     objective = generator_objective(config, base, templates, template_rows)
     facts = run_training(network, objective, data, config, directory)
     if not is_main_rank():
         return facts
-    seen = sorted({int(z) for z in data.atomic_numbers})
     extra = {
         "process": config.process,
         "flow": config.flow.model_dump(),
         "lattice_base": base.state(),
-        "elements": seen,
+        "elements": sorted(seen),
         "max_atoms": int(data.n_atoms.max()),
         "training": facts,
         "data": about,
@@ -183,7 +187,7 @@ def fit_generator(
         directory / "checkpoint",
         network.state_dict(),
         kind="generator",
-        model=config.model.model_dump(),
+        model=model,
         extra=extra,
         card=card,
     )

@@ -15,12 +15,14 @@ from dao_core.energy.objective import EnergyObjective
 from dao_core.energy.predictor import N_ENERGIES, DaoPotential, EnergyScale
 from dao_core.energy.uncertainty import calibrate
 from dao_core.generate.lattice import LatticeBase
-from dao_core.models.build import build_network
-from dao_core.models.checkpoint_io import load_checkpoint, save_checkpoint
+from dao_core.models.build import build_network, parse_model_config
+from dao_core.models.checkpoint_io import Checkpoint, load_checkpoint, save_checkpoint
 from dao_core.training.config import TrainingConfig
 from dao_core.training.data import PackedCrystals
 from dao_core.training.fit import run_training
 from dao_core.training.ranks import fit_in_ranks, in_rank, is_main_rank
+
+ADAPT_ROWS = 10_000
 
 
 class LabelError(ValueError):
@@ -56,6 +58,25 @@ def element_fractions(data: PackedCrystals) -> NDArray[np.float64]:
     return counts / data.n_atoms[:, None]
 
 
+def adapted_scale(earlier: Checkpoint, data: PackedCrystals, sources: list[str]) -> EnergyScale:
+    """The scale of a trained predictor for labels of `sources`, its spread to be calibrated anew.
+
+    Where the sources are not those it was trained on, each gets the earlier reference plus one correction an element,
+    fitted to what the earlier predictor leaves over on at most ADAPT_ROWS rows.
+    """
+    scale = EnergyScale.from_state(earlier.config["energy_scale"])
+    if scale.sources != sources:
+        known = np.flatnonzero(np.isfinite(data.labels["formation_energy_per_atom"]))
+        rows = data.take(np.random.default_rng(0).permutation(known)[:ADAPT_ROWS])
+        found = DaoPotential(earlier).predict([rows.crystal(i) for i in range(len(rows))])
+        left = rows.labels["formation_energy_per_atom"] - np.array([p.formation_energy_per_atom for p in found])
+        scale = scale.adapted(element_fractions(rows), left, rows.labels["source"].astype(int), sources)
+        for p in earlier.network.parameters():
+            p.requires_grad_(True)  # the potential froze them
+    scale.spread_factor, scale.spread_floor = 1.0, 0.0
+    return scale
+
+
 def fit_predictor(
     data: PackedCrystals,
     config: TrainingConfig,
@@ -65,10 +86,12 @@ def fit_predictor(
     about: dict[str, Any],
     card: str,
     validation: PackedCrystals | None = None,
-    start_from: Path | None = None,
+    start_from: Path | str | None = None,
 ) -> dict[str, Any]:
     """Train DAO-P and write `directory/checkpoint`. Raises LabelError where no formation energy is known.
 
+    `start_from` (else the settings' own) continues the weights of a checkpoint, whose network it keeps; labels of other
+    sources than it was trained on are brought to its scale by one correction an element.
     `validation` rows (formation energies of the reference source) calibrate the ensemble spread.
     """
     if config.ranks * config.nodes > 1 and not in_rank():
@@ -79,9 +102,11 @@ def fit_predictor(
     if not np.isfinite(formation).any():
         raise LabelError("no row has a formation energy: rebuild the database with a source that carries energies")
     torch.manual_seed(config.seed)
-    model = config.model.model_copy(update={"n_energies": N_ENERGIES})
+    model = config.model.model_copy(update={"n_energies": N_ENERGIES}).model_dump()
+    elements = {int(z) for z in data.atomic_numbers}
+    start_from = start_from or config.start_from
     if start_from is None:
-        network = build_network(model)
+        network = build_network(parse_model_config(model))
         base = LatticeBase.fit([data.crystal(i) for i in range(len(data))])
         scale = EnergyScale.fit(
             element_fractions(data), formation, data.labels["source"].astype(int), sources,
@@ -91,15 +116,15 @@ def fit_predictor(
         earlier = load_checkpoint(start_from, kind="predictor")
         network = earlier.network.train()
         base = LatticeBase.from_state(earlier.config["lattice_base"])
-        scale = EnergyScale.from_state(earlier.config["energy_scale"])
-        scale.spread_factor, scale.spread_floor = 1.0, 0.0  # calibrated anew below
+        scale = adapted_scale(earlier, data, sources)
+        model, elements = earlier.config["model"], elements | set(earlier.config["elements"])
     facts = run_training(network, EnergyObjective(config.energy, scale, base), data, config, directory)
     if not is_main_rank():
         return facts
     extra = {
         "energy_scale": scale.state(),
         "lattice_base": base.state(),
-        "elements": sorted({int(z) for z in data.atomic_numbers}),
+        "elements": sorted(elements),
         "max_atoms": int(data.n_atoms.max()),
         "energy": config.energy.model_dump(),
         "training": facts,
@@ -111,7 +136,7 @@ def fit_predictor(
             directory / "checkpoint",
             network.state_dict(),
             kind="predictor",
-            model=model.model_dump(),
+            model=model,
             extra=extra,
             card=card,
         )

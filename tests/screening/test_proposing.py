@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
+import numpy as np
 import pytest
 
+from dao_core.generate.guidance import GuidanceError, GuidanceSettings
 from dao_core.generate.integrate import SamplerSettings
 from dao_core.generate.sampler import Generator
 from dao_core.screening.formulas import FormulaError
@@ -109,3 +111,21 @@ def test_without_templates_all_trust_goes_to_the_samples() -> None:
     only = Toolbox(emt(), tools().generator, None)
     items = propose("CuAu", only, SETTINGS.model_copy(update={"z": 1, "n_templates": 0, "n_seeded": 0})).items
     assert sum(math.exp(p.provenance["log_prior"]) for p in items) == pytest.approx(0.525)  # the share of Z = 1
+
+
+def test_guidance_moves_the_samples_from_noise_and_nothing_else() -> None:
+    from dao_core.energy.predictor import DaoPotential
+
+    guided_tools = Toolbox(DaoPotential.load("predictor"), tools().generator, tools().templates)
+    guided_settings = SETTINGS.model_copy(update={"guidance": GuidanceSettings(scale=5.0, window=(0.0, 1.0))})
+    plain, guided = (propose("CuAu", guided_tools, s).items for s in (SETTINGS, guided_settings))
+    moved = {
+        a.origin: not np.allclose(a.crystal.frac_coords, b.crystal.frac_coords)
+        for a, b in zip(plain, guided, strict=True)
+    }
+    assert moved == {"template": False, "generated from template": False, "de novo": True}
+
+
+def test_guidance_without_dao_p_is_refused() -> None:
+    with pytest.raises(GuidanceError, match="not EMT"):
+        propose("CuAu", tools(), SETTINGS.model_copy(update={"guidance": GuidanceSettings()}))

@@ -14,12 +14,14 @@ import pytest
 import torch
 import yaml
 
+from dao_core.energy.predictor import DaoPotential
 from dao_core.generate.sampler import Generator, UnseenElementError
 from dao_core.models.checkpoint_io import load_checkpoint
 from dao_core.training.config import TrainingConfig
 from dao_core.training.data import PackedCrystals
 from dao_core.training.ema import WeightAverage
 from dao_core.training.fit import fit_generator
+from dao_core.training.fit_predictor import fit_predictor, pack_labelled
 from tests.models.conftest import random_crystals
 
 TINY = yaml.safe_load((Path(__file__).parents[2] / "configs" / "train-tiny.yaml").read_text())
@@ -109,3 +111,34 @@ def test_average_forgets_the_start() -> None:
     for _ in range(100):
         average.update(module)
     assert average.weights["weight"].item() > 0.9
+
+
+def test_shipped_weights_continue_whatever_network_the_settings_name(tmp_path: Path) -> None:
+    train(tmp_path, max_steps=1, learning_rate=1e-9, start_from="generator")
+    shipped, continued = (load_checkpoint(p, kind="generator") for p in ("generator", tmp_path / "checkpoint"))
+    assert continued.config["model"] == shipped.config["model"]
+    assert set(continued.config["elements"]) >= set(shipped.config["elements"])  # what it knew is not forgotten
+    for name, value in shipped.network.state_dict().items():
+        torch.testing.assert_close(continued.network.state_dict()[name], value, atol=1e-6, rtol=0)
+
+
+def test_a_continued_predictor_takes_labels_of_another_scale(tmp_path: Path) -> None:
+    few = np.array([3, 8, 12, 22])
+    crystals = [
+        c.niggli().replace(atomic_numbers=few[c.atomic_numbers % 4]) for c in random_crystals(3, (2, 3, 4) * 50)
+    ]
+    shipped = DaoPotential.load("predictor")
+    offset = np.linspace(-1.0, 1.0, 101)  # an element's reference energy in the other scheme, eV/atom
+    labels = [p.formation_energy_per_atom + offset[c.atomic_numbers].mean() for c, p in
+              zip(crystals, shipped.predict(crystals), strict=True)]  # fmt: skip
+    unknown = [None] * len(crystals)
+    packed = pack_labelled(
+        crystals, formation_energy_per_atom=labels, e_above_hull=[0.0] * len(crystals), source=[0] * len(crystals),
+        forces=unknown, stress=unknown,
+    )  # fmt: skip
+    config = TrainingConfig(**{**TINY, "max_steps": 1, "learning_rate": 1e-9, "start_from": "predictor"})
+    fit_predictor(packed, config, tmp_path, sources=["mine"], about={}, card="# test")
+    found = DaoPotential.load(tmp_path / "checkpoint").predict(crystals)
+    error = np.abs([p.formation_energy_per_atom - e for p, e in zip(found, labels, strict=True)])
+    before = np.abs([p.formation_energy_per_atom - e for p, e in zip(shipped.predict(crystals), labels, strict=True)])
+    assert error.mean() < 0.3 * before.mean()
