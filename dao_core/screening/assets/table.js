@@ -9,7 +9,7 @@ const COLUMNS = [
   { key: "std", label: "±", unit: "meV/atom", title: "Spread of the energy", value: (c) => c.std, html: (c) => meV(c.std), cls: "num wide" },
   { key: "e_above_hull", label: "Above hull", unit: "meV/atom", title: "Energy above the convex hull", value: (c) => c.e_above_hull, html: (c) => meV(c.e_above_hull, 0), cls: "num" },
   { key: "p_stable", label: "P(stable)", title: "", value: (c) => c.p_stable, html: (c) => `${percent(c.p_stable)}${share(c)}`, cls: "num narrow-out" },
-  { key: "volume", label: "Volume", unit: "Å³/atom", title: "Volume per atom", value: (c) => c.volume, html: (c) => fixed(c.volume, 2), cls: "num narrow-out" },
+  { key: "volume", label: "Volume", unit: "Å³/atom", title: "Volume per atom", value: (c) => c.volume, html: (c) => fixed(c.volume, 2), cls: byFormula ? "num wide" : "num narrow-out" },
   { key: "novelty", label: "Novelty", title: "Against the database", value: (c) => c.novelty, html: noveltyBadge, cls: "narrow-out" },
   { key: "n_merged", label: "Found", title: "Proposals that led to this structure", value: (c) => c.n_merged, html: (c) => `${c.n_merged}×`, cls: "num narrow-out" },
 ];
