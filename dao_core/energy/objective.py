@@ -69,7 +69,8 @@ class EnergyObjective:
         s = self.settings
         share = s.noisy_share if s.clean else 1.0
         noisy = uniform(len(crystals), rng=rng, like=crystals.lattice) < share
-        losses: dict[str, Tensor] = {"loss": crystals.lattice.new_zeros(())}
+        # zero, but with a gradient: a batch may hold nothing but structures without labels
+        losses: dict[str, Tensor] = {"loss": 0.0 * next(network.parameters()).sum()}
         if noisy.any():
             self._noisy(network, subset(crystals, noisy), {k: v[noisy] for k, v in labels.items()}, rng, losses)
         if (~noisy).any() and s.clean:

@@ -146,6 +146,8 @@ def test_unlabelled_rows_train_nothing_but_the_flow() -> None:
     assert "energy" not in losses
     assert torch.isfinite(losses["forces"])
     assert torch.isfinite(losses["loss"])
+    energies = EnergyObjective(EnergySettings(noisy_share=0.0, forces=False), scale, LatticeBase.fit(crystals))
+    energies(network, batch, torch.Generator().manual_seed(0))["loss"].backward()  # nothing to learn is no error
 
 
 def test_bootstrap_weights_differ_between_members_and_repeat() -> None:
