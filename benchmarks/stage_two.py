@@ -84,7 +84,8 @@ def train(
     if not (folder / "checkpoint" / "config.json").exists():
         settings = yaml.safe_load(args.config.read_text())
         timed = {"max_seconds": seconds, "clock": "cpu", "seed": seed, "flow": {"seeded_share": 0.0}}
-        rate = {} if start is None else {"learning_rate": 0.3 * settings["learning_rate"]}
+        # a second stage of minutes must not end inside its warm-up
+        rate = {} if start is None else {"learning_rate": 0.3 * settings["learning_rate"], "warmup_steps": 10}
         config = TrainingConfig.model_validate({**settings, **timed, **rate})
         fit_generator(rows, config, folder, about={"rows": len(rows)}, card="# Stage two study", start_from=start)
     return folder / "checkpoint"

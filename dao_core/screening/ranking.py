@@ -89,9 +89,10 @@ def rank(candidates: Iterable[Candidate]) -> list[Candidate]:
 
     The energy alone is a poor judge among polymorphs that lie closer than its error: on 200 compositions of MP-20's
     test half it put the right one of 20 candidates first in 52 %, the prior in 70 %, both together in 74 %
-    (benchmarks/ranking.py). With several formulas, what a candidate's prior costs against its formula's best one is added to its distance to the
-    hull. Where that distance is unknown for any usable candidate, formulas are compared by the energy above their own
-    lowest polymorph, so that energies of different compositions are never compared. Rejected candidates come last.
+    (benchmarks/ranking.py). With several formulas, what a candidate's prior costs against its formula's best one is
+    added to its distance to the hull. Where that distance is unknown for any usable candidate, formulas are compared by
+    the energy above their own lowest polymorph, so that energies of different compositions are never compared.
+    Rejected candidates come last.
     """
     items = list(candidates)
     best, priors = ground_states(items), best_priors(items)
