@@ -13,7 +13,7 @@ from dao_core.generate.templates_prototypes import Bucket
 MAX_ASSIGNMENTS = 720  # seven elements of equal count would have 5040
 POOL = 256  # (prototype, assignment) pairs looked at closely
 SHARPNESS = 2.0  # how strongly the best-fitting entries dominate a prototype's evidence
-COVERAGE_OFFSET, COVERAGE_SLOPE = -0.18, 0.56  # see log_coverage
+COVERAGE_OFFSET, COVERAGE_SLOPE = -0.18, 0.56  # fitted by benchmarks/template_coverage.py
 REPEAT = -7.0  # log of what is left to a near-repeat
 KERNEL_WIDTH = 0.06  # fingerprint distance over which prototypes lend each other evidence
 
@@ -103,8 +103,8 @@ def log_coverage(candidates: Candidates) -> float:
     """Log of the probability that one of the best 20 candidates is right.
 
     A logistic function of all evidence, in log-odds a species. Fitted on 2,500 MP-20 validation compositions against
-    the index of MP-20's training split and against the AFLOW prototypes (93 % and 49 % right where there is a
-    candidate; in sixths by probability the two differ by 2 to 14 points).
+    the index of MP-20's training split and against the AFLOW prototypes (93 % and 53 % right where there is a
+    candidate; in sixths by probability, said and found differ by up to 14 points).
     """
     evidence = float(np.logaddexp.reduce(candidates.evidence)) / candidates.new.shape[1]
     return -float(np.logaddexp(0.0, -(COVERAGE_OFFSET + COVERAGE_SLOPE * evidence)))

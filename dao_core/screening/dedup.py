@@ -85,7 +85,7 @@ class _Group:
 
     def result(self) -> Candidate:
         # the most trusted way here counts, not all together: false minima of an energy model have many ways to them
-        # (benchmarks/ranking.py: 75.6 % right against 71.2 % with sums, n = 160)
+        # (160 validation compositions of MP-20: the first was right in 75.6 %, with sums in 71.2 %)
         prior = max((p for p in self.log_priors if p is not None), default=None)
         return self.candidate.replace(n_merged=self.count, merged_ids=tuple(self.ids), log_prior=prior)
 
