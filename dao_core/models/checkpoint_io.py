@@ -76,6 +76,13 @@ def load_checkpoint(directory: Path | str, *, kind: str | None = None) -> Checkp
     return Checkpoint(network, config["kind"], config, directory)
 
 
+def continued_card(card: str, earlier: Checkpoint) -> str:
+    """The card of a model that continues another's weights: its own, then the other's with its data and licences."""
+    path = earlier.path / "card.md"
+    known = path.read_text() if path.exists() else "No card came with it.\n"
+    return f"{card.rstrip()}\n\n# Continues {earlier.identity}\n\n{known}"
+
+
 def resolve(directory: Path | str) -> Path:
     """A directory, or the name of a checkpoint that ships with the package (such as `generator`)."""
     path = Path(directory)

@@ -15,7 +15,7 @@ from dao_core.generate.diffusion import diffusion_loss
 from dao_core.generate.flow_matching import flow_loss, training_base
 from dao_core.generate.lattice import LatticeBase
 from dao_core.models.build import build_network
-from dao_core.models.checkpoint_io import load_checkpoint, save_checkpoint
+from dao_core.models.checkpoint_io import continued_card, load_checkpoint, save_checkpoint
 from dao_core.training.config import TrainingConfig
 from dao_core.training.data import Batch, PackedCrystals, SizedBatches
 from dao_core.training.module import DaoModule, Objective, RunLog
@@ -170,6 +170,7 @@ def fit_generator(
         network, base = earlier.network, LatticeBase.from_state(earlier.config["lattice_base"])
         network.train()
         seen, model = seen | set(earlier.config["elements"]), earlier.config["model"]
+        card = continued_card(card, earlier)
     objective = generator_objective(config, base, templates, template_rows)
     facts = run_training(network, objective, data, config, directory)
     if not is_main_rank():

@@ -16,7 +16,7 @@ from dao_core.energy.predictor import N_ENERGIES, DaoPotential, EnergyScale
 from dao_core.energy.uncertainty import calibrate
 from dao_core.generate.lattice import LatticeBase
 from dao_core.models.build import build_network, parse_model_config
-from dao_core.models.checkpoint_io import Checkpoint, load_checkpoint, save_checkpoint
+from dao_core.models.checkpoint_io import Checkpoint, continued_card, load_checkpoint, save_checkpoint
 from dao_core.training.config import TrainingConfig
 from dao_core.training.data import PackedCrystals
 from dao_core.training.fit import run_training
@@ -118,6 +118,7 @@ def fit_predictor(
         base = LatticeBase.from_state(earlier.config["lattice_base"])
         scale = adapted_scale(earlier, data, sources)
         model, elements = earlier.config["model"], elements | set(earlier.config["elements"])
+        card = continued_card(card, earlier)
     facts = run_training(network, EnergyObjective(config.energy, scale, base), data, config, directory)
     if not is_main_rank():
         return facts

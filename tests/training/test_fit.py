@@ -117,6 +117,7 @@ def test_shipped_weights_continue_whatever_network_the_settings_name(tmp_path: P
     train(tmp_path, max_steps=1, learning_rate=1e-9, start_from="generator")
     shipped, continued = (load_checkpoint(p, kind="generator") for p in ("generator", tmp_path / "checkpoint"))
     assert continued.config["model"] == shipped.config["model"]
+    assert "CC BY 4.0" in (tmp_path / "checkpoint" / "card.md").read_text()  # the licence of the data goes along
     assert set(continued.config["elements"]) >= set(shipped.config["elements"])  # what it knew is not forgotten
     for name, value in shipped.network.state_dict().items():
         torch.testing.assert_close(continued.network.state_dict()[name], value, atol=1e-6, rtol=0)
