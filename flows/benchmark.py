@@ -22,13 +22,15 @@ class BenchmarkConfig(RunSettings):
     data: Path
     generator: str = "generator"
     baseline: str | None = None
+    potential: str = "dao"
     settings: BenchmarkSettings = BenchmarkSettings()
 
 
 @flow(name="benchmark-structures", flow_run_name="{config.name}")
 def benchmark_structures(config: BenchmarkConfig, command: str = RERUN) -> StageRecord:
     """Predict, compare, tabulate; returns the record of the table."""
-    root, names, settings = str(config.root), Names(config.generator, config.baseline), config.settings
+    root, settings = str(config.root), config.settings
+    names = Names(config.generator, config.baseline, config.potential)
     with Journal(config.root, name=config.name, command=command, flow_run_id=flow_run_id()).watch() as run:
         index = run.step("build index", build_index, config.data, config.benchmark, root)
         pieces = works(config.data, config.benchmark, settings)

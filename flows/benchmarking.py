@@ -41,12 +41,15 @@ def _headline(path: Path) -> str:
 def _options(name: str, arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=f"dao benchmark {name}", description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with the splits")
-    parser.add_argument("--columns", default="templates,denovo,seeded", help="also: mixed, baseline")
+    parser.add_argument("--columns", default="templates,denovo,seeded", help="also: mixed, ranked, baseline")
     parser.add_argument("--k", type=int, default=20, help="predictions of each target")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--limit", type=int, default=0, help="random targets; 0: all")
     parser.add_argument("--generator", default="generator", help="DAO-G checkpoint: a name or a folder")
     parser.add_argument("--baseline", help="checkpoint of column baseline, such as cspnet trained by diffusion")
+    parser.add_argument(
+        "--potential", default="dao", help="relaxes and ranks in column ranked: dao, chgnet or a folder"
+    )
     parser.add_argument("--root", type=Path, default=Path("runs/benchmark"), help="finished shards are kept here")
     return parser.parse_args(arguments)
 
@@ -71,7 +74,7 @@ def run_set(name: str, arguments: Sequence[str]) -> int:
     settings = BenchmarkSettings.model_validate(
         {"columns": columns, "k": options.k, "seeds": seeds, "limit": options.limit}
     )
-    names, root = Names(options.generator, options.baseline), str(options.root)
+    names, root = Names(options.generator, options.baseline, options.potential), str(options.root)
     with interruptible("the same command continues with the next shard"):
         pieces = works(options.data, name, settings)
         index = index_stage(options.data, name, root)

@@ -27,6 +27,7 @@ from dao_core.evaluate.benchmark import (
 )
 from dao_core.evaluate.benchmark_data import read_targets, training_items
 from dao_core.evaluate.matching_kernel import Comparison
+from dao_core.screening.toolbox import load_potential
 from tasks.crysdb import ledger_of
 from tasks.engine import task
 from tasks.keys import code_hash
@@ -41,6 +42,7 @@ class Names:
 
     generator: str = "generator"
     baseline: str | None = None
+    potential: str = "dao"
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ def shard_stage(
 ) -> StageRecord:
     """The ledger stage behind `predict_shard`; a killed benchmark repeats only the shard that was in work."""
     targets = shards(read_targets(data, name)[0], settings)[work.number]
+    ranked = work.column == "ranked"
 
     def run(directory: Path) -> dict[str, Any]:
         result = run_shard(targets, work.column, _models(index, names, work.column), settings, work.seed)  # type: ignore[arg-type]
@@ -113,11 +116,12 @@ def shard_stage(
         counts = {"n_ok": sum(map(len, result.table)) - n_failed, "n_failed": n_failed}
         return {"counts": counts, "facts": {"column": work.column, "seed": work.seed, "shard": work.number}}
 
-    plain = settings.model_dump(exclude={"columns", "seeds", "limit", "shard_size"})
+    others = set() if ranked else {"proposals", "relax_steps"}
+    plain = settings.model_dump(exclude={"columns", "seeds", "limit", "shard_size"} | others)
     key = content_key(
         targets=[t.id for t in targets], column=work.column, seed=work.seed, settings=plain, index=index.key,
         models=_identities(names, work.column), data=_identity(data, name),
-        code=code_hash("crystal", "models", "generate", "evaluate"),
+        code=code_hash("crystal", "models", "generate", "evaluate", *(("energy", "screening") if ranked else ())),
     )  # fmt: skip
     return ledger_of(root).run("benchmark-shard", key, run)
 
@@ -135,17 +139,21 @@ def _identities(names: Names, column: str) -> str | None:
     if column == "templates":
         return None
     chosen = names.baseline if column == "baseline" else names.generator
-    return None if chosen is None else load_checkpoint(chosen, kind="generator").identity
+    if chosen is None:
+        return None
+    own = load_checkpoint(chosen, kind="generator").identity
+    return own if column != "ranked" else f"{own}, {load_potential(names.potential).identity}"
 
 
 def _models(index: StageRecord, names: Names, column: str) -> Models:
     from dao_core.generate.sampler import Generator
     from dao_core.generate.templates import TemplateIndex
 
-    templates = TemplateIndex.load(index.file(INDEX)) if column in ("templates", "seeded", "mixed") else None
-    generator = Generator.load(names.generator) if column in ("denovo", "seeded", "mixed") else None
+    templates = TemplateIndex.load(index.file(INDEX)) if column not in ("denovo", "baseline") else None
+    generator = Generator.load(names.generator) if column not in ("templates", "baseline") else None
     baseline = Generator.load(names.baseline) if column == "baseline" and names.baseline else None
-    return Models(templates, generator, baseline)
+    potential = load_potential(names.potential) if column == "ranked" else None
+    return Models(templates, generator, baseline, potential)
 
 
 def _plain(result: ShardResult) -> dict[str, Any]:
