@@ -23,6 +23,7 @@ class BenchmarkConfig(RunSettings):
     generator: str = "generator"
     baseline: str | None = None
     potential: str = "dao"
+    templates: Literal["train", "shipped"] = "train"
     settings: BenchmarkSettings = BenchmarkSettings()
 
 
@@ -30,7 +31,7 @@ class BenchmarkConfig(RunSettings):
 def benchmark_structures(config: BenchmarkConfig, command: str = RERUN) -> StageRecord:
     """Predict, compare, tabulate; returns the record of the table."""
     root, settings = str(config.root), config.settings
-    names = Names(config.generator, config.baseline, config.potential)
+    names = Names(config.generator, config.baseline, config.potential, config.templates)
     with Journal(config.root, name=config.name, command=command, flow_run_id=flow_run_id()).watch() as run:
         index = run.step("build index", build_index, config.data, config.benchmark, root)
         pieces = works(config.data, config.benchmark, settings)

@@ -50,6 +50,9 @@ def _options(name: str, arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--potential", default="dao", help="relaxes and ranks in column ranked: dao, chgnet or a folder"
     )
+    parser.add_argument(
+        "--templates", default="train", choices=("train", "shipped"), help="of the training split, or those that ship"
+    )
     parser.add_argument("--root", type=Path, default=Path("runs/benchmark"), help="finished shards are kept here")
     return parser.parse_args(arguments)
 
@@ -74,7 +77,8 @@ def run_set(name: str, arguments: Sequence[str]) -> int:
     settings = BenchmarkSettings.model_validate(
         {"columns": columns, "k": options.k, "seeds": seeds, "limit": options.limit}
     )
-    names, root = Names(options.generator, options.baseline, options.potential), str(options.root)
+    names = Names(options.generator, options.baseline, options.potential, options.templates)
+    root = str(options.root)
     with interruptible("the same command continues with the next shard"):
         pieces = works(options.data, name, settings)
         index = index_stage(options.data, name, root)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -34,15 +34,17 @@ from tasks.keys import code_hash
 
 INDEX, RESULT, REPORT = "index", "result.json", "report.json"
 KS = (1, 5, 20)
+FREE = ("denovo", "baseline")  # columns without templates
 
 
 @dataclass(frozen=True)
 class Names:
-    """The models of a benchmark by name or folder."""
+    """The models of a benchmark by name or folder; `templates`: of the training split (train), or those that ship."""
 
     generator: str = "generator"
     baseline: str | None = None
     potential: str = "dao"
+    templates: Literal["train", "shipped"] = "train"
 
 
 @dataclass(frozen=True)
@@ -134,8 +136,12 @@ def _identity(data: Path, name: str) -> str:
 
 
 def _identities(names: Names, column: str) -> str | None:
+    from dao_core.generate.templates import TemplateIndex
     from dao_core.models.checkpoint_io import load_checkpoint
 
+    if column not in FREE and names.templates == "shipped":
+        source = TemplateIndex.default().source
+        return f"{source}, {_identities(replace(names, templates='train'), column)}"
     if column == "templates":
         return None
     chosen = names.baseline if column == "baseline" else names.generator
@@ -149,7 +155,10 @@ def _models(index: StageRecord, names: Names, column: str) -> Models:
     from dao_core.generate.sampler import Generator
     from dao_core.generate.templates import TemplateIndex
 
-    templates = TemplateIndex.load(index.file(INDEX)) if column not in ("denovo", "baseline") else None
+    templates = None
+    if column not in FREE:
+        shipped = names.templates == "shipped"
+        templates = TemplateIndex.default() if shipped else TemplateIndex.load(index.file(INDEX))
     generator = Generator.load(names.generator) if column not in ("templates", "baseline") else None
     baseline = Generator.load(names.baseline) if column == "baseline" and names.baseline else None
     potential = load_potential(names.potential) if column == "ranked" else None

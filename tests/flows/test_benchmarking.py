@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.evaluate.test_benchmark import rocksalt
+from tests.evaluate.test_benchmark import perovskite, rocksalt
 from tests.flows.test_cli import dao
 from tests.tasks.test_benchmark import write
 
@@ -29,6 +29,18 @@ def test_a_benchmark_of_templates_runs(tmp_path: Path) -> None:
     assert last["figure"] == {"templates": {"1": 100.0}}
     assert last["n"] == 1
     assert "1 of 1 targets" in result.stdout
+
+
+def test_the_templates_that_ship_find_what_the_training_split_lacks(tmp_path: Path) -> None:
+    write(tmp_path / "perov_5/train.parquet", {"p": perovskite()})
+    write(tmp_path / "perov_5/test_public.parquet", {"a": rocksalt(11, 17)})
+    rates = []
+    for which in ("train", "shipped"):
+        options = ("--data", ".", "--columns", "templates", "--k", "5", "--root", "r", "--templates", which)
+        result = dao("benchmark", "perov-5", *options, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        rates.append(json.loads(result.stdout.strip().splitlines()[-1])["figure"]["templates"]["5"])
+    assert rates == [0.0, 100.0]
 
 
 @pytest.mark.parametrize(
