@@ -80,7 +80,7 @@ def training_ratio(rounds: int) -> tuple[list[float], dict[str, object]]:
     flow = FlowSettings()
     ours = step(
         crysformer,
-        lambda: flow_loss(crysformer, training_base(data, None, none, base, flow, rng), data, base, flow, rng),
+        lambda: flow_loss(crysformer, training_base(data, None, none, none, base, flow, rng), data, base, flow, rng),
     )
     theirs = step(cspnet, lambda: diffusion_loss(cspnet, data, rng))
     ours(), theirs()

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from dao_core.crystal import Crystal, CrystalBatch
 from dao_core.energy.potential import PotentialFailure, PotentialResult
 from dao_core.models.checkpoint_io import Checkpoint, load_checkpoint
+from dao_core.models.geometry import full_precision
 
 N_MEMBERS = 4
 N_ENERGIES = 1 + N_MEMBERS
@@ -118,7 +119,8 @@ def composition_fractions(atomic_numbers: Tensor) -> Tensor:
 def strained(batch: CrystalBatch, strain: Tensor) -> Tensor:
     """Lattice under a symmetric strain, (B, 3, 3)."""
     symmetric = 0.5 * (strain + strain.transpose(1, 2))
-    return batch.lattice + batch.lattice @ symmetric
+    with full_precision(batch.lattice):
+        return batch.lattice + batch.lattice @ symmetric
 
 
 def residual_members(
@@ -136,7 +138,8 @@ def derivatives(
     """Forces (B, N, 3) in eV/A and stress (B, 3, 3) in eV/A^3 from total energies (B,) and the leaves they depend
     on."""
     d_frac, d_strain = torch.autograd.grad(energy.sum(), [frac_coords, strain], create_graph=create_graph)
-    forces = -d_frac @ torch.linalg.inv(lattice).transpose(1, 2)  # x = f L, so dE/dx = dE/df L^-T
+    with full_precision(lattice):
+        forces = -d_frac @ torch.linalg.inv(lattice).transpose(1, 2)  # x = f L, so dE/dx = dE/df L^-T
     volume = torch.linalg.det(lattice).abs().view(-1, 1, 1)
     return forces, 0.5 * (d_strain + d_strain.transpose(1, 2)) / volume
 

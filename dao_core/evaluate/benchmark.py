@@ -162,7 +162,7 @@ def predict(
     if column in ("denovo", "baseline"):
         return _denovo(generator, targets, known, [settings.k] * len(targets), settings, seed)
     index = _given(models.templates, column)
-    hits = [_hits(index, t, settings.k - (settings.free if column == "mixed" else 0)) for t in targets]
+    hits = [_hits(index, t, max(0, settings.k - (settings.free if column == "mixed" else 0))) for t in targets]
     tasks = [
         Task(c.atomic_numbers, sample_seed(seed, t.crystal.composition, i, name), c, name)
         for t, found, ok in zip(targets, hits, known, strict=True) if ok

@@ -13,6 +13,7 @@ from dao_core.evaluate.benchmark import SETS, Target
 FOLDERS = {"mp-20": "mp_20", "mpts-52": "mpts_52", "perov-5": "perov_5", "carbon-24": "carbon_24"}
 COLUMNS = ["material_id", "lattice", "frac_coords", "atomic_numbers"]
 MAX_ATOMS = {"mpts-52": 52}
+STAND_IN = "mp_structures.parquet"  # for MPTS-52's training split, which isn't published here
 
 
 class BenchmarkDataError(ValueError):
@@ -38,7 +39,7 @@ def training_items(data: Path, name: str) -> Iterator[tuple[str, Crystal]]:
         yield from ((t.id, t.crystal) for t in read_targets(data, name, "train")[0])
         return
     held = {t.id for split in ("val", "test_public") for t in read_targets(data, name, split)[0]}
-    path = data / "mp_structures.parquet"
+    path = data / STAND_IN
     if not path.exists():
         raise BenchmarkDataError(f"{path} is missing: it stands for MPTS-52's training split")
     for item in _rows(path):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from dao_core.crystal import CrystalBatch
 from dao_core.generate.noise import BatchDraws, RowDraws, normal
+from dao_core.generate.shield import Shield
 from dao_core.models.geometry import wrap_centered
 
 DiffusionGuide = Callable[[Tensor, Tensor, Tensor, float], tuple[Tensor, Tensor]]
@@ -101,6 +102,7 @@ def sample_diffusion(
     One Langevin corrector on the coordinates at the current noise, then the ancestral predictor on both. `steps` < 1000
     strides the schedule. `rng` is one stream for the batch, or one a structure: then a sample is the same in any batch.
     `guidance` gives beta dE/dF and beta dE/dL, by which the predictor's means move (times the posterior variance).
+    A sample that diverges ends with a lattice of NaN, the others as without it.
     """
     b = len(atomic_numbers)
     one = isinstance(rng, torch.Generator)
@@ -108,14 +110,17 @@ def sample_diffusion(
     lattice, frac = draws.cells(), draws.positions()
     schedule = torch.linspace(STEPS, 0, steps + 1).round().long().tolist()
     abar, sigma, norms = alpha_bar(), sigmas(), score_norms()
+    shield = Shield(lattice)
     for now, then in itertools.pairwise(schedule):
         t = torch.full((b,), now / STEPS, device=atomic_numbers.device)
+        lattice, frac = shield.sound(lattice, frac)
         # corrector
         out = network(lattice, frac, atomic_numbers, t)
         size = step_lr * (sigma[now] / SIGMA_BEGIN) ** 2
         noise = draws.atoms() if then > 0 else torch.zeros_like(frac)
         frac = frac + size * out.coords * norms[now].sqrt() + (2 * size).sqrt() * noise
         # predictor
+        lattice, frac = shield.sound(lattice, frac)
         out = network(lattice, frac, atomic_numbers, t)
         drop = sigma[now] ** 2 - sigma[then] ** 2
         noise = draws.atoms() if then > 0 else torch.zeros_like(frac)
@@ -129,4 +134,4 @@ def sample_diffusion(
         mean = (lattice - (1 - ratio) / (1 - abar[now]).sqrt() * eps) / ratio.sqrt()
         variance = (1 - ratio) * (1 - abar[then]) / (1 - abar[now])
         lattice = mean - variance * d_lattice + variance.sqrt() * (draws.cells() if then > 0 else 0.0)
-    return CrystalBatch(lattice, frac, atomic_numbers)
+    return CrystalBatch(shield.marked(lattice), frac, atomic_numbers)

@@ -86,14 +86,14 @@ def training_base(
     data: CrystalBatch,
     template: CrystalBatch | None,
     has_template: Tensor,
+    seeded: Tensor,
     base: LatticeBase,
     settings: FlowSettings,
     rng: torch.Generator,
 ) -> FlowState:
-    """Base points for a training batch: uninformed, a retrieved template, or (where none is known) a made-up one."""
+    """Base points for a training batch: uninformed, or where `seeded` (B,) a retrieved template, else a made-up one."""
     free = base_sample(data.atomic_numbers, rng)
     b, n = data.atomic_numbers.shape
-    seeded = uniform(b, rng=rng, like=data.lattice) < settings.seeded_share
     if settings.assign:
         arrays = (free.frac_coords.double(), data.frac_coords.double(), data.atomic_numbers, data.lattice.double())
         assigned = assign_batch(*(a.cpu().numpy() for a in arrays))

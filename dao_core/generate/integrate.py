@@ -10,8 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from dao_core.crystal import CrystalBatch
+from dao_core.generate.diffusion import STEPS
 from dao_core.generate.flow_matching import FlowSettings, FlowState, remove_mean, velocities
 from dao_core.generate.lattice import LatticeBase
+from dao_core.generate.shield import Shield
 
 if TYPE_CHECKING:
     from dao_core.generate.constraints import Rules
@@ -20,7 +22,7 @@ Guidance = Callable[[FlowState, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class SamplerSettings(BaseModel):
-    """Settings of sampling; nothing here needs a new training."""
+    """Settings of sampling; nothing here needs a new training. Those but `diffusion_steps` are the flow's."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -28,6 +30,7 @@ class SamplerSettings(BaseModel):
     seeded_steps: int = Field(10, gt=0, description="network evaluations from a template")
     anti_annealing: float = Field(5.0, ge=0, description="coordinate velocity is multiplied by 1 + this * t")
     method: Literal["ode", "sde"] = "ode"
+    diffusion_steps: int = Field(STEPS, gt=0, le=STEPS, description="steps of two evaluations each, by diffusion")
     churn: float = Field(0.3, ge=0, le=1, description="sde: share of the remaining noise that is drawn anew each step")
 
 
@@ -45,7 +48,9 @@ def integrate(
 ) -> CrystalBatch:
     """Follow the flow from t = 0 to 1.
 
-    `noise` gives fresh base noise (coordinates (B, N, 3) in [-0.5, 0.5), lattice (B, 6)) for the stochastic sampler;
+    `noise` gives fresh base noise (coordinates (B, N, 3) in [-0.5, 0.5), lattice (B, 6)) for the stochastic sampler,
+    which is for the uninformed base only: from a template the path is followed as it is. A sample that diverges ends
+    with a lattice of NaN, the others as without it;
     `guidance` returns additions to the velocities at (state, lattice, t); `rules` keeps what is given beforehand.
     """
     numbers = start.atomic_numbers
@@ -53,11 +58,13 @@ def integrate(
     seeded = bool(start.seeded.any())
     steps = settings.seeded_steps if seeded else settings.steps
     state = FlowState(start.frac_coords, start.z, numbers, start.seeded)
+    shield = Shield(state.z)
     dt = 1.0 / steps
     for k in range(steps):
         t = k * dt
-        time = torch.full((len(numbers),), t, dtype=state.z.dtype)
-        lattice = base.to_lattice(state.z, numbers)
+        time = torch.full((len(numbers),), t, dtype=state.z.dtype, device=state.z.device)
+        lattice, state.frac_coords = shield.sound(base.to_lattice(state.z, numbers), state.frac_coords)
+        state.z = state.z.masked_fill(shield.failed.unsqueeze(1), 0.0)
         outputs = network(lattice, state.frac_coords, numbers, time, state.seeded)
         coords, z = velocities(outputs, state, base, flow)
         if guidance is not None:
@@ -69,21 +76,26 @@ def integrate(
         gain = 1.0 if seeded else min(1.0 + settings.anti_annealing * t, float(steps - k))
         frac = state.frac_coords + dt * gain * coords
         z_next = state.z + dt * z
-        if settings.method == "sde" and noise is not None and k + 1 < steps:
-            frac, z_next = _renew_noise(frac, z_next, t + dt, coords, z, settings.churn, noise())
+        if settings.method == "sde" and noise is not None and not seeded and k + 1 < steps:
+            frac, z_next = _renew_noise(state, t, dt, coords, z, settings.churn, noise())
         if rules is not None:
             frac, z_next = rules.symmetric(frac, z_next)
         state = FlowState(frac - torch.floor(frac), z_next, numbers, state.seeded)
-    return CrystalBatch(base.to_lattice(state.z, numbers), state.frac_coords, numbers)
+    return CrystalBatch(shield.marked(base.to_lattice(state.z, numbers)), state.frac_coords, numbers)
 
 
 def _renew_noise(
-    frac: Tensor, z: Tensor, t: float, coords: Tensor, z_velocity: Tensor, churn: float, fresh: tuple[Tensor, Tensor]
+    state: FlowState,
+    t: float,
+    dt: float,
+    coords: Tensor,
+    z_velocity: Tensor,
+    churn: float,
+    fresh: tuple[Tensor, Tensor],
 ) -> tuple[Tensor, Tensor]:
-    """Replace part of the base noise that is left at time t: the point moves to another path to the same predicted
-    end."""
-    left = 1.0 - t
-    end, z_end = frac + left * coords, z + left * z_velocity
+    """The point at t + dt on another path to the end that is predicted at t: part of the base noise drawn anew."""
+    end, z_end = state.frac_coords + (1.0 - t) * coords, state.z + (1.0 - t) * z_velocity
+    t, left = t + dt, 1.0 - t - dt
     keep = (1.0 - churn * churn) ** 0.5
     frac = end - left * (keep * coords + churn * 0.5 * fresh[0])
     # the Gaussian base of the lattice: x0 = end - velocity, renewed with its variance kept

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dao_core.crystal import Crystal
+from dao_core.models.geometry import full_precision
 
 _ROOT2 = math.sqrt(2.0)
 
@@ -20,8 +21,9 @@ def log_lattice(lattice: Tensor) -> Tensor:
 
     L = exp(S) Q with a rotation Q, so S holds everything but the orientation in space.
     """
-    values, vectors = torch.linalg.eigh(lattice @ lattice.transpose(-1, -2))
-    s = (vectors * (0.5 * values.clamp_min(1e-8).log()).unsqueeze(-2)) @ vectors.transpose(-1, -2)
+    with full_precision(lattice):
+        values, vectors = torch.linalg.eigh(lattice @ lattice.transpose(-1, -2))
+        s = (vectors * (0.5 * values.clamp_min(1e-8).log()).unsqueeze(-2)) @ vectors.transpose(-1, -2)
     return torch.stack(
         [s[:, 0, 0], s[:, 1, 1], s[:, 2, 2], _ROOT2 * s[:, 1, 2], _ROOT2 * s[:, 0, 2], _ROOT2 * s[:, 0, 1]], dim=-1
     )
@@ -32,7 +34,8 @@ def lattice_from_log(vector: Tensor) -> Tensor:
     a, b, c = vector[:, 0], vector[:, 1], vector[:, 2]
     yz, xz, xy = vector[:, 3] / _ROOT2, vector[:, 4] / _ROOT2, vector[:, 5] / _ROOT2
     s = torch.stack([a, xy, xz, xy, b, yz, xz, yz, c], dim=-1).view(-1, 3, 3)
-    return torch.linalg.matrix_exp(s)
+    with full_precision(s):
+        return torch.linalg.matrix_exp(s)
 
 
 def fit_atomic_volumes(crystals: list[Crystal]) -> NDArray[np.float64]:
@@ -104,4 +107,8 @@ class LatticeBase:
 
     @classmethod
     def from_state(cls, state: dict[str, list[float]]) -> LatticeBase:
-        return cls(*(torch.tensor(state[name]) for name in ("volumes", "mean", "std")))
+        """Back from `state`. Raises ValueError where a size is wrong."""
+        volumes, mean, std = (torch.tensor(state[name]) for name in ("volumes", "mean", "std"))
+        if (volumes.shape, mean.shape, std.shape) != ((101,), (6,), (6,)):
+            raise ValueError(f"lattice base of shapes {tuple(volumes.shape)}, {tuple(mean.shape)}, {tuple(std.shape)}")
+        return cls(volumes, mean, std)

@@ -20,7 +20,7 @@ from dao_core.generate.flow_matching import FlowSettings, FlowState
 from dao_core.generate.integrate import Guidance, SamplerSettings, integrate
 from dao_core.generate.lattice import LatticeBase
 from dao_core.generate.site_plan import SitePlan, SitesError
-from dao_core.models.checkpoint_io import Checkpoint, load_checkpoint
+from dao_core.models.checkpoint_io import Checkpoint, load_checkpoint, named_faults
 
 DE_NOVO = "de novo"
 
@@ -79,12 +79,13 @@ class Generator:
     ) -> None:
         config = checkpoint.config
         self.network, self.identity = checkpoint.network, checkpoint.identity
-        self.process: str = config["process"]
-        self.base = LatticeBase.from_state(config["lattice_base"])
-        self.flow = FlowSettings(**config["flow"])
-        self.elements = set(config["elements"])
-        self.max_atoms: int = config["max_atoms"]
-        self.settings = settings or SamplerSettings(**config.get("sampler", {}))
+        with named_faults(checkpoint.path):
+            self.process: str = config["process"]
+            self.base = LatticeBase.from_state(config["lattice_base"])
+            self.flow = FlowSettings(**config["flow"])
+            self.elements = set(config["elements"])
+            self.max_atoms = int(config["max_atoms"])
+            self.settings = settings or SamplerSettings(**config.get("sampler", {}))
         self.batch_pairs = batch_pairs
 
     @classmethod
@@ -174,9 +175,13 @@ class Generator:
             numbers[row, : len(task.atomic_numbers)] = task.atomic_numbers
         given = any(t.constraint is not None for t in tasks)
         if self.process == "diffusion":
-            if given:
-                raise ConstraintError("constraints need a generator trained by flow matching; this one is a diffusion")
-            batch = sample_diffusion(self.network, torch.as_tensor(numbers), streams, guidance=guidance)  # type: ignore[arg-type]
+            if given or tasks[0].template is not None:
+                what = "constraints need" if given else "templates need"
+                raise ConstraintError(f"{what} a generator trained by flow matching; this one is a diffusion")
+            batch = sample_diffusion(
+                self.network, torch.as_tensor(numbers), streams, steps=self.settings.diffusion_steps,
+                guidance=guidance,  # type: ignore[arg-type]
+            )  # fmt: skip
             return [self._proposal(c, t) for c, t in zip(batch.to_crystals(), tasks, strict=True)]
         start = self._start(tasks, streams, torch.as_tensor(numbers))
         rules = Rules([t.constraint for t in tasks], start.atomic_numbers, self.base, plans) if given else None

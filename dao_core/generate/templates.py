@@ -114,8 +114,10 @@ class TemplateIndex:
         """The k best distinct templates for a cell, best first; fewer where the index has fewer.
 
         `composition` is symbol -> atoms in the cell. Entries of `exclude_ids` are not used (leave-one-out).
-        Raises UnknownElementError for a symbol that is none and TemplateIndexError for an empty composition.
+        Raises UnknownElementError for a symbol that is none, TemplateIndexError for an empty composition or k < 0.
         """
+        if k < 0:
+            raise TemplateIndexError(f"k = {k}: ask for no templates or some")
         found = self.candidates(composition, exclude_ids)
         if found is None:
             return []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,19 +63,31 @@ def load_checkpoint(directory: Path | str, *, kind: str | None = None) -> Checkp
         data = (directory / "model.safetensors").read_bytes()
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{directory} is not a checkpoint: {error}") from error
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{directory}/config.json is no checkpoint configuration: fetch or train it again")
     if kind is not None and config.get("kind") != kind:
         raise CheckpointError(f"{directory} holds a {config.get('kind')!r} model, a {kind!r} is needed")
     if config.get("format") != FORMAT:
         raise CheckpointError(f"{directory} has checkpoint format {config.get('format')}, this version reads {FORMAT}")
-    if hashlib.sha256(data).hexdigest() != config["sha256"]:
+    if hashlib.sha256(data).hexdigest() != config.get("sha256"):
         raise CheckpointError(f"{directory}/model.safetensors is damaged (SHA-256 differs): fetch or train it again")
-    network = build_network(parse_model_config(config["model"]))
+    with named_faults(directory):
+        network = build_network(parse_model_config(config["model"]))
     try:
         network.load_state_dict(load_tensors(data), strict=True)
     except (RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"{directory}: the weights do not fit the configuration: {error}") from error
     network.eval()
     return Checkpoint(network, config["kind"], config, directory)
+
+
+@contextmanager
+def named_faults(directory: Path) -> Iterator[None]:
+    """Turn what goes wrong while a checkpoint's configuration is read into a CheckpointError that names it."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{directory}/config.json is damaged ({error!r}): fetch or train it again") from error
 
 
 def continued_card(card: str, earlier: Checkpoint) -> str:

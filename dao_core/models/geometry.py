@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -10,9 +11,16 @@ from torch import Tensor
 MAX_IMAGES = 4  # images searched along an axis; a cell flatter than cutoff/4.5 loses smoothness, not validity
 
 
+def full_precision(like: Tensor) -> AbstractContextManager[object]:
+    """Autocast off on the device of `like`: bf16 has too few digits for cells, and no eigenvalues."""
+    kind = like.device.type
+    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
+
+
 def gram(lattice: Tensor) -> Tensor:
     """L L^T, (B, 3, 3): invariant under rotations of the crystal."""
-    return lattice @ lattice.transpose(-1, -2)
+    with full_precision(lattice):
+        return lattice @ lattice.transpose(-1, -2)
 
 
 def cell_volume(lattice: Tensor) -> Tensor:
@@ -57,7 +65,7 @@ def neighbor_edges(lattice: Tensor, frac_coords: Tensor, mask: Tensor, cutoff: f
 
     Returns index (3, E) and shift (E, 3), to be added to f_j - f_i. An atom is no neighbour of itself, its images are.
     """
-    with torch.no_grad():
+    with torch.no_grad(), full_precision(lattice):
         b, n = mask.shape
         raw = offsets(frac_coords)
         folded = wrap_centered(raw)
@@ -78,10 +86,15 @@ def neighbor_edges(lattice: Tensor, frac_coords: Tensor, mask: Tensor, cutoff: f
 
 def edge_distances(lattice: Tensor, frac_coords: Tensor, index: Tensor, shift: Tensor) -> Tensor:
     """Distances of the edges of `neighbor_edges`, (E,), angstrom, differentiable in lattice and coordinates."""
+    return (edge_vectors(lattice, frac_coords, index, shift).square().sum(-1) + 1e-10).sqrt()
+
+
+def edge_vectors(lattice: Tensor, frac_coords: Tensor, index: Tensor, shift: Tensor) -> Tensor:
+    """From i to the image of j for the edges of `neighbor_edges`, (E, 3), angstrom."""
     structure, i, j = index
     delta = frac_coords[structure, j] - frac_coords[structure, i] + shift  # (E, 3)
-    vector = torch.einsum("ec,ecd->ed", delta, lattice[structure])
-    return (vector.square().sum(-1) + 1e-10).sqrt()
+    with full_precision(lattice):
+        return torch.einsum("ec,ecd->ed", delta, lattice[structure])
 
 
 def radial_basis(distance: Tensor, n_radial: int, cutoff: float) -> Tensor:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from dao_core.models.config import LocalConfig
 from dao_core.models.embeddings import ElementEmbedding, sinusoidal_time
-from dao_core.models.geometry import neighbor_edges, radial_basis
+from dao_core.models.geometry import edge_vectors, full_precision, neighbor_edges, radial_basis
 from dao_core.models.heads import Outputs, masked_mean
 
 _TYPICAL_NEIGHBORS = 20.0  # keeps message sums of order one
@@ -29,8 +29,7 @@ def neighbor_moments(
     b, n = mask.shape
     index, shift = neighbor_edges(lattice, frac_coords, mask, cutoff)
     structure, i, j = index
-    delta = frac_coords[structure, j] - frac_coords[structure, i] + shift
-    vector = torch.einsum("ec,ecd->ed", delta, lattice[structure])  # (E, 3)
+    vector = edge_vectors(lattice, frac_coords, index, shift)  # (E, 3)
     distance = (vector.square().sum(-1) + 1e-10).sqrt()
     basis = radial_basis(distance, n_radial, cutoff)  # (E, K)
     direction = vector / distance.unsqueeze(-1)
@@ -98,7 +97,8 @@ class LocalNet(nn.Module):
         for layer in self.layers:
             x, v = layer(x, v, radial, directed)
         cart = self.push(v).squeeze(-1)  # (B, N, 3)
-        coords = cart @ torch.linalg.inv(lattice) * mask.unsqueeze(-1).to(cart.dtype)
+        with full_precision(lattice):
+            coords = cart.to(lattice.dtype) @ torch.linalg.inv(lattice) * mask.unsqueeze(-1)
         atoms = self.norm(x)
         energies = masked_mean(self.energy(atoms), mask)
         zero = lattice.new_zeros

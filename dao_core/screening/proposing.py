@@ -241,7 +241,7 @@ def _from_generator(
     from dao_core.generate.sampler import Task, UnseenElementError, numbers_of, sample_seed
 
     try:
-        tools.generator.check(cells[0])
+        tools.generator.check(cells[-1])  # the largest: the one to be warned about
     except UnseenElementError as error:
         return Proposals([], [f"{formula.reduced}: {error}"] * (settings.n_generated + len(hits)))
     tasks: list[Task] = []

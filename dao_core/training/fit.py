@@ -14,8 +14,9 @@ from dao_core.crystal import CrystalBatch
 from dao_core.generate.diffusion import diffusion_loss
 from dao_core.generate.flow_matching import flow_loss, training_base
 from dao_core.generate.lattice import LatticeBase
+from dao_core.generate.noise import uniform
 from dao_core.models.build import build_network
-from dao_core.models.checkpoint_io import continued_card, load_checkpoint, save_checkpoint
+from dao_core.models.checkpoint_io import CheckpointError, continued_card, load_checkpoint, save_checkpoint
 from dao_core.training.config import TrainingConfig
 from dao_core.training.data import Batch, PackedCrystals, SizedBatches
 from dao_core.training.module import DaoModule, Objective, RunLog
@@ -71,6 +72,7 @@ def run_training(
     return {
         **together,
         "steps": trainer.global_step,
+        "bad_steps": module.bad_steps,
         "structures": module.structures,
         "seconds": round(module.elapsed_s, 1),
         "last_losses": losses,
@@ -92,17 +94,26 @@ def generator_objective(
         crystals = batch.crystals
         if config.process == "diffusion":
             return diffusion_loss(network, crystals, rng)
-        template, target, has = _pick_template(batch, templates, template_rows, rng)
-        start = training_base(target, template, has, base, config.flow, rng)
+        seeded = uniform(len(crystals), rng=rng, like=crystals.lattice) < config.flow.seeded_share
+        template, target, has = _pick_template(batch, templates, template_rows, seeded, rng)
+        start = training_base(target, template, has, seeded, base, config.flow, rng)
         return flow_loss(network, start, target, base, config.flow, rng)
 
     return objective
 
 
 def _pick_template(
-    batch: Batch, templates: PackedCrystals | None, rows: torch.Tensor | None, rng: torch.Generator
+    batch: Batch,
+    templates: PackedCrystals | None,
+    rows: torch.Tensor | None,
+    seeded: torch.Tensor,
+    rng: torch.Generator,
 ) -> tuple[CrystalBatch | None, CrystalBatch, torch.Tensor]:
-    """One random retrieved template a structure, and the target in that template's cell setting and atom order."""
+    """One random retrieved template for each `seeded` structure, the targets, and which of them have a template (B,).
+
+    Those are in their template's cell setting and atom order, all others in their own: samples from noise are to be
+    Niggli cells like the training data.
+    """
     crystals = batch.crystals
     device = crystals.lattice.device
     none = torch.zeros(len(crystals), dtype=torch.bool, device=device)
@@ -111,7 +122,7 @@ def _pick_template(
     options = rows[batch.rows]  # (B, K)
     column = (torch.rand(len(crystals), generator=rng) * options.shape[1]).long()
     chosen = options.gather(1, column.unsqueeze(1)).squeeze(1)
-    has = chosen >= 0
+    has = (chosen >= 0) & seeded
     if not has.any():
         return None, crystals, none
     found, has = templates.gather(chosen.clamp_min(0).numpy()).to(device), has.to(device)
@@ -161,15 +172,22 @@ def fit_generator(
         return facts
     torch.manual_seed(config.seed)
     seen, model = {int(z) for z in data.atomic_numbers}, config.model.model_dump()
+    largest, earlier_runs = int(data.n_atoms.max()), []
     start_from = start_from or config.start_from
     if start_from is None:
         network = build_network(config.model)
         base = LatticeBase.fit([data.crystal(i) for i in range(len(data))])
     else:
         earlier = load_checkpoint(start_from, kind="generator")
-        network, base = earlier.network, LatticeBase.from_state(earlier.config["lattice_base"])
-        network.train()
+        if earlier.config["process"] != config.process:
+            raise CheckpointError(
+                f"{earlier.path} was trained by {earlier.config['process']}, the settings ask for {config.process}: "
+                "its outputs mean something else; change `process`, or start anew"
+            )
+        network, base = earlier.network.train(), LatticeBase.from_state(earlier.config["lattice_base"])
         seen, model = seen | set(earlier.config["elements"]), earlier.config["model"]
+        largest = max(largest, int(earlier.config["max_atoms"]))
+        earlier_runs = [*earlier.config.get("earlier_training", []), earlier.config.get("training", {})]
         card = continued_card(card, earlier)
     objective = generator_objective(config, base, templates, template_rows)
     facts = run_training(network, objective, data, config, directory)
@@ -180,8 +198,9 @@ def fit_generator(
         "flow": config.flow.model_dump(),
         "lattice_base": base.state(),
         "elements": sorted(seen),
-        "max_atoms": int(data.n_atoms.max()),
+        "max_atoms": largest,
         "training": facts,
+        "earlier_training": earlier_runs,
         "data": about,
     }
     save_checkpoint(

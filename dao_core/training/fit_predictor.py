@@ -104,6 +104,7 @@ def fit_predictor(
     torch.manual_seed(config.seed)
     model = config.model.model_copy(update={"n_energies": N_ENERGIES}).model_dump()
     elements = {int(z) for z in data.atomic_numbers}
+    largest, earlier_runs = int(data.n_atoms.max()), []
     start_from = start_from or config.start_from
     if start_from is None:
         network = build_network(parse_model_config(model))
@@ -118,6 +119,8 @@ def fit_predictor(
         base = LatticeBase.from_state(earlier.config["lattice_base"])
         scale = adapted_scale(earlier, data, sources)
         model, elements = earlier.config["model"], elements | set(earlier.config["elements"])
+        largest = max(largest, int(earlier.config.get("max_atoms", 0)))
+        earlier_runs = [*earlier.config.get("earlier_training", []), earlier.config.get("training", {})]
         card = continued_card(card, earlier)
     facts = run_training(network, EnergyObjective(config.energy, scale, base), data, config, directory)
     if not is_main_rank():
@@ -126,9 +129,10 @@ def fit_predictor(
         "energy_scale": scale.state(),
         "lattice_base": base.state(),
         "elements": sorted(elements),
-        "max_atoms": int(data.n_atoms.max()),
+        "max_atoms": largest,
         "energy": config.energy.model_dump(),
         "training": facts,
+        "earlier_training": earlier_runs,
         "data": about,
     }
 

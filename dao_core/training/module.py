@@ -20,6 +20,11 @@ from dao_core.training.ema import WeightAverage
 from dao_core.training.progress import TrainingProgress, report_progress
 
 Objective = Callable[[nn.Module, Batch, torch.Generator], dict[str, Tensor]]
+MAX_BAD_STEPS = 50
+
+
+class DivergedError(RuntimeError):
+    """A training whose gradients are no longer finite."""
 
 
 class DaoModule(pl.LightningModule):
@@ -33,6 +38,7 @@ class DaoModule(pl.LightningModule):
         self.network, self.objective, self.config, self.batches = network, objective, config, batches
         self.average = WeightAverage(network, config.ema_decay)
         self.structures = 0  # seen so far
+        self.bad_steps = self.bad_in_a_row = 0  # without a finite gradient: not taken
         self.spent_s = 0.0  # training time of earlier attempts
         self._began = 0.0
         self._agreed: float | None = None
@@ -63,7 +69,10 @@ class DaoModule(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(
-            self.network.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay
+            self.network.parameters(),
+            lr=self.config.learning_rate,
+            weight_decay=self.config.weight_decay,
+            fused=True,  # one pass over the weights: 3 ms instead of 15 a step of the laptop model
         )
 
     def train_dataloader(self) -> DataLoader[Batch]:
@@ -93,11 +102,24 @@ class DaoModule(pl.LightningModule):
         return losses["loss"]
 
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *_: Any, **__: Any) -> None:  # noqa: ARG002
-        torch.nn.utils.clip_grad_value_(self.network.parameters(), self.config.clip_value)
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
-        if not torch.isfinite(norm):  # one bad batch must not ruin the weights
-            for p in self.network.parameters():
-                p.grad = None
+        parameters = [p for p in self.network.parameters() if p.grad is not None]
+        if not all(bool(torch.isfinite(p.grad).all()) for p in parameters if p.grad is not None):
+            self._drop_step(parameters)
+            return
+        self.bad_in_a_row = 0
+        torch.nn.utils.clip_grad_value_(parameters, self.config.clip_value)
+        torch.nn.utils.clip_grad_norm_(parameters, self.config.clip_norm)
+
+    def _drop_step(self, parameters: list[nn.Parameter]) -> None:
+        """One bad batch must not ruin the weights, and many of them must not pass for a training."""
+        self.bad_steps, self.bad_in_a_row = self.bad_steps + 1, self.bad_in_a_row + 1
+        if self.bad_in_a_row >= MAX_BAD_STEPS:
+            raise DivergedError(
+                f"{self.bad_in_a_row} steps in a row without a finite gradient, the last is step {self.global_step}: "
+                "lower learning_rate, or look for broken rows in the data"
+            )
+        for p in parameters:
+            p.grad = None
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
@@ -111,6 +133,7 @@ class DaoModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["dao"] = {
             "structures": self.structures,
+            "bad_steps": self.bad_steps,
             "spent_s": self.elapsed_s,
             "average": self.average.state_dict(),
         }
@@ -118,6 +141,7 @@ class DaoModule(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         said = checkpoint["dao"]
         self.structures, self.spent_s = said["structures"], said["spent_s"]
+        self.bad_steps = said.get("bad_steps", 0)
         self.average.load_state_dict(said["average"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from torch import nn
 from dao_core.crystal import Crystal
 from dao_core.energy.predictor import N_ENERGIES, DaoPotential, EnergyScale
 from dao_core.energy.relax import RelaxationStatus, RelaxSettings, relax
+from dao_core.generate.constraints import ConstraintError
 from dao_core.generate.flow_matching import FlowSettings
 from dao_core.generate.lattice import LatticeBase
 from dao_core.generate.sampler import Generator, Task, UnseenElementError, numbers_of
@@ -21,15 +23,21 @@ from dao_core.models.checkpoint_io import CheckpointError, save_checkpoint
 from dao_core.models.config import CrysformerConfig, LocalConfig
 from dao_core.models.heads import Outputs
 
-NETWORK = CrysformerConfig(width=16, n_blocks=1, n_heads=2, n_frequencies=2, time_dim=8, normalized_gram=True)
+NETWORK = CrysformerConfig(
+    width=16, n_blocks=1, n_heads=2, n_frequencies=2, time_dim=8, normalized_gram=True, distances=True, n_radial=4
+)
 
 
 @pytest.fixture
 def generator_folder(tmp_path: Path) -> Path:
+    return write_generator(tmp_path, "flow")
+
+
+def write_generator(tmp_path: Path, process: str) -> Path:
     torch.manual_seed(0)
     base = LatticeBase(torch.full((101,), 20.0), torch.zeros(6), torch.full((6,), 0.1))
-    extra = {"process": "flow", "flow": FlowSettings().model_dump(), "lattice_base": base.state(),
-             "elements": [11, 17], "max_atoms": 4, "sampler": {"steps": 3}}  # fmt: skip
+    extra = {"process": process, "flow": FlowSettings().model_dump(), "lattice_base": base.state(),
+             "elements": [11, 17], "max_atoms": 4, "sampler": {"steps": 3, "diffusion_steps": 3}}  # fmt: skip
     save_checkpoint(tmp_path / "generator", build_network(NETWORK).state_dict(), kind="generator",
                     model=NETWORK.model_dump(), extra=extra, card="")  # fmt: skip
     return tmp_path / "generator"
@@ -68,31 +76,35 @@ def test_an_element_never_seen_is_refused_with_a_remedy(generator_folder: Path) 
 
 
 class Poisoned(nn.Module):
-    """The network, but NaN for structures that hold only chlorine."""
+    """The network, but a lattice of `value` for structures that hold only chlorine."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, value: float) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.value = network, value
 
     def forward(self, lattice: torch.Tensor, frac: torch.Tensor, numbers: torch.Tensor, *rest: torch.Tensor) -> Outputs:
         out: Outputs = self.network(lattice, frac, numbers, *rest)
         bad = ((numbers == 17) | (numbers == 0)).all(dim=1)
-        out.lattice_log = torch.where(bad.unsqueeze(1), torch.full_like(out.lattice_log, torch.nan), out.lattice_log)
+        out.lattice_log = out.lattice_log.masked_fill(bad.view(-1, 1), self.value)
+        out.lattice_matrix = out.lattice_matrix.masked_fill(bad.view(-1, 1, 1), self.value)
         return out
 
 
-def test_nan_in_sampling_fails_that_sample_alone(generator_folder: Path) -> None:
-    generator = Generator.load(generator_folder)
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, 1e9])
+@pytest.mark.parametrize("process", ["flow", "diffusion"])
+def test_a_diverging_sample_fails_alone(tmp_path: Path, process: str, value: float) -> None:
+    generator = Generator.load(write_generator(tmp_path, process))
     tasks = [Task(numbers_of(c), i) for i, c in enumerate(({"Na": 2}, {"Cl": 2}, {"Cl": 1, "Na": 1}))]
     sound = generator.sample(tasks)
-    generator.network = Poisoned(generator.network)
+    generator.network = Poisoned(generator.network, value)
     first, poisoned, last = generator.sample(tasks)
     assert poisoned.crystal is None
     assert "NaN" in poisoned.reason
     for a, b in ((first, sound[0]), (last, sound[2])):
-        assert a.crystal is not None
-        assert b.crystal is not None
-        np.testing.assert_allclose(a.crystal.lattice, b.crystal.lattice)
+        assert a.reason == b.reason  # an untrained diffusion makes huge cells, refused for their volume
+        assert process == "diffusion" or not a.reason
+        if a.crystal is not None and b.crystal is not None:
+            np.testing.assert_allclose(a.crystal.lattice, b.crystal.lattice)
 
 
 def test_a_checkpoint_of_another_kind_or_damaged_is_refused_by_name(generator_folder: Path) -> None:
@@ -104,6 +116,35 @@ def test_a_checkpoint_of_another_kind_or_damaged_is_refused_by_name(generator_fo
         Generator.load(generator_folder)
     with pytest.raises(CheckpointError, match="nowhere is not a checkpoint"):
         Generator.load(generator_folder.parent / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"sha256": None}, r"model\.safetensors is damaged"),
+        ({"model": {"kind": "oracle"}}, r"config\.json is damaged"),
+        ({"lattice_base": {"volumes": [1.0], "mean": [0.0], "std": [1.0]}}, r"config\.json is damaged \(ValueError"),
+        ({"max_atoms": None}, r"config\.json is damaged"),
+    ],
+)
+def test_a_damaged_configuration_is_refused_by_name(
+    generator_folder: Path, change: dict[str, object], said: str
+) -> None:
+    path = generator_folder / "config.json"
+    config = json.loads(path.read_text())
+    for damaged in ({**config, **change}, {k: v for k, v in config.items() if k not in change}):
+        path.write_text(json.dumps(damaged))
+        with pytest.raises(CheckpointError, match=said.partition(" \\(")[0]):
+            Generator.load(generator_folder)
+    path.write_text("[]")
+    with pytest.raises(CheckpointError, match="is no checkpoint configuration"):
+        Generator.load(generator_folder)
+
+
+def test_templates_are_refused_by_a_diffusion_and_not_ignored(tmp_path: Path) -> None:
+    generator = Generator.load(write_generator(tmp_path, "diffusion"))
+    with pytest.raises(ConstraintError, match="templates need a generator trained by flow matching"):
+        generator.propose({"Na": 1}, 0, 0, templates=[("t", grid(1, 1, 1))])
 
 
 def test_each_bad_structure_ends_with_its_status_and_the_batch_goes_on(potential: DaoPotential) -> None:

@@ -98,9 +98,10 @@ def test_exact_velocities_lead_to_the_data(data: CrystalBatch, base: LatticeBase
 
 def test_retrieved_templates_are_the_base_where_there_is_one(data: CrystalBatch, base: LatticeBase) -> None:
     template = CrystalBatch(data.lattice * 1.1, data.frac_coords + 0.01, data.atomic_numbers)
-    settings = FlowSettings(seeded_share=1.0, seed_coord_noise=0.0, seed_lattice_noise=0.0)
+    settings = FlowSettings(seed_coord_noise=0.0, seed_lattice_noise=0.0)
     has = torch.tensor([True, False, True])
-    start = training_base(data, template, has, base, settings, torch.Generator().manual_seed(0))
+    everyone = torch.ones(3, dtype=torch.bool)
+    start = training_base(data, template, has, everyone, base, settings, torch.Generator().manual_seed(0))
     torch.testing.assert_close(start.frac_coords[0], template.frac_coords[0])
     torch.testing.assert_close(start.z[2], base.to_normal(template.lattice, data.atomic_numbers)[2])
     assert not torch.allclose(start.frac_coords[1], data.frac_coords[1] + 0.01)

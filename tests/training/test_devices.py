@@ -14,11 +14,12 @@ import yaml
 from torch import Tensor, nn
 
 from dao_core.crystal import CrystalBatch
-from dao_core.energy.predictor import composition_fractions, residual_members
+from dao_core.energy.predictor import composition_fractions, residual_members, strained
 from dao_core.generate.diffusion import diffusion_loss, sample_diffusion
 from dao_core.generate.flow_matching import FlowSettings, flow_loss, training_base
 from dao_core.generate.lattice import LatticeBase
 from dao_core.models.build import build_network, parse_model_config
+from dao_core.models.geometry import edge_distances, gram, neighbor_edges
 from dao_core.training.config import TrainingConfig
 from tests.models.conftest import random_crystals
 
@@ -53,7 +54,7 @@ def test_generator_losses_and_sampling_stay_on_one_device(config: dict[str, obje
     loss.backward()
     assert loss.device == META
     settings, has = FlowSettings(assign=False), torch.ones(2, dtype=torch.bool, device=META)
-    start = training_base(data, data, has, base(), settings, rng)
+    start = training_base(data, data, has, has, base(), settings, rng)
     loss = flow_loss(net, start, data, base(), settings, rng)["loss"]
     loss.backward()
     assert loss.device == META
@@ -71,11 +72,37 @@ def gradients(net: nn.Module, data: CrystalBatch, *, bf16: bool) -> tuple[float,
     net.zero_grad()
     settings, has = FlowSettings(), torch.zeros(len(data), dtype=torch.bool)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
-        start = training_base(data, None, has, base(), settings, rng)
+        start = training_base(data, None, has, has, base(), settings, rng)
         loss = flow_loss(net, start, data, base(), settings, rng)["loss"]
     loss.backward()
     flat = torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None])
     return float(loss.detach()), flat
+
+
+def test_cells_keep_full_precision_in_bf16() -> None:
+    data = CrystalBatch.from_crystals([c.niggli() for c in random_crystals(0, (4, 6, 8, 10))])
+    strain = torch.full_like(data.lattice, 0.01)
+    index, shift = neighbor_edges(data.lattice, data.frac_coords, data.mask, 4.0)
+
+    def quantities() -> list[Tensor]:
+        z = base().to_normal(data.lattice, data.atomic_numbers)
+        distances = edge_distances(data.lattice, data.frac_coords, index, shift)
+        edges = neighbor_edges(data.lattice, data.frac_coords, data.mask, 4.0)[0]
+        return [
+            gram(data.lattice),
+            z,
+            base().to_lattice(z, data.atomic_numbers),
+            distances,
+            strained(data, strain),
+            edges,
+        ]
+
+    exact = quantities()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert (data.lattice @ data.lattice).dtype == torch.bfloat16
+        rounded = quantities()
+    for a, b in zip(exact, rounded, strict=True):
+        assert torch.equal(a, b)
 
 
 @pytest.mark.parametrize("name", ["train-tiny", "train-laptop"])

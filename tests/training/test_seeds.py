@@ -33,13 +33,19 @@ def test_pairs_reach_their_rows(tmp_path: Path) -> None:
     assert rows.squeeze(1).tolist() == [1, -1, 0]
     data = PackedCrystals.from_crystals(crystals)
     batch = data.gather(np.arange(3))
-    template, target, has = _pick_template(batch, templates, rows, torch.Generator().manual_seed(0))
+    everyone = torch.ones(3, dtype=torch.bool)
+    template, target, has = _pick_template(batch, templates, rows, everyone, torch.Generator().manual_seed(0))
     assert template is not None
     assert has.tolist() == [True, False, True]
     torch.testing.assert_close(target.frac_coords[0, :2] - template.frac_coords[0, :2], torch.full((2, 3), 0.02))
     torch.testing.assert_close(target.lattice[2], template.lattice[2] * 1.02)
     torch.testing.assert_close(target.frac_coords[1], batch.crystals.frac_coords[1])
     assert torch.equal(target.atomic_numbers[1], batch.crystals.atomic_numbers[1])
+    # a trajectory from noise keeps the structure's own cell, though a template is known
+    some = torch.tensor([False, True, True])
+    _, target, has = _pick_template(batch, templates, rows, some, torch.Generator().manual_seed(0))
+    assert has.tolist() == [False, False, True]
+    assert torch.equal(target.lattice[0], batch.crystals.lattice[0])
 
 
 def test_the_seeded_objective_is_finite(tmp_path: Path) -> None:
