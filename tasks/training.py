@@ -21,6 +21,8 @@ from tasks.keys import code_hash
 from tasks.progress import Progress, listeners, progress
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from dao_core.training.data import PackedCrystals
 
 CHECKPOINT = "checkpoint"
@@ -68,6 +70,7 @@ def fit_generator_stage(
         records = _records(table, view)
         if not records:
             raise TrainingDataError(f"the view {view!r} of {table.path} is empty: build the database with more sources")
+        templates, rows = _retrieved(records, config, directory)
         return fit_generator(
             PackedCrystals.from_crystals([r.crystal for r in records]),
             config,
@@ -75,6 +78,8 @@ def fit_generator_stage(
             about=_about(table, view, len(records)),
             card=card("DAO-G, generator of crystal structures", table, view, records),
             start_from=start_from,
+            templates=templates,
+            template_rows=rows,
         )
 
     begin = start_from or config.start_from
@@ -83,6 +88,25 @@ def fit_generator_stage(
         table=table.key, view=view, config=config, earlier=earlier, code=code_hash("models", "generate", "training")
     )
     return _train(ledger_of(root), "train-generator", key, fit)
+
+
+def _retrieved(
+    records: list[CrysRecord], config: TrainingConfig, directory: Path
+) -> tuple[PackedCrystals | None, Tensor | None]:
+    """Templates for the seeded part of a training, where it asks for them and some fit."""
+    if not config.pairs or config.process != "flow" or not config.flow.seeded_share:
+        return None, None
+    from dao_core.training.seeds import SeedError, build_pairs, load_pairs
+
+    ids = [r.material_id for r in records]
+    build_pairs(ids, [r.crystal for r in records], config.pairs, directory / "pairs", config.seed)
+    try:
+        return load_pairs(directory / "pairs", ids)
+    except SeedError:
+        get_run_logger().warning(
+            "no structure has a template in the rest of the data: the seeded flow learns made-up ones"
+        )
+        return None, None
 
 
 def fit_predictor_stage(table: TableRecord, config: TrainingConfig, root: str) -> StageRecord:

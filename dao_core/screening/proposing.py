@@ -113,6 +113,8 @@ def propose(formula: str | Formula, tools: Toolbox, settings: SearchSettings) ->
     found = _from_templates(parsed, hits[: settings.n_templates], tools)
     # the next ones seed the model: a seed that is relaxed as it stands too would mostly end in the same structure
     seeds = hits[settings.n_templates : settings.n_templates + settings.n_seeded] or hits[: settings.n_seeded]
+    if tools.generator is not None and tools.generator.process != "flow":
+        seeds = []  # a diffusion starts from noise
     # what too few templates leave open is generated: who asks for 20 structures gets 20
     short = settings.n_templates - len(found) + settings.n_seeded - len(seeds)
     share = settings.model_copy(update={"n_generated": settings.n_generated + short})

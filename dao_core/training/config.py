@@ -19,6 +19,9 @@ class TrainingConfig(BaseModel):
     model: ModelConfig = Field(default_factory=CrysformerConfig)
     process: Literal["flow", "diffusion"] = "flow"
     flow: FlowSettings = Field(default_factory=FlowSettings)
+    pairs: int = Field(
+        0, ge=0, description="structures whose best templates in the rest of the data are retrieved for seeded training"
+    )
     energy: EnergySettings = Field(default_factory=EnergySettings, description="only used for a predictor")
     batch_size: int = Field(128, gt=0)
     max_pairs: int = Field(40_000, gt=0, description="most atom pairs (padded) in a batch: bounds memory")

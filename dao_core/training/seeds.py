@@ -4,17 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dao_core.generate.seeding import seed_pairs, write_pairs
 from dao_core.training.data import PackedCrystals
+
+if TYPE_CHECKING:
+    from dao_core.crystal import Crystal
+
+RANKS = (0, 1)  # a structure's two best templates
+SHARD = 500  # structures
 
 
 class SeedError(ValueError):
     """A folder without usable pairs."""
+
+
+def build_pairs(ids: Sequence[str], crystals: Sequence[Crystal], n: int, folder: Path, seed: int = 0) -> int:
+    """Retrieve the templates of `n` random structures from all others, align them and write them to `folder`.
+
+    About 30 ms a structure on one core; finished shards are kept, so that the same call goes on. Returns how many
+    structures were asked for.
+    """
+    from dao_core.generate.templates import TemplateIndex
+
+    chosen = np.random.default_rng(seed).permutation(len(ids))[:n]
+    shards = [chosen[begin : begin + SHARD] for begin in range(0, len(chosen), SHARD)]
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [i for i in range(len(shards)) if not (folder / f"pairs-{i:05d}.parquet").exists()]
+    if not missing:
+        return len(chosen)
+    index = TemplateIndex.build(zip(ids, crystals, strict=True), source="the training data itself, each left out once")
+    for i in missing:
+        pairs = list(seed_pairs(index, ((ids[row], crystals[row]) for row in shards[i]), RANKS))
+        write_pairs(pairs, folder / f"pairs-{i:05d}.parquet")
+        print(f"templates of {min((i + 1) * SHARD, len(chosen))} of {len(chosen)} structures retrieved", flush=True)
+    return len(chosen)
 
 
 def load_pairs(folder: Path, ids: Sequence[str]) -> tuple[PackedCrystals, Tensor]:

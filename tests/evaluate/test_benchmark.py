@@ -22,7 +22,7 @@ from dao_core.evaluate.benchmark import (
     shards,
 )
 from dao_core.evaluate.matching_kernel import Comparison
-from dao_core.generate.templates import TemplateIndex
+from dao_core.generate.templates import TemplateIndex, TemplateIndexError
 from dao_core.screening.toolbox import load_generator, load_potential
 
 
@@ -80,6 +80,14 @@ def test_templates_leave_out_the_target_s_own_entry(index: TemplateIndex) -> Non
     assert row[0]
     assert all(p.origin in ("k2", "k3") for p in row[0])
     assert row[1] == []  # no template has this formula: a miss, not an error
+
+
+def test_few_mixed_predictions_are_all_de_novo(index: TemplateIndex) -> None:
+    models = Models(index, load_generator())
+    row = predict([TARGETS[1]], "mixed", models, BenchmarkSettings(k=2, free=6), 0)[0]
+    assert [p.origin for p in row] == ["de novo", "de novo"]
+    with pytest.raises(TemplateIndexError, match="k = -1"):
+        index.query({"K": 1, "Br": 1}, -1)
 
 
 def test_ranked_answers_have_the_target_s_cell_and_come_from_an_index_without_it(index: TemplateIndex) -> None:

@@ -57,6 +57,21 @@ def test_seeds_are_templates_that_are_not_proposed_themselves() -> None:
     assert not seeds & plain
 
 
+def test_a_diffusion_makes_samples_from_noise_in_place_of_seeded_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = Generator.load(settings=SamplerSettings(diffusion_steps=1))
+    monkeypatch.setattr(generator, "process", "diffusion")
+    made = propose("CuAu", Toolbox(emt(), generator, tools().templates), SETTINGS)
+    assert {p.origin for p in made.items} <= {"template", "de novo"}
+    asked = SETTINGS.n_generated + SETTINGS.n_seeded + SETTINGS.n_templates
+    assert len(made.items) + len(made.refused) == asked  # samples of one step may well be refused
+
+
+def test_the_largest_cell_is_the_one_warned_about() -> None:
+    settings = SETTINGS.model_copy(update={"max_atoms": 24, "n_generated": 1})
+    with pytest.warns(UserWarning, match="24 atoms a cell, trained on at most 20"):
+        propose("CuAu", tools(), settings)
+
+
 def test_small_cells_get_more_of_the_samples_and_every_cell_its_due() -> None:
     cells = [{"Na": z, "Cl": z} for z in range(1, 8)]
     counts = shares(cells, 10)

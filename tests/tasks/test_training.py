@@ -3,12 +3,45 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from dao_core.crysdb.schema import CrysRecord, records_to_table
 from dao_core.crysdb.table import CrysTable
+from dao_core.generate.sampler import Generator
+from dao_core.training.config import TrainingConfig
+from dao_core.training.fit import fit_generator
 from tasks.crysdb import TableRecord
-from tasks.training import _records
+from tasks.training import _records, fit_generator_stage
+from tests.evaluate.test_benchmark import rocksalt
 from tests.flows.small import crystals
+from tests.training.test_fit import TINY
+
+
+def test_a_generator_trains_with_the_templates_of_its_own_data(tmp_path: Path) -> None:
+    salts = [(3, 9, 4.0), (11, 17, 5.6), (19, 35, 6.6), (37, 53, 7.3)]
+    rows = [
+        CrysRecord.from_crystal(
+            rocksalt(*s), material_id=f"emt-{i}", source="emt", functional="EMT", energy_per_atom=-1.0
+        )
+        for i, s in enumerate(salts)
+    ]
+    table = CrysTable(tmp_path / "table")
+    record = TableRecord(str(table.path), table.publish([records_to_table(rows)]), "key", {})
+    config = TrainingConfig(**{**TINY, "max_steps": 2, "pairs": 4, "flow": {"seeded_share": 1.0}})
+    told = []
+
+    def fit(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        told.append(kwargs["template_rows"])
+        return fit_generator(*args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dao_core.training.fit.fit_generator", fit)
+        done = fit_generator_stage(record, config, str(tmp_path), view="leak_free")
+    assert told[0].shape[0] == 4
+    assert (told[0] >= 0).all()
+    assert Generator.load(done.file("checkpoint")).elements == {3, 9, 11, 17, 19, 35, 37, 53}
 
 
 def test_rows_come_in_the_order_of_their_ids(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -13,15 +14,18 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from torch import nn
 
 from dao_core.energy.predictor import DaoPotential
 from dao_core.generate.sampler import Generator, UnseenElementError
-from dao_core.models.checkpoint_io import load_checkpoint
+from dao_core.models.build import build_network
+from dao_core.models.checkpoint_io import CheckpointError, load_checkpoint
 from dao_core.training.config import TrainingConfig
-from dao_core.training.data import PackedCrystals
+from dao_core.training.data import Batch, PackedCrystals
 from dao_core.training.ema import WeightAverage
-from dao_core.training.fit import fit_generator
+from dao_core.training.fit import fit_generator, run_training
 from dao_core.training.fit_predictor import fit_predictor, pack_labelled
+from dao_core.training.module import DivergedError, Objective
 from tests.models.conftest import random_crystals
 
 TINY = yaml.safe_load((Path(__file__).parents[2] / "configs" / "train-tiny.yaml").read_text())
@@ -96,6 +100,44 @@ def test_diffusion_and_cspnet_train_too(tmp_path: Path) -> None:
     model = {"kind": "cspnet", "width": 16, "n_blocks": 1, "n_frequencies": 2, "time_dim": 8}
     facts = train(tmp_path, model=model, process="diffusion", max_steps=3)
     assert facts["steps"] == 3
+
+
+def test_a_continued_training_remembers_what_it_continues(tmp_path: Path) -> None:
+    train(tmp_path / "first", max_steps=3)
+    small = PackedCrystals.from_crystals([c.niggli() for c in random_crystals(1, (2, 2))])
+    config = TrainingConfig(**{**TINY, "max_steps": 2})
+    start = tmp_path / "first/checkpoint"
+    fit_generator(small, config, tmp_path / "second", about={}, card="", start_from=start)
+    facts = load_checkpoint(tmp_path / "second/checkpoint").config
+    assert facts["max_atoms"] == 4  # of the first data: no false warnings
+    assert [run["steps"] for run in facts["earlier_training"]] == [3]
+    assert facts["training"]["steps"] == 2
+    other = TrainingConfig(**{**TINY, "max_steps": 2, "process": "diffusion"})
+    with pytest.raises(CheckpointError, match="was trained by flow, the settings ask for diffusion"):
+        fit_generator(small, other, tmp_path / "third", about={}, card="", start_from=start)
+
+
+def poisoned(every: int) -> Objective:
+    """A loss on all weights that is NaN at every so-manieth step."""
+    calls = itertools.count(1)
+
+    def objective(network: nn.Module, _batch: Batch, _rng: torch.Generator) -> dict[str, torch.Tensor]:
+        size = sum((p**2).sum() for p in network.parameters())
+        return {"loss": torch.as_tensor(size) * (torch.nan if next(calls) % every == 0 else 1.0)}
+
+    return objective
+
+
+def test_a_bad_batch_is_dropped_and_counted_and_many_end_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = TrainingConfig(**{**TINY, "max_steps": 8})
+    network = build_network(config.model)
+    assert run_training(network, poisoned(3), data(), config, tmp_path / "some")["bad_steps"] == 2
+    assert all(torch.isfinite(p).all() for p in network.parameters())
+    monkeypatch.setattr("dao_core.training.module.MAX_BAD_STEPS", 4)
+    with pytest.raises(DivergedError, match="4 steps in a row without a finite gradient, the last is step 3"):
+        run_training(build_network(config.model), poisoned(1), data(), config, tmp_path / "all")
 
 
 def test_a_run_without_an_end_is_refused() -> None:

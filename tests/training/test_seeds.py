@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from dao_core.generate.lattice import LatticeBase
 from dao_core.generate.seeding import SeedPair, write_pairs
+from dao_core.training import seeds
 from dao_core.training.config import TrainingConfig
 from dao_core.training.data import PackedCrystals
 from dao_core.training.fit import _pick_template, generator_objective
-from dao_core.training.seeds import SeedError, load_pairs
+from dao_core.training.seeds import SeedError, build_pairs, load_pairs
+from tests.evaluate.test_benchmark import rocksalt
 from tests.models.conftest import random_crystals
 
 
@@ -61,6 +64,28 @@ def test_the_seeded_objective_is_finite(tmp_path: Path) -> None:
     batch = PackedCrystals.from_crystals(crystals).gather(np.arange(2))
     losses = objective(build_network(config.model), batch, torch.Generator().manual_seed(0))
     assert torch.isfinite(losses["loss"])
+
+
+def test_retrieved_pairs_go_on_where_they_stopped_and_leave_the_structure_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seeds, "SHARD", 2)
+    salts = {"LiF": (3, 9, 4.0), "NaCl": (11, 17, 5.6), "KBr": (19, 35, 6.6), "RbI": (37, 53, 7.3)}
+    ids, crystals = list(salts), [rocksalt(*c) for c in salts.values()]
+    assert build_pairs(ids, crystals, 4, tmp_path) == 4
+    found = {p: pq.read_table(p).to_pylist() for p in sorted(tmp_path.glob("*.parquet"))}
+    rows = [row for part in found.values() for row in part]
+    assert {row["target_id"] for row in rows} == set(ids)
+    assert all(row["template_id"] != row["target_id"] for row in rows)
+    first, second = found
+    second.unlink()
+    written = first.stat().st_mtime_ns
+    build_pairs(ids, crystals, 4, tmp_path)
+    assert first.stat().st_mtime_ns == written
+    assert pq.read_table(second).to_pylist() == found[second]
+    templates, table = load_pairs(tmp_path, ids)
+    assert len(templates) == sum(row["matched"] for row in rows) > 0
+    assert (table >= 0).any(dim=1).all()
 
 
 def test_a_folder_without_pairs_is_refused(tmp_path: Path) -> None:
