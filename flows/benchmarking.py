@@ -38,12 +38,17 @@ def _headline(path: Path) -> str:
     return (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
 
 
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
 def _options(name: str, arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=f"dao benchmark {name}", description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with the splits")
     parser.add_argument("--columns", default="templates,denovo,seeded", help="also: mixed, ranked, baseline")
     parser.add_argument("--k", type=int, default=20, help="predictions of each target")
-    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--seeds", type=_numbers, default="0,1,2")
+    parser.add_argument("--steps", type=int, help="network evaluations of a flow sample, such as 25, 50 or 100")
     parser.add_argument("--limit", type=int, default=0, help="random targets; 0: all")
     parser.add_argument("--generator", default="generator", help="DAO-G checkpoint: a name or a folder")
     parser.add_argument("--baseline", help="checkpoint of column baseline, such as cspnet trained by diffusion")
@@ -73,9 +78,9 @@ def run_set(name: str, arguments: Sequence[str]) -> int:
     from tasks.benchmark import REPORT, Names, index_stage, report_stage, shard_stage, works
 
     torch.set_num_threads(1)
-    seeds = [int(s) for s in options.seeds.split(",")]
+    seeds = options.seeds
     settings = BenchmarkSettings.model_validate(
-        {"columns": columns, "k": options.k, "seeds": seeds, "limit": options.limit}
+        {"columns": columns, "k": options.k, "seeds": seeds, "limit": options.limit, "steps": options.steps}
     )
     names = Names(options.generator, options.baseline, options.potential, options.templates)
     root = str(options.root)

@@ -25,7 +25,7 @@ from dao_core.evaluate.benchmark import (
     run_shard,
     shards,
 )
-from dao_core.evaluate.benchmark_data import STAND_IN, read_targets, training_items
+from dao_core.evaluate.benchmark_data import STAND_IN, mp20_training_ids, read_targets, training_items
 from dao_core.evaluate.matching_kernel import Comparison
 from dao_core.screening.toolbox import load_potential
 from tasks.crysdb import ledger_of
@@ -34,6 +34,7 @@ from tasks.keys import code_hash
 
 INDEX, RESULT, REPORT = "index", "result.json", "report.json"
 KS = (1, 5, 20)
+UNSEEN = "outside mp-20 training"
 FREE = ("denovo", "baseline")  # columns without templates
 
 
@@ -112,7 +113,7 @@ def shard_stage(
     ranked = work.column == "ranked"
 
     def run(directory: Path) -> dict[str, Any]:
-        result = run_shard(targets, work.column, _models(index, names, work.column), settings, work.seed)  # type: ignore[arg-type]
+        result = run_shard(targets, work.column, _models(index, names, work.column, settings), settings, work.seed)  # type: ignore[arg-type]
         write_atomic(directory / RESULT, json.dumps(_plain(result)))
         n_failed = sum(c.reason in ("timeout", "failed") for row in result.table for c in row)
         counts = {"n_ok": sum(map(len, result.table)) - n_failed, "n_failed": n_failed}
@@ -151,7 +152,8 @@ def _identities(names: Names, column: str) -> str | None:
     return own if column != "ranked" else f"{own}, {load_potential(names.potential).identity}"
 
 
-def _models(index: StageRecord, names: Names, column: str) -> Models:
+def _models(index: StageRecord, names: Names, column: str, settings: BenchmarkSettings) -> Models:
+    from dao_core.generate.integrate import SamplerSettings
     from dao_core.generate.sampler import Generator
     from dao_core.generate.templates import TemplateIndex
 
@@ -159,7 +161,8 @@ def _models(index: StageRecord, names: Names, column: str) -> Models:
     if column not in FREE:
         shipped = names.templates == "shipped"
         templates = TemplateIndex.default() if shipped else TemplateIndex.load(index.file(INDEX))
-    generator = Generator.load(names.generator) if column not in ("templates", "baseline") else None
+    sampler = None if settings.steps is None else SamplerSettings(steps=settings.steps)
+    generator = Generator.load(names.generator, sampler) if column not in ("templates", "baseline") else None
     baseline = Generator.load(names.baseline) if column == "baseline" and names.baseline else None
     potential = load_potential(names.potential) if column == "ranked" else None
     return Models(templates, generator, baseline, potential)
@@ -173,6 +176,7 @@ def _plain(result: ShardResult) -> dict[str, Any]:
         "predicted": [[arrays(c) for c in row] for row in result.predicted],
         "origins": result.origins,
         "table": [[[c.rms, c.max_distance, c.reason] for c in row] for row in result.table],
+        "n_failed_draws": result.n_failed_draws,
         "metre": None if result.metre is None else [None if np.isnan(x) else float(x) for x in result.metre],
     }
 
@@ -189,6 +193,7 @@ def _result(record: StageRecord) -> ShardResult:
         data["origins"],
         [[Comparison(*c) for c in row] for row in data["table"]],
         None if metre is None else np.array([np.nan if x is None else x for x in metre]),
+        data["n_failed_draws"],
     )
 
 
@@ -203,6 +208,9 @@ def report_stage(
         parts = shards(everything, settings)
         targets = [t for part in parts for t in part]
         rows = hard_cases(targets, TemplateIndex.load(index.file(INDEX)))
+        if name == "mpts-52":  # a generator trained on MP-20 has seen a quarter of this test split
+            seen = mp20_training_ids(data)
+            rows[UNSEEN] = [i for i, t in enumerate(targets) if t.id not in seen] if seen else []
         table = {column: _column(done, column, targets, rows, settings) for column in settings.columns}
         about = {"benchmark": name, "n_asked": len(targets), "of_split": read, "settings": settings.model_dump()}
         write_atomic(directory / REPORT, json.dumps({**about, "columns": table}, indent=1))

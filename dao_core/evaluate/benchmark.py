@@ -45,6 +45,7 @@ class BenchmarkSettings(BaseModel):
     distinct: bool = Field(True, description="draw repeats of a composition's samples again")
     free: int = Field(6, ge=0, description="de novo samples of column mixed at least")
     proposals: int = Field(40, ge=1, description="structures that column ranked relaxes for its k answers")
+    steps: int | None = Field(None, gt=0, description="network evaluations of a flow sample; none: the checkpoint's")
     relax_steps: int = Field(30, ge=0, description="most steps of each of those relaxations")
     timeout_s: float = Field(30.0, gt=0, description="of one comparison")
     metre_pairs: int = Field(50_000, ge=0, description="no METRe where one composition needs more comparisons")
@@ -91,12 +92,14 @@ class ShardResult:
     """Ranked predictions of some targets with their comparisons.
 
     `metre` (n,): smallest rms over the predictions for the composition, NaN without a match; None where not measured.
+    `n_failed_draws`: samples from noise that were no structure, most of them replaced by another draw.
     """
 
     predicted: list[list[Crystal | None]]
     origins: list[list[str]]
     table: list[list[Comparison]]
     metre: NDArray[np.float64] | None
+    n_failed_draws: int = 0
 
 
 def reduced(crystal: Crystal) -> tuple[tuple[str, int], ...]:
@@ -137,20 +140,30 @@ def run_shard(
     targets: Sequence[Target], column: Column, models: Models, settings: BenchmarkSettings, seed: int
 ) -> ShardResult:
     """Predict and compare one shard. A composition that a model refuses has no predictions and counts as missed."""
-    proposals = predict(targets, column, models, settings, seed)
+    failed: list[Proposal] = []
+    proposals = predict(targets, column, models, settings, seed, failed)
     predicted = [[p.crystal for p in row] for row in proposals]
     reference = [t.crystal for t in targets]
     table = compare_all(predicted=predicted, reference=reference, processes=1, timeout_s=settings.timeout_s)
     metre = None
     if _measures_metre(targets, settings):
         metre = metre_rms(predicted=predicted, reference=reference, timeout_s=settings.timeout_s)
-    return ShardResult(predicted, [[p.origin for p in row] for row in proposals], table, metre)
+    return ShardResult(predicted, [[p.origin for p in row] for row in proposals], table, metre, len(failed))
 
 
 def predict(
-    targets: Sequence[Target], column: Column, models: Models, settings: BenchmarkSettings, seed: int
+    targets: Sequence[Target],
+    column: Column,
+    models: Models,
+    settings: BenchmarkSettings,
+    seed: int,
+    failed: list[Proposal] | None = None,
 ) -> list[list[Proposal]]:
-    """Up to k proposals of each target, best first. Raises ValueError where the column's model is not given."""
+    """Up to k proposals of each target, best first; `failed` collects draws that were no structure.
+
+    Raises ValueError where the column's model is not given.
+    """
+    failed = [] if failed is None else failed
     if column == "templates":
         index = _given(models.templates, "templates")
         return [[_plain(i, c) for i, c in _hits(index, t, settings.k)] for t in targets]
@@ -160,7 +173,7 @@ def predict(
         return _ranked(targets, tools, settings, seed)
     known = [set(t.crystal.atomic_numbers.tolist()) <= generator.elements for t in targets]
     if column in ("denovo", "baseline"):
-        return _denovo(generator, targets, known, [settings.k] * len(targets), settings, seed)
+        return _denovo(generator, targets, known, [settings.k] * len(targets), settings, seed, failed)
     index = _given(models.templates, column)
     hits = [_hits(index, t, max(0, settings.k - (settings.free if column == "mixed" else 0))) for t in targets]
     tasks = [
@@ -173,7 +186,7 @@ def predict(
     first = [
         [next(drawn) if ok else _plain(name, c) for name, c in found] for found, ok in zip(hits, known, strict=True)
     ]
-    rest = _denovo(generator, targets, known, [settings.k - len(f) for f in first], settings, seed)
+    rest = _denovo(generator, targets, known, [settings.k - len(f) for f in first], settings, seed, failed)
     return [f + r for f, r in zip(first, rest, strict=True)]
 
 
@@ -184,6 +197,7 @@ def _denovo(
     counts: Sequence[int],
     settings: BenchmarkSettings,
     seed: int,
+    failed: list[Proposal],
 ) -> list[list[Proposal]]:
     """De novo samples of each target: the second target of a composition gets other samples than the first."""
     out: list[list[Proposal]] = [[] for _ in targets]
@@ -196,20 +210,23 @@ def _denovo(
         seen[cell] += 1
     for level, members in levels.items():
         wishes = [Wish(targets[i].crystal.composition, counts[i]) for i in members]
-        for i, found in zip(members, _samples(generator, wishes, settings, seed + 1_000_003 * level), strict=True):
-            out[i] = found
+        found = _samples(generator, wishes, settings, seed + 1_000_003 * level, failed)
+        for i, row in zip(members, found, strict=True):
+            out[i] = row
     return out
 
 
 def _samples(
-    generator: Generator, wishes: Sequence[Wish], settings: BenchmarkSettings, seed: int
+    generator: Generator, wishes: Sequence[Wish], settings: BenchmarkSettings, seed: int, failed: list[Proposal]
 ) -> list[list[Proposal]]:
     if settings.distinct:
-        return sample_distinct(generator, wishes, seed)
+        return sample_distinct(generator, wishes, seed, failed=failed)
     tasks = [
         Task(numbers_of(w.composition), sample_seed(seed, w.composition, i)) for w in wishes for i in range(w.n)
     ]  # fmt: skip
-    drawn = iter(generator.sample(tasks))
+    made = generator.sample(tasks)
+    failed += [p for p in made if p.crystal is None]
+    drawn = iter(made)
     return [[next(drawn) for _ in range(w.n)] for w in wishes]
 
 
@@ -312,6 +329,7 @@ def merged(results: Sequence[ShardResult]) -> ShardResult:
         [row for r in results for row in r.origins],
         [row for r in results for row in r.table],
         None if any(r.metre is None for r in results) else np.concatenate([r.metre for r in results]),  # type: ignore[misc]
+        sum(r.n_failed_draws for r in results),
     )
 
 
@@ -320,4 +338,5 @@ def coverage(targets: Sequence[Target], result: ShardResult) -> dict[str, int]:
     found = [[c is not None for c in row] for row in result.predicted]
     counts = Counter("none" if not any(row) else "all" if all(row) else "some" for row in found)
     origins = Counter("de novo" if o == DE_NOVO else "template" for row in result.origins for o in row)
-    return {"n_targets": len(targets), **{f"with_{k}": v for k, v in counts.items()}, **dict(origins)}
+    failed = {"failed draws": result.n_failed_draws} if result.n_failed_draws else {}
+    return {"n_targets": len(targets), **{f"with_{k}": v for k, v in counts.items()}, **dict(origins), **failed}

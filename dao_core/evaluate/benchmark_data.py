@@ -47,6 +47,14 @@ def training_items(data: Path, name: str) -> Iterator[tuple[str, Crystal]]:
             yield item.id, item.crystal
 
 
+def mp20_training_ids(data: Path) -> set[str]:
+    """Ids of MP-20's training split, which the shipped generator knows; empty where the split isn't there."""
+    try:
+        return {t.id for t in read_targets(data, "mp-20", "train")[0]}
+    except BenchmarkDataError:
+        return set()
+
+
 def _file(data: Path, name: str, split: str) -> Path:
     if name not in FOLDERS:
         raise BenchmarkDataError(f"no benchmark {name!r}: use one of {', '.join(SETS)}")

@@ -51,12 +51,18 @@ def repeats(crystals: Sequence[Crystal | None], known: Sequence[Crystal] = ()) -
 
 
 def sample_distinct(
-    generator: Generator, wishes: Sequence[Wish], seed: int, *, rounds: int = 3
+    generator: Generator,
+    wishes: Sequence[Wish],
+    seed: int,
+    *,
+    rounds: int = 3,
+    failed: list[Proposal] | None = None,
 ) -> list[list[Proposal]]:
     """For each wish its `n` proposals: different structures first, repeats only where `rounds` of drawing gave no more.
 
     Sample i of a composition has the same seed as sample i of `Generator.propose`, replacements continue the count: the
-    answer depends on (seed, composition, n) alone, not on the other wishes. Raises UnseenElementError.
+    answer depends on (seed, composition, n) alone, not on the other wishes. Draws without a structure are appended to
+    `failed`, also where another draw took their place. Raises UnseenElementError.
     """
     for wish in wishes:
         generator.check(wish.composition)
@@ -73,6 +79,8 @@ def sample_distinct(
             break
         for w, proposal in zip(owners, generator.sample(tasks), strict=True):
             drawn[w].append(proposal)
+            if failed is not None and proposal.crystal is None:
+                failed.append(proposal)
         for w, wish in enumerate(wishes):
             flags = repeats([p.crystal for p in drawn[w]], wish.known)
             kept[w] = [i for i, (p, again) in enumerate(zip(drawn[w], flags, strict=True)) if p.crystal and not again]

@@ -41,7 +41,7 @@ class MessageLayer(nn.Module):
 
 
 class Cspnet(nn.Module):
-    """Same call as `Crysformer`; `seeded` is accepted and added to the time embedding's last channel."""
+    """Same call as `Crysformer`; `seeded` is a further input channel of every atom, beside the time."""
 
     def __init__(self, config: CspnetConfig) -> None:
         super().__init__()

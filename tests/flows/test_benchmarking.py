@@ -50,6 +50,7 @@ def test_the_templates_that_ship_find_what_the_training_split_lacks(tmp_path: Pa
         (("mp-20", "--data", "nowhere"), "test_public.parquet is missing"),
         (("mp-20", "--columns", "baseline"), "needs --baseline CHECKPOINT"),
         (("mp-20", "--columns", "oracle"), "settings: columns.0: Input should be"),
+        (("mp-20", "--seeds", "a"), "argument --seeds: invalid"),
         (("mp-20", "--bogus"), "unrecognized arguments: --bogus"),
     ],
 )

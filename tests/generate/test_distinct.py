@@ -68,8 +68,10 @@ def test_no_more_is_drawn_than_needed_and_no_more_than_the_rounds() -> None:
 
 
 def test_a_failed_sample_is_drawn_again_and_comes_last() -> None:
-    found, _ = drawn([None, cell(4.0), cell(5.0)], 2)
+    failed: list[Proposal] = []
+    found, _ = drawn([None, cell(4.0), cell(5.0)], 2, failed=failed)
     assert [p.crystal is None for p in found] == [False, False]
+    assert [p.seed for p in failed] == [sample_seed(0, NACL, 0)]  # replaced, and still counted
     found, _ = drawn([None, cell(4.0), None, None, None], 2)
     assert [p.crystal is None for p in found] == [False, True]
 

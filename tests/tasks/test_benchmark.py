@@ -46,6 +46,27 @@ def run(data: Path, root: str) -> tuple[dict[str, object], int]:
     return json.loads(record.file(REPORT).read_text()), len(pieces)
 
 
+def test_mpts_52_has_a_row_for_what_mp_20_did_not_teach(tmp_path: Path) -> None:
+    salts = {"a": rocksalt(11, 17), "b": rocksalt(19, 35, 6.6), "c": rocksalt(37, 53, 7.3)}
+    write(tmp_path / "mp_structures.parquet", {**salts, "d": rocksalt(3, 9, 4.0)})
+    write(tmp_path / "mpts_52/val.parquet", {"c": salts["c"]})
+    write(tmp_path / "mpts_52/test_public.parquet", {"a": salts["a"], "b": salts["b"]})
+    write(tmp_path / "mp_20/train.parquet", {"b": salts["b"]})
+    index = index_stage(tmp_path, "mpts-52", str(tmp_path / "r"))
+    assert index.counts["n_ok"] == 1  # neither validation nor test
+    done = [
+        shard_stage(w, tmp_path, "mpts-52", index, Names(), SETTINGS, str(tmp_path / "r"))
+        for w in works(tmp_path, "mpts-52", SETTINGS)
+    ]
+    table = report_stage(done, tmp_path, "mpts-52", index, SETTINGS, str(tmp_path / "r"))
+    rows = json.loads(table.file(REPORT).read_text())["columns"]["templates"]["rows"]
+    assert rows["all"]["n"] == 2
+    assert rows["outside mp-20 training"]["n"] == 1
+    more = {**salts, "d": rocksalt(3, 9, 4.0), "e": rocksalt(55, 17, 6.9)}
+    write(tmp_path / "mp_structures.parquet", more)
+    assert index_stage(tmp_path, "mpts-52", str(tmp_path / "r")).counts["n_ok"] == 2
+
+
 def test_the_table_counts_every_target_and_nothing_is_done_twice(data: Path, tmp_path: Path) -> None:
     root = str(tmp_path / "run")
     report, n_pieces = run(data, root)
