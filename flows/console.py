@@ -200,6 +200,8 @@ def quiet_libraries() -> None:
     for logger in (f"pytorch_lightning.{name}" for name in chatty):
         logging.getLogger(logger).setLevel(logging.WARNING)
     logging.getLogger("moyo").setLevel(logging.ERROR)  # tells of every cell that is not primitive
+    # what is left is for the user, to whom a line of our source says nothing
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"  # type: ignore[assignment]
 
 
 def candidate_table(candidates: Sequence[Candidate], *, limit: int) -> None:
