@@ -96,6 +96,20 @@ def calibration(confidence: list[float], right: list[bool]) -> list[list[float]]
     return [[round(float(np.mean(np.array(v, float)[p])), 3) for v in (confidence, right)] for p in parts]
 
 
+def coverage(pools: list[Pool], n: int) -> dict[str, float]:
+    """Share of compositions that one of the first t templates or d de novo samples matches, percent, by "t+d"."""
+    found = []
+    for pool in pools:
+        either = [a or b for a, b in zip(hits(pool), hits(pool, after=False), strict=True)]
+        kinds = [r["origin"] == DE_NOVO for r in pool]
+        found.append([[h for h, k in zip(either, kinds, strict=True) if k == kind] for kind in (False, True)])
+    return {
+        f"{t}+{d}": round(100 * sum(any(a[:t]) or any(b[:d]) for a, b in found) / n, 1)
+        for t in (0, 2, 4, 8, 12, 16)
+        for d in (0, 4, 8, 12, 16, 20, 24, 32)
+    }
+
+
 def relaxation_effect(pools: list[Pool]) -> dict[str, Any]:
     """Match rate of single de novo samples before and after relaxation, their paired difference by composition."""
     rows = [[r for r in p if r["origin"] == DE_NOVO] for p in pools]
@@ -134,8 +148,14 @@ def main() -> None:
     args = parser.parse_args()
     pools, models, n = read_pools(args.pools / args.split)
     found, effect = picks(pools, n), relaxation_effect(pools)
-    line = {"figure": {"picks": found, "relaxation": effect, "models": models, "split": args.split}, "n": n, "seed": 0,
-            "machine": platform.machine()}  # fmt: skip
+    figure = {
+        "picks": found,
+        "relaxation": effect,
+        "coverage": coverage(pools, n),
+        "models": models,
+        "split": args.split,
+    }
+    line = {"figure": figure, "n": n, "seed": 0, "machine": platform.machine()}
     if args.record:
         record(line, len(pools))
     print(json.dumps(line))
