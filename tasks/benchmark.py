@@ -120,6 +120,7 @@ def shard_stage(
         return {"counts": counts, "facts": {"column": work.column, "seed": work.seed, "shard": work.number}}
 
     others = set() if ranked else {"proposals", "relax_steps"}
+    others |= set() if work.column == "mixed" else {"free"}
     plain = settings.model_dump(exclude={"columns", "seeds", "limit", "shard_size"} | others)
     key = content_key(
         targets=[t.id for t in targets], column=work.column, seed=work.seed, settings=plain, index=index.key,
