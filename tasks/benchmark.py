@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +28,8 @@ from dao_core.evaluate.benchmark import (
 )
 from dao_core.evaluate.benchmark_data import STAND_IN, mp20_training_ids, read_targets, training_items
 from dao_core.evaluate.matching_kernel import Comparison
+from dao_core.screening.answers import ranked_answers
+from dao_core.screening.proposing import Toolbox
 from dao_core.screening.toolbox import load_potential
 from tasks.crysdb import ledger_of
 from tasks.engine import task
@@ -165,8 +168,10 @@ def _models(index: StageRecord, names: Names, column: str, settings: BenchmarkSe
     sampler = None if settings.steps is None else SamplerSettings(steps=settings.steps)
     generator = Generator.load(names.generator, sampler) if column not in ("templates", "baseline") else None
     baseline = Generator.load(names.baseline) if column == "baseline" and names.baseline else None
-    potential = load_potential(names.potential) if column == "ranked" else None
-    return Models(templates, generator, baseline, potential)
+    search = None
+    if column == "ranked":
+        search = partial(ranked_answers, tools=Toolbox(load_potential(names.potential), generator, templates))
+    return Models(templates, generator, baseline, search)
 
 
 def _plain(result: ShardResult) -> dict[str, Any]:

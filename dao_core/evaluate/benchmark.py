@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import gcd
 from typing import Literal, TypeVar
@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from dao_core.crystal import Crystal
-from dao_core.energy.potential import Potential
-from dao_core.energy.relax import RelaxSettings
 from dao_core.evaluate.matching_kernel import Comparison
 from dao_core.evaluate.scorecard import Scorecard, compare_all, metre_rms, score_table
 from dao_core.evaluate.statistics import bootstrap_mean
@@ -22,9 +20,6 @@ from dao_core.generate.distinct import Wish, sample_distinct
 from dao_core.generate.sampler import DE_NOVO, Generator, Proposal, Task, numbers_of, sample_seed
 from dao_core.generate.templates import TemplateIndex
 from dao_core.generate.templates_geometry import prototype_key, slots_of, symmetry_of
-from dao_core.screening.candidate import Candidate
-from dao_core.screening.proposing import SearchSettings, Toolbox, proposal_shares
-from dao_core.screening.search import search
 
 Model = TypeVar("Model")
 Column = Literal["templates", "denovo", "seeded", "mixed", "ranked", "baseline"]
@@ -80,12 +75,15 @@ class Target:
 
 @dataclass(frozen=True)
 class Models:
-    """What predicts: the index of the training split, generator, potential, and another generator as `baseline`."""
+    """What predicts: the index of the training split, the generator, and another generator as `baseline`.
+
+    `search` answers column ranked: (targets, settings, seed) to proposals in the order of their trust.
+    """
 
     templates: TemplateIndex | None = None
     generator: Generator | None = None
     baseline: Generator | None = None
-    potential: Potential | None = None
+    search: Callable[[Sequence[Target], BenchmarkSettings, int], list[list[Proposal]]] | None = None
 
 
 @dataclass(frozen=True)
@@ -168,10 +166,9 @@ def predict(
     if column == "templates":
         index = _given(models.templates, "templates")
         return [[_plain(i, c) for i, c in _hits(index, t, settings.k)] for t in targets]
-    generator = _given(models.baseline if column == "baseline" else models.generator, column)
     if column == "ranked":
-        tools = Toolbox(_given(models.potential, column), generator, _given(models.templates, column))
-        return _ranked(targets, tools, settings, seed)
+        return _given(models.search, column)(targets, settings, seed)
+    generator = _given(models.baseline if column == "baseline" else models.generator, column)
     known = [set(t.crystal.atomic_numbers.tolist()) <= generator.elements for t in targets]
     if column in ("denovo", "baseline"):
         return _denovo(generator, targets, known, [settings.k] * len(targets), settings, seed, failed)
@@ -229,29 +226,6 @@ def _samples(
     failed += [p for p in made if p.crystal is None]
     drawn = iter(made)
     return [[next(drawn) for _ in range(w.n)] for w in wishes]
-
-
-def _ranked(targets: Sequence[Target], tools: Toolbox, settings: BenchmarkSettings, seed: int) -> list[list[Proposal]]:
-    """What `dao predict` answers: proposals of all kinds, relaxed, merged where equal and ordered by trust.
-
-    Raises ValueError where a target is in the index, which a search has no way to leave out.
-    """
-    known = {t.id for t in targets} & set(tools.templates.ids if tools.templates else ())
-    if known:
-        raise ValueError(f"the index holds the targets {sorted(known)[:3]}: build it from the training split alone")
-    relaxing = RelaxSettings(max_steps=settings.relax_steps, batch_size=32)
-    out = []
-    for target in targets:
-        formula = "".join(f"{symbol}{count}" for symbol, count in target.formula)
-        how = SearchSettings(z=target.units, seed=seed, relax=relaxing, **proposal_shares(settings.proposals))
-        found = search([formula], tools, how).candidates
-        out.append([_answer(c) for c in found[: settings.k]])
-    return out
-
-
-def _answer(candidate: Candidate) -> Proposal:
-    origin = str(candidate.provenance.get("template_id") or candidate.provenance["start"]).removeprefix("template ")
-    return Proposal(candidate.crystal, origin, int(candidate.provenance.get("seed", 0)), "search")
 
 
 def _hits(index: TemplateIndex, target: Target, k: int) -> list[tuple[str, Crystal]]:

@@ -137,14 +137,8 @@ def fit_predictor(
     }
 
     def save() -> None:
-        save_checkpoint(
-            directory / "checkpoint",
-            network.state_dict(),
-            kind="predictor",
-            model=model,
-            extra=extra,
-            card=card,
-        )
+        folder = directory / "checkpoint"
+        save_checkpoint(folder, network.state_dict(), kind="predictor", model=model, extra=extra, card=card)
 
     save()
     if validation is not None and len(validation):

@@ -23,7 +23,7 @@ from dao_core.evaluate.benchmark import (
 )
 from dao_core.evaluate.matching_kernel import Comparison
 from dao_core.generate.templates import TemplateIndex, TemplateIndexError
-from dao_core.screening.toolbox import load_generator, load_potential
+from dao_core.screening.toolbox import load_generator
 
 
 def rocksalt(first: int, second: int, edge: float = 5.6) -> Crystal:
@@ -88,28 +88,6 @@ def test_few_mixed_predictions_are_all_de_novo(index: TemplateIndex) -> None:
     assert [p.origin for p in row] == ["de novo", "de novo"]
     with pytest.raises(TemplateIndexError, match="k = -1"):
         index.query({"K": 1, "Br": 1}, -1)
-
-
-def test_ranked_answers_have_the_target_s_cell_and_come_from_an_index_without_it(index: TemplateIndex) -> None:
-    models = Models(index, load_generator(), potential=load_potential())
-    settings = BenchmarkSettings(k=4, proposals=6, relax_steps=4)
-    doubled = rocksalt(19, 35, 6.6)
-    doubled = Crystal(
-        doubled.lattice * [[2], [1], [1]],
-        np.vstack([doubled.frac_coords, doubled.frac_coords + np.eye(3)[0]]) / [2, 1, 1],
-        np.tile(doubled.atomic_numbers, 2),
-    )
-    rows = predict([TARGETS[1], Target("two units", doubled)], "ranked", models, settings, 0)
-    assert all(3 <= len(row) <= 4 for row in rows)  # six proposals, those that relax to the same structure merged
-    found = [[p.crystal for p in row if p.crystal is not None] for row in rows]
-    assert {c.composition["K"] / c.composition["Br"] for row in found for c in row} == {1}
-    assert max(c.n_atoms for c in found[0]) == 2
-    assert max(c.n_atoms for c in found[1]) == 4
-    assert {p.origin for p in rows[0]} & {"k1", "k2", "k3"}
-    again = [p.crystal for p in predict([TARGETS[1]], "ranked", models, settings, 0)[0] if p.crystal is not None]
-    assert [c.frac_coords.tolist() for c in again] == [c.frac_coords.tolist() for c in found[0]]
-    with pytest.raises(ValueError, match="index holds the targets"):
-        predict([Target("k2", rocksalt(3, 9))], "ranked", models, settings, 0)
 
 
 def test_a_shard_is_scored_with_polymorphs_for_metre(index: TemplateIndex) -> None:
