@@ -29,11 +29,13 @@ if TYPE_CHECKING:
 MAX_BATCH = 64  # shards a task at most: a lost worker loses one
 ROUNDS = 2  # every worker has this many more batches before it: they shrink towards the end and end together
 MAX_REPORTS, CATCH_UP_SECONDS = 500, 10.0  # see let_reports_catch_up
+SLOW_START_SECONDS = 300  # a Slurm worker may take this long to import its packages and reach the scheduler
+IDLE_SECONDS = 300  # a Slurm job is given back after this long without work: the next one would queue again
 LOOK_SECONDS = 2.0  # how often finished shards of unfinished batches are counted
 
 
 class EngineError(RuntimeError):
-    """Settings ask for an engine that is not installed; the message says what to install."""
+    """The engine of the settings is not installed, or its workers never come; the message says what to do or see."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,8 @@ class Crew:
         position = 0
         while position < len(items) or open_:
             let_reports_catch_up()
+            if reason := getattr(getattr(runner, "_cluster", None), "given_up", None):  # see SlurmWorkers
+                raise EngineError(reason)
             while position < len(items) and len(open_) < 2 * self.workers.workers + 2:
                 left = len(items) - position
                 size = min(left, batch or batch_size(left, self.workers.workers))
@@ -246,10 +250,12 @@ def task_runner(workers: Workers) -> TaskRunner[Any]:
     if workers.engine == "slurm":
         if importlib.util.find_spec("dask_jobqueue") is None:
             raise EngineError("workers.engine: slurm needs the package dask-jobqueue: pip install 'dao-csp[slurm]'")
+        from tasks.slurm_workers import SlurmWorkers
+
         return DaskTaskRunner(
-            cluster_class="dask_jobqueue.SLURMCluster",
-            cluster_kwargs={"processes": 1, **workers.slurm},
-            adapt_kwargs={"minimum": 0, "maximum": workers.workers},
+            cluster_class=SlurmWorkers,
+            cluster_kwargs={"processes": 1, "death_timeout": SLOW_START_SECONDS, **workers.slurm},
+            adapt_kwargs={"minimum": 0, "maximum": workers.workers, "interval": "1s", "wait_count": IDLE_SECONDS},
         )
     local = {"n_workers": workers.workers, "threads_per_worker": 1, "dashboard_address": None}
     return DaskTaskRunner(cluster_kwargs=local)

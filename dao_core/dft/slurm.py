@@ -57,7 +57,7 @@ class SlurmLauncher:
         write_atomic(directory / SCRIPT, self.script(pw_input))
         if shutil.which(shlex.split(self.slurm.sbatch)[0]) is None:
             raise LaunchError(RunOutcome("missing", note=f"{self.slurm.sbatch} not found; is this a Slurm machine?"))
-        done = self._call([*shlex.split(self.slurm.sbatch), "--parsable", SCRIPT], directory)
+        done = _call([*shlex.split(self.slurm.sbatch), "--parsable", SCRIPT], directory)
         number = re.match(r"\s*(\d+)", done.stdout)
         if done.returncode != 0 or number is None:
             raise LaunchError(RunOutcome("scheduler", done.returncode, f"sbatch: {done.stderr.strip()[:200]}"))
@@ -106,26 +106,30 @@ class SlurmLauncher:
         """Cancel the job of a directory, if there is one."""
         job = _job_id(directory)
         if job is not None:
-            self._call([*shlex.split(self.slurm.scancel), job], directory)
+            _call([*shlex.split(self.slurm.scancel), job], directory)
 
     def _state(self, job: str, directory: Path) -> str | None:
-        """State in words, or None where neither squeue nor sacct knows the job or answers."""
-        for command in (
-            [*shlex.split(self.slurm.squeue), "-h", "-j", job, "-o", "%T"],
-            [*shlex.split(self.slurm.sacct), "-X", "-n", "-P", "-j", job, "-o", "State"],
-        ):
-            if shutil.which(command[0]) is None:
-                continue
-            done = self._call(command, directory)
-            words = done.stdout.split()
-            if done.returncode == 0 and words:
-                return words[0].strip("+").upper()
-        return None
+        return job_state(job, self.slurm, directory)
 
-    def _call(self, command: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command, cwd=directory, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
-        )
+
+def job_state(job: str, slurm: SlurmSettings | None = None, directory: Path | None = None) -> str | None:
+    """State of a job in Slurm's words, or None where neither squeue nor sacct knows it or answers."""
+    slurm = slurm or SlurmSettings()
+    for command in (
+        [*shlex.split(slurm.squeue), "-h", "-j", job, "-o", "%T"],
+        [*shlex.split(slurm.sacct), "-X", "-n", "-P", "-j", job, "-o", "State"],
+    ):
+        if shutil.which(command[0]) is None:
+            continue
+        done = _call(command, directory)
+        words = done.stdout.split()
+        if done.returncode == 0 and words:
+            return words[0].strip("+").upper()
+    return None
+
+
+def _call(command: list[str], directory: Path | None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
 
 
 def make_launcher(settings: DftSettings, slurm: SlurmSettings | None = None) -> Launcher:

@@ -55,6 +55,9 @@ def run(root, workers):
 
 if __name__ == "__main__":
     job = {"queue": "normal", "cores": 1, "memory": "1GB", "walltime": "00:10:00", "interface": "lo"}
+    if sys.argv[2] == "slurm":
+        import tasks.slurm_workers
+        tasks.slurm_workers.LOOK_SECONDS = 0.5
     kinds = {"threads": Workers(workers=2), "dask": Workers(engine="dask", workers=2),
              "slurm": Workers(engine="slurm", workers=1, slurm=job)}
     print(json.dumps([os.getpid(), run(sys.argv[1], kinds[sys.argv[2]])]))
@@ -73,8 +76,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield standing.url
 
 
-def run(root: Path, engine: str, server: str | None) -> subprocess.CompletedProcess[str]:
-    """The script in a process of its own; without a server it starts Prefect's ephemeral one."""
+def run(root: Path, engine: str, server: str | None, plan: str = "") -> subprocess.CompletedProcess[str]:
+    """The script in a process of its own; without a server it starts Prefect's ephemeral one. `plan` is Slurm's."""
     root.mkdir(exist_ok=True)
     script = root / "script.py"
     script.write_text(SCRIPT)
@@ -83,6 +86,7 @@ def run(root: Path, engine: str, server: str | None) -> subprocess.CompletedProc
     environment |= {"FAKE_SLURM_DIR": str(root / "slurm"), "PATH": f"{FAKE_SLURM}:{os.environ['PATH']}"}
     environment |= {} if server is None else {"PREFECT_API_URL": server}
     (root / "slurm").mkdir()
+    (root / "slurm" / "plan").write_text(plan)
     return subprocess.run(
         [sys.executable, str(script), str(root), engine], capture_output=True, text=True, env=environment, timeout=500,
         check=False,
@@ -110,6 +114,26 @@ def test_the_same_flow_on_any_engine(tmp_path: Path, server: str, engine: str) -
     assert len({e["run"] for e in shards}) == 1
     assert [e["error"] for e in events if e["message"] == "shard failed"] == ["ValueError: five, once"]
     assert not list((tmp_path / engine / "progress").glob("*"))
+
+
+@pytest.mark.slow
+def test_slurm_jobs_that_never_bring_a_worker_are_asked_for_again(tmp_path: Path, server: str) -> None:
+    pytest.importorskip("dask_jobqueue", reason="the extra `slurm` is not installed")
+    done = run(tmp_path / "slurm", "slurm", server, plan="refuse NODE_FAIL")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout.splitlines()[-1])[1] == [i**2 for i in range(12)]
+    assert "job was refused by sbatch; another is asked for (1 in a row)" in done.stderr
+    assert "job 1 ended before it had started: NODE_FAIL; another is asked for (2 in a row)" in done.stderr
+    assert {p.parent.name for p in (tmp_path / "slurm" / "slurm").glob("*/state")} == {"1", "2"}
+
+
+@pytest.mark.slow
+def test_a_slurm_that_never_starts_a_worker_ends_the_run(tmp_path: Path, server: str) -> None:
+    pytest.importorskip("dask_jobqueue", reason="the extra `slurm` is not installed")
+    done = run(tmp_path / "slurm", "slurm", server, plan="NODE_FAIL " * 20)
+    assert done.returncode == 1
+    assert "EngineError: 5 Slurm jobs in a row brought no Dask worker; the last one's job 5 ended before" in done.stderr
+    assert json.loads((tmp_path / "slurm" / "run.json").read_text())["status"] == "failed"
 
 
 @pytest.mark.slow
@@ -177,8 +201,10 @@ def test_slurm_s_options_come_from_the_settings() -> None:
     pytest.importorskip("dask_jobqueue", reason="the extra `slurm` is not installed")
     slurm = {"queue": "gpu", "cores": 8, "memory": "32GB", "walltime": "01:00:00"}
     runner: Any = task_runner(Workers(engine="slurm", workers=16, slurm=slurm))
-    assert runner.cluster_kwargs == {"processes": 1, **slurm}
-    assert runner.adapt_kwargs == {"minimum": 0, "maximum": 16}
+    assert runner.cluster_kwargs == {"processes": 1, "death_timeout": 300, **slurm}
+    assert (runner.adapt_kwargs["minimum"], runner.adapt_kwargs["maximum"]) == (0, 16)
+    patient = task_runner(Workers(engine="slurm", slurm={**slurm, "death_timeout": 7}))
+    assert patient.cluster_kwargs["death_timeout"] == 7  # type: ignore[attr-defined]
 
 
 def test_tasks_wait_for_a_slow_server_but_not_for_a_dead_one(monkeypatch: pytest.MonkeyPatch) -> None:
