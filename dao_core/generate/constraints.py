@@ -127,11 +127,12 @@ class Rules:
         frac, z = frac.clone(), z.clone()
         for row, (known, plan) in enumerate(zip(self.known, self.plans, strict=True)):
             kept = len(known.frac)
+            constraint = self.constraints[row]
             if kept and known.lattice is not None:
                 noise = frac[row, :kept].double().numpy()
                 near = assign_to_data(noise, known.frac, self.numbers[row, :kept].numpy(), known.lattice)
                 frac[row, :kept] = torch.as_tensor(near, dtype=frac.dtype)
-            if plan is not None:
+            if plan is not None and constraint is not None:  # without one the sites are those of a template, jittered
                 frac[row, : plan.n_atoms] = torch.as_tensor(plan.start, dtype=frac.dtype)
         return self.symmetric(frac, z)
 

@@ -28,6 +28,9 @@ class SamplerSettings(BaseModel):
 
     steps: int = Field(50, gt=0, description="network evaluations from an uninformed base")
     seeded_steps: int = Field(10, gt=0, description="network evaluations from a template")
+    seeded_symprec: float = Field(
+        0.1, ge=0, description="the symmetry that a template has within this many angstrom is kept; 0: none is"
+    )
     anti_annealing: float = Field(5.0, ge=0, description="coordinate velocity is multiplied by 1 + this * t")
     method: Literal["ode", "sde"] = "ode"
     diffusion_steps: int = Field(STEPS, gt=0, le=STEPS, description="steps of two evaluations each, by diffusion")

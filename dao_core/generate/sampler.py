@@ -19,7 +19,7 @@ from dao_core.generate.diffusion import DiffusionGuide, sample_diffusion
 from dao_core.generate.flow_matching import FlowSettings, FlowState
 from dao_core.generate.integrate import Guidance, SamplerSettings, integrate
 from dao_core.generate.lattice import LatticeBase
-from dao_core.generate.site_plan import SitePlan, SitesError
+from dao_core.generate.site_plan import SitePlan, SitesError, kept_sites
 from dao_core.models.checkpoint_io import Checkpoint, load_checkpoint, named_faults
 
 DE_NOVO = "de novo"
@@ -154,10 +154,12 @@ class Generator:
         out: list[Proposal | None] = [None] * len(tasks)
         plans: dict[int, SitePlan] = {}
         for i, task in enumerate(tasks):
-            if task.constraint is None:
-                continue
+            plan = None
             try:
-                plan = task.constraint.plan(task.atomic_numbers, task.seed)
+                if task.constraint is not None:
+                    plan = task.constraint.plan(task.atomic_numbers, task.seed)
+                elif task.template is not None and self.settings.seeded_symprec:
+                    plan = kept_sites(task.template, self.settings.seeded_symprec)
             except SitesError as error:
                 out[i] = Proposal(None, task.origin, task.seed, self.identity, str(error))
                 continue
@@ -184,6 +186,7 @@ class Generator:
             )  # fmt: skip
             return [self._proposal(c, t) for c, t in zip(batch.to_crystals(), tasks, strict=True)]
         start = self._start(tasks, streams, torch.as_tensor(numbers))
+        given = given or any(p is not None for p in plans)
         rules = Rules([t.constraint for t in tasks], start.atomic_numbers, self.base, plans) if given else None
         if rules is not None:
             start.frac_coords, start.z = rules.start(start.frac_coords, start.z)

@@ -1,6 +1,7 @@
-"""Atoms on the sites of a space group: a random choice of orbits, and the projections that keep them there.
+"""Atoms on the sites of a space group: a random choice or a structure's own, and the projections that keep them there.
 
-Cells are primitive, operations those of moyopy's standard setting: x -> W x + w on fractional columns.
+Operations are x -> W x + w on fractional columns. Random choices are made in the primitive cell of moyopy's standard
+setting.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from dao_core.crystal import Crystal
 from dao_core.elements import SYMBOLS
 
 N_SITES = 600  # random points of which orbits are chosen
@@ -62,6 +64,32 @@ class SitePlan:
         return np.asarray(out - np.floor(out))
 
 
+def kept_sites(crystal: Crystal, symprec: float) -> SitePlan | None:
+    """The sites that the atoms of a structure occupy within `symprec` (angstrom), in its own cell.
+
+    None where only translations of the lattice are found, or the search fails.
+    """
+    from moyopy import Cell, MoyoDataset
+
+    cell = Cell(crystal.lattice.tolist(), crystal.frac_coords.tolist(), crystal.atomic_numbers.tolist())
+    try:
+        found = MoyoDataset(cell, symprec=symprec).operations
+    except ValueError:
+        return None
+    rotations, translations = _identity_first(np.array(found.rotations), np.array(found.translations))
+    images = np.einsum("kab,nb->kna", rotations, crystal.frac_coords) + translations[:, None]
+    away = images[:, :, None] - crystal.frac_coords
+    distance = np.linalg.norm((away - np.round(away)) @ crystal.lattice, axis=-1)
+    distance[:, crystal.atomic_numbers[:, None] != crystal.atomic_numbers] = np.inf
+    onto = distance.argmin(-1)  # (K, N): the atom that operation k makes of atom n
+    first, owner = np.unique(onto.min(0), return_inverse=True)  # an orbit's first atom represents it
+    reached = onto[:, first[owner]] == np.arange(crystal.n_atoms)
+    if len(rotations) == 1 or (np.sort(onto, axis=1) != np.arange(crystal.n_atoms)).any() or not reached.any(0).all():
+        return None
+    operation = reached.argmax(0)
+    return SitePlan(rotations, translations, owner, operation, onto[:, first], crystal.frac_coords)
+
+
 def averaged_lattice(lattice: NDArray[np.float64], rotations: NDArray[np.int64]) -> NDArray[np.float64]:
     """The symmetric cell (3, 3) whose metric is the given one's average over the point group."""
     metric = lattice @ lattice.T
@@ -76,10 +104,14 @@ def operations(number: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     from moyopy import operations_from_number
 
     found = operations_from_number(number, primitive=True)
-    rotations, translations = np.array(found.rotations), np.array(found.translations)
-    first = int(
-        np.argmin([np.abs(r - np.eye(3)).sum() + np.abs(t).sum() for r, t in zip(rotations, translations, strict=True)])
-    )
+    return _identity_first(np.array(found.rotations), np.array(found.translations))
+
+
+def _identity_first(
+    rotations: NDArray[np.int64], translations: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    shifts = np.abs(translations - np.round(translations)).sum(-1)
+    first = int((np.abs(rotations - np.eye(3)).sum((1, 2)) + shifts).argmin())
     order = [first, *(k for k in range(len(rotations)) if k != first)]
     return rotations[order], translations[order]
 

@@ -13,10 +13,11 @@ from dao_core.generate.constraints import Constraint, ConstraintError, Rules
 from dao_core.generate.flow_matching import COORD_SCALE, FlowSettings, base_sample
 from dao_core.generate.integrate import SamplerSettings, integrate
 from dao_core.generate.lattice import LatticeBase
-from dao_core.generate.sampler import Generator
+from dao_core.generate.sampler import Generator, Task
 from dao_core.models.geometry import wrap_centered
 from dao_core.models.heads import Outputs, masked_mean
 from dao_core.screening.symmetry import spacegroup_number
+from tests.evaluate.structures import perovskite, rutile
 from tests.models.conftest import random_crystals
 
 SKEWED = np.array([[4.4, 0.0, 0.0], [1.3, 4.4, 0.0], [4.4, 0.1, 4.5]])  # far from reduced, on purpose
@@ -84,6 +85,19 @@ def test_every_sample_has_the_operations_of_the_space_group(number: int, composi
             assert np.abs(away).max(-1).min(1).max() < 1e-9
             assert (p.crystal.atomic_numbers[partner] == p.crystal.atomic_numbers).all()
         assert spacegroup_number(p.crystal) >= number or number == 194
+
+
+def test_a_template_s_symmetry_is_kept_unless_it_is_not_to_be() -> None:
+    templates = [("rutile", rutile("Sn")), ("perovskite", perovskite()), ("none", random_crystals(3, (5,))[0])]
+    tasks = [Task(t.atomic_numbers, 7 + i, t, name) for i, (name, t) in enumerate(templates)]
+    kept = [p.crystal for p in generator().sample(tasks)]
+    loose = Generator.load(settings=SamplerSettings(seeded_symprec=0.0)).sample(tasks)
+    for (_, template), crystal, other in zip(templates, kept, loose, strict=True):
+        assert crystal is not None
+        assert other.crystal is not None
+        assert spacegroup_number(crystal, 1e-4) == spacegroup_number(template)
+        assert spacegroup_number(other.crystal, 1e-4) == 1
+        assert abs(crystal.volume / template.volume - 1) > 1e-4  # it did move
 
 
 def test_a_sample_does_not_depend_on_its_company() -> None:

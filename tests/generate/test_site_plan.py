@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dao_core.generate.site_plan import SitesError, averaged_lattice, operations, plan_sites, random_sites
+from dao_core.crystal import Crystal
+from dao_core.generate.site_plan import (
+    SitePlan,
+    SitesError,
+    averaged_lattice,
+    kept_sites,
+    operations,
+    plan_sites,
+    random_sites,
+)
+from tests.evaluate.structures import cesium_chloride, perovskite, reset, rocksalt, rutile, shaken
 
 
 @pytest.mark.parametrize(
@@ -55,3 +65,31 @@ def test_a_symmetric_metric_is_left_alone_and_any_other_becomes_one() -> None:
 def test_counts_that_no_sites_hold_are_refused_with_the_sizes() -> None:
     with pytest.raises(SitesError, match="space group 19 hold O2 in its primitive cell: orbits there have 4 atoms"):
         plan_sites(19, np.array([8, 8]), np.random.default_rng(0))
+
+
+def _idealised(plan: SitePlan, crystal: Crystal) -> Crystal:
+    lattice = averaged_lattice(crystal.lattice, plan.rotations)
+    return crystal.replace(lattice=lattice, frac_coords=plan.exact(crystal.frac_coords))
+
+
+@pytest.mark.parametrize("crystal", [rocksalt(), cesium_chloride(), rutile(), perovskite()])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_shaken_structure_s_own_sites_are_those_it_had(crystal: Crystal, seed: int) -> None:
+    import spglib
+
+    wanted = spglib.get_spacegroup((crystal.lattice, crystal.frac_coords, crystal.atomic_numbers), symprec=1e-4)
+    noisy = reset(shaken(crystal, seed, 0.003, 0.003), seed)  # another cell, other order of atoms
+    plan = kept_sites(noisy, 0.2)
+    assert plan is not None
+    exact = _idealised(plan, noisy)
+    assert spglib.get_spacegroup((exact.lattice, exact.frac_coords, exact.atomic_numbers), symprec=1e-4) == wanted
+    away = exact.frac_coords - noisy.frac_coords
+    assert np.linalg.norm((away - np.round(away)) @ noisy.lattice, axis=1).max() < 0.1
+
+
+def test_no_symmetry_means_no_plan() -> None:
+    rng = np.random.default_rng(0)
+    assert (
+        kept_sites(Crystal(np.eye(3) * 5 + rng.random((3, 3)), rng.random((4, 3)), np.array([6, 7, 8, 9])), 0.01)
+        is None
+    )
