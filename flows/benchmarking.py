@@ -43,12 +43,24 @@ def _numbers(text: str) -> list[int]:
 
 
 def _options(name: str, arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog=f"dao benchmark {name}", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog=f"dao benchmark {name}",
+        description="Match rate and RMSE of predictions for the test half, by column; finished shards are kept.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with the splits")
-    parser.add_argument("--columns", default="templates,denovo,seeded", help="also: mixed, ranked, baseline")
+    parser.add_argument(
+        "--columns",
+        default="templates,denovo,seeded",
+        help="templates alone, denovo, seeded; also: mixed, ranked, baseline",
+    )
     parser.add_argument("--k", type=int, default=20, help="predictions of each target")
-    parser.add_argument("--seeds", type=_numbers, default="0,1,2")
-    parser.add_argument("--steps", type=int, help="network evaluations of a flow sample, such as 25, 50 or 100")
+    parser.add_argument("--seeds", type=_numbers, default="0,1,2", help="of sampling; the match rate is their mean")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        help="network evaluations of a flow sample, such as 25, 50 or 100; unless given, the checkpoint's",
+    )
     parser.add_argument("--limit", type=int, default=0, help="random targets; 0: all")
     parser.add_argument("--generator", default="generator", help="DAO-G checkpoint: a name or a folder")
     parser.add_argument("--baseline", help="checkpoint of column baseline, such as cspnet trained by diffusion")

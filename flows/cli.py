@@ -187,7 +187,7 @@ def campaign(
         run_campaign(config, root, profile)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
 def benchmark(
     context: typer.Context,
     name: Annotated[
@@ -197,8 +197,11 @@ def benchmark(
 ) -> None:
     """Run a benchmark; options after the name go to it. The last line printed is JSON. Finished shards are kept.
 
-    Examples:  dao benchmark mp-20 --data DATA --limit 100 --columns templates,denovo    dao benchmark hull_speed
+    Examples:  dao benchmark mp-20 --help    dao benchmark mp-20 --data DATA --limit 100 --columns templates,denovo
     """
+    if name in ("-h", "--help"):  # after a name it is the benchmark's own
+        typer.echo(context.get_help())
+        return
     from flows.benchmarking import run_benchmark
 
     raise typer.Exit(run_benchmark(name, context.args))

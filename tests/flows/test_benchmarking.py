@@ -18,6 +18,11 @@ def test_the_list_names_benchmarks_and_scripts() -> None:
         assert name in out
 
 
+def test_help_is_the_command_s_and_after_a_name_the_benchmark_s() -> None:
+    assert "without it: the list" in " ".join(dao("benchmark", "--help").stdout.split())
+    assert "--columns" in dao("benchmark", "perov-5", "--help").stdout
+
+
 def test_a_benchmark_of_templates_runs(tmp_path: Path) -> None:
     write(tmp_path / "perov_5/train.parquet", {"k": rocksalt(3, 9, 4.0), "l": rocksalt(37, 53, 7.3)})
     write(tmp_path / "perov_5/test_public.parquet", {"a": rocksalt(11, 17)})
