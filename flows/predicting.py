@@ -44,17 +44,19 @@ def predict_formulas(
     with progress_bar(", ".join(formulas)) as show:
         tools = load_toolbox(**names)
         outcome = search(parsed, tools, wanted, on_progress=show)
-    candidate_table(outcome.candidates, limit=top)
     info = report_info(", ".join(formulas), outcome, tools, wanted)
+    page = None
+    if out is not None:  # before the table: a reader such as `head` may end the printing
+        from dao_core.screening.report import write_report
+
+        page = write_report(outcome.candidates, out, info=info)
+    candidate_table(outcome.candidates, limit=top)
     reasons = "".join(f", {n} {reason}" for reason, n in info.reasons.items())
     print(
         f"{info.n_asked} asked = {info.n_ok} ok + {info.n_failed} failed{reasons}; {time.monotonic() - start:.0f} s; "
         f"energies from {info.potential}"
     )
-    if out is not None:
-        from dao_core.screening.report import write_report
-
-        page = write_report(outcome.candidates, out, info=info)
+    if page is not None:
         print(f"CIF files and the page: {page}")
     for reason in sorted(set(outcome.refused))[:3]:
         print(f"not made: {reason}")
