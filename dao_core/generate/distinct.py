@@ -1,4 +1,7 @@
-"""k samples of one composition without waste: a repeat of an earlier structure is drawn again from another seed."""
+"""k samples of one composition without waste: a repeat of an earlier structure is drawn again from another seed.
+
+What is drawn most often comes first: repeats are votes.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from dao_core.generate.templates import SAME_DISTANCE
 from dao_core.generate.templates_geometry import fingerprint, fingerprint_distance, slots_of
 
 SAME_VOLUME = 0.1  # relative; fingerprints are blind to volume
+KERNEL_WIDTH = 0.06  # fingerprint distance over which draws vote for each other
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def sample_distinct(
 ) -> list[list[Proposal]]:
     """For each wish its `n` proposals: different structures first, repeats only where `rounds` of drawing gave no more.
 
-    Sample i of a composition has the same seed as sample i of `Generator.propose`, replacements continue the count: the
+    The different ones are in the order of `by_density`. Sample i of a composition has the same seed as sample i of `Generator.propose`, replacements continue the count: the
     answer depends on (seed, composition, n) alone, not on the other wishes. Draws without a structure are appended to
     `failed`, also where another draw took their place. Raises UnseenElementError.
     """
@@ -92,8 +96,29 @@ def _tasks(wish: Wish, seed: int, numbers: range) -> list[Task]:
     return [Task(atoms, sample_seed(seed, wish.composition, i), None, DE_NOVO) for i in numbers]
 
 
+def by_density(crystals: Sequence[Crystal], chosen: Sequence[int]) -> list[int]:
+    """The `chosen` of all draws of one cell content, likeliest first.
+
+    Each next one stands for the most draws that no earlier one stands for, a draw counting the less the farther its
+    fingerprint lies (Gaussian of KERNEL_WIDTH).
+    """
+    prints = np.stack([fingerprint(c, slots_of(c.atomic_numbers)) for c in crystals])
+    kernel = np.stack([np.exp(-((fingerprint_distance(prints, prints[i]) / KERNEL_WIDTH) ** 2)) for i in chosen])
+    left, rest, order = np.ones(len(crystals)), list(range(len(chosen))), []
+    while rest:
+        best = rest[int((kernel[rest] @ left).argmax())]
+        order.append(chosen[best])
+        rest.remove(best)
+        left *= 1.0 - kernel[best]
+    return order
+
+
 def _chosen(drawn: list[Proposal], kept: list[int], n: int) -> list[Proposal]:
-    """The first n different structures, filled up with repeats and failures in the order they were drawn."""
+    """The n different structures by density, filled up with repeats and failures in the order they were drawn."""
+    if len(kept) > 1:
+        there = [i for i, p in enumerate(drawn) if p.crystal is not None]
+        crystals = [p.crystal for p in drawn if p.crystal is not None]
+        kept = [there[i] for i in by_density(crystals, [there.index(k) for k in kept])]
     rest = [i for i in range(len(drawn)) if i not in set(kept)]
     rest.sort(key=lambda i: drawn[i].crystal is None)  # a repeat is worth more than nothing
     return [drawn[i] for i in (kept + rest)[:n]]

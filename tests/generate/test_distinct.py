@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dao_core.crystal import Crystal
-from dao_core.generate.distinct import Wish, distinct_share, repeats, sample_distinct
+from dao_core.generate.distinct import Wish, by_density, distinct_share, repeats, sample_distinct
 from dao_core.generate.sampler import Proposal, Task, UnseenElementError, sample_seed
 
 ROCKSALT = [[0, 0, 0], [0.5, 0.5, 0.5]]
@@ -74,6 +74,15 @@ def test_a_failed_sample_is_drawn_again_and_comes_last() -> None:
     assert [p.seed for p in failed] == [sample_seed(0, NACL, 0)]  # replaced, and still counted
     found, _ = drawn([None, cell(4.0), None, None, None], 2)
     assert [p.crystal is None for p in found] == [False, True]
+
+
+def test_what_is_drawn_most_often_comes_first() -> None:
+    rare, often, alike, other = cell(4.0, 0.3), cell(4.0), cell(4.0, 0.49), cell(4.0, 0.4)
+    found, _ = drawn([rare, often, None, often, alike, often, other, other], 4)
+    assert [p.crystal for p in found] == [often, other, rare, often]
+    assert by_density([rare, often, alike, alike], [0, 1]) == [1, 0]  # neighbours vote, too
+    assert by_density([rare, often, often, alike], [0, 1, 3]) == [1, 0, 3]  # alike is spoken for by often
+    assert by_density([rare], [0]) == [0]
 
 
 def test_a_known_structure_is_not_asked_for_again() -> None:
