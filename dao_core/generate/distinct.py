@@ -64,9 +64,10 @@ def sample_distinct(
 ) -> list[list[Proposal]]:
     """For each wish its `n` proposals: different structures first, repeats only where `rounds` of drawing gave no more.
 
-    The different ones are in the order of `by_density`. Sample i of a composition has the same seed as sample i of `Generator.propose`, replacements continue the count: the
-    answer depends on (seed, composition, n) alone, not on the other wishes. Draws without a structure are appended to
-    `failed`, also where another draw took their place. Raises UnseenElementError.
+    The different ones are in the order of `by_density`. Sample i of a composition has the same seed as sample i of
+    `Generator.propose`, replacements continue the count: the answer depends on (seed, composition, n) alone, not on the
+    other wishes. Draws without a structure are appended to `failed`, also where another draw took their place. Raises
+    UnseenElementError.
     """
     for wish in wishes:
         generator.check(wish.composition)
