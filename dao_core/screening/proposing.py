@@ -48,6 +48,7 @@ class SearchSettings(BaseModel):
     budget_seconds: float | None = Field(None, gt=0, description="no new batch of relaxations starts after it")
     seed: int = 0
     relax: RelaxSettings = Field(default_factory=lambda: RelaxSettings(max_steps=100, batch_size=16))
+    keep_symmetry: bool = Field(True, description="relax each start within the space group that it has exactly")
     bound: BoundSettings = Field(default_factory=BoundSettings, description="what is given of every structure")
     guidance: GuidanceSettings | None = Field(None, description="steer the samples from noise to low energy of DAO-P")
 

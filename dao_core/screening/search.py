@@ -59,6 +59,8 @@ def relax_proposals(
     done: dict[int, Candidate] = {}
     size = settings.relax.batch_size
     how, pull, constraint = settings.bound.relaxation(settings.relax), potential, None
+    if settings.keep_symmetry:  # noise of a small model's forces would lower the symmetry of one template in six
+        how = how.model_copy(update={"keep_symmetry": True})
     if settings.bound.active and settings.bound.hold:
         constraint = settings.bound.constraint()
         pull = HeldPotential(potential, 0 if constraint is None else constraint.n_kept)

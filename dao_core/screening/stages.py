@@ -58,7 +58,7 @@ def propose_stage(ledger: Ledger, formula: Formula, tools: Toolbox, settings: Se
         generator=None if tools.generator is None else tools.generator.identity,
         templates=None if tools.templates is None else tools.templates.source,
         potential=tools.potential.identity,
-        settings=settings.model_dump(exclude={"relax", "budget_seconds", "max_relaxed", "bound"}),
+        settings=settings.model_dump(exclude={"relax", "budget_seconds", "max_relaxed", "bound", "keep_symmetry"}),
         bound=settings.bound.fingerprint(),
     )
     return ledger.run("propose", key, work)
@@ -92,6 +92,7 @@ def relax_stage(
         chunk=chunk,
         potential=potential.identity,
         relax=settings.relax.model_dump(),
+        keep_symmetry=settings.keep_symmetry,
         bound=settings.bound.fingerprint(),
         max_relaxed=settings.max_relaxed,
     )

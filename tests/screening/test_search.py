@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from functools import lru_cache
 
+import numpy as np
 import pytest
 
 from dao_core.crystal import Crystal
-from dao_core.energy.potential import PotentialFailure
+from dao_core.energy.potential import PotentialFailure, PotentialResult
 from dao_core.energy.relax import RelaxSettings
 from dao_core.generate.templates import TemplateIndex
 from dao_core.screening.formulas import FormulaError, parse_formula
 from dao_core.screening.search import SearchSettings, Toolbox, cells_of, propose, relax_proposals, report_info, search
+from dao_core.screening.symmetry import spacegroup_number
 from tests.energy.potentials import Scripted, emt
 from tests.flows.small import crystals
 
@@ -75,6 +77,26 @@ def test_a_spent_budget_keeps_every_proposal() -> None:
     assert [c.id for c in late] == [p.id for p in proposals]
     assert {c.relaxation_status for c in late} == {"not_relaxed"}
     assert all(c.usable for c in late)
+
+
+def test_a_start_s_space_group_is_kept_unless_it_is_not_to_be() -> None:
+    def crooked(crystal: Crystal, _: int) -> PotentialResult:  # pulls the last atom off any site, and shears
+        result = emt().compute([crystal])[0]
+        assert isinstance(result, PotentialResult)
+        pull = np.zeros((crystal.n_atoms, 3))
+        pull[-1], pull[0] = [0.3, 0.1, 0.2], [-0.3, -0.1, -0.2]
+        shear = 0.01 * np.array([[0, 1, 0.5], [1, 0, 0.2], [0.5, 0.2, 0]])
+        return PotentialResult(result.energy, result.forces + pull, shear)
+
+    some = RelaxSettings(max_steps=4, optimizer="fire", max_energy_rise=100.0)  # the pull has no energy of its own
+    settings = SETTINGS.model_copy(update={"relax": some})
+    proposals = propose("Cu3Au", tools(), settings).items
+    before = [spacegroup_number(p.crystal) for p in proposals]
+    assert max(before) > 200
+    kept = relax_proposals(proposals, Scripted(crooked), settings)
+    assert [spacegroup_number(c.crystal) for c in kept] == before
+    loose = relax_proposals(proposals, Scripted(crooked), settings.model_copy(update={"keep_symmetry": False}))
+    assert max(spacegroup_number(c.crystal) for c in loose) < max(before)
 
 
 def test_only_the_promising_are_relaxed() -> None:
