@@ -169,19 +169,20 @@ def main() -> None:
         chosen = np.random.default_rng(0).permutation(len(targets))[: args.limit]
         targets = [targets[i] for i in chosen]
     crystals = [t.crystal for t in targets]
+    label = f"{args.set}{'_database' if args.database else ''}_{args.split}"
     hits, seconds = [], []
     for crystal in crystals:
         start = time.process_time()
         hits.append(index.query(crystal.composition, 20))
         seconds.append(time.process_time() - start)
     write_hits(
-        args.out / f"hits_{args.set}_{args.split}{'_database' if args.database else ''}.parquet",
+        args.out / f"hits_{label}.parquet",
         [t.id for t in targets],
         hits,
     )
     predicted = [[h.crystal for h in found] for found in hits]
     table = compare_in_shards(
-        args.out / f"matches_{args.set}_{args.split}_{len(targets)}{'_database' if args.database else ''}",
+        args.out / f"matches_{label}_{len(targets)}",
         predicted,
         crystals,
         args.processes,

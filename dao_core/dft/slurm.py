@@ -66,7 +66,7 @@ class SlurmLauncher:
     def started(self, directory: Path) -> bool:
         """Whether a job was submitted from here and has not ended yet."""
         job = _job_id(directory)
-        return job is not None and self._state(job, directory) in RUNNING
+        return job is not None and job_state(job, self.slurm, directory) in RUNNING
 
     def wait(self, directory: Path, pw_input: PwInput) -> RunOutcome:
         """Poll until the job has ended; squeue forgets ended jobs, then sacct or the exit code on disk has to say."""
@@ -74,7 +74,7 @@ class SlurmLauncher:
         if job is None:
             return RunOutcome("scheduler", note="no job id was written down")
         while True:
-            state = self._state(job, directory)
+            state = job_state(job, self.slurm, directory)
             if state is not None and state not in RUNNING:
                 return _outcome(state, directory, pw_input)
             if state is None and (code := _exit_code(directory)) is not None:
@@ -107,9 +107,6 @@ class SlurmLauncher:
         job = _job_id(directory)
         if job is not None:
             _call([*shlex.split(self.slurm.scancel), job], directory)
-
-    def _state(self, job: str, directory: Path) -> str | None:
-        return job_state(job, self.slurm, directory)
 
 
 def job_state(job: str, slurm: SlurmSettings | None = None, directory: Path | None = None) -> str | None:
