@@ -19,6 +19,7 @@ from torch import Tensor
 from dao_core.crystal import Crystal
 from dao_core.elements import SYMBOLS, atomic_number
 from dao_core.generate.assignment import assign_to_data
+from dao_core.generate.shield import LARGEST
 from dao_core.generate.site_plan import SitePlan, averaged_lattice, plan_sites
 from dao_core.models.geometry import wrap_centered
 
@@ -161,10 +162,12 @@ class Rules:
         for row, plan in enumerate(self.plans):
             if plan is None:
                 continue
-            exact = plan.exact(frac[row, : plan.n_atoms].double().numpy())
-            frac[row, : plan.n_atoms] = torch.as_tensor(exact, dtype=frac.dtype)
             own = self.numbers[row : row + 1]
             lattice = self.base.to_lattice(z[row : row + 1], own)[0].double().numpy()
+            if not (np.abs(lattice).max() < LARGEST and torch.isfinite(frac[row]).all()):
+                continue  # diverged: the integrator marks it as failed
+            exact = plan.exact(frac[row, : plan.n_atoms].double().numpy())
+            frac[row, : plan.n_atoms] = torch.as_tensor(exact, dtype=frac.dtype)
             cell = torch.as_tensor(averaged_lattice(lattice, plan.rotations))[None]
             z[row] = self.base.to_normal(cell, own)[0].to(z.dtype)
         return frac, z

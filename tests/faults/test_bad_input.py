@@ -14,7 +14,7 @@ from torch import nn
 from dao_core.crystal import Crystal
 from dao_core.energy.predictor import N_ENERGIES, DaoPotential, EnergyScale
 from dao_core.energy.relax import RelaxationStatus, RelaxSettings, relax
-from dao_core.generate.constraints import ConstraintError
+from dao_core.generate.constraints import Constraint, ConstraintError
 from dao_core.generate.flow_matching import FlowSettings
 from dao_core.generate.lattice import LatticeBase
 from dao_core.generate.sampler import Generator, Task, UnseenElementError, numbers_of
@@ -105,6 +105,24 @@ def test_a_diverging_sample_fails_alone(tmp_path: Path, process: str, value: flo
         assert process == "diffusion" or not a.reason
         if a.crystal is not None and b.crystal is not None:
             np.testing.assert_allclose(a.crystal.lattice, b.crystal.lattice)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, 1e9, 1e30])
+@pytest.mark.parametrize("given", ["template", "space group"])
+def test_a_diverging_sample_that_keeps_a_symmetry_fails_alone(
+    generator_folder: Path, given: str, value: float
+) -> None:
+    generator = Generator.load(generator_folder)
+    cells = [grid(1, 1, 2, number=11), grid(1, 1, 2, number=17)]
+    if given == "template":
+        tasks = [Task(c.atomic_numbers, i, c, f"grid {i}") for i, c in enumerate(cells)]
+    else:
+        tasks = [Task(c.atomic_numbers, i, constraint=Constraint(spacegroup=2)) for i, c in enumerate(cells)]
+    generator.network = Poisoned(generator.network, value)
+    sound, poisoned = generator.sample(tasks)
+    assert sound.crystal is not None
+    assert poisoned.crystal is None
+    assert "NaN" in poisoned.reason
 
 
 def test_a_checkpoint_of_another_kind_or_damaged_is_refused_by_name(generator_folder: Path) -> None:
