@@ -217,6 +217,8 @@ def _denovo(
 def _samples(
     generator: Generator, wishes: Sequence[Wish], settings: BenchmarkSettings, seed: int, failed: list[Proposal]
 ) -> list[list[Proposal]]:
+    for wish in wishes:
+        generator.check(wish.composition)
     if settings.distinct:
         return sample_distinct(generator, wishes, seed, failed=failed)
     tasks = [

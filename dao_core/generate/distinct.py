@@ -66,11 +66,9 @@ def sample_distinct(
 
     The different ones are in the order of `by_density`. Sample i of a composition has the same seed as sample i of
     `Generator.propose`, replacements continue the count: the answer depends on (seed, composition, n) alone, not on the
-    other wishes. Draws without a structure are appended to `failed`, also where another draw took their place. Raises
-    UnseenElementError.
+    other wishes. Draws without a structure are appended to `failed`, also where another draw took their place. The
+    caller asks `Generator.check` whether the elements are known.
     """
-    for wish in wishes:
-        generator.check(wish.composition)
     drawn: list[list[Proposal]] = [[] for _ in wishes]
     kept: list[list[int]] = [[] for _ in wishes]
     for _ in range(rounds):

@@ -23,7 +23,7 @@ from dao_core.screening.symmetry import SymmetryError, spacegroup_number
 if TYPE_CHECKING:
     from dao_core.generate.constraints import Constraint
     from dao_core.generate.guidance import DiffusionGuidance, EnergyGuidance
-    from dao_core.generate.sampler import Generator
+    from dao_core.generate.sampler import Generator, Proposal
     from dao_core.generate.templates import TemplateHit, TemplateIndex
 
 # Formula units in the primitive cells of MP-20's training split (25,050 structures); others are rarer than RARE_UNITS.
@@ -119,7 +119,7 @@ def propose(formula: str | Formula, tools: Toolbox, settings: SearchSettings) ->
     # what too few templates leave open is generated: who asks for 20 structures gets 20
     short = settings.n_templates - len(found) + settings.n_seeded - len(seeds)
     share = settings.model_copy(update={"n_generated": settings.n_generated + short})
-    generated = _from_generator(parsed, cells, seeds, tools, share, left=left)
+    generated = _from_generator(parsed, cells, seeds, tools, share, left=left, found=found)
     return Proposals(found + generated.items, generated.refused)
 
 
@@ -234,33 +234,28 @@ def _from_generator(
     settings: SearchSettings,
     constraint: Constraint | None = None,
     left: Sequence[float] | None = None,
+    found: Sequence[Proposed] = (),
 ) -> Proposals:
     """De novo samples shared out over the cells, and one from each template.
 
-    The samples of a cell share the trust that is `left` to it; without that their prior is unknown.
+    The samples of a cell share the trust that is `left` to it; without that their prior is unknown. They differ from
+    each other and from what was `found` already as far as the model gives other structures.
     """
     if tools.generator is None:
         return Proposals([], [])
-    from dao_core.generate.sampler import Task, UnseenElementError, numbers_of, sample_seed
+    from dao_core.generate.sampler import UnseenElementError
 
     try:
         tools.generator.check(cells[-1])  # the largest: the one to be warned about
     except UnseenElementError as error:
         return Proposals([], [f"{formula.reduced}: {error}"] * (settings.n_generated + len(hits)))
-    tasks: list[Task] = []
+    counts = shares(cells, settings.n_generated)
+    made = _de_novo(cells, counts, tools, settings, constraint, [p.crystal for p in found])
     priors: list[float | None] = []
-    for cell, share, rest in zip(cells, shares(cells, settings.n_generated), left or [0.0] * len(cells), strict=True):
-        numbers = numbers_of(cell) if constraint is None else constraint.numbers(cell)
-        seeds = [sample_seed(settings.seed, cell, j) for j in range(share)]
-        tasks += [Task(numbers, seed, constraint=constraint) for seed in seeds]
+    for share, rest in zip(counts, left or [0.0] * len(cells), strict=True):
         priors += [log(rest / share) if rest else None for _ in range(share)]
-    for j, hit in enumerate(hits):
-        start, origin = hit.found.crystal, f"template {hit.found.template_id}"
-        seed = sample_seed(settings.seed, start.composition, j, origin)
-        tasks.append(Task(start.atomic_numbers, seed, start, origin))
-        priors.append(hit.log_prior)
-    made = tools.generator.sample(tasks[: len(tasks) - len(hits)], _guidance(tools, settings))
-    made += tools.generator.sample(tasks[len(tasks) - len(hits) :])
+    made += _seeded(hits, tools.generator, settings.seed)
+    priors += [hit.log_prior for hit in hits]
     items, refused = [], []
     for j, (p, prior) in enumerate(zip(made, priors, strict=True)):
         name = f"{formula.reduced}-g{j:04d}"
@@ -271,3 +266,42 @@ def _from_generator(
             facts = {"model": p.model, "seed": p.seed, "start": p.origin, LOG_PRIOR: prior}
             items.append(Proposed(name, p.crystal, origin, facts))
     return Proposals(items, refused)
+
+
+def _de_novo(
+    cells: Sequence[dict[str, int]],
+    counts: Sequence[int],
+    tools: Toolbox,
+    settings: SearchSettings,
+    constraint: Constraint | None,
+    found: Sequence[Crystal],
+) -> list[Proposal]:
+    """So many samples of each cell; a repeat is drawn anew, unless something is given or steers the samples."""
+    from dao_core.generate.distinct import Wish, sample_distinct
+    from dao_core.generate.sampler import Task, numbers_of, sample_seed
+
+    generator, guidance = tools.generator, _guidance(tools, settings)
+    assert generator is not None
+    if constraint is None and guidance is None:
+        wishes = [
+            Wish(cell, n, tuple(c for c in found if c.composition == cell))
+            for cell, n in zip(cells, counts, strict=True)
+        ]
+        return [p for row in sample_distinct(generator, wishes, settings.seed) for p in row]
+    tasks = []
+    for cell, n in zip(cells, counts, strict=True):
+        numbers = numbers_of(cell) if constraint is None else constraint.numbers(cell)
+        seeds = [sample_seed(settings.seed, cell, j) for j in range(n)]
+        tasks += [Task(numbers, seed, constraint=constraint) for seed in seeds]
+    return generator.sample(tasks, guidance)
+
+
+def _seeded(hits: Sequence[_Hit], generator: Generator, seed: int) -> list[Proposal]:
+    """One sample from each template."""
+    from dao_core.generate.sampler import Task, sample_seed
+
+    tasks = []
+    for j, hit in enumerate(hits):
+        start, origin = hit.found.crystal, f"template {hit.found.template_id}"
+        tasks.append(Task(start.atomic_numbers, sample_seed(seed, start.composition, j, origin), start, origin))
+    return generator.sample(tasks)

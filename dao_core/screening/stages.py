@@ -32,7 +32,7 @@ from dao_core.screening.search import (
 from dao_core.screening.stored import load_candidates, save_candidates
 
 # raise a stage's number when its output changes for the same input
-PROPOSE, RELAX, RANK, REPORT = "propose-6", "relax-3", "rank-3", "report-2"
+PROPOSE, RELAX, RANK, REPORT = "propose-7", "relax-3", "rank-3", "report-2"
 CANDIDATES, REFUSED, INFO = "candidates.parquet", "refused.json", "info.json"
 
 

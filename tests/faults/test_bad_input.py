@@ -109,9 +109,7 @@ def test_a_diverging_sample_fails_alone(tmp_path: Path, process: str, value: flo
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, 1e9, 1e30])
 @pytest.mark.parametrize("given", ["template", "space group"])
-def test_a_diverging_sample_that_keeps_a_symmetry_fails_alone(
-    generator_folder: Path, given: str, value: float
-) -> None:
+def test_a_diverging_sample_that_keeps_a_symmetry_fails_alone(generator_folder: Path, given: str, value: float) -> None:
     generator = Generator.load(generator_folder)
     cells = [grid(1, 1, 2, number=11), grid(1, 1, 2, number=17)]
     if given == "template":

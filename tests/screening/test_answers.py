@@ -26,7 +26,7 @@ def test_ranked_answers_have_the_target_s_cell_and_come_from_an_index_without_it
         np.tile(doubled.atomic_numbers, 2),
     )
     rows = ranked_answers([single, Target("two units", doubled)], settings, 0, tools)
-    assert all(3 <= len(row) <= 4 for row in rows)  # six proposals, those that relax to the same structure merged
+    assert all(2 <= len(row) <= 4 for row in rows)  # six proposals, those that relax to the same structure merged
     found = [[p.crystal for p in row if p.crystal is not None] for row in rows]
     assert {c.composition["K"] / c.composition["Br"] for row in found for c in row} == {1}
     assert max(c.n_atoms for c in found[0]) == 2

@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
+from dao_core.generate.distinct import distinct_share, repeats
 from dao_core.generate.guidance import GuidanceError, GuidanceSettings
 from dao_core.generate.integrate import SamplerSettings
 from dao_core.generate.sampler import Generator
@@ -70,6 +71,17 @@ def test_the_largest_cell_is_the_one_warned_about() -> None:
     settings = SETTINGS.model_copy(update={"max_atoms": 24, "n_generated": 1})
     with pytest.warns(UserWarning, match="24 atoms a cell, trained on at most 20"):
         propose("CuAu", tools(), settings)
+
+
+def test_a_repeat_among_the_samples_is_drawn_anew_and_only_then_kept() -> None:
+    generator = Generator.load(settings=SamplerSettings(steps=10))
+    settings = SearchSettings(z=1, n_generated=8, n_seeded=0, n_templates=0)
+    drawn = [p.crystal for p in generator.propose({"Na": 1, "Cl": 1}, 8, settings.seed)]
+    made = [p.crystal for p in propose("NaCl", Toolbox(emt(), generator), settings).items]
+    assert len(made) == 8
+    assert distinct_share(made) > distinct_share(drawn)
+    flags = repeats(made)
+    assert flags == sorted(flags)  # what is asked for is filled up with repeats at the end
 
 
 def test_small_cells_get_more_of_the_samples_and_every_cell_its_due() -> None:
