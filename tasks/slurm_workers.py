@@ -17,7 +17,7 @@ from tornado.ioloop import PeriodicCallback
 from dao_core.dft.slurm import RUNNING, SlurmSettings, job_state
 
 LOOK_SECONDS = 30.0  # how often Slurm is asked about jobs whose worker has not come
-LOST_LIMIT = 5  # jobs without a worker, one after another, before the run stops and says so
+LOST_LIMIT = 5  # looks in a row at which jobs had ended without a worker, before the run stops and says so
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,7 @@ class SlurmWorkers(SLURMCluster):  # type: ignore[misc]
         self._silent: dict[str, int] = {}  # looks in a row without an answer about a job
         self._came: set[str] = set()  # jobs whose worker was there: dask-jobqueue sees to those
         self._lost = 0
+        self._since: dict[str, int] = {}  # losses before a job that waits or runs was first seen
         await super()._start()
         self._patrol = PeriodicCallback(self.replace_lost, 1000 * LOOK_SECONDS)
         self._patrol.start()
@@ -43,7 +44,9 @@ class SlurmWorkers(SLURMCluster):  # type: ignore[misc]
     async def replace_lost(self) -> None:
         """Forget jobs that ended before their worker came: the adaptive scaling then submits others in their place."""
         here = {str(w["name"]) for w in self.scheduler_info["workers"].values()}
-        self._lost = 0 if here else self._lost
+        if here:
+            self._lost, self._since = 0, {}
+        lost, before = "", self._lost
         for name, job in list(self.workers.items()):
             if any(w == name or w.startswith(f"{name}-") for w in here):
                 self._came.add(job.job_id)
@@ -51,13 +54,17 @@ class SlurmWorkers(SLURMCluster):  # type: ignore[misc]
                 continue
             how = await self._ended(job)
             if how is None or self.workers.get(name) is not job:
+                self._since.setdefault(job.job_id, before)
                 continue
             del self.workers[name]
             self._created.discard(job)  # closing the cluster fails on one that never began
-            self._lost += 1
+            # one a look: a burst of refusals, as at a limit of submitted jobs, says no more than a single one
+            self._lost, lost = self._lost + (not lost), how
             log.warning("A Dask worker's %s; another is asked for (%d in a row)", how, self._lost)
-            if self._lost >= LOST_LIMIT:
-                self.given_up = f"{self._lost} Slurm jobs in a row brought no Dask worker; the last one's {how}"
+        # a job that has outlasted the others is waiting for its turn, and may still bring a worker
+        waits = any(self._lost - self._since.get(job.job_id, self._lost) >= LOST_LIMIT for job in self.workers.values())
+        if lost and self._lost >= LOST_LIMIT and not waits:
+            self.given_up = f"{self._lost} Slurm jobs in a row brought no Dask worker; the last one's {lost}"
 
     async def _ended(self, job: Any) -> str | None:
         """How a job without a worker came to its end, or None while it waits or runs."""
