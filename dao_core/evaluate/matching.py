@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import signal
 import threading
 from collections import Counter
@@ -115,11 +116,17 @@ def _pair_key(predicted: Crystal | None, reference: Crystal) -> str:
 
 @contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
-    """Raise PairTimeoutError in the block after `seconds`. Signals reach the main thread only: elsewhere no limit."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+    """Raise PairTimeoutError in the block after `seconds`: by a signal in the main thread, by a timer elsewhere.
 
+    Both act between two Python instructions.
+    """
+    limit = _signal_limit if threading.current_thread() is threading.main_thread() else _timer_limit
+    with limit(seconds):
+        yield
+
+
+@contextmanager
+def _signal_limit(seconds: float) -> Iterator[None]:
     def stop(_signal: int, _frame: FrameType | None) -> None:
         raise PairTimeoutError
 
@@ -130,3 +137,25 @@ def _time_limit(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def _timer_limit(seconds: float) -> Iterator[None]:
+    """Signals reach the main thread only; CPython raises an exception in any other thread on request."""
+    thread, lock, over = threading.get_ident(), threading.Lock(), threading.Event()
+
+    def stop() -> None:
+        with lock:
+            if not over.is_set():
+                raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
+                raise_in(ctypes.c_ulong(thread), ctypes.py_object(PairTimeoutError))
+
+    timer = threading.Timer(seconds, stop)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        with lock:  # the timer has not run yet and never will, or its exception arrives with the next call: in here
+            over.set()
+        timer.cancel()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from dao_core.crystal import Crystal
 from dao_core.evaluate import matching
 from dao_core.evaluate.matching import match_pairs
+from dao_core.generate.alignment import Cell
 from tests.evaluate.structures import cesium_chloride, perovskite, rocksalt, shaken
 
 
@@ -57,6 +60,22 @@ def test_a_pair_over_its_time_fails_alone() -> None:
     assert [c.reason for c in found] == ["timeout", "none"]
     assert (n_ok, n_failed) == (1, 1)
     assert reasons == {"timeout": 1, "none": 1}
+
+
+def test_a_pair_over_its_time_fails_alone_outside_the_main_thread_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = matching.compare
+
+    def endless(predicted: Cell, reference: Cell) -> matching.Comparison:
+        while len(predicted.numbers) == 5:
+            pass
+        return real(predicted, reference)
+
+    monkeypatch.setattr(matching, "compare", endless)
+    pairs = {"predicted": [perovskite(), rocksalt()], "reference": [perovskite(), rocksalt()]}
+    with ThreadPoolExecutor(1) as pool:
+        found, _, n_failed, _ = pool.submit(match_pairs, **pairs, timeout_s=0.2).result()  # type: ignore[arg-type]
+    assert [c.reason for c in found] == ["timeout", "matched"]
+    assert n_failed == 1
 
 
 def test_lists_of_different_length_are_refused() -> None:
