@@ -27,7 +27,9 @@ from dao_core.evaluate.scorecard import scorecard
 from dao_core.generate.flow_matching import flow_loss, training_base
 from dao_core.generate.sampler import Generator, Task, sample_seed
 from dao_core.models.build import build_network, parse_model_config
+from dao_core.models.checkpoint_io import load_checkpoint, save_checkpoint
 from dao_core.models.heads import parameter_count
+from dao_core.training.checkpoint_plugin import SafetensorsIO
 from dao_core.training.config import TrainingConfig
 from dao_core.training.data import PackedCrystals
 from dao_core.training.fit import fit_generator
@@ -40,7 +42,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "raw gram": {"model": {"normalized_gram": False}},
     "no modulation": {"model": {"modulation": False}},
     "no pair network": {"model": {"pair_width": 0}},
-    "no average": {"ema_decay": 0.0},
+    "no average": {},  # the training of `full`, whose path the average doesn't touch, with the last step's weights
     "published form": {"model": OFF, "ema_decay": 0.0},
     "cspnet diffusion": {"network": CSPNET, "process": "diffusion"},
 }
@@ -77,14 +79,36 @@ def _arrays(c: Crystal | None) -> list[Any] | None:
     return None if c is None else [c.lattice.tolist(), c.frac_coords.tolist(), c.atomic_numbers.tolist()]
 
 
-def validation_loss(folder: Path, data: Path, seed: int, n: int = 1000) -> dict[str, Any]:
-    """Mean flow-matching loss of n validation structures with its 95 % interval.
+def validation_loss(folder: Path, args: argparse.Namespace, n: int = 1000) -> dict[str, Any]:
+    """Mean flow-matching loss of n validation structures, and how much it is above that of `full`, 95 % intervals.
 
-    The same noise and times for every arm, so that differences of arms are far more certain than the interval.
+    The same noise and times for every arm: differences are far more certain than the losses themselves.
     """
-    generator = Generator.load(folder / "checkpoint")
-    if generator.process != "flow":
+    losses, full = (validation_losses(f, args, n) for f in (folder, args.out / arm_folder("full", args)))
+    if losses is None:
         return {}
+    out = {"mean": round(float(losses.mean()), 4), "half_interval": half_interval(losses)}
+    if full is not None:
+        out |= {"above_full": round(float((losses - full).mean()), 4), "its_interval": half_interval(losses - full)}
+    return out
+
+
+def half_interval(values: np.ndarray) -> float:
+    return round(1.96 * float(values.std()) / len(values) ** 0.5, 4)
+
+
+def arm_folder(arm: str, args: argparse.Namespace) -> str:
+    return f"{arm.replace(' ', '-')}-{args.seconds:.0f}-{args.seed}"
+
+
+def validation_losses(folder: Path, args: argparse.Namespace, n: int) -> np.ndarray | None:
+    """The loss of each structure (n,), kept in `folder`; None for a diffusion, or where nothing was trained."""
+    path = folder / f"validation-{n}.npy"
+    if path.exists() or not (folder / "checkpoint").exists():
+        return np.load(path) if path.exists() else None
+    generator, seed, data = Generator.load(folder / "checkpoint"), args.seed, args.data
+    if generator.process != "flow":
+        return None
     crystals = [c.niggli() for c in read_split(data / "mp_20/val.parquet")[1]]
     rng = np.random.default_rng(seed)
     chosen = [crystals[i] for i in rng.permutation(len(crystals))]
@@ -98,7 +122,8 @@ def validation_loss(folder: Path, data: Path, seed: int, n: int = 1000) -> dict[
             losses.append(
                 float(flow_loss(generator.network, start, batch, generator.base, generator.flow, noise)["loss"])
             )
-    return {"mean": round(float(np.mean(losses)), 4), "half_interval": round(1.96 * float(np.std(losses)) / n**0.5, 4)}
+    np.save(path, losses)
+    return np.array(losses)
 
 
 def main() -> None:
@@ -133,6 +158,16 @@ def main() -> None:
     print(json.dumps(line))
 
 
+def last_weights(trained: Path, folder: Path) -> None:
+    """A checkpoint of the weights after the last step of a training, in place of their average."""
+    state = SafetensorsIO().load_checkpoint(trained / "last")["state_dict"]
+    weights = {k.removeprefix("network."): w for k, w in state.items() if k.startswith("network.")}
+    config = load_checkpoint(trained / "checkpoint").config
+    extra = {k: v for k, v in config.items() if k not in ("format", "kind", "sha256", "model")}
+    card = "# Ablation: no average"
+    save_checkpoint(folder / "checkpoint", weights, kind="generator", model=config["model"], extra=extra, card=card)
+
+
 def run_arm(
     arm: str,
     data: PackedCrystals,
@@ -142,9 +177,14 @@ def run_arm(
 ) -> dict[str, Any]:
     """Train (or go on), sample, score."""
     config = arm_config(settings, arm, args)
-    folder = args.out / f"{arm.replace(' ', '-')}-{args.seconds:.0f}-{args.seed}"
+    folder = args.out / arm_folder(arm, args)
     facts_path = folder / "facts.json"
-    if not facts_path.exists():
+    if arm == "no average":
+        facts_path = args.out / arm_folder("full", args) / "facts.json"
+        if not facts_path.exists():
+            raise SystemExit("no average needs the arm full to be trained first: --arms full,...")
+        last_weights(facts_path.parent, folder)
+    elif not facts_path.exists():
         about = {"name": "mp_20/train", "rows": len(data), "arm": arm}
         facts = fit_generator(data, config, folder, about=about, card=f"# Ablation: {arm}")
         write_atomic(facts_path, json.dumps(facts))
@@ -158,7 +198,7 @@ def run_arm(
         "n_failed": card.n_failed,
         "misses": card.misses,
         "parameters": parameter_count(build_network(parse_model_config(config.model.model_dump()))),
-        "validation_loss": validation_loss(folder, args.data, args.seed),
+        "validation_loss": validation_loss(folder, args),
         "steps": facts["steps"],
         "structures": facts["structures"],
         "seconds": facts["seconds"],
