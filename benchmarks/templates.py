@@ -127,7 +127,7 @@ def compare_in_shards(
 def record(card: Scorecard, name: str, rows: str, command: str) -> dict[str, object]:
     """One line of bars.jsonl."""
     rates = [round(a.match_rate, 2) for a in card.unfiltered]
-    bars = list(BARS.values()) if name.startswith("mp_20 test_public") and rows == "all" else None
+    bars = list(BARS.values()) if name == "mp_20 test_public" and rows == "all" else None
     half = [round((a.match_interval[1] - a.match_interval[0]) / 2, 2) for a in card.unfiltered]
     return {
         "issue": "generator",

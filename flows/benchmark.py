@@ -7,7 +7,7 @@ from typing import Literal
 
 from dao_core.artifacts import StageRecord
 from dao_core.evaluate.benchmark import BenchmarkSettings
-from tasks.benchmark import Names, build_index, predict_shard, tabulate, works
+from tasks.benchmark import Names, build_index, models_used, predict_shard, tabulate, works
 from tasks.config import RunSettings
 from tasks.engine import flow, flow_run_id
 from tasks.journal import Journal
@@ -32,12 +32,13 @@ def benchmark_structures(config: BenchmarkConfig, command: str = RERUN) -> Stage
     """Predict, compare, tabulate; returns the record of the table."""
     root, settings = str(config.root), config.settings
     names = Names(config.generator, config.baseline, config.potential, config.templates)
+    models_used(names, settings)  # a wrong name is told before the index is built
     with Journal(config.root, name=config.name, command=command, flow_run_id=flow_run_id()).watch() as run:
         index = run.step("build index", build_index, config.data, config.benchmark, root)
         pieces = works(config.data, config.benchmark, settings)
         done = run.step_each(
             "predict shards", predict_shard, pieces, config.data, config.benchmark, index, names, settings, root
         )
-        table = run.step("tabulate", tabulate, done, config.data, config.benchmark, index, settings, root)
+        table = run.step("tabulate", tabulate, done, config.data, config.benchmark, index, names, settings, root)
         run.finish("completed", summary=table.facts)
     return table

@@ -87,7 +87,7 @@ def run_set(name: str, arguments: Sequence[str]) -> int:
     import torch
 
     from dao_core.evaluate.benchmark import BenchmarkSettings
-    from tasks.benchmark import REPORT, Names, index_stage, report_stage, shard_stage, works
+    from tasks.benchmark import REPORT, Names, index_stage, models_used, report_stage, shard_stage, works
 
     torch.set_num_threads(1)
     seeds = options.seeds
@@ -97,13 +97,14 @@ def run_set(name: str, arguments: Sequence[str]) -> int:
     names = Names(options.generator, options.baseline, options.potential, options.templates)
     root = str(options.root)
     with interruptible("the same command continues with the next shard"):
+        models_used(names, settings)  # a wrong name is told before the index is built
         pieces = works(options.data, name, settings)
         index = index_stage(options.data, name, root)
         done = []
         for i, piece in enumerate(pieces, start=1):
             done.append(shard_stage(piece, options.data, name, index, names, settings, root))
             print(f"{i}/{len(pieces)}: {piece.column}, seed {piece.seed}, shard {piece.number + 1}", flush=True)
-        record = report_stage(done, options.data, name, index, settings, root)
+        record = report_stage(done, options.data, name, index, names, settings, root)
     report = json.loads(record.file(REPORT).read_text())
     show(report)
     print(json.dumps({"figure": figures(report), "n": report["n_asked"], "seed": seeds, "report": str(record.path)}))
@@ -136,9 +137,14 @@ def show(report: dict[str, Any]) -> None:
                "same space group %", "seeds", "failed")  # fmt: skip
     table(f"{report['benchmark']}: {report['n_asked']} of {report['of_split']['n_targets']} targets", columns, lines)
     print("match rates are means over the seeds with a bootstrap interval; all other figures are the first seed's")
+    k = report["settings"]["k"]
+    if k > 1 and report["settings"]["distinct"] and {"denovo", "baseline"} & set(report["columns"]):
+        print(
+            f"de novo, k = 1 is the structure drawn most often among {k} draws or more; published: --k 1, a single draw"
+        )
     for column, found in report["columns"].items():
         first = next(iter(found["rows"]["all"]["seeds"].values()))
-        print(f"{column}: misses {first['misses']}; coverage {found['coverage']}")
+        print(f"{column} ({report['models'][column]}): misses {first['misses']}; coverage {found['coverage']}")
 
 
 def figures(report: dict[str, Any]) -> dict[str, Any]:

@@ -88,10 +88,16 @@ def predict_shard(
 
 @task(name="benchmark table")
 def tabulate(
-    done: Sequence[StageRecord], data: Path, name: str, index: StageRecord, settings: BenchmarkSettings, root: str
+    done: Sequence[StageRecord],
+    data: Path,
+    name: str,
+    index: StageRecord,
+    names: Names,
+    settings: BenchmarkSettings,
+    root: str,
 ) -> StageRecord:
     """All figures of the finished shards."""
-    return report_stage(done, data, name, index, settings, root)
+    return report_stage(done, data, name, index, names, settings, root)
 
 
 def index_stage(data: Path, name: str, root: str) -> StageRecord:
@@ -138,6 +144,11 @@ def _identity(data: Path, name: str) -> str:
     folder = data / name.replace("-", "_")
     files = sorted(folder.glob("*.parquet")) + [p for p in [data / STAND_IN] if name == "mpts-52" and p.exists()]
     return content_key(files=[(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files])
+
+
+def models_used(names: Names, settings: BenchmarkSettings) -> dict[str, str]:
+    """What makes the predictions of each column. Raises CheckpointError for a model that can't be used."""
+    return {c: _identities(names, c) or f"{names.templates} templates" for c in settings.columns}
 
 
 def _identities(names: Names, column: str) -> str | None:
@@ -204,10 +215,18 @@ def _result(record: StageRecord) -> ShardResult:
 
 
 def report_stage(
-    done: Sequence[StageRecord], data: Path, name: str, index: StageRecord, settings: BenchmarkSettings, root: str
+    done: Sequence[StageRecord],
+    data: Path,
+    name: str,
+    index: StageRecord,
+    names: Names,
+    settings: BenchmarkSettings,
+    root: str,
 ) -> StageRecord:
     """The ledger stage behind `tabulate`."""
     from dao_core.generate.templates import TemplateIndex
+
+    models = models_used(names, settings)
 
     def work(directory: Path) -> dict[str, Any]:
         everything, read = read_targets(data, name)
@@ -218,12 +237,15 @@ def report_stage(
             seen = mp20_training_ids(data)
             rows[UNSEEN] = [i for i, t in enumerate(targets) if t.id not in seen] if seen else []
         table = {column: _column(done, column, targets, rows, settings) for column in settings.columns}
-        about = {"benchmark": name, "n_asked": len(targets), "of_split": read, "settings": settings.model_dump()}
+        about = {"benchmark": name, "n_asked": len(targets), "of_split": read, "settings": settings.model_dump(),
+                 "models": models}  # fmt: skip
         write_atomic(directory / REPORT, json.dumps({**about, "columns": table}, indent=1))
         counts = {k: sum(r.counts[k] for r in done) for k in ("n_ok", "n_failed")}  # of comparisons
         return {"counts": counts, "facts": {"targets": len(targets), "shards": len(done), "of": len(parts)}}
 
-    key = content_key(done=[r.key for r in done], settings=settings, name=name, code=code_hash("evaluate"))
+    key = content_key(
+        done=[r.key for r in done], settings=settings, name=name, models=models, code=code_hash("evaluate")
+    )
     return ledger_of(root).run("benchmark-report", key, work)
 
 

@@ -12,6 +12,8 @@ import pytest
 from dao_core.artifacts import MANIFEST
 from dao_core.crystal import Crystal
 from dao_core.evaluate.benchmark import BenchmarkSettings
+from dao_core.models.checkpoint_io import CheckpointError, load_checkpoint
+from flows.benchmarking import run_set
 from tasks.benchmark import REPORT, Names, index_stage, report_stage, shard_stage, works
 from tests.evaluate.test_benchmark import cesium_chloride, rocksalt
 
@@ -42,7 +44,7 @@ def run(data: Path, root: str) -> tuple[dict[str, object], int]:
     index = index_stage(data, "perov-5", root)
     pieces = works(data, "perov-5", SETTINGS)
     done = [shard_stage(w, data, "perov-5", index, Names(), SETTINGS, root) for w in pieces]
-    record = report_stage(done, data, "perov-5", index, SETTINGS, root)
+    record = report_stage(done, data, "perov-5", index, Names(), SETTINGS, root)
     return json.loads(record.file(REPORT).read_text()), len(pieces)
 
 
@@ -58,13 +60,37 @@ def test_mpts_52_has_a_row_for_what_mp_20_did_not_teach(tmp_path: Path) -> None:
         shard_stage(w, tmp_path, "mpts-52", index, Names(), SETTINGS, str(tmp_path / "r"))
         for w in works(tmp_path, "mpts-52", SETTINGS)
     ]
-    table = report_stage(done, tmp_path, "mpts-52", index, SETTINGS, str(tmp_path / "r"))
+    table = report_stage(done, tmp_path, "mpts-52", index, Names(), SETTINGS, str(tmp_path / "r"))
     rows = json.loads(table.file(REPORT).read_text())["columns"]["templates"]["rows"]
     assert rows["all"]["n"] == 2
     assert rows["outside mp-20 training"]["n"] == 1
     more = {**salts, "d": rocksalt(3, 9, 4.0), "e": rocksalt(55, 17, 6.9)}
     write(tmp_path / "mp_structures.parquet", more)
     assert index_stage(tmp_path, "mpts-52", str(tmp_path / "r")).counts["n_ok"] == 2
+
+
+def test_the_command_says_what_each_column_was_made_with(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = f"--data {data} --root {tmp_path / 'r'} --columns templates,denovo,seeded --k 2 --seeds 0 --steps 2"
+    assert run_set("perov-5", given.split()) == 0
+    *text, last = capsys.readouterr().out.splitlines()
+    answer = json.loads(last)
+    assert answer["n"] == 3
+    assert list(answer["figure"]) == ["templates", "denovo", "seeded"]
+    report = json.loads((Path(answer["report"]) / REPORT).read_text())
+    shipped = load_checkpoint("generator").identity
+    assert report["models"] == {"templates": "train templates", "denovo": shipped, "seeded": shipped}
+    assert report["columns"]["denovo"]["coverage"]["de novo"] == 6
+    assert report["columns"]["seeded"]["coverage"]["template"] >= 3
+    assert any("most often" in line for line in text)
+
+
+def test_a_wrong_generator_is_told_before_the_index_is_built(data: Path, tmp_path: Path) -> None:
+    given = f"--data {data} --root {tmp_path / 'r'} --columns denovo --generator predictor"
+    with pytest.raises(CheckpointError, match="predictor"):
+        run_set("perov-5", given.split())
+    assert not list((tmp_path / "r").rglob("benchmark-index"))
 
 
 def test_the_table_counts_every_target_and_nothing_is_done_twice(data: Path, tmp_path: Path) -> None:
