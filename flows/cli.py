@@ -77,7 +77,7 @@ def predict(
     """
     from flows.predicting import predict_formulas
 
-    if z != "auto" and not z.isdigit():
+    if z != "auto" and not z.isdecimal():
         fail(f"--z {z}: give 'auto' or a number of formula units")
     settings: dict[str, Any] = {"z": "auto" if z == "auto" else int(z), "max_atoms": max_atoms, **_shares(n, generator),
                                 "seed": seed, "budget_seconds": budget,

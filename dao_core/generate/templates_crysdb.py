@@ -11,6 +11,7 @@ from dao_core.artifacts import Ledger, StageRecord, content_key
 from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.generate.templates import TemplateIndex
 from dao_core.generate.templates_default import aflow_index, learned_elements
+from dao_core.generate.templates_ranker import Ranker
 
 if TYPE_CHECKING:
     from dao_core.crysdb.table import CrysTable
@@ -39,7 +40,8 @@ def crysdb_templates(table: CrysTable, ledger: Ledger, *, version: int | None = 
         index.save(directory)
         return {"counts": {"templates": len(index)}, "facts": {"source": index.source}}
 
-    return ledger.run(STAGE, content_key(content=content, code=BUILT), work)
+    ranker = Ranker.shipped().to_json()  # the index keeps the order that it was built with
+    return ledger.run(STAGE, content_key(content=content, code=BUILT, ranker=ranker), work)
 
 
 def build_index(table: CrysTable, version: int) -> TemplateIndex:

@@ -68,6 +68,12 @@ def load_index(directory: Path) -> TemplateIndex:
         arrays = dict(np.load(directory / "index.npz", allow_pickle=False))
     except (OSError, json.JSONDecodeError, KeyError) as error:
         raise TemplateIndexError(f"no readable template index in {directory} ({error}): build it again") from error
+    try:
+        ranker = Ranker.from_json(json.dumps(description["ranker"]))
+    except (ValueError, KeyError) as error:
+        raise TemplateIndexError(
+            f"the template index in {directory} has no usable order ({error}): build it again"
+        ) from error
     ends = np.cumsum(arrays["n_atoms"])[:-1]
     frac = np.split(arrays["frac_coords"], ends)
     numbers = np.split(arrays["atomic_numbers"], ends)
@@ -90,6 +96,6 @@ def load_index(directory: Path) -> TemplateIndex:
         buckets,
         arrays["log_odds"],
         arrays["atomic_volumes"],
-        Ranker.from_json(json.dumps(description["ranker"])),
+        ranker,
         description["source"],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,17 @@ def test_damaged_or_missing_index_is_refused(index: TemplateIndex, tmp_path: Pat
     arrays = tmp_path / "index.npz"
     arrays.write_bytes(arrays.read_bytes()[:-100])
     with pytest.raises(TemplateIndexError, match="damaged"):
+        TemplateIndex.load(tmp_path)
+
+
+def test_an_index_whose_order_was_trained_on_other_features_is_to_be_built_again(
+    index: TemplateIndex, tmp_path: Path
+) -> None:
+    index.save(tmp_path)
+    description = json.loads((tmp_path / "index.json").read_text())
+    description["ranker"]["features"] = ["evidence"]
+    (tmp_path / "index.json").write_text(json.dumps(description))
+    with pytest.raises(TemplateIndexError, match=r"other features.*build it again"):
         TemplateIndex.load(tmp_path)
 
 
