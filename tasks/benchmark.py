@@ -157,7 +157,8 @@ def _identities(names: Names, column: str) -> str | None:
 
     if column not in FREE and names.templates == "shipped":
         source = TemplateIndex.default().source
-        return f"{source}, {_identities(replace(names, templates='train'), column)}"
+        model = _identities(replace(names, templates="train"), column)
+        return source if model is None else f"{source}, {model}"
     if column == "templates":
         return None
     chosen = names.baseline if column == "baseline" else names.generator

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from dao_core.crystal import Crystal, CrystalBatch, InvalidCrystalError
 from dao_core.elements import SYMBOLS, atomic_number
@@ -21,6 +22,7 @@ from dao_core.generate.integrate import Guidance, SamplerSettings, integrate
 from dao_core.generate.lattice import LatticeBase
 from dao_core.generate.site_plan import SitePlan, SitesError, kept_sites
 from dao_core.models.checkpoint_io import Checkpoint, load_checkpoint, named_faults
+from dao_core.models.heads import Outputs
 
 DE_NOVO = "de novo"
 
@@ -71,14 +73,36 @@ def _noise(tasks: Sequence[Task], streams: Sequence[np.random.Generator], n: int
     return torch.as_tensor(frac), torch.as_tensor(np.stack([s.normal(size=6) for s in streams]), dtype=torch.float32)
 
 
+def placed(network: nn.Module, device: torch.device | str) -> nn.Module:
+    """The network on a device, while all that calls it stays on the CPU: tensors go there and back with each call."""
+
+    def there(_: nn.Module, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        return tuple(x.to(device) for x in given)
+
+    def back(_: nn.Module, __: tuple[torch.Tensor, ...], out: Outputs) -> Outputs:
+        return Outputs(*(getattr(out, f.name).cpu() for f in fields(out)))
+
+    network.to(device)
+    network.register_forward_pre_hook(there)
+    network.register_forward_hook(back)
+    return network
+
+
 class Generator:
-    """A trained DAO-G."""
+    """A trained DAO-G. Its network runs on `device`, by default a GPU where there is one."""
 
     def __init__(
-        self, checkpoint: Checkpoint, settings: SamplerSettings | None = None, *, batch_pairs: int = 60_000
+        self,
+        checkpoint: Checkpoint,
+        settings: SamplerSettings | None = None,
+        *,
+        batch_pairs: int = 60_000,
+        device: torch.device | str | None = None,
     ) -> None:
         config = checkpoint.config
-        self.network, self.identity = checkpoint.network, checkpoint.identity
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.network = checkpoint.network if str(device) == "cpu" else placed(checkpoint.network, device)
+        self.identity = checkpoint.identity
         with named_faults(checkpoint.path):
             self.process: str = config["process"]
             self.base = LatticeBase.from_state(config["lattice_base"])

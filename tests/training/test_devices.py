@@ -6,8 +6,10 @@ as CUDA would. What needs values (neighbour searches, assignment) is switched of
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -18,8 +20,11 @@ from dao_core.energy.predictor import composition_fractions, residual_members, s
 from dao_core.generate.diffusion import diffusion_loss, sample_diffusion
 from dao_core.generate.flow_matching import FlowSettings, flow_loss, training_base
 from dao_core.generate.lattice import LatticeBase
+from dao_core.generate.sampler import Generator, Task
 from dao_core.models.build import build_network, parse_model_config
+from dao_core.models.checkpoint_io import Checkpoint
 from dao_core.models.geometry import edge_distances, gram, neighbor_edges
+from dao_core.models.heads import Outputs
 from dao_core.training.config import TrainingConfig
 from tests.models.conftest import random_crystals
 
@@ -65,6 +70,33 @@ def test_energies_stay_on_one_device() -> None:
     data = elsewhere()
     members, hull = residual_members(network(PLAIN, 5).to(META), data.lattice, data.frac_coords, data.atomic_numbers)
     assert members.device == hull.device == composition_fractions(data.atomic_numbers).device == META
+
+
+class Asked(nn.Module):
+    """A network that notes where it is asked, and answers from there."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner, self.devices = inner, set[str]()
+
+    def forward(self, *given: Tensor) -> Outputs:
+        self.devices |= {x.device.type for x in (*given, *self.inner.parameters())}
+        out: Outputs = self.inner(*given)
+        assert out.coords.device == META
+        return Outputs(*(torch.zeros(getattr(out, f.name).shape) for f in fields(out)))  # meta has no values to return
+
+
+@pytest.mark.parametrize("process", ["flow", "diffusion"])
+def test_a_sampler_on_the_cpu_asks_its_network_on_another_device(process: str) -> None:
+    config = {
+        "process": process, "lattice_base": base().state(), "flow": FlowSettings().model_dump(), "sha256": "none",
+        "elements": [11, 17], "max_atoms": 4, "sampler": {"steps": 2, "diffusion_steps": 2},
+    }  # fmt: skip
+    asked = Asked(network(PLAIN))
+    generator = Generator(Checkpoint(asked, "generator", config, Path("made here")), device=META)
+    made = generator.sample([Task(np.array([11, 17]), 0)])
+    assert asked.devices == {"meta"}
+    assert len(made) == 1
 
 
 def gradients(net: nn.Module, data: CrystalBatch, *, bf16: bool) -> tuple[float, Tensor]:
