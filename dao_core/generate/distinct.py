@@ -6,7 +6,7 @@ What is drawn most often comes first: repeats are votes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,8 +95,8 @@ def _tasks(wish: Wish, seed: int, numbers: range) -> list[Task]:
     return [Task(atoms, sample_seed(seed, wish.composition, i), None, DE_NOVO) for i in numbers]
 
 
-def by_density(crystals: Sequence[Crystal], chosen: Sequence[int]) -> list[int]:
-    """The `chosen` of all draws of one cell content, likeliest first.
+def by_density(crystals: Sequence[Crystal], chosen: Sequence[int]) -> list[tuple[int, float]]:
+    """The `chosen` of all draws of one cell content with the number of draws each stands for, likeliest first.
 
     Each next one stands for the most draws that no earlier one stands for, a draw counting the less the farther its
     fingerprint lies (Gaussian of KERNEL_WIDTH).
@@ -105,8 +105,9 @@ def by_density(crystals: Sequence[Crystal], chosen: Sequence[int]) -> list[int]:
     kernel = np.stack([np.exp(-((fingerprint_distance(prints, prints[i]) / KERNEL_WIDTH) ** 2)) for i in chosen])
     left, rest, order = np.ones(len(crystals)), list(range(len(chosen))), []
     while rest:
-        best = rest[int((kernel[rest] @ left).argmax())]
-        order.append(chosen[best])
+        votes = kernel[rest] @ left
+        best = rest[int(votes.argmax())]
+        order.append((chosen[best], float(votes.max())))
         rest.remove(best)
         left *= 1.0 - kernel[best]
     return order
@@ -114,13 +115,15 @@ def by_density(crystals: Sequence[Crystal], chosen: Sequence[int]) -> list[int]:
 
 def _chosen(drawn: list[Proposal], kept: list[int], n: int) -> list[Proposal]:
     """The n different structures by density, filled up with repeats and failures in the order they were drawn."""
-    if len(kept) > 1:
-        there = [i for i, p in enumerate(drawn) if p.crystal is not None]
-        crystals = [p.crystal for p in drawn if p.crystal is not None]
-        kept = [there[i] for i in by_density(crystals, [there.index(k) for k in kept])]
-    rest = [i for i in range(len(drawn)) if i not in set(kept)]
+    there = [i for i, p in enumerate(drawn) if p.crystal is not None]
+    crystals = [p.crystal for p in drawn if p.crystal is not None]
+    votes = {there[i]: v for i, v in by_density(crystals, [there.index(k) for k in kept])} if kept else {}
+    rest = [i for i in range(len(drawn)) if i not in votes]
     rest.sort(key=lambda i: drawn[i].crystal is None)  # a repeat is worth more than nothing
-    return [drawn[i] for i in (kept + rest)[:n]]
+    rows = [*votes, *rest][:n]
+    weights = [votes.get(i, 1.0 if drawn[i].crystal else 0.0) for i in rows]
+    total = sum(weights) or 1.0
+    return [replace(drawn[i], share=w / total) for i, w in zip(rows, weights, strict=True)]
 
 
 def distinct_share(crystals: Sequence[Crystal | None]) -> float:

@@ -33,13 +33,17 @@ class UnseenElementError(ValueError):
 
 @dataclass
 class Proposal:
-    """One sample: a structure with its origin ("de novo" or a template id), or the reason why there is none."""
+    """One sample: a structure with its origin ("de novo" or a template id), or the reason why there is none.
+
+    `share` is that of its cell content's draws for which it stands, where repeats were drawn anew.
+    """
 
     crystal: Crystal | None
     origin: str
     seed: int
     model: str
     reason: str = ""
+    share: float | None = None
 
 
 @dataclass(frozen=True)

@@ -238,8 +238,8 @@ def _from_generator(
 ) -> Proposals:
     """De novo samples shared out over the cells, and one from each template.
 
-    The samples of a cell share the trust that is `left` to it; without that their prior is unknown. They differ from
-    each other and from what was `found` already as far as the model gives other structures.
+    The samples of a cell share the trust that is `left` to it, by how often each was drawn; without that their prior is
+    unknown. They differ from each other and from what was `found` already as far as the model gives other structures.
     """
     if tools.generator is None:
         return Proposals([], [])
@@ -251,9 +251,8 @@ def _from_generator(
         return Proposals([], [f"{formula.reduced}: {error}"] * (settings.n_generated + len(hits)))
     counts = shares(cells, settings.n_generated)
     made = _de_novo(cells, counts, tools, settings, constraint, [p.crystal for p in found])
-    priors: list[float | None] = []
-    for share, rest in zip(counts, left or [0.0] * len(cells), strict=True):
-        priors += [log(rest / share) if rest else None for _ in range(share)]
+    rests = [(n, rest) for n, rest in zip(counts, left or [0.0] * len(cells), strict=True) for _ in range(n)]
+    priors = [log(rest * (p.share or 1 / n)) if rest else None for p, (n, rest) in zip(made, rests, strict=True)]
     made += _seeded(hits, tools.generator, settings.seed)
     priors += [hit.log_prior for hit in hits]
     items, refused = [], []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 
 from dao_core.crystal import Crystal
 from dao_core.generate.distinct import Wish, by_density, distinct_share, repeats, sample_distinct
@@ -75,9 +76,20 @@ def test_what_is_drawn_most_often_comes_first() -> None:
     rare, often, alike, other = cell(4.0, 0.3), cell(4.0), cell(4.0, 0.49), cell(4.0, 0.4)
     found, _ = drawn([rare, often, None, often, alike, often, other, other], 4)
     assert [p.crystal for p in found] == [often, other, rare, often]
-    assert by_density([rare, often, alike, alike], [0, 1]) == [1, 0]  # neighbours vote, too
-    assert by_density([rare, often, often, alike], [0, 1, 3]) == [1, 0, 3]  # alike is spoken for by often
-    assert by_density([rare], [0]) == [0]
+    assert [i for i, _ in by_density([rare, often, alike, alike], [0, 1])] == [1, 0]  # neighbours vote, too
+    order = by_density([rare, often, often, alike], [0, 1, 3])
+    assert [i for i, _ in order] == [1, 0, 3]  # alike is spoken for by often
+    assert [round(votes, 1) for _, votes in order] == [3.0, 1.0, 0.0]
+    assert by_density([rare], [0]) == [(0, pytest.approx(1.0))]
+
+
+def test_the_shares_of_the_draws_add_up_and_follow_their_number() -> None:
+    rare, often = cell(4.0, 0.3), cell(4.0)
+    found, _ = drawn([rare, often, often, None, often], 3)
+    shares = {p.seed: p.share for p in found}
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert found[0].share == pytest.approx(3 / 5, abs=1e-3)  # five draws; a rare one and a repeat fill up
+    assert drawn([None] * 6, 2)[0][0].share == 0.0
 
 
 def test_a_known_structure_is_not_asked_for_again() -> None:

@@ -13,7 +13,7 @@ from dao_core.generate.guidance import GuidanceError, GuidanceSettings
 from dao_core.generate.integrate import SamplerSettings
 from dao_core.generate.sampler import Generator
 from dao_core.screening.formulas import FormulaError
-from dao_core.screening.proposing import SearchSettings, Toolbox, cells_of, proposal_shares, propose, shares
+from dao_core.screening.proposing import SearchSettings, Toolbox, cells_of, proposal_shares, propose, shares, unit_share
 from tests.energy.potentials import emt
 from tests.screening.test_search import tools as alloys
 
@@ -82,6 +82,14 @@ def test_a_repeat_among_the_samples_is_drawn_anew_and_only_then_kept() -> None:
     assert distinct_share(made) > distinct_share(drawn)
     flags = repeats(made)
     assert flags == sorted(flags)  # what is asked for is filled up with repeats at the end
+
+
+def test_what_is_drawn_more_often_is_trusted_more() -> None:
+    generator = Generator.load(settings=SamplerSettings(steps=10))
+    settings = SearchSettings(z=1, n_generated=8, n_seeded=0, n_templates=0)
+    priors = [p.provenance["log_prior"] for p in propose("NaCl", Toolbox(emt(), generator), settings).items]
+    assert priors[0] == max(priors) > min(priors)
+    assert sum(map(math.exp, priors)) == pytest.approx(unit_share({"Na": 1, "Cl": 1}))
 
 
 def test_small_cells_get_more_of_the_samples_and_every_cell_its_due() -> None:
