@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from dao_core.models.embeddings import ElementEmbedding
 from dao_core.models.geometry import edge_distances, neighbor_edges
-from dao_core.training.data import PackedCrystals
+from dao_core.training.packed import PackedCrystals
 
 NEIGHBORS, RADIUS, GAUSSIANS = 12, 8.0, 41
 

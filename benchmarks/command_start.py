@@ -25,7 +25,7 @@ RUNS, STAGES = 50, 10
 
 def make_runs(folder: Path) -> None:
     """Fifty finished runs."""
-    from tasks.journal import Journal
+    from tasks.run_log import Journal
 
     for i in range(RUNS):
         journal = Journal(folder / f"run-{i:02d}", name=f"run-{i:02d}", command="dao campaign c.yaml")

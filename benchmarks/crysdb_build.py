@@ -27,9 +27,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from bars import cpu_seconds, machine, peak_gib, record_bar
 
-from dao_core.crysdb.build import BuildReport, build
+from dao_core.crysdb.build.build import BuildReport, build
 from dao_core.crysdb.config import BuildConfig, FilesConfig
-from dao_core.crysdb.leakage import SUPERCONDUCTOR_BENCHMARK, BenchmarkConfig
 from dao_core.crysdb.sources.prototypes import (
     CONTACT,
     MIN_ATOM_VOLUME,
@@ -38,6 +37,7 @@ from dao_core.crysdb.sources.prototypes import (
     _nearest_matrix,
     load_prototypes,
 )
+from dao_core.crysdb.steps.leakage import SUPERCONDUCTOR_BENCHMARK, BenchmarkConfig
 from dao_core.elements import SYMBOLS, atomic_number
 
 REAL = 0.13

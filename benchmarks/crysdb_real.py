@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from bars import cpu_seconds, machine, peak_gib, record_bar
 
-from dao_core.crysdb.build import build
+from dao_core.crysdb.build.build import build
 from dao_core.crysdb.config import BuildConfig, FilesConfig
-from dao_core.crysdb.hull import HullSet
-from dao_core.crysdb.leakage import SUPERCONDUCTOR_BENCHMARK, BenchmarkConfig
+from dao_core.crysdb.steps.leakage import SUPERCONDUCTOR_BENCHMARK, BenchmarkConfig
+from dao_core.hull.hull import HullSet
 
 CC_BY = "CC BY 4.0"
 

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 from bars import cpu_seconds, machine, record_bar
 from crysdb_build import config_for, timed_build, write_rows
 
+from dao_core.crysdb.build.update import update
 from dao_core.crysdb.sources.files import FileSource
-from dao_core.crysdb.update import update
 
 
 def write_delta(rows: pa.Table, percent: float, path: Path, seed: int) -> int:

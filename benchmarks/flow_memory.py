@@ -33,8 +33,8 @@ def measure(tasks: int, root: str) -> list[float]:
     """MiB after every 100 task runs."""
     from dao_core.artifacts import StageRecord
     from tasks.config import Workers
-    from tasks.crew import Crew, Place
-    from tasks.engine import flow, task
+    from tasks.prefect_api import flow, task
+    from tasks.workers import Crew, Place
 
     @task(name="tiny")
     def tiny(number: int) -> StageRecord:

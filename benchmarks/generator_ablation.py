@@ -31,8 +31,8 @@ from dao_core.models.checkpoint_io import load_checkpoint, save_checkpoint
 from dao_core.models.heads import parameter_count
 from dao_core.training.checkpoint_plugin import SafetensorsIO
 from dao_core.training.config import TrainingConfig
-from dao_core.training.data import PackedCrystals
-from dao_core.training.fit import fit_generator
+from dao_core.training.fit_generator import fit_generator
+from dao_core.training.packed import PackedCrystals
 
 OFF = {"distances": False, "normalized_gram": False, "modulation": False, "pair_width": 0}
 CSPNET = {"kind": "cspnet", "width": 232, "n_blocks": 6, "n_frequencies": 16, "time_dim": 64}

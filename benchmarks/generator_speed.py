@@ -24,10 +24,10 @@ from dao_core.crystal import Crystal, CrystalBatch
 from dao_core.generate.diffusion import STEPS, diffusion_loss, sample_diffusion
 from dao_core.generate.flow_matching import FlowSettings, FlowState, base_sample, flow_loss, training_base
 from dao_core.generate.integrate import SamplerSettings, integrate
-from dao_core.generate.lattice import LatticeBase
 from dao_core.models.build import build_network
 from dao_core.models.config import CspnetConfig
 from dao_core.models.heads import parameter_count
+from dao_core.models.lattice_base import LatticeBase
 from dao_core.training.config import TrainingConfig
 
 CONFIGS = Path(__file__).parents[1] / "configs"

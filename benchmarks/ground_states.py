@@ -27,7 +27,7 @@ from dao_core.crystal import Crystal
 from dao_core.evaluate.statistics import wilson
 
 if TYPE_CHECKING:
-    from dao_core.generate.templates import TemplateHit, TemplateIndex
+    from dao_core.generate.templates.index import TemplateHit, TemplateIndex
     from dao_core.screening.search import Toolbox
 
 TOP, BAR = 3, 80.0
@@ -116,8 +116,8 @@ def search_one(formula: str, reference: Crystal, tools: Toolbox, n: int, side: s
     """Search a compound; the place of its known structure (0: not found) and what stood first."""
     from pymatgen.analysis.structure_matcher import StructureMatcher
 
-    from dao_core.screening.proposing import proposal_shares
     from dao_core.screening.search import SearchSettings, search
+    from dao_core.screening.settings import proposal_shares
 
     shares = proposal_shares(n, generator=side != "templates")
     begin, cpu = time.perf_counter(), time.process_time()
@@ -141,8 +141,8 @@ def _group(crystal: Crystal) -> int:
 
 def run_side(side: str, known: dict[str, Crystal], n: int, work: Path) -> list[dict[str, Any]]:
     """All compounds; those that are in the work folder's file already are read back."""
+    from dao_core.screening.load_models import load_toolbox
     from dao_core.screening.search import Toolbox
-    from dao_core.screening.toolbox import load_toolbox
 
     loaded = load_toolbox(generator="none" if side == "templates" else "dao", templates="auto")
     assert loaded.templates is not None

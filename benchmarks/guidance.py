@@ -25,10 +25,10 @@ from train_predictor import crystal_of
 
 from dao_core.artifacts import write_atomic
 from dao_core.crystal import Crystal
-from dao_core.energy.chgnet import ChgnetPotential
+from dao_core.energy.adapters.chgnet import ChgnetPotential
 from dao_core.energy.potential import Potential, PotentialResult
 from dao_core.energy.predictor import DaoPotential
-from dao_core.energy.relax import RelaxSettings, relax
+from dao_core.energy.relaxation.relax import RelaxSettings, relax
 from dao_core.evaluate.statistics import bootstrap_mean
 from dao_core.generate.guidance import EnergyGuidance, GuidanceSettings
 from dao_core.generate.integrate import SamplerSettings

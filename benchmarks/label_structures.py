@@ -21,13 +21,14 @@ from train_predictor import SOURCES, Rows, crystal_of, formula_key, held_formula
 
 from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.elements import MAX_ATOMIC_NUMBER
-from dao_core.energy.chgnet import ChgnetPotential
+from dao_core.energy.adapters.chgnet import ChgnetPotential
 from dao_core.energy.potential import PotentialResult
 from dao_core.energy.predictor import DaoPotential
-from dao_core.energy.relax import RelaxSettings, relax
+from dao_core.energy.relaxation.relax import RelaxSettings, relax
 from dao_core.generate.sampler import DE_NOVO, Generator, Task, sample_seed
-from dao_core.generate.templates import TemplateIndex
-from dao_core.training.data import PackedCrystals
+from dao_core.generate.templates.aflow import aflow_index
+from dao_core.generate.templates.store import load_index
+from dao_core.training.packed import PackedCrystals
 
 SHARD = 200
 MAX_FORCE = 30.0  # eV/angstrom: beyond it CHGNet is no judge
@@ -70,7 +71,7 @@ class Workshop:
 
     def templates(self, rng: np.random.Generator) -> list[Crystal]:
         """Other compositions' structures with these elements: MP-20's, own entry left out, and AFLOW's."""
-        known, aflow = TemplateIndex.load(self.index), TemplateIndex.default()
+        known, aflow = load_index(self.index), aflow_index()
         out = []
         for name, crystal, _ in self.crystals(rng):
             hits = known.query(crystal.composition, 12, (name,)) if rng.random() < 0.6 else []

@@ -16,7 +16,7 @@ from bars import machine, record_bar
 from dao_core.crysdb.export import pack
 from dao_core.crysdb.table import CrysTable
 from dao_core.crysdb.views import select_view
-from dao_core.training.data import PackedCrystals, SizedBatches
+from dao_core.training.packed import PackedCrystals, SizedBatches
 
 
 def epoch_rate(data: PackedCrystals, batch_size: int, seed: int) -> tuple[float, float]:

@@ -24,7 +24,9 @@ from dao_core.crystal import Crystal
 from dao_core.evaluate.scorecard import scorecard
 from dao_core.generate.integrate import SamplerSettings
 from dao_core.generate.sampler import DE_NOVO, Generator, Proposal, Task, sample_seed
-from dao_core.generate.templates import TemplateIndex
+from dao_core.generate.templates.aflow import aflow_index
+from dao_core.generate.templates.index import TemplateIndex
+from dao_core.generate.templates.store import load_index
 
 SHARD = 100  # compositions a shard
 
@@ -122,7 +124,7 @@ def main() -> None:
     generator = Generator.load(args.checkpoint, settings) if args.mode != "templates" else None
     index = None
     if args.mode != "denovo":
-        index = TemplateIndex.load(args.index) if args.index else TemplateIndex.default()
+        index = load_index(args.index) if args.index else aflow_index()
     args.out.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
     sampled = 0

@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from bars import record_bar
 
 from dao_core.crystal import Crystal
-from dao_core.evaluate.matching import match_pairs
-from dao_core.generate.templates_geometry import slots_of
+from dao_core.matching.fingerprint import slots_of
+from dao_core.matching.pairs import match_pairs
 
 SHOTS = 20
 

@@ -57,8 +57,8 @@ def plain(numbers: list[int], seconds: float, root: str, workers: int) -> float:
 def flow_seconds(shards: int, seconds: float, root: str, workers: int) -> tuple[float, int]:
     """Seconds of the flow, and the shards that it recorded."""
     from tasks.config import Workers
-    from tasks.engine import flow, task
-    from tasks.journal import Journal
+    from tasks.prefect_api import flow, task
+    from tasks.run_log import Journal
 
     shard = task(name="shard")(work)
 

@@ -23,12 +23,13 @@ from train_mp20 import read_split
 
 from dao_core.crystal import Crystal
 from dao_core.energy.predictor import DaoPotential
-from dao_core.energy.relax import RelaxationResult, RelaxSettings, relax
-from dao_core.evaluate.matching import match_pairs
+from dao_core.energy.relaxation.relax import RelaxationResult, RelaxSettings, relax
 from dao_core.generate.integrate import SamplerSettings
 from dao_core.generate.sampler import DE_NOVO, Generator, Task, sample_seed
-from dao_core.generate.templates import TemplateIndex
-from dao_core.screening.proposing import SMALLEST_SHARE
+from dao_core.generate.templates.index import TemplateIndex
+from dao_core.generate.templates.store import load_index
+from dao_core.matching.pairs import match_pairs
+from dao_core.screening.proposals import SMALLEST_SHARE
 
 SHARD = 20
 KEPT = ("converged", "max_steps")
@@ -112,7 +113,7 @@ def main() -> None:
     targets = list(zip(names, crystals, strict=True))
     order = np.random.default_rng(0).permutation(len(targets))  # shards of a smaller --n are a prefix of a larger one's
     targets = [targets[i] for i in order[: args.n or len(order)]]
-    index, potential = TemplateIndex.load(args.index), DaoPotential.load(args.predictor)
+    index, potential = load_index(args.index), DaoPotential.load(args.predictor)
     generator = Generator.load(args.generator, SamplerSettings(steps=args.flow_steps))
     folder = args.out / args.split
     folder.mkdir(parents=True, exist_ok=True)

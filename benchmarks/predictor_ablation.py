@@ -29,19 +29,19 @@ from torch.nn import functional as F
 from train_predictor import SOURCES, crystal_of, dft_frames
 
 from dao_core.crystal import Crystal
-from dao_core.energy.chgnet import ChgnetPotential
+from dao_core.energy.adapters.chgnet import ChgnetPotential
 from dao_core.energy.objective import EnergyObjective
 from dao_core.energy.potential import Potential, PotentialResult
 from dao_core.energy.predictor import N_ENERGIES, DaoPotential, EnergyScale
 from dao_core.evaluate.statistics import bootstrap_mean
-from dao_core.generate.lattice import LatticeBase
 from dao_core.models.build import build_network
 from dao_core.models.checkpoint_io import Checkpoint
 from dao_core.models.heads import parameter_count
+from dao_core.models.lattice_base import LatticeBase
 from dao_core.training.config import TrainingConfig
-from dao_core.training.data import Batch, PackedCrystals
-from dao_core.training.fit import run_training
 from dao_core.training.fit_predictor import element_fractions
+from dao_core.training.packed import Batch, PackedCrystals
+from dao_core.training.trainer import run_training
 
 STUDIES: dict[str, dict[str, dict[str, Any]]] = {
     "baseline": {"laptop": {"noisy_share": 0.0, "hull_weight": 0.0, "forces": False}, "cgcnn": {}},

@@ -22,8 +22,8 @@ from bars import record_bar
 from dao_core.energy.property import PropertyModel
 from dao_core.evaluate.properties import property_errors
 from dao_core.models.checkpoint_io import load_checkpoint
-from dao_core.training.data import PackedCrystals
 from dao_core.training.fit_property import fit_member
+from dao_core.training.packed import PackedCrystals
 from dao_core.training.property_config import PropertySettings
 from dao_core.training.property_data import PropertyRows, read_property
 

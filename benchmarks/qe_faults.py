@@ -18,11 +18,11 @@ from pathlib import Path
 
 from dao_core.artifacts import Ledger, file_sha256
 from dao_core.dft.calculation import calculate
-from dao_core.dft.inputs import build_input
-from dao_core.dft.pseudopotentials import find_library
-from dao_core.dft.pw_input import PwInput
-from dao_core.dft.pw_result import PwResult
-from dao_core.dft.run import LocalLauncher
+from dao_core.dft.launch.local import LocalLauncher
+from dao_core.dft.pseudo.library import find_library
+from dao_core.dft.pw.build import build_input
+from dao_core.dft.pw.input import PwInput
+from dao_core.dft.pw.result import PwResult
 from dao_core.dft.settings import DftSettings
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))

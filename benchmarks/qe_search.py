@@ -25,10 +25,10 @@ import numpy as np
 from dao_core.artifacts import Ledger
 from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.dft.calculation import calculate
-from dao_core.dft.inputs import build_input, check_distances
-from dao_core.dft.pseudopotentials import find_library
-from dao_core.dft.pw_input import InputError
-from dao_core.dft.run import LocalLauncher
+from dao_core.dft.launch.local import LocalLauncher
+from dao_core.dft.pseudo.library import find_library
+from dao_core.dft.pw.build import build_input, check_distances
+from dao_core.dft.pw.input import InputError
 from dao_core.dft.settings import DftSettings
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -105,7 +105,7 @@ def pw_cpu_seconds(directory: Path) -> float:
 def dao_side(n: int, seed: int, sampler: str) -> Row:
     """DAO-G samples relaxed by DAO-P."""
     from dao_core.energy.predictor import DaoPotential
-    from dao_core.energy.relax import relax
+    from dao_core.energy.relaxation.relax import relax
 
     module, name = sampler.split(":")
     load_wall = time.perf_counter()

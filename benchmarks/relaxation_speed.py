@@ -26,9 +26,9 @@ from bars import record_bar
 
 from dao_core.crysdb.sources.prototypes import iter_decorated, load_prototypes
 from dao_core.crystal import Crystal
-from dao_core.energy.calculator import AsePotential, PotentialCalculator
+from dao_core.energy.adapters.ase import AsePotential, PotentialCalculator
 from dao_core.energy.potential import GPA_PER_EV_A3, Potential
-from dao_core.energy.relax import RelaxationResult, RelaxSettings, relax
+from dao_core.energy.relaxation.relax import RelaxationResult, RelaxSettings, relax
 
 ELEMENTS = ["Na", "Cl", "Mg", "O", "Sr", "Ti", "Si", "Al", "F", "K", "Zn", "S"]
 METALS = ["Cu", "Au", "Ag", "Al", "Ni", "Pd", "Pt"]
@@ -41,7 +41,7 @@ def make_potential(name: str, checkpoint: str) -> Potential:
 
         return DaoPotential.load(checkpoint)
     if name == "chgnet":
-        from dao_core.energy.chgnet import ChgnetPotential
+        from dao_core.energy.adapters.chgnet import ChgnetPotential
 
         return ChgnetPotential()
     from ase.calculators.lj import LennardJones

@@ -68,8 +68,8 @@ def main() -> None:
     options = parser.parse_args()
 
     from dao_core.screening.ranking import rank
-    from dao_core.screening.report import write_report
-    from dao_core.screening.report_data import ReportInfo
+    from dao_core.screening.report.page import write_report
+    from dao_core.screening.report.page_data import ReportInfo
     from tests.browser.devtools import Browser
 
     ranked = rank(real_candidates(options.candidates, options.seed))

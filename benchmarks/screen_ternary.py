@@ -66,7 +66,7 @@ def main() -> int:
     shutil.rmtree(args.work, ignore_errors=True)
     args.work.mkdir(parents=True)
     formulas = formulas_of(args.system)
-    command = [sys.executable, "-m", "flows.cli", "screen", *formulas, "--n", str(N), "--out", str(args.work)]
+    command = [sys.executable, "-m", "flows.cli.main", "screen", *formulas, "--n", str(N), "--out", str(args.work)]
     command += ["--crysdb", str(args.crysdb)] if args.crysdb else []
     before_load, begin = os.getloadavg()[0], time.perf_counter()
     killed = None

@@ -28,12 +28,12 @@ from dao_core.crysdb.table import CrysTable
 from dao_core.crysdb.views import select_view
 from dao_core.crystal import Crystal
 from dao_core.energy.predictor import DaoPotential
-from dao_core.energy.relax import RelaxSettings, relax
+from dao_core.energy.relaxation.relax import RelaxSettings, relax
 from dao_core.evaluate.scorecard import scorecard
 from dao_core.evaluate.statistics import bootstrap_mean
 from dao_core.training.config import TrainingConfig
-from dao_core.training.data import PackedCrystals
-from dao_core.training.fit import fit_generator
+from dao_core.training.fit_generator import fit_generator
+from dao_core.training.packed import PackedCrystals
 
 STABLE, HIGHEST = 0.08, 0.5  # eV/atom
 SHARD = 200

@@ -28,8 +28,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bars import machine, record_bar
 
 from dao_core.artifacts import MANIFEST, content_key
-from tasks.journal import read_state
-from tests.flows.small import TRAINING, campaign_settings
+from tasks.run_log import read_state
+from tests.helpers.small_runs import TRAINING, campaign_settings
 from tests.server.services import Postgres, Server, Service, Worker, cli, postgres_bin, running, wait_for
 
 COMPARED = ("model.safetensors", "rows.parquet", ".cif")
@@ -87,7 +87,7 @@ class Campaign:
         self.starts += 1
 
     def sweep(self) -> None:
-        cli(self.server, "flows.cli", "runs", "sweep", "--root", str(self.root.parent))
+        cli(self.server, "flows.cli.main", "runs", "sweep", "--root", str(self.root.parent))
 
     def state(self) -> dict[str, Any]:
         return read_state(self.root) or {}
@@ -154,7 +154,7 @@ def main() -> None:
         worker = Worker(folder, server)
         first = [s for s in (database, server) if s is not None]
         with running(*first):
-            print(cli(server, "flows.cli", "deploy").stdout, flush=True)
+            print(cli(server, "flows.cli.main", "deploy").stdout, flush=True)
             with running(worker):
                 # one after the other at one path: the path of the database is part of the ranking's key
                 config = settings(folder, folder / "runs" / "campaign")

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from templates import Row, load_or_build, read_split
 
-from dao_core.generate.templates import SAME_DISTANCE, SHARED_BY, TemplateIndex
-from dao_core.generate.templates_geometry import fingerprint, slots_of
-from dao_core.generate.templates_ranker import candidate_features
-from dao_core.generate.templates_search import select_distinct
+from dao_core.generate.templates.aflow import aflow_index
+from dao_core.generate.templates.index import SAME_DISTANCE, SHARED_BY, TemplateIndex
+from dao_core.generate.templates.ranker import candidate_features
+from dao_core.generate.templates.search import select_distinct
+from dao_core.matching.fingerprint import fingerprint, slots_of
 
 FOUND = 0.1  # closer than this, relaxation nearly always leads from one to the other
 
@@ -70,7 +71,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     rows = read_split(args.data / "mp_20" / "val.parquet")
     rows = [rows[i] for i in np.random.default_rng(5).permutation(len(rows))[: args.n]]
-    indices = {"mp_20 train": load_or_build(args.data, "mp_20", args.out)[0], "AFLOW": TemplateIndex.default()}
+    indices = {"mp_20 train": load_or_build(args.data, "mp_20", args.out)[0], "AFLOW": aflow_index()}
     known = {name: evidence_and_found(index, rows) for name, index in indices.items()}
     theta = fit(np.concatenate(list(known.values())))
     figure = {

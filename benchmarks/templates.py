@@ -23,9 +23,10 @@ from bars import record_bar
 
 from dao_core.artifacts import write_atomic
 from dao_core.crystal import Crystal, InvalidCrystalError
-from dao_core.evaluate.matching_kernel import Comparison
 from dao_core.evaluate.scorecard import Scorecard, compare_all, score_table
-from dao_core.generate.templates import TemplateHit, TemplateIndex
+from dao_core.generate.templates.index import TemplateHit, TemplateIndex
+from dao_core.generate.templates.store import load_index, save_index
+from dao_core.matching.rms import Comparison
 
 BARS = {1: 74.0, 5: 88.0, 20: 93.0}  # issue "generator", row 1: MP-20, unfiltered
 
@@ -81,13 +82,13 @@ def load_or_build(data: Path, name: str, out: Path, database: bool = False) -> t
     """The saved index of an earlier run, or a new one, and the CPU seconds that building took (0 if loaded)."""
     folder = out / f"index_{name}{'_database' if database else ''}"
     if (folder / "index.json").exists():
-        return TemplateIndex.load(folder), 0.0
+        return load_index(folder), 0.0
     rows = training_rows(data, name, database)
     start = time.process_time()
     source = f"{name} training split{' and database' if database else ''}, {len(rows)} rows"
     index = TemplateIndex.build(((r.id, r.crystal) for r in rows), source=source)
     seconds = time.process_time() - start
-    index.save(folder)
+    save_index(index, folder)
     return index, seconds
 
 

@@ -17,8 +17,8 @@ import yaml
 
 from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.training.config import TrainingConfig
-from dao_core.training.data import PackedCrystals
-from dao_core.training.fit import fit_generator
+from dao_core.training.fit_generator import fit_generator
+from dao_core.training.packed import PackedCrystals
 from dao_core.training.seeds import load_pairs
 
 

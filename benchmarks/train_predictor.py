@@ -21,8 +21,8 @@ import yaml
 
 from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.training.config import TrainingConfig
-from dao_core.training.data import PackedCrystals
 from dao_core.training.fit_predictor import fit_predictor, pack_labelled
+from dao_core.training.packed import PackedCrystals
 
 SOURCES = ["mp20", "wbm", "mp_older", "sample_chgnet"]
 MAX_ATOMS = 24
@@ -110,9 +110,9 @@ def add_energies(rows: Rows, data: Path) -> None:
 
 def add_sample(rows: Rows, folder: Path, elements: np.ndarray | None) -> None:
     """The embedded sample, hull distances on its own hull; formation energies from `elements` (101,) eV if given."""
-    from dao_core.crysdb.build import build
-    from dao_core.crysdb.clean import CleanSettings
+    from dao_core.crysdb.build.build import build
     from dao_core.crysdb.config import BuildConfig, SampleConfig
+    from dao_core.crysdb.steps.clean import CleanSettings
     from dao_core.crysdb.table import CrysTable
 
     # cells of one and two atoms (rock salt, the elements) and steep slopes matter here, unlike in the published CrysDB

@@ -3,7 +3,7 @@
 python benchmarks/train_template_ranker.py --data ../shared/data --out runs/ranker --queries 14000
 Each query is a training structure's composition with its own entry left out; a candidate is right if it matches that
 structure. Validation structures choose the seed; the test split is never read. Writes template_ranker.json and
-element_statistics.npz into dao_core/generate/data. Labels are kept in shards of 500 queries: the same command goes on.
+element_statistics.npz into dao_core/generate/templates/data. Labels are kept in shards of 500 queries: the same command goes on.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from templates import Row, load_or_build, read_split
 
-import dao_core.generate.templates_ranker as ranker_module
-from dao_core.evaluate.matching_kernel import reduce_crystal
-from dao_core.generate.alignment import Cell, Tolerances, best_mapping
-from dao_core.generate.templates import SAME_DISTANCE, TemplateIndex
-from dao_core.generate.templates_geometry import fingerprint, slots_of
-from dao_core.generate.templates_ranker import FEATURES, Ranker, candidate_features
-from dao_core.generate.templates_search import select_distinct
+import dao_core.generate.templates.ranker as ranker_module
+from dao_core.generate.templates.index import SAME_DISTANCE, TemplateIndex
+from dao_core.generate.templates.ranker import FEATURES, Ranker, candidate_features
+from dao_core.generate.templates.search import select_distinct
+from dao_core.matching.alignment import Cell, Tolerances, best_mapping
+from dao_core.matching.fingerprint import fingerprint, slots_of
+from dao_core.matching.rms import reduce_crystal
 
 KEPT = 48  # candidates a query
 TOO_FAR = 0.25  # fingerprint distance beyond which nothing matches

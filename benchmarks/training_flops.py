@@ -23,11 +23,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dao_core.crysdb.config import FilesConfig, SampleConfig, open_source
 from dao_core.crysdb.schema import CrysRecord
-from dao_core.generate.lattice import LatticeBase
 from dao_core.models.build import build_network
+from dao_core.models.lattice_base import LatticeBase
 from dao_core.training.config import TrainingConfig
-from dao_core.training.data import PackedCrystals, SizedBatches
-from dao_core.training.fit import generator_objective
+from dao_core.training.fit_generator import generator_objective
+from dao_core.training.packed import PackedCrystals, SizedBatches
 from tasks.config import load_config
 
 

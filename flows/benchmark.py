@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 from dao_core.artifacts import StageRecord
-from dao_core.evaluate.benchmark import BenchmarkSettings
+from dao_core.studies.csp_benchmark import BenchmarkSettings
 from tasks.benchmark import Names, build_index, models_used, predict_shard, tabulate, works
 from tasks.config import RunSettings
-from tasks.engine import flow, flow_run_id
-from tasks.journal import Journal
+from tasks.prefect_api import flow, flow_run_id
+from tasks.run_log import Journal
 
 RERUN = "prefect deployment run benchmark-structures/benchmark-structures"
 

@@ -6,8 +6,8 @@ from dao_core.artifacts import StageRecord
 from flows.pretrain import train_models
 from flows.screen import search_formulas
 from tasks.config import CampaignConfig
-from tasks.engine import flow
-from tasks.runs import start_run
+from tasks.prefect_api import flow
+from tasks.preflight import start_run
 
 RERUN = "prefect deployment run campaign/campaign"
 

@@ -57,14 +57,14 @@ def deployments() -> list[Deployment]:
     return [
         Deployment(
             "rebuild-crysdb",
-            "flows/database.py:rebuild_crysdb",
+            "flows/crysdb.py:rebuild_crysdb",
             "Read every source anew and publish a version.",
             database,
             cron="0 2 * * 0",
         ),
         Deployment(
             "update-crysdb",
-            "flows/database.py:update_crysdb",
+            "flows/crysdb.py:update_crysdb",
             "Work on what is new, changed or gone.",
             database,
             cron="0 3 * * *",

@@ -7,9 +7,9 @@ from pathlib import Path
 from dao_core.artifacts import StageRecord
 from dao_core.training.property_config import PropertySettings
 from tasks.config import RunSettings
-from tasks.engine import flow, flow_run_id
-from tasks.journal import Journal
-from tasks.properties import assemble, read_rows, train_fold
+from tasks.finetuning import assemble, read_rows, train_fold
+from tasks.prefect_api import flow, flow_run_id
+from tasks.run_log import Journal
 
 RERUN = "prefect deployment run finetune-property/finetune-property"
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dao_core.artifacts import StageRecord
+from dao_core.crysdb.table import TableRecord
 from tasks.config import Models, PretrainConfig
-from tasks.crysdb import TableRecord, build_crysdb, open_table
-from tasks.crysdb_shards import prepare_crysdb
-from tasks.engine import flow
-from tasks.journal import Journal
+from tasks.crysdb import build_crysdb, open_table, prepare_crysdb
+from tasks.prefect_api import flow
+from tasks.preflight import start_run
 from tasks.relaxation import relax_shard, select_unstable
-from tasks.runs import start_run
+from tasks.run_log import Journal
 from tasks.training import CHECKPOINT, train_generator, train_predictor
 
 RERUN = "prefect deployment run pretrain/pretrain"

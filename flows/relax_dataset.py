@@ -5,9 +5,9 @@ from __future__ import annotations
 from dao_core.artifacts import StageRecord
 from tasks.config import RelaxDatasetConfig
 from tasks.crysdb import open_table
-from tasks.engine import flow
+from tasks.prefect_api import flow
+from tasks.preflight import start_run
 from tasks.relaxation import relax_shard, select_unstable
-from tasks.runs import start_run
 
 RERUN = "prefect deployment run relax-dataset/relax-dataset"
 

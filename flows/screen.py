@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dao_core.artifacts import StageRecord
+from dao_core.artifacts import StageRecord, publish_folder
+from dao_core.crysdb.table import TableRecord
 from tasks.config import Models, ScreenConfig, SearchPlan
-from tasks.crysdb import TableRecord, open_table
+from tasks.crysdb import open_table
 from tasks.dft import store_rows, validate_best
-from tasks.engine import flow
-from tasks.files import publish_folder
-from tasks.journal import Journal
-from tasks.runs import start_run
+from tasks.prefect_api import flow
+from tasks.preflight import start_run
+from tasks.run_log import Journal
 from tasks.screening import (
     announce_screening,
     choose_formulas,
@@ -23,8 +23,8 @@ from tasks.screening import (
     rank_candidates,
     relax_formula,
     report_candidates,
+    summarise,
 )
-from tasks.summary import summarise
 
 RERUN = "prefect deployment run screen-candidates/screen-candidates"
 

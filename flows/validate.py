@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 from tasks.config import ValidateConfig
 from tasks.dft import NothingValidatedError, Verdict, choose_best, store_rows, validate_candidate
-from tasks.engine import flow
-from tasks.runs import start_run
+from tasks.prefect_api import flow
+from tasks.preflight import start_run
 
 RERUN = "prefect deployment run validate-dft/validate-dft"
 

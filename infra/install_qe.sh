@@ -24,7 +24,7 @@ if [ "${1:-}" != "--no-pseudopotentials" ]; then
   python="$here/.venv/bin/python"
   [ -x "$python" ] || python="$(command -v python3)"
   "$python" - <<'PY'
-from dao_core.dft.pseudo_setup import install_pseudodojo
+from dao_core.dft.pseudo.install import install_pseudodojo
 
 library = install_pseudodojo()
 print(f"pseudopotentials: {library.label}, {len(library.table)} elements, in {library.folder}")

@@ -26,8 +26,8 @@ from dao_core.crysdb.schema import CrysRecord, records_to_table, table_to_record
 from dao_core.crysdb.sources.prototypes import Decorated, Prototype, decorations, load_prototypes
 from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.energy.potential import Potential, PotentialResult
-from dao_core.energy.relax import RelaxationResult, RelaxationStatus, RelaxSettings, relax
-from dao_core.energy.relax_cell import min_distance
+from dao_core.energy.relaxation.cell import min_distance
+from dao_core.energy.relaxation.relax import RelaxationResult, RelaxationStatus, RelaxSettings, relax
 
 FUNCTIONAL = "CHGNet-0.3.0"
 VERSION = "1"
@@ -277,7 +277,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     import torch
 
-    from dao_core.energy.chgnet import ChgnetPotential
+    from dao_core.energy.adapters.chgnet import ChgnetPotential
 
     torch.set_num_threads(1)
     potential, prototypes, ledger = ChgnetPotential(), load_prototypes(12), Ledger(options.work)

@@ -33,7 +33,7 @@ resumes after a kill), then `python infra/sample_card.py`.
    L1_0, fluorite, rutile, L1_2, D0_3, ... , perovskite) and others drawn by a seed of the system.
 2. Relaxed with CHGNet 0.3.0 (weights in its wheel, BSD), positions and cell, symmetry of the start kept by the forces:
    L-BFGS to 0.02 eV/angstrom and 0.2 GPa, at most 80 steps. Runaways are dropped (volume per atom above 130 angstrom^3,
-   forces above 20 eV/angstrom, or rejected by `dao_core.energy.relax`).
+   forces above 20 eV/angstrom, or rejected by `dao_core.energy.relaxation.relax`).
 3. Kept: the end point, the start and one frame on the way where they are more than 15 meV/atom above it, and one copy
    of the end point strained and rattled at random (1.5 % and 0.05 angstrom, or 4 % and 0.15 angstrom).
 

@@ -9,33 +9,30 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from dao_core.artifacts import StageRecord, content_key, write_atomic
-from dao_core.crystal import Crystal
-from dao_core.evaluate.benchmark import (
+from dao_core.generate.templates.aflow import aflow_index
+from dao_core.generate.templates.store import load_index
+from dao_core.screening.load_models import load_potential
+from dao_core.screening.settings import Toolbox
+from dao_core.studies.benchmark_data import STAND_IN, mp20_training_ids, read_targets, training_items
+from dao_core.studies.benchmark_store import INDEX, REPORT, RESULT, load_shard, shard_to_json
+from dao_core.studies.csp_benchmark import (
     BenchmarkSettings,
     Models,
-    ShardResult,
     Target,
     cards,
     coverage,
     hard_cases,
     merged,
     over_seeds,
+    ranked_answers,
     run_shard,
     shards,
 )
-from dao_core.evaluate.benchmark_data import STAND_IN, mp20_training_ids, read_targets, training_items
-from dao_core.evaluate.matching_kernel import Comparison
-from dao_core.screening.answers import ranked_answers
-from dao_core.screening.proposing import Toolbox
-from dao_core.screening.toolbox import load_potential
+from tasks.code_version import code_hash
 from tasks.crysdb import ledger_of
-from tasks.engine import task
-from tasks.keys import code_hash
+from tasks.prefect_api import task
 
-INDEX, RESULT, REPORT = "index", "result.json", "report.json"
 KS = (1, 5, 20)
 UNSEEN = "outside mp-20 training"
 FREE = ("denovo", "baseline")  # columns without templates
@@ -102,12 +99,13 @@ def tabulate(
 
 def index_stage(data: Path, name: str, root: str) -> StageRecord:
     """The ledger stage behind `build_index`. Raises BenchmarkDataError."""
-    from dao_core.generate.templates import TemplateIndex
+    from dao_core.generate.templates.index import TemplateIndex
+    from dao_core.generate.templates.store import save_index
 
     def work(directory: Path) -> dict[str, Any]:
         items = list(training_items(data, name))
         index = TemplateIndex.build(items, source=f"{name} training split, {len(items)} rows")
-        index.save(directory / INDEX)
+        save_index(index, directory / INDEX)
         return {"counts": {"n_ok": len(index), "n_failed": 0}}
 
     key = content_key(name=name, data=_identity(data, name), code=code_hash("generate"))
@@ -123,7 +121,7 @@ def shard_stage(
 
     def run(directory: Path) -> dict[str, Any]:
         result = run_shard(targets, work.column, _models(index, names, work.column, settings), settings, work.seed)  # type: ignore[arg-type]
-        write_atomic(directory / RESULT, json.dumps(_plain(result)))
+        write_atomic(directory / RESULT, json.dumps(shard_to_json(result)))
         n_failed = sum(c.reason in ("timeout", "failed") for row in result.table for c in row)
         counts = {"n_ok": sum(map(len, result.table)) - n_failed, "n_failed": n_failed}
         return {"counts": counts, "facts": {"column": work.column, "seed": work.seed, "shard": work.number}}
@@ -152,11 +150,10 @@ def models_used(names: Names, settings: BenchmarkSettings) -> dict[str, str]:
 
 
 def _identities(names: Names, column: str) -> str | None:
-    from dao_core.generate.templates import TemplateIndex
     from dao_core.models.checkpoint_io import load_checkpoint
 
     if column not in FREE and names.templates == "shipped":
-        source = TemplateIndex.default().source
+        source = aflow_index().source
         model = _identities(replace(names, templates="train"), column)
         return source if model is None else f"{source}, {model}"
     if column == "templates":
@@ -171,12 +168,11 @@ def _identities(names: Names, column: str) -> str | None:
 def _models(index: StageRecord, names: Names, column: str, settings: BenchmarkSettings) -> Models:
     from dao_core.generate.integrate import SamplerSettings
     from dao_core.generate.sampler import Generator
-    from dao_core.generate.templates import TemplateIndex
 
     templates = None
     if column not in FREE:
         shipped = names.templates == "shipped"
-        templates = TemplateIndex.default() if shipped else TemplateIndex.load(index.file(INDEX))
+        templates = aflow_index() if shipped else load_index(index.file(INDEX))
     sampler = None if settings.steps is None else SamplerSettings(steps=settings.steps)
     generator = Generator.load(names.generator, sampler) if column not in ("templates", "baseline") else None
     baseline = Generator.load(names.baseline) if column == "baseline" and names.baseline else None
@@ -184,35 +180,6 @@ def _models(index: StageRecord, names: Names, column: str, settings: BenchmarkSe
     if column == "ranked":
         search = partial(ranked_answers, tools=Toolbox(load_potential(names.potential), generator, templates))
     return Models(templates, generator, baseline, search)
-
-
-def _plain(result: ShardResult) -> dict[str, Any]:
-    def arrays(c: Crystal | None) -> list[Any] | None:
-        return None if c is None else [x.ravel().tolist() for x in (c.lattice, c.frac_coords, c.atomic_numbers)]
-
-    return {
-        "predicted": [[arrays(c) for c in row] for row in result.predicted],
-        "origins": result.origins,
-        "table": [[[c.rms, c.max_distance, c.reason] for c in row] for row in result.table],
-        "n_failed_draws": result.n_failed_draws,
-        "metre": None if result.metre is None else [None if np.isnan(x) else float(x) for x in result.metre],
-    }
-
-
-def _result(record: StageRecord) -> ShardResult:
-    data = json.loads(record.file(RESULT).read_text())
-
-    def crystal(value: list[Any] | None) -> Crystal | None:
-        return None if value is None else Crystal(np.reshape(value[0], (3, 3)), np.reshape(value[1], (-1, 3)), value[2])
-
-    metre = data["metre"]
-    return ShardResult(
-        [[crystal(c) for c in row] for row in data["predicted"]],
-        data["origins"],
-        [[Comparison(*c) for c in row] for row in data["table"]],
-        None if metre is None else np.array([np.nan if x is None else x for x in metre]),
-        data["n_failed_draws"],
-    )
 
 
 def report_stage(
@@ -225,7 +192,6 @@ def report_stage(
     root: str,
 ) -> StageRecord:
     """The ledger stage behind `tabulate`."""
-    from dao_core.generate.templates import TemplateIndex
 
     models = models_used(names, settings)
 
@@ -233,7 +199,7 @@ def report_stage(
         everything, read = read_targets(data, name)
         parts = shards(everything, settings)
         targets = [t for part in parts for t in part]
-        rows = hard_cases(targets, TemplateIndex.load(index.file(INDEX)))
+        rows = hard_cases(targets, load_index(index.file(INDEX)))
         if name == "mpts-52":  # a generator trained on MP-20 has seen a quarter of this test split
             seen = mp20_training_ids(data)
             rows[UNSEEN] = [i for i, t in enumerate(targets) if t.id not in seen] if seen else []
@@ -263,7 +229,7 @@ def _column(
     for record in done:
         if record.facts["column"] == column:
             by_seed.setdefault(record.facts["seed"], []).append(record)
-    results = [merged([_result(r) for r in sorted(rs, key=lambda r: r.facts["shard"])]) for rs in by_seed.values()]
+    results = [merged([load_shard(r) for r in sorted(rs, key=lambda r: r.facts["shard"])]) for rs in by_seed.values()]
     own = [cards(targets, r, rows, ks) for r in results]
     return {
         "coverage": coverage(targets, results[0]),

@@ -10,12 +10,12 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from dao_core.crysdb.config import BuildConfig
+from dao_core.dft.launch.slurm import SlurmSettings
 from dao_core.dft.settings import DftSettings
-from dao_core.dft.slurm import SlurmSettings
-from dao_core.energy.relax import RelaxSettings
-from dao_core.screening.diagnostics import DiagnosticsSettings
+from dao_core.energy.relaxation.relax import RelaxSettings
+from dao_core.screening.analysis.stages import DiagnosticsSettings
 from dao_core.screening.formulas import parse_formula
-from dao_core.screening.references import HullChoice
+from dao_core.screening.load_references import HullChoice
 from dao_core.screening.search import SearchSettings
 from dao_core.training.config import TrainingConfig
 

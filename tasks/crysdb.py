@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dao_core.artifacts import Ledger, StageRecord, content_key
 from dao_core.crysdb.config import BuildConfig, FilesConfig, SampleConfig, open_source
-from tasks.engine import create_table_artifact, emit_event, get_run_logger, task
-from tasks.keys import code_hash
+from dao_core.crysdb.table import TableRecord
+from tasks.code_version import code_hash
+from tasks.prefect_api import create_table_artifact, emit_event, get_run_logger, task
 from tasks.secrets import open_sources
 
 if TYPE_CHECKING:
     from dao_core.crysdb.sources.base import Source
+    from tasks.run_log import Journal
 
 RELAXED = "dao-relaxed"  # the source name of structures relaxed with DAO-P
 ROWS = "rows.parquet"
 CRYSDB, PUBLISHED = "dao.crysdb", "dao.crysdb.published"  # resource and event that may start a pretraining
-
-
-@dataclass(frozen=True)
-class TableRecord:
-    """A version of the CrysDB table: where, which, and the hash of its content."""
-
-    path: str
-    version: int
-    key: str
-    counts: dict[str, int]
 
 
 def can_continue(_task: object, _run: object, state: Any) -> bool:
@@ -62,7 +53,7 @@ def build_crysdb(
     database = Path(folder or Path(root) / "crysdb")
 
     def work(directory: Path) -> dict[str, Any]:
-        from dao_core.crysdb.build import build
+        from dao_core.crysdb.build.build import build
 
         sources = open_sources(config) if base is None else _rows_of(base, directory)
         if rows := _gather(relaxed, directory):
@@ -86,8 +77,8 @@ def build_crysdb(
 @task(name="update CrysDB", retries=3, retry_delay_seconds=[10, 60, 300], retry_condition_fn=can_continue)
 def update_crysdb(config: BuildConfig, root: str) -> TableRecord:
     """Work in the database at `root` on what is new, changed or gone only; the first time this is a build."""
+    from dao_core.crysdb.build.update import update
     from dao_core.crysdb.table import CrysTable
-    from dao_core.crysdb.update import update
 
     table = CrysTable(Path(root) / "table")
     if not table.exists:
@@ -177,3 +168,37 @@ def open_table(path: Path, version: int | None = None) -> TableRecord:
     table = CrysTable(path)
     at = table.version if version is None else version
     return TableRecord(str(path), at, str(table.facts(at).get("content_hash", at)), {})
+
+
+@task(name="ingest sources", retries=3, retry_delay_seconds=[10, 60, 300], retry_condition_fn=can_continue)
+def ingest_sources(config: BuildConfig, folder: str) -> list[StageRecord]:
+    """Read every source into shards; whole shards that are there are not read again.
+
+    Raises TableBusyError at once where another build is writing this database.
+    """
+    from dao_core.crysdb.build.build import ingest_all
+    from dao_core.crysdb.table import CrysTable
+
+    with CrysTable(Path(folder) / "table").writer():
+        sources: Sequence[Source] = open_sources(config)
+        return [shard for shards in ingest_all(sources, Ledger(Path(folder) / "ledger"), config) for shard in shards]
+
+
+@task(name="prepare a shard", retries=1)
+def prepare_shard(shard: StageRecord, config: BuildConfig, folder: str) -> list[StageRecord]:
+    """Clean and standardise one shard: [cleaned, standardised]."""
+    from dao_core.crysdb.build import stages
+
+    root = Path(folder) / "ledger"
+    return list(stages.prepare_shard(shard, root=root, settings=config.clean, symprec=config.symprec))
+
+
+def prepare_crysdb(run: Journal, config: BuildConfig, folder: str) -> None:
+    """Ingest here, then clean and standardise the shards on the run's workers.
+
+    With `threads` the shards are left to the build, which has processes of its own (`workers` of its settings).
+    """
+    if run.workers is None or run.workers.engine == "threads":
+        return
+    shards = run.step("ingest", ingest_sources, config, folder)
+    run.step_each("clean and standardise", prepare_shard, shards, config, folder)

@@ -9,11 +9,11 @@ from typing import Any
 
 from dao_core.artifacts import StageRecord
 from dao_core.crystal import Crystal
-from dao_core.dft.records import Stored
+from dao_core.dft.to_crysdb import Stored
 from dao_core.screening.candidate import Candidate
 from tasks.config import HandOff
 from tasks.crysdb import ledger_of
-from tasks.engine import create_table_artifact, get_run_logger, task
+from tasks.prefect_api import create_table_artifact, get_run_logger, task
 
 
 class NothingValidatedError(RuntimeError):
@@ -38,8 +38,8 @@ class Verdict:
 @task(name="validate with pw.x")
 def validate_best(ranked: StageRecord, handoff: HandOff, root: str) -> list[Verdict]:
     """Take the best candidates through pw.x. A failed calculation is a status, never the end of the flow."""
+    from dao_core.screening.candidate_table import load_candidates
     from dao_core.screening.stages import CANDIDATES
-    from dao_core.screening.stored import load_candidates
 
     log = get_run_logger()
     command = handoff.settings.command.split()[0]
@@ -62,7 +62,7 @@ def validate_best(ranked: StageRecord, handoff: HandOff, root: str) -> list[Verd
 @task(name="choose candidates")
 def choose_best(path: str, handoff: HandOff) -> list[dict[str, Any]]:
     """The best candidates of a screening's `candidates.parquet`, as small plain records."""
-    from dao_core.screening.files import best_rows
+    from dao_core.screening.report.files import best_rows
 
     return best_rows(Path(path), top=handoff.top, max_atoms=handoff.max_atoms)
 
@@ -70,7 +70,7 @@ def choose_best(path: str, handoff: HandOff) -> list[dict[str, Any]]:
 @task(name="rows for CrysDB")
 def store_rows(handoff: HandOff, root: str) -> Stored:
     """Everything validated so far as rows: a file, and the CrysDB that the settings name. The loop closes here."""
-    from dao_core.dft.records import store
+    from dao_core.dft.to_crysdb import store
 
     stored = store(ledger_of(root), handoff.settings, source=handoff.source, crysdb=handoff.crysdb,
                    config=handoff.crysdb_build)  # fmt: skip
@@ -101,9 +101,9 @@ def best(candidates: list[Candidate], handoff: HandOff) -> list[Candidate]:
 
 
 def _verdict(name: str, crystal: Crystal, formation: float | None, handoff: HandOff, root: str) -> Verdict:
-    from dao_core.dft.pw_input import InputError
-    from dao_core.dft.references import read_references
-    from dao_core.dft.slurm import make_launcher
+    from dao_core.dft.element_references import read_references
+    from dao_core.dft.launch.slurm import make_launcher
+    from dao_core.dft.pw.input import InputError
     from dao_core.dft.validate import validate_crystal
 
     try:

@@ -22,6 +22,8 @@ from tasks.config import (
     ValidateConfig,
     Workers,
 )
+from tasks.prefect_api import flow_run_id
+from tasks.run_log import Journal
 
 MIN_FREE_BYTES = 500_000_000
 PINNED_SERVER = "3.8"
@@ -125,3 +127,9 @@ def _server() -> Iterator[str]:
         return
     if not str(found).startswith(f"{PINNED_SERVER}."):
         yield f"PREFECT_API_URL: the server is version {found}, this client {PINNED_SERVER}: use one version on both"
+
+
+def start_run(config: RunSettings, command: str) -> Journal:
+    """The journal of a run; `command` is what continues it. Raises PreflightError naming every key and its remedy."""
+    preflight(config)
+    return Journal(config.root, name=config.name, command=command, flow_run_id=flow_run_id(), workers=config.workers)

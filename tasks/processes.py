@@ -17,7 +17,7 @@ def end_descendants(*, keep: Sequence[str] = ("prefect.server.api.server:create_
     """
     import psutil
 
-    from dao_core.dft.run import stop_runs
+    from dao_core.dft.launch.local import stop_runs
 
     stop_runs()
     found = []

@@ -93,7 +93,7 @@ class Progress:
         """The progress artifact. A server that is gone ends the display, not the stage."""
         import httpx
 
-        from tasks.engine import create_progress_artifact, get_run_logger, update_progress_artifact
+        from tasks.prefect_api import create_progress_artifact, get_run_logger, update_progress_artifact
 
         percent = 100.0 * min(1.0, self.done / self.total) if self.total else 100.0
         try:
@@ -133,7 +133,7 @@ def _in_run() -> bool:
     """Whether Prefect is there at all: `dao status` and `dao train` do without it."""
     if "prefect" not in sys.modules:
         return False
-    from tasks.engine import in_run
+    from tasks.prefect_api import in_run
 
     return in_run()
 

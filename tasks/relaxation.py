@@ -7,13 +7,13 @@ from typing import Any
 
 from dao_core.artifacts import StageRecord, content_key
 from dao_core.crysdb.schema import CrysRecord, records_to_table, table_to_records
-from dao_core.crysdb.table import CrysTable
+from dao_core.crysdb.table import CrysTable, TableRecord
 from dao_core.energy.potential import Potential
-from dao_core.energy.relax import RelaxSettings, relax
+from dao_core.energy.relaxation.relax import RelaxSettings, relax
+from tasks.code_version import code_hash
 from tasks.config import DatasetRelaxation
-from tasks.crysdb import RELAXED, ROWS, TableRecord, ledger_of
-from tasks.engine import task
-from tasks.keys import code_hash
+from tasks.crysdb import RELAXED, ROWS, ledger_of
+from tasks.prefect_api import task
 
 KEPT = ("converged", "max_steps")
 
@@ -34,7 +34,7 @@ def select_unstable(table: TableRecord, settings: DatasetRelaxation) -> list[lis
 @task(name="relax a shard", retries=1)
 def relax_shard(ids: list[str], table: TableRecord, predictor: str, settings: RelaxSettings, root: str) -> StageRecord:
     """Relax one shard with DAO-P. Rejected results are counted by status and the originals kept as they are."""
-    from dao_core.screening.toolbox import load_potential
+    from dao_core.screening.load_models import load_potential
 
     potential = load_potential(predictor)
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from dao_core.artifacts import StageRecord, content_key
-from dao_core.screening.diagnostics import DiagnosticsSettings
+from dao_core.crysdb.table import TableRecord
+from dao_core.dft.to_crysdb import Stored
+from dao_core.screening.analysis.stages import DiagnosticsSettings
 from dao_core.screening.formulas import parse_formula
-from dao_core.screening.references import HullChoice, References
+from dao_core.screening.load_references import HullChoice, References
 from dao_core.screening.search import SearchSettings, Toolbox
 from tasks.config import Models, SearchPlan
-from tasks.crysdb import TableRecord, ledger_of
-from tasks.engine import create_markdown_artifact, create_table_artifact, emit_event, get_run_logger, task
+from tasks.crysdb import ledger_of
+from tasks.dft import Verdict
+from tasks.prefect_api import create_markdown_artifact, create_table_artifact, emit_event, get_run_logger, task
 
 SCREENING, FINISHED = "dao.screening", "dao.screening.finished"  # resource and event that may start a validation
 
@@ -22,7 +27,7 @@ SCREENING, FINISHED = "dao.screening", "dao.screening.finished"  # resource and 
 @lru_cache(maxsize=2)
 def toolbox(models: Models) -> Toolbox:
     """Load the models once a process."""
-    from dao_core.screening.toolbox import load_toolbox
+    from dao_core.screening.load_models import load_toolbox
 
     return load_toolbox(generator=models.generator, potential=models.potential, templates=models.templates)
 
@@ -32,7 +37,7 @@ def index_templates(table: TableRecord, root: str) -> StageRecord:
     """The template index over a version of CrysDB, kept beside the table so that the next search finds it."""
     from dao_core.artifacts import Ledger
     from dao_core.crysdb.table import CrysTable
-    from dao_core.generate.templates_crysdb import crysdb_templates
+    from dao_core.generate.templates.from_crysdb import crysdb_templates
 
     beside = Path(table.path).parent
     ledger = Ledger(beside / "ledger") if os.access(beside, os.W_OK) else ledger_of(root)
@@ -75,7 +80,7 @@ def _references(
     formulas: tuple[str, ...], models: Models, table: tuple[str, int] | None, hull: HullChoice, root: str
 ) -> References:
     """Hull and known structures once a process; the phases of the hull are stages of the ledger."""
-    from dao_core.screening.references import load_references
+    from dao_core.screening.load_references import load_references
 
     where, version = (None, None) if table is None else table
     tools = toolbox(models)
@@ -110,7 +115,7 @@ def rank_candidates(
 @task(name="phonons")
 def phonons_of(name: str, ranked: StageRecord, models: Models, settings: DiagnosticsSettings, root: str) -> StageRecord:
     """Vibrations of one candidate; an imaginary mode is followed."""
-    from dao_core.screening.diagnostics import phonon_stage
+    from dao_core.screening.analysis.stages import phonon_stage
     from dao_core.screening.stages import CANDIDATES
 
     return phonon_stage(ledger_of(root), ranked.file(CANDIDATES), name, toolbox(models).potential, settings)
@@ -121,7 +126,7 @@ def pressure_of(
     formula: str, ranked: StageRecord, models: Models, settings: DiagnosticsSettings, root: str
 ) -> StageRecord:
     """Enthalpies of one formula's polymorphs."""
-    from dao_core.screening.diagnostics import pressure_stage
+    from dao_core.screening.analysis.stages import pressure_stage
     from dao_core.screening.stages import CANDIDATES
 
     return pressure_stage(ledger_of(root), ranked.file(CANDIDATES), formula, toolbox(models).potential, settings)
@@ -129,9 +134,9 @@ def pressure_of(
 
 def diagnosed(ranked: StageRecord, settings: DiagnosticsSettings) -> tuple[list[str], list[str]]:
     """Candidates whose phonons, and formulas whose order under pressure, are wanted."""
-    from dao_core.screening.diagnostics import phonon_targets, pressure_targets
+    from dao_core.screening.analysis.stages import phonon_targets, pressure_targets
+    from dao_core.screening.candidate_table import load_candidates
     from dao_core.screening.stages import CANDIDATES
-    from dao_core.screening.stored import load_candidates
 
     candidates = load_candidates(ranked.file(CANDIDATES))
     return phonon_targets(candidates, settings), pressure_targets(candidates, settings)
@@ -178,8 +183,8 @@ def announce_screening(ranked: StageRecord, name: str, candidates: str, root: st
 
 def report_artifacts(title: str, record: StageRecord, *, limit: int = 20) -> None:
     """The best candidates as a table and the counts as text in the Prefect UI."""
+    from dao_core.screening.candidate_table import load_candidates
     from dao_core.screening.stages import CANDIDATES
-    from dao_core.screening.stored import load_candidates
 
     best = load_candidates(record.file(CANDIDATES))[:limit]
     names = (
@@ -197,3 +202,9 @@ def report_artifacts(title: str, record: StageRecord, *, limit: int = 20) -> Non
         create_table_artifact(key="candidates", table=rows, description=title)
     counts = ", ".join(f"{v} {k}" for k, v in record.counts.items())
     create_markdown_artifact(key="report", markdown=f"# {title}\n\n{counts}\n\nPage: `{page}`")
+
+
+def summarise(ranked: StageRecord, page: Path, checked: list[Verdict], stored: Stored | None) -> dict[str, Any]:
+    """Counts, the report's path, pw.x's verdicts and where their rows are."""
+    rows = None if stored is None else asdict(stored)
+    return {"counts": ranked.counts, "report": str(page), "pw.x": [asdict(v) for v in checked], "rows": rows}

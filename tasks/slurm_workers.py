@@ -14,7 +14,7 @@ from typing import Any
 from dask_jobqueue import SLURMCluster
 from tornado.ioloop import PeriodicCallback
 
-from dao_core.dft.slurm import RUNNING, SlurmSettings, job_state
+from dao_core.dft.launch.slurm import RUNNING, SlurmSettings, job_state
 
 LOOK_SECONDS = 30.0  # how often Slurm is asked about jobs whose worker has not come
 LOST_LIMIT = 5  # looks in a row at which jobs had ended without a worker, before the run stops and says so

@@ -12,25 +12,21 @@ import numpy as np
 
 from dao_core.artifacts import Ledger, StageRecord, content_key
 from dao_core.crysdb.schema import CrysRecord
-from dao_core.crysdb.table import CrysTable
+from dao_core.crysdb.table import CrysTable, TableRecord
+from dao_core.training.card import TrainingDataError, about_table, card, is_held_out
 from dao_core.training.config import TrainingConfig
 from dao_core.training.progress import TrainingProgress, reporting
-from tasks.crysdb import TableRecord, ledger_of
-from tasks.engine import create_table_artifact, get_run_logger, task
-from tasks.keys import code_hash
+from tasks.code_version import code_hash
+from tasks.crysdb import ledger_of
+from tasks.prefect_api import create_table_artifact, get_run_logger, task
 from tasks.progress import Progress, listeners, progress
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from dao_core.training.data import PackedCrystals
+    from dao_core.training.packed import PackedCrystals
 
 CHECKPOINT = "checkpoint"
-VALIDATION_SHARE = 0.1
-
-
-class TrainingDataError(ValueError):
-    """A view of CrysDB that cannot train the model; the message says what is missing."""
 
 
 @task(name="train DAO-G")
@@ -63,8 +59,8 @@ def fit_generator_stage(
 ) -> StageRecord:
     """The ledger stage behind `train_generator`. Raises TrainingDataError on an empty view, CheckpointError."""
     from dao_core.models.checkpoint_io import load_checkpoint
-    from dao_core.training.data import PackedCrystals
-    from dao_core.training.fit import fit_generator
+    from dao_core.training.fit_generator import fit_generator
+    from dao_core.training.packed import PackedCrystals
 
     def fit(directory: Path) -> dict[str, Any]:
         records = _records(table, view)
@@ -75,7 +71,7 @@ def fit_generator_stage(
             PackedCrystals.from_crystals([r.crystal for r in records]),
             config,
             directory,
-            about=_about(table, view, len(records)),
+            about=about_table(table, view, len(records)),
             card=card("DAO-G, generator of crystal structures", table, view, records),
             start_from=start_from,
             templates=templates,
@@ -121,13 +117,13 @@ def fit_predictor_stage(table: TableRecord, config: TrainingConfig, root: str) -
                 f"no row of {table.path} has a formation energy: add a source that carries energies"
             )
         sources = sorted({r.functional for r in records})
-        held = [r for r in records if _held_out(r)]
+        held = [r for r in records if is_held_out(r)]
         return fit_predictor(
-            _pack([r for r in records if not _held_out(r)], sources),
+            _pack([r for r in records if not is_held_out(r)], sources),
             config,
             directory,
             sources=sources,
-            about=_about(table, "energies", len(records)),
+            about=about_table(table, "energies", len(records)),
             card=card("DAO-P, energies, forces and stresses", table, "energies", records),
             validation=_pack(held, sources) if held else None,
         )
@@ -185,31 +181,6 @@ def _records(table: TableRecord, view: str) -> list[CrysRecord]:
     views = ("leak_free", "forces") if view == "energies" else (view,)
     rows = {r.material_id: r for v in views for r in crysdb.records(v, version=table.version)}  # type: ignore[arg-type]
     return [rows[name] for name in sorted(rows)]
-
-
-def _held_out(record: CrysRecord) -> bool:
-    """A tenth of the formulas, chosen by their name: frames of one material never stand on both sides."""
-    return int(content_key(formula=record.formula_reduced), 16) % 1000 < 1000 * VALIDATION_SHARE
-
-
-def _about(table: TableRecord, view: str, rows: int) -> dict[str, Any]:
-    return {"crysdb_version": table.version, "crysdb_key": table.key, "view": view, "rows": rows}
-
-
-def card(title: str, table: TableRecord, view: str, records: list[CrysRecord]) -> str:
-    """The model card: what the weights were trained on, under which licences, and what not to expect."""
-    sources = sorted({f"{r.source} ({r.functional}; licence: {r.license or 'not stated'})" for r in records})
-    largest = max((r.n_atoms for r in records), default=0)
-    lines = [
-        f"# {title}",
-        "",
-        f"- Trained on CrysDB version {table.version} (key {table.key}), view `{view}`, {len(records)} rows.",
-        *[f"- Data: {source}" for source in sources],
-        f"- Largest training cell: {largest} atoms. Elements outside the training data are refused.",
-        "- Figures of the run stand in `config.json` under `training`.",
-        "- Limits: a generated structure is a claim. Let first principles decide before acting on it.",
-    ]
-    return "\n".join(lines) + "\n"
 
 
 def report(record: StageRecord) -> StageRecord:

@@ -12,7 +12,7 @@ from dao_core.crysdb.config import BuildConfig
 from dao_core.dft.settings import DftProtocols
 from dao_core.training.config import TrainingConfig
 from dao_core.training.property_config import PropertySettings
-from flows.console import explain
+from flows.cli.errors import explain
 from tasks.config import CampaignConfig, ConfigFileError, Profile, load_config
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal, CrystalBatch, InvalidCrystalError, crystal_from_symbols, wrap
 from dao_core.elements import UnknownElementError
-from tests.strategies import crystals
+from tests.helpers.strategies import crystals
 
 quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 

@@ -7,14 +7,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dao_core.crysdb.clean import CleanSettings
-from dao_core.crysdb.dedup import DedupSettings
-from dao_core.crysdb.energies import HullSettings
-from dao_core.crysdb.keys import SYMPREC
-from dao_core.crysdb.leakage import SUPERCONDUCTOR_BENCHMARK, BenchmarkConfig
 from dao_core.crysdb.sources.base import Source
 from dao_core.crysdb.sources.mapping import ColumnMapping
 from dao_core.crysdb.sources.settings import MaterialsProjectConfig, OptimadeConfig, OqmdConfig, PrototypesConfig
+from dao_core.crysdb.steps.clean import CleanSettings
+from dao_core.crysdb.steps.dedup import DedupSettings
+from dao_core.crysdb.steps.energies import HullSettings
+from dao_core.crysdb.steps.keys import SYMPREC
+from dao_core.crysdb.steps.leakage import SUPERCONDUCTOR_BENCHMARK, BenchmarkConfig
 
 
 class FilesConfig(BaseModel):

@@ -151,7 +151,7 @@ def provider_config(path: Path, *, prefix: str = "dao") -> dict[str, Any]:
 def pack(tables: Iterable[pa.Table], path: Path) -> int:
     """Rows as flat arrays in one uncompressed npz file, the training loader's cache; returns rows.
 
-    Arrays as `dao_core.training.data.PackedCrystals` has them: lattice (M, 3, 3), frac_coords (A, 3), atomic_numbers
+    Arrays as `dao_core.training.packed.PackedCrystals` has them: lattice (M, 3, 3), frac_coords (A, 3), atomic_numbers
     (A,), pointer (M + 1,), labels.<name> (M,) with NaN where unknown, and material_id (M,) beside them in
     `<path>.ids.txt`.
     """

@@ -6,6 +6,7 @@ import fcntl
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +16,7 @@ from dao_core.crysdb.schema import COLUMNS, CrysRecord, conform, records_to_tabl
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
 
 View = Literal["all", "leak_free", "relaxed", "forces"]
 ROWS_PER_GROUP = 20_000
@@ -255,3 +257,13 @@ def write_records(
     with table.writer():
         table.publish(records_to_table(records), facts=facts)
     return table
+
+
+@dataclass(frozen=True)
+class TableRecord:
+    """A version of the CrysDB table: where, which, and the hash of its content."""
+
+    path: str
+    version: int
+    key: str
+    counts: dict[str, int]

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dao_core.artifacts import ArtifactError, Ledger, write_atomic
-from dao_core.dft.failures import Failure, RunOutcome, classify
-from dao_core.dft.handlers import handle
-from dao_core.dft.input_file import INPUT_JSON, write_input
-from dao_core.dft.parse import PwOutput, parse_directory
-from dao_core.dft.pw_input import Action, InputMismatchError, PwInput, from_dict
-from dao_core.dft.pw_result import RESULT, PwResult, Status, read_result, result_to_dict
-from dao_core.dft.run import Launcher, LaunchError
+from dao_core.dft.launch.base import Launcher, LaunchError
+from dao_core.dft.pw.input import Action, InputMismatchError, PwInput, from_dict
+from dao_core.dft.pw.output import PwOutput, parse_directory
+from dao_core.dft.pw.result import RESULT, PwResult, Status, read_result, result_to_dict
+from dao_core.dft.pw.write import INPUT_JSON, write_input
+from dao_core.dft.repair.failures import Failure, RunOutcome, classify
+from dao_core.dft.repair.table import handle
 
 STAGE, SCRATCH, OUTCOME = "dft_pw", "dft_scratch", "outcome.json"
 # Not the calculation's fault, or a matter of more time: never recorded as its result.

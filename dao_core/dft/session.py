@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from dao_core.artifacts import Ledger
 from dao_core.crystal import Crystal
 from dao_core.dft.calculation import calculate
-from dao_core.dft.inputs import build_input
-from dao_core.dft.pseudopotentials import PseudoLibrary
-from dao_core.dft.pw_input import Calculation, PwInput
-from dao_core.dft.pw_result import PwResult
-from dao_core.dft.run import Launcher
+from dao_core.dft.launch.base import Launcher
+from dao_core.dft.pseudo.library import PseudoLibrary
+from dao_core.dft.pw.build import build_input
+from dao_core.dft.pw.input import Calculation, PwInput
+from dao_core.dft.pw.result import PwResult
 from dao_core.dft.settings import DftSettings
 
 

@@ -15,12 +15,13 @@ import numpy as np
 
 from dao_core.artifacts import ArtifactError, Ledger
 from dao_core.crystal import Crystal
-from dao_core.dft.failures import Failure
-from dao_core.dft.pseudopotentials import MissingElementError, PseudopotentialError, find_library
-from dao_core.dft.pw_input import InputError, PwInput
-from dao_core.dft.pw_result import PwResult
-from dao_core.dft.qe_hull import add_entry, element_energies, missing_references, on_hull
-from dao_core.dft.run import Launcher, LocalLauncher
+from dao_core.dft.hull import add_entry, element_energies, missing_references, on_hull
+from dao_core.dft.launch.base import Launcher
+from dao_core.dft.launch.local import LocalLauncher
+from dao_core.dft.pseudo.library import MissingElementError, PseudopotentialError, find_library
+from dao_core.dft.pw.input import InputError, PwInput
+from dao_core.dft.pw.result import PwResult
+from dao_core.dft.repair.failures import Failure
 from dao_core.dft.session import Session, StageFailedError, StageSummary, functional_label, need
 from dao_core.dft.settings import DftSettings, ProtocolFileError
 from dao_core.dft.symmetry import LOOSE, symmetrised

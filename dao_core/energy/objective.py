@@ -25,9 +25,9 @@ from dao_core.energy.predictor import (
 )
 from dao_core.generate.diffusion import STEPS, add_noise
 from dao_core.generate.flow_matching import base_sample, interpolate, remove_mean
-from dao_core.generate.lattice import LatticeBase
-from dao_core.generate.noise import uniform
 from dao_core.models.heads import Outputs
+from dao_core.models.lattice_base import LatticeBase
+from dao_core.models.noise import uniform
 
 
 class EnergySettings(BaseModel):

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal
-from dao_core.evaluate.matching import FAILED, match_pairs
-from dao_core.evaluate.matching_kernel import BENCHMARK, Comparison
 from dao_core.evaluate.statistics import bootstrap_mean, wilson
 from dao_core.evaluate.validity import validity
+from dao_core.matching.pairs import FAILED, match_pairs
+from dao_core.matching.rms import BENCHMARK, Comparison
 
 Predictions = Sequence[Sequence[Crystal | None]]
 STAGES = ("none", "failed", "timeout", "composition", "cell_size", "lattice", "sites", "matched")
@@ -161,7 +161,7 @@ def _at_k(rms: Sequence[Sequence[float | None]], k: int) -> AtK:
 
 def _same_spacegroup(predicted: Predictions, reference: Sequence[Crystal]) -> float:
     """Percent of targets whose first prediction has the reference's space group."""
-    from dao_core.generate.templates_geometry import symmetry_of
+    from dao_core.matching.fingerprint import symmetry_of
 
     pairs = [(row[0] if row else None, r) for row, r in zip(predicted, reference, strict=True)]
     same = [p is not None and symmetry_of(p)[0] == symmetry_of(r)[0] for p, r in pairs]

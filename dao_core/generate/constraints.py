@@ -19,12 +19,12 @@ from torch import Tensor
 from dao_core.crystal import Crystal
 from dao_core.elements import SYMBOLS, atomic_number
 from dao_core.generate.assignment import assign_to_data
-from dao_core.generate.shield import LARGEST
-from dao_core.generate.site_plan import SitePlan, averaged_lattice, plan_sites
+from dao_core.generate.divergence import LARGEST
+from dao_core.generate.symmetry.wyckoff_sites import SitePlan, averaged_lattice, plan_sites
 from dao_core.models.geometry import wrap_centered
 
 if TYPE_CHECKING:
-    from dao_core.generate.lattice import LatticeBase
+    from dao_core.models.lattice_base import LatticeBase
 
 
 class ConstraintError(ValueError):
@@ -91,7 +91,7 @@ def _known(constraint: Constraint | None) -> _Known:
     cell = None if constraint is None else constraint.cell
     if cell is None:
         return _Known(None, np.zeros((0, 3)), np.eye(3))
-    from dao_core.crysdb.standardise import niggli_reduce
+    from dao_core.crysdb.steps.standardise import niggli_reduce
 
     reduced, transforms, _ = niggli_reduce(cell[None])  # the network was trained on reduced cells
     transform = transforms[0].astype(float)

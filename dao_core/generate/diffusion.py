@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from dao_core.crystal import CrystalBatch
-from dao_core.generate.noise import BatchDraws, RowDraws, normal
-from dao_core.generate.shield import Shield
+from dao_core.generate.divergence import Shield
 from dao_core.models.geometry import wrap_centered
+from dao_core.models.noise import BatchDraws, RowDraws, normal
 
 DiffusionGuide = Callable[[Tensor, Tensor, Tensor, float], tuple[Tensor, Tensor]]
 STEPS = 1000

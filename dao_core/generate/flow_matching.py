@@ -16,10 +16,10 @@ from torch import Tensor
 
 from dao_core.crystal import CrystalBatch
 from dao_core.generate.assignment import assign_batch
-from dao_core.generate.lattice import LatticeBase
-from dao_core.generate.noise import normal, uniform
 from dao_core.models.geometry import wrap_centered
 from dao_core.models.heads import Outputs, masked_mean
+from dao_core.models.lattice_base import LatticeBase
+from dao_core.models.noise import normal, uniform
 
 COORD_SCALE = 0.2  # typical size of a geodesic displacement after assignment; the network predicts in this unit
 SEED_SCALE = 0.05  # the same for trajectories that start at a template

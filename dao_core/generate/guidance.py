@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from dao_core.generate.flow_matching import FlowState
-from dao_core.generate.lattice import LatticeBase
 from dao_core.models.checkpoint_io import Checkpoint
+from dao_core.models.lattice_base import LatticeBase
 
 _COORD_VARIANCE = 1.0 / 12.0
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from dao_core.crystal import CrystalBatch
 from dao_core.generate.diffusion import STEPS
+from dao_core.generate.divergence import Shield
 from dao_core.generate.flow_matching import FlowSettings, FlowState, remove_mean, velocities
-from dao_core.generate.lattice import LatticeBase
-from dao_core.generate.shield import Shield
+from dao_core.models.lattice_base import LatticeBase
 
 if TYPE_CHECKING:
     from dao_core.generate.constraints import Rules

@@ -19,10 +19,10 @@ from dao_core.generate.constraints import Constraint, ConstraintError, Rules
 from dao_core.generate.diffusion import DiffusionGuide, sample_diffusion
 from dao_core.generate.flow_matching import FlowSettings, FlowState
 from dao_core.generate.integrate import Guidance, SamplerSettings, integrate
-from dao_core.generate.lattice import LatticeBase
-from dao_core.generate.site_plan import SitePlan, SitesError, kept_sites
+from dao_core.generate.symmetry.wyckoff_sites import SitePlan, SitesError, kept_sites
 from dao_core.models.checkpoint_io import Checkpoint, load_checkpoint, named_faults
 from dao_core.models.heads import Outputs
+from dao_core.models.lattice_base import LatticeBase
 
 DE_NOVO = "de novo"
 

@@ -7,17 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from dao_core.screening.bound import HELD
+from dao_core.hull.reference_hull import ReferenceHull
 from dao_core.screening.candidate import Candidate, new_candidate
 from dao_core.screening.dedup import deduplicate
-from dao_core.screening.hull import ReferenceHull, place_on_hull
+from dao_core.screening.given import HELD
 from dao_core.screening.novelty import NoveltyIndex, with_novelty
+from dao_core.screening.place_on_hull import place_on_hull
 from dao_core.screening.ranking import STABLE_BELOW, rank, with_confidence, with_probability
 from dao_core.screening.symmetry import SNAP_SYMPREC, SymmetryError, snap
 
 if TYPE_CHECKING:
     from dao_core.energy.potential import Potential
-    from dao_core.energy.relax import RelaxationResult
+    from dao_core.energy.relaxation.relax import RelaxationResult
 
 SNAP_ENERGY = 0.002  # eV/atom: snapping to symmetry may cost at most this
 
@@ -136,7 +137,7 @@ def screen(
 
     Raises HullIdentityError before anything else when the hull's energies come from another potential.
     """
-    from dao_core.screening.hull import check_identity
+    from dao_core.hull.reference_hull import check_identity
 
     if hull is not None:
         for c in candidates:

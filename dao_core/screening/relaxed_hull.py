@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from dao_core.artifacts import Ledger, content_key
 from dao_core.crystal import Crystal
-from dao_core.energy.relax_settings import RelaxSettings
+from dao_core.energy.relaxation.settings import RelaxSettings
+from dao_core.hull.reference_hull import HullEntry, ReferenceHull
 from dao_core.screening.candidate import USABLE_STATUSES
-from dao_core.screening.hull import HullEntry, ReferenceHull
 
 if TYPE_CHECKING:
     from dao_core.energy.potential import Potential
@@ -120,7 +120,7 @@ def _energies(
     records: Sequence[PhaseRecord], potential: Potential, settings: RelaxSettings, ledger: Ledger | None
 ) -> tuple[list[float | str], float]:
     """Relaxed energy per atom of each phase, or why it has none; and the seconds that it took."""
-    from dao_core.energy.relax import relax
+    from dao_core.energy.relaxation.relax import relax
 
     def compute() -> tuple[list[float | str], float]:
         begin = time.monotonic()

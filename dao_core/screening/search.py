@@ -13,15 +13,16 @@ import numpy as np
 
 from dao_core.crystal import Crystal
 from dao_core.energy.potential import Potential, PotentialResult
-from dao_core.energy.relax import relax
-from dao_core.screening.bound import HeldPotential, restored
+from dao_core.energy.relaxation.relax import relax
+from dao_core.hull.reference_hull import ReferenceHull
 from dao_core.screening.candidate import Candidate, new_candidate
 from dao_core.screening.formulas import Formula, parse_formula
-from dao_core.screening.hull import ReferenceHull
+from dao_core.screening.held_atoms import HeldPotential, restored
 from dao_core.screening.novelty import NoveltyIndex
 from dao_core.screening.pipeline import Screened, candidate_from_relaxation, screen
-from dao_core.screening.proposing import Proposals, Proposed, SearchSettings, Toolbox, cells_of, propose
-from dao_core.screening.report_data import ReportInfo
+from dao_core.screening.proposals import cells_of, propose
+from dao_core.screening.report.page_data import ReportInfo
+from dao_core.screening.settings import Proposals, Proposed, SearchSettings, Toolbox
 
 __all__ = ["Proposals", "Proposed", "SearchSettings", "Toolbox", "cells_of", "propose"]  # used from here too
 Progress = Callable[[str, int, int], None]  # (step, done, of)

@@ -11,13 +11,14 @@ from typing import Any
 
 from dao_core.artifacts import Ledger, StageRecord, content_key
 from dao_core.energy.potential import Potential
+from dao_core.screening.analysis.stages import diagnosis_notes, merge_diagnoses
 from dao_core.screening.candidate import Candidate
-from dao_core.screening.diagnostics import diagnosis_notes, merge_diagnoses
+from dao_core.screening.candidate_table import load_candidates, save_candidates
 from dao_core.screening.formulas import Formula
+from dao_core.screening.load_references import References
 from dao_core.screening.pipeline import screen
-from dao_core.screening.references import References
-from dao_core.screening.report import write_report
-from dao_core.screening.report_data import ReportInfo
+from dao_core.screening.report.page import write_report
+from dao_core.screening.report.page_data import ReportInfo
 from dao_core.screening.search import (
     Proposed,
     SearchSettings,
@@ -29,7 +30,6 @@ from dao_core.screening.search import (
     unrelaxed_candidate,
     with_spread,
 )
-from dao_core.screening.stored import load_candidates, save_candidates
 
 # raise a stage's number when its output changes for the same input
 PROPOSE, RELAX, RANK, REPORT = "propose-7", "relax-3", "rank-3", "report-2"

@@ -14,13 +14,13 @@ from dao_core.crystal import Crystal
 from dao_core.energy.objective import EnergyObjective
 from dao_core.energy.predictor import N_ENERGIES, DaoPotential, EnergyScale
 from dao_core.energy.uncertainty import calibrate
-from dao_core.generate.lattice import LatticeBase
 from dao_core.models.build import build_network, parse_model_config
 from dao_core.models.checkpoint_io import Checkpoint, continued_card, load_checkpoint, save_checkpoint
+from dao_core.models.lattice_base import LatticeBase
 from dao_core.training.config import TrainingConfig
-from dao_core.training.data import PackedCrystals
-from dao_core.training.fit import run_training
-from dao_core.training.ranks import fit_in_ranks, in_rank, is_main_rank
+from dao_core.training.distributed import fit_in_ranks, in_rank, is_main_rank
+from dao_core.training.packed import PackedCrystals
+from dao_core.training.trainer import run_training
 
 ADAPT_ROWS = 10_000
 

@@ -21,8 +21,8 @@ from dao_core.energy.property import KIND, PropertyError, PropertyScale, clean_o
 from dao_core.models.build import build_network, parse_model_config
 from dao_core.models.checkpoint_io import load_checkpoint, save_checkpoint
 from dao_core.models.config import ModelConfig
-from dao_core.training.data import PackedCrystals, SizedBatches
 from dao_core.training.ema import WeightAverage
+from dao_core.training.packed import PackedCrystals, SizedBatches
 from dao_core.training.property_config import PropertySettings
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from dao_core.training.config import TrainingConfig
-from dao_core.training.data import Batch, SizedBatches
 from dao_core.training.ema import WeightAverage
+from dao_core.training.packed import Batch, SizedBatches
 from dao_core.training.progress import TrainingProgress, report_progress
 
 Objective = Callable[[nn.Module, Batch, torch.Generator], dict[str, Tensor]]

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dao_core.generate.seeding import seed_pairs, write_pairs
-from dao_core.training.data import PackedCrystals
+from dao_core.generate.templates.training_pairs import seed_pairs, write_pairs
+from dao_core.training.packed import PackedCrystals
 
 if TYPE_CHECKING:
     from dao_core.crystal import Crystal
@@ -31,7 +31,7 @@ def build_pairs(ids: Sequence[str], crystals: Sequence[Crystal], n: int, folder:
     About 30 ms a structure on one core; finished shards are kept, so that the same call goes on. Returns how many
     structures were asked for.
     """
-    from dao_core.generate.templates import TemplateIndex
+    from dao_core.generate.templates.index import TemplateIndex
 
     chosen = np.random.default_rng(seed).permutation(len(ids))[:n]
     shards = [chosen[begin : begin + SHARD] for begin in range(0, len(chosen), SHARD)]

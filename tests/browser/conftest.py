@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dao_core.hull.reference_hull import HullEntry, ReferenceHull
 from dao_core.screening.candidate import Candidate
-from dao_core.screening.hull import HullEntry, ReferenceHull
 from dao_core.screening.pipeline import symmetrize
 from dao_core.screening.ranking import with_probability
-from dao_core.screening.report import write_report
-from dao_core.screening.report_data import ReportInfo
+from dao_core.screening.report.page import write_report
+from dao_core.screening.report.page_data import ReportInfo
 from tests.browser.devtools import Browser, Page
-from tests.screening.conftest import candidate, cesium_chloride, rattled, rocksalt
+from tests.helpers.candidates import candidate, cesium_chloride, rattled, rocksalt
 
 HULL = ReferenceHull(
     "test-potential+0123456789ab",
@@ -68,7 +68,7 @@ def some_candidates() -> list[Candidate]:
         provenance={"seed": 7, "n_steps": 12, "fmax": 0.01, "remark": "</script><script>alert(1)</script>"},
         cost={"relax_s": 3.25},
     )
-    from dao_core.screening.hull import place_on_hull
+    from dao_core.screening.place_on_hull import place_on_hull
 
     return with_probability(place_on_hull(items, HULL))
 

@@ -264,8 +264,8 @@ def test_five_hundred_candidates_are_all_there(browser: Browser, many: Path) -> 
 
 
 def test_a_report_without_candidates_says_so(browser: Browser, tmp_path: Path) -> None:
-    from dao_core.screening.report import write_report
-    from dao_core.screening.report_data import ReportInfo
+    from dao_core.screening.report.page import write_report
+    from dao_core.screening.report.page_data import ReportInfo
 
     tab = browser.page()
     tab.open(write_report([], tmp_path, info=ReportInfo(title="NaCl", n_asked=3, n_ok=0, n_failed=3)))

@@ -4,7 +4,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from dao_core.crysdb.build import settings_key
+from dao_core.crysdb.build.build import settings_key
 from dao_core.crysdb.config import BuildConfig, FilesConfig, SampleConfig, open_source
 from dao_core.crysdb.sources.files import FileSource
 from dao_core.crysdb.sources.sample import SampleSource

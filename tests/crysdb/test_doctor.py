@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from dao_core.crysdb.build import build
+from dao_core.crysdb.build.build import build
 from dao_core.crysdb.card import write_card
-from dao_core.crysdb.clean import CleanSettings
 from dao_core.crysdb.config import BuildConfig
 from dao_core.crysdb.doctor import Finding, examine, healthy
 from dao_core.crysdb.schema import CrysRecord
+from dao_core.crysdb.steps.clean import CleanSettings
 from dao_core.crysdb.table import CrysTable, TableError, write_records
-from tests.crysdb.samples import ListSource, record, rocksalt, salt_records
+from tests.helpers.records import ListSource, record, rocksalt, salt_records
 
 CONFIG = BuildConfig(clean=CleanSettings(min_atoms=2), workers=1)
 

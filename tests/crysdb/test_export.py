@@ -16,7 +16,7 @@ from dao_core.crysdb.export import (
 )
 from dao_core.crysdb.schema import records_to_table
 from dao_core.crysdb.sources.files import FileSource
-from tests.crysdb.samples import perovskite, record, rocksalt, salt_records
+from tests.helpers.records import perovskite, record, rocksalt, salt_records
 
 
 def test_extxyz_reads_back_exactly(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_anonymous_formula_counts_down() -> None:
 
 
 def test_packed_arrays_are_what_the_loader_reads(tmp_path: Path) -> None:
-    from dao_core.training.data import PackedCrystals, SizedBatches
+    from dao_core.training.packed import PackedCrystals, SizedBatches
 
     rows = [record("a", perovskite(), -7.0, e_above_hull=0.1), record("b", rocksalt(), -3.4)]
     assert pack([records_to_table(rows[:1]), records_to_table(rows[1:])], tmp_path / "packed.npz") == 2

@@ -17,7 +17,7 @@ from dao_core.crysdb.schema import (
     reduced_formula,
     table_to_records,
 )
-from tests.crysdb.samples import perovskite, record, rocksalt, salt_records
+from tests.helpers.records import perovskite, record, rocksalt, salt_records
 
 
 def test_round_trip_keeps_every_field() -> None:

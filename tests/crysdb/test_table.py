@@ -8,7 +8,7 @@ import pytest
 
 from dao_core.crysdb.schema import records_to_table, table_to_records
 from dao_core.crysdb.table import CrysTable, TableBusyError, TableError, write_records
-from tests.crysdb.samples import perovskite, record, rocksalt, salt_records
+from tests.helpers.records import perovskite, record, rocksalt, salt_records
 
 
 def test_publish_read_and_time_travel(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from dao_core.crysdb.query import QueryError, query
 from dao_core.crysdb.schema import CrysRecord, records_to_table
 from dao_core.crysdb.table import CrysTable, write_records
 from dao_core.crysdb.views import LEAK_LEVELS, VIEWS, ViewError, select_view
-from tests.crysdb.samples import perovskite, record, rocksalt
+from tests.helpers.records import perovskite, record, rocksalt
 
 FORCES = np.zeros((2, 3))
 ROWS: list[CrysRecord] = [

@@ -11,11 +11,11 @@ import pytest
 
 from dao_core.artifacts import file_sha256
 from dao_core.crystal import Crystal
-from dao_core.dft.pseudo_setup import install_folder
-from dao_core.dft.pseudopotentials import PseudoLibrary, PseudopotentialError, find_library
+from dao_core.dft.pseudo.install import install_folder
+from dao_core.dft.pseudo.library import PseudoLibrary, PseudopotentialError, find_library
 from dao_core.dft.settings import DftSettings
 from tests.conftest import SHARED
-from tests.dft.fakes import FAKE_COMMAND, nickel_oxide, silicon, upf_text
+from tests.helpers.fake_pw import FAKE_COMMAND, nickel_oxide, silicon, upf_text
 
 
 @pytest.fixture

@@ -13,12 +13,12 @@ import pytest
 
 from dao_core.artifacts import Ledger
 from dao_core.dft.calculation import OUTCOME, SCRATCH, STAGE, calculate
-from dao_core.dft.input_file import write_input
-from dao_core.dft.pseudopotentials import PseudoLibrary
-from dao_core.dft.pw_result import PwResult, result_from_dict, result_to_dict
-from dao_core.dft.run import LocalLauncher
+from dao_core.dft.launch.local import LocalLauncher
+from dao_core.dft.pseudo.library import PseudoLibrary
+from dao_core.dft.pw.result import PwResult, result_from_dict, result_to_dict
+from dao_core.dft.pw.write import write_input
 from dao_core.dft.settings import DftSettings
-from tests.dft.fakes import an_input, fake_output, scenarios
+from tests.helpers.fake_pw import an_input, fake_output, scenarios
 
 Plan = Callable[..., Path]
 

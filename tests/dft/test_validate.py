@@ -11,12 +11,12 @@ import pytest
 
 from dao_core.artifacts import Ledger
 from dao_core.crystal import Crystal, crystal_from_symbols
-from dao_core.dft.pseudopotentials import PseudoLibrary
-from dao_core.dft.qe_hull import add_entry, on_hull, read_entries
-from dao_core.dft.records import to_record
-from dao_core.dft.run import LocalLauncher
+from dao_core.dft.hull import add_entry, on_hull, read_entries
+from dao_core.dft.launch.local import LocalLauncher
+from dao_core.dft.pseudo.library import PseudoLibrary
 from dao_core.dft.session import functional_label
 from dao_core.dft.settings import DftSettings
+from dao_core.dft.to_crysdb import to_record
 from dao_core.dft.validate import ValidationResult, validate_crystal
 
 Validate = Callable[..., ValidationResult]

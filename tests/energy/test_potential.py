@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dao_core.energy.potential import PotentialFailure, PotentialResult, checked
-from tests.energy.potentials import copper, emt
+from tests.helpers.potentials import copper, emt
 
 
 def test_a_sound_result_passes_unchanged() -> None:

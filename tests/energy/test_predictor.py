@@ -13,12 +13,12 @@ from dao_core.energy.objective import EnergyObjective, EnergySettings, bootstrap
 from dao_core.energy.potential import PotentialFailure, PotentialResult
 from dao_core.energy.predictor import N_ENERGIES, DaoPotential, EnergyScale, Prediction
 from dao_core.energy.uncertainty import calibrate
-from dao_core.generate.lattice import LatticeBase
 from dao_core.models.build import build_network
 from dao_core.models.checkpoint_io import load_checkpoint, save_checkpoint
-from dao_core.training.data import Batch
+from dao_core.models.lattice_base import LatticeBase
 from dao_core.training.fit_predictor import element_fractions, pack_labelled
-from tests.models.conftest import CORRECTED, random_crystals
+from dao_core.training.packed import Batch
+from tests.helpers.networks import CORRECTED, random_crystals
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from dao_core.energy.property import KIND, PropertyError, PropertyModel, Propert
 from dao_core.models.build import build_network
 from dao_core.models.checkpoint_io import CheckpointError, save_checkpoint
 from dao_core.models.config import LocalConfig
-from tests.models.conftest import random_crystals
+from tests.helpers.networks import random_crystals
 
 CONFIG = LocalConfig(width=8, n_blocks=1, n_radial=6, time_dim=8, n_energies=1)
 

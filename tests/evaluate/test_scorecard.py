@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dao_core.evaluate.scorecard import scorecard
-from tests.evaluate.structures import cesium_chloride, perovskite, rocksalt, rutile, shaken
+from tests.helpers.structures import cesium_chloride, perovskite, rocksalt, rutile, shaken
 
 
 def test_hand_counted_card() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from dao_core.crystal import crystal_from_symbols
 from dao_core.evaluate.validity import composition_valid, min_distance, structure_valid, validity
-from tests.evaluate.structures import perovskite, rocksalt, rutile
+from tests.helpers.structures import perovskite, rocksalt, rutile
 
 
 def test_distance_sees_periodic_images() -> None:

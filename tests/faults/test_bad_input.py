@@ -13,15 +13,15 @@ from torch import nn
 
 from dao_core.crystal import Crystal
 from dao_core.energy.predictor import N_ENERGIES, DaoPotential, EnergyScale
-from dao_core.energy.relax import RelaxationStatus, RelaxSettings, relax
+from dao_core.energy.relaxation.relax import RelaxationStatus, RelaxSettings, relax
 from dao_core.generate.constraints import Constraint, ConstraintError
 from dao_core.generate.flow_matching import FlowSettings
-from dao_core.generate.lattice import LatticeBase
 from dao_core.generate.sampler import Generator, Task, UnseenElementError, numbers_of
 from dao_core.models.build import build_network
 from dao_core.models.checkpoint_io import CheckpointError, save_checkpoint
 from dao_core.models.config import CrysformerConfig, LocalConfig
 from dao_core.models.heads import Outputs
+from dao_core.models.lattice_base import LatticeBase
 
 NETWORK = CrysformerConfig(
     width=16, n_blocks=1, n_heads=2, n_frequencies=2, time_dim=8, normalized_gram=True, distances=True, n_radial=4

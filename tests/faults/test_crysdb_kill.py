@@ -17,11 +17,12 @@ import json, os, resource, signal, sys
 from pathlib import Path
 import pyarrow, deltalake, moyopy, scipy.spatial, pymatgen.analysis.structure_matcher
 from dao_core import artifacts
-from dao_core.crysdb import build as module, state
-from dao_core.crysdb.clean import CleanSettings
+from dao_core.crysdb.build import build as module
+from dao_core.crysdb.build import state
+from dao_core.crysdb.steps.clean import CleanSettings
 from dao_core.crysdb.config import BuildConfig
 from dao_core.crysdb.table import CrysTable, TableBusyError, TableError
-from tests.crysdb.samples import ListSource, salt_records, record, perovskite
+from tests.helpers.records import ListSource, salt_records, record, perovskite
 
 CONFIG = BuildConfig(clean=CleanSettings(min_atoms=2), shard_rows=4, workers=1)
 

@@ -12,14 +12,14 @@ from ase.io import read
 from dao_core.artifacts import Ledger
 from dao_core.crystal import Crystal
 from dao_core.dft.calculation import calculate
-from dao_core.dft.inputs import build_input
-from dao_core.dft.parse import parse_text
-from dao_core.dft.pseudopotentials import PseudoLibrary
-from dao_core.dft.pw_input import Calculation, PwInput
-from dao_core.dft.run import LocalLauncher
+from dao_core.dft.launch.local import LocalLauncher
+from dao_core.dft.pseudo.library import PseudoLibrary
+from dao_core.dft.pw.build import build_input
+from dao_core.dft.pw.input import Calculation, PwInput
+from dao_core.dft.pw.output import parse_text
 from dao_core.dft.settings import DftSettings
 from tests.dft.conftest import real_library  # noqa: F401 - fixture
-from tests.dft.fakes import silicon
+from tests.helpers.fake_pw import silicon
 
 pytestmark = pytest.mark.qe
 CHEAP = DftSettings(ecutwfc=20.0, elements=False, min_free_bytes=0)

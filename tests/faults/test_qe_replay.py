@@ -11,14 +11,14 @@ import pytest
 
 from dao_core.artifacts import Ledger
 from dao_core.dft.calculation import calculate
-from dao_core.dft.inputs import build_input
-from dao_core.dft.pseudopotentials import PseudoLibrary
-from dao_core.dft.pw_input import Calculation
-from dao_core.dft.pw_result import PwResult
-from dao_core.dft.run import LocalLauncher
+from dao_core.dft.launch.local import LocalLauncher
+from dao_core.dft.pseudo.library import PseudoLibrary
+from dao_core.dft.pw.build import build_input
+from dao_core.dft.pw.input import Calculation
+from dao_core.dft.pw.result import PwResult
 from dao_core.dft.settings import DftSettings
 from tests.dft.conftest import library, plan, settings  # noqa: F401 - fixtures
-from tests.dft.fakes import silicon
+from tests.helpers.fake_pw import silicon
 
 Replay = Callable[..., PwResult]
 

@@ -13,11 +13,11 @@ PROGRAM = '''
 import contextlib, io, json, os, signal, sys
 from pathlib import Path
 from dao_core import artifacts
-from dao_core.screening import toolbox
+from dao_core.screening import load_models as toolbox
 from dao_core.screening.formulas import parse_formula
-from dao_core.screening.stored import load_candidates
-from flows import screening
-from tests.screening.test_search import tools
+from dao_core.screening.candidate_table import load_candidates
+from flows.cli import screen as screening
+from tests.helpers.search_models import tools
 
 toolbox.load_toolbox = lambda **_: tools()  # copper-gold alloys by EMT: real relaxations in milliseconds
 FORMULAS = [parse_formula(f) for f in ("CuAu", "Cu3Au", "Au3Cu")]

@@ -13,15 +13,15 @@ import pytest
 import yaml
 
 from dao_core.artifacts import MANIFEST, verify
-from tasks.journal import read_state
-from tests.flows.small import campaign_settings
+from tasks.run_log import read_state
+from tests.helpers.small_runs import campaign_settings
 
 pytestmark = pytest.mark.slow
 
 
 def start(config: Path) -> subprocess.Popen[str]:
     """The command in a process group of its own, so that a kill takes Prefect's ephemeral server with it."""
-    command = [sys.executable, "-m", "flows.cli", "campaign", str(config)]
+    command = [sys.executable, "-m", "flows.cli.main", "campaign", str(config)]
     environment = {**os.environ, "PREFECT_HOME": str(config.parent / "prefect"), "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True, env=environment

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-WRITE = [sys.executable, "-m", "typer", "flows.cli", "utils", "docs", "--name", "dao"]
+WRITE = [sys.executable, "-m", "typer", "flows.cli.main", "utils", "docs", "--name", "dao"]
 
 
 def test_the_command_line_page_is_what_the_commands_say() -> None:

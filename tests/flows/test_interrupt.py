@@ -12,21 +12,21 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dao_core.dft.run import PID_FILE
+from dao_core.dft.launch.local import PID_FILE
 from dao_core.screening.candidate import new_candidate
-from dao_core.screening.files import write_files
 from dao_core.screening.ranking import rank
+from dao_core.screening.report.files import write_files
 from tasks.events import EVENTS
-from tasks.journal import read_state
+from tasks.run_log import read_state
 from tests.dft.conftest import library
-from tests.dft.fakes import silicon
+from tests.helpers.fake_pw import silicon
 
 pytestmark = pytest.mark.slow
 __all__ = ["library"]  # the fixture
 
 SCRIPT = """
 import sys
-from flows.console import interruptible
+from flows.cli.errors import interruptible
 from flows.validate import validate_dft
 from tasks.config import ValidateConfig, load_config
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from dao_core.dft.settings import DftSettings
-from dao_core.screening.files import write_files
+from dao_core.screening.report.files import write_files
 from tasks.config import HandOff, ValidateConfig
 from tasks.dft import NothingValidatedError, choose_best, validate_candidate
 from tests.dft.conftest import library, plan, settings  # noqa: F401 - fixtures
-from tests.dft.fakes import nickel_oxide, silicon
-from tests.screening.conftest import candidate, cesium_chloride
+from tests.helpers.candidates import candidate, cesium_chloride
+from tests.helpers.fake_pw import nickel_oxide, silicon
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ from dao_core.crystal import Crystal, CrystalBatch
 from dao_core.generate.constraints import Constraint, ConstraintError, Rules
 from dao_core.generate.flow_matching import COORD_SCALE, FlowSettings, base_sample
 from dao_core.generate.integrate import SamplerSettings, integrate
-from dao_core.generate.lattice import LatticeBase
 from dao_core.generate.sampler import Generator, Task
 from dao_core.models.geometry import wrap_centered
 from dao_core.models.heads import Outputs, masked_mean
+from dao_core.models.lattice_base import LatticeBase
 from dao_core.screening.symmetry import spacegroup_number
-from tests.evaluate.structures import perovskite, rutile
-from tests.models.conftest import random_crystals
+from tests.helpers.networks import random_crystals
+from tests.helpers.structures import perovskite, rutile
 
 SKEWED = np.array([[4.4, 0.0, 0.0], [1.3, 4.4, 0.0], [4.4, 0.1, 4.5]])  # far from reduced, on purpose
 FRAMEWORK = Crystal(SKEWED, np.array([[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]), np.array([22] * 4))
@@ -70,7 +70,7 @@ def test_only_the_lattice_is_kept() -> None:
     [(225, {"Na": 1, "Cl": 1}), (221, {"Sr": 1, "Ti": 1, "O": 3}), (227, {"Si": 2}), (194, {"Mg": 2, "O": 2})],
 )
 def test_every_sample_has_the_operations_of_the_space_group(number: int, composition: dict[str, int]) -> None:
-    from dao_core.generate.site_plan import operations
+    from dao_core.generate.symmetry.wyckoff_sites import operations
 
     rotations, translations = operations(number)
     for p in generator().propose(composition, 3, seed=0, constraint=Constraint(spacegroup=number)):

@@ -19,7 +19,7 @@ from dao_core.models.build import build_network
 from dao_core.models.config import CrysformerConfig
 from dao_core.models.geometry import wrap_centered
 from dao_core.models.heads import Outputs
-from tests.models.conftest import random_crystals
+from tests.helpers.networks import random_crystals
 
 
 def test_score_is_the_gradient_of_the_log_density() -> None:

@@ -19,10 +19,10 @@ from dao_core.generate.flow_matching import (
     training_base,
 )
 from dao_core.generate.integrate import SamplerSettings, integrate
-from dao_core.generate.lattice import LatticeBase
 from dao_core.models.geometry import wrap_centered
 from dao_core.models.heads import Outputs, masked_mean
-from tests.models.conftest import random_crystals
+from dao_core.models.lattice_base import LatticeBase
+from tests.helpers.networks import random_crystals
 
 
 @pytest.fixture

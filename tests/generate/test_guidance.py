@@ -18,11 +18,11 @@ from dao_core.generate.guidance import (
     guidance_for,
 )
 from dao_core.generate.integrate import SamplerSettings, integrate
-from dao_core.generate.lattice import LatticeBase
 from dao_core.models.checkpoint_io import Checkpoint
 from dao_core.models.geometry import cell_volume
 from dao_core.models.heads import Outputs
-from tests.models.conftest import random_crystals
+from dao_core.models.lattice_base import LatticeBase
+from tests.helpers.networks import random_crystals
 
 
 class VolumeEnergy(torch.nn.Module):

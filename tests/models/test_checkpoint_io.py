@@ -10,7 +10,7 @@ import torch
 
 from dao_core.models.build import build_network
 from dao_core.models.checkpoint_io import CheckpointError, load_checkpoint, save_checkpoint
-from tests.models.conftest import CORRECTED
+from tests.helpers.networks import CORRECTED
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from dao_core.models.build import build_network
 from dao_core.models.config import CrysformerConfig, CspnetConfig, LocalConfig, ModelConfig
 from dao_core.models.crysformer import Crysformer, PairAttention
 from dao_core.models.heads import Outputs, parameter_count
-from tests.models.conftest import CORRECTED, TINY, random_crystals
+from tests.helpers.networks import CORRECTED, TINY, random_crystals
 
 LOCAL = LocalConfig(width=16, n_blocks=2, n_radial=6, time_dim=8)
 NETWORKS: list[ModelConfig] = [TINY, CORRECTED, CspnetConfig(width=16, n_blocks=2, n_frequencies=3, time_dim=8), LOCAL]

@@ -13,7 +13,7 @@ from dao_core.models.geometry import (
     radial_pair_features,
     wrap_centered,
 )
-from tests.models.conftest import random_crystals
+from tests.helpers.networks import random_crystals
 
 
 def test_neighbor_distances_equal_pymatgen() -> None:

@@ -8,7 +8,7 @@ import torch
 from dao_core.crystal import Crystal, CrystalBatch
 from dao_core.models.config import LocalConfig
 from dao_core.models.local import LocalNet
-from tests.models.conftest import random_crystals
+from tests.helpers.networks import random_crystals
 
 
 def network() -> LocalNet:

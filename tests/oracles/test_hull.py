@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dao_core.crysdb.hull import HullSet
+from dao_core.hull.hull import HullSet
 
 
 def compare(entries: list) -> float:
@@ -78,7 +78,7 @@ def test_complete_systems_of_the_materials_project(shared_data: Path, system: st
 
 @pytest.mark.parametrize("n_elements", [2, 3, 4])
 def test_one_system_in_one_go_agrees_with_the_hulls_built_from_subsystems(n_elements: int) -> None:
-    from dao_core.crysdb.hull import system_distances
+    from dao_core.hull.hull import system_distances
 
     rng = np.random.default_rng(n_elements)
     counts = np.concatenate([np.eye(n_elements, dtype=int), rng.integers(0, 4, (60, n_elements))])

@@ -9,8 +9,8 @@ import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from dao_core.crystal import Crystal
-from dao_core.evaluate.matching import match_pairs
-from tests.evaluate.structures import cesium_chloride, perovskite, reset, rocksalt, rutile, shaken, zincblende
+from dao_core.matching.pairs import match_pairs
+from tests.helpers.structures import cesium_chloride, perovskite, reset, rocksalt, rutile, shaken, zincblende
 
 
 def _agree(pairs: list[tuple[Crystal, Crystal]]) -> int:
@@ -59,7 +59,7 @@ def test_database_pairs(shared_data: Path) -> None:
 
 def _decorated(template: Crystal, elements_of: Crystal) -> Crystal:
     """`template` with the elements of another crystal of the same anonymous formula."""
-    from dao_core.generate.templates_geometry import slots_of
+    from dao_core.matching.fingerprint import slots_of
 
     old, new = slots_of(template.atomic_numbers), slots_of(elements_of.atomic_numbers)
     return template.replace(atomic_numbers=new.elements[old.labels])

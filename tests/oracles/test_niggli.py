@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dao_core.crysdb.standardise import niggli_reduce
-from tests.crysdb.test_standardise import parameters, random_lattices
+from dao_core.crysdb.steps.standardise import niggli_reduce
+from tests.helpers.lattices import parameters, random_lattices
 
 
 def close(a: np.ndarray, b: np.ndarray) -> bool:

@@ -10,10 +10,10 @@ from ase.filters import FrechetCellFilter
 from ase.optimize import FIRE, LBFGS
 
 from dao_core.crystal import Crystal
-from dao_core.energy.calculator import PotentialCalculator
+from dao_core.energy.adapters.ase import PotentialCalculator
 from dao_core.energy.potential import GPA_PER_EV_A3, Potential
-from dao_core.energy.relax import RelaxSettings, relax
-from tests.energy.potentials import copper, copper_gold, emt, lennard_jones
+from dao_core.energy.relaxation.relax import RelaxSettings, relax
+from tests.helpers.potentials import copper, copper_gold, emt, lennard_jones
 
 SETTINGS = RelaxSettings(fmax=0.005, stress_gpa=0.02, max_steps=400)
 
@@ -94,7 +94,7 @@ def test_chgnet_relaxes_rock_salt_to_where_ase_and_chgnets_own_calculator_take_i
     pytest.importorskip("chgnet", reason="the extra chgnet is not installed")
     from chgnet.model.dynamics import CHGNetCalculator
 
-    from dao_core.energy.chgnet import ChgnetPotential
+    from dao_core.energy.adapters.chgnet import ChgnetPotential
 
     rng = np.random.default_rng(0)
     start = Crystal(

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 from dao_core.crystal import Crystal
-from dao_core.evaluate.benchmark import BenchmarkSettings, Target
-from dao_core.generate.templates import TemplateIndex
-from dao_core.screening.answers import ranked_answers
-from dao_core.screening.proposing import Toolbox
-from dao_core.screening.toolbox import load_generator, load_potential
-from tests.evaluate.test_benchmark import rocksalt
+from dao_core.generate.templates.index import TemplateIndex
+from dao_core.screening.load_models import load_generator, load_potential
+from dao_core.screening.settings import Toolbox
+from dao_core.studies.csp_benchmark import BenchmarkSettings, Target, ranked_answers
+from tests.helpers.benchmark_targets import rocksalt
 
 
 def test_ranked_answers_have_the_target_s_cell_and_come_from_an_index_without_it() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dao_core.crystal import Crystal
 from dao_core.screening.candidate import mass_density, new_candidate, shortest_distance
-from tests.screening.conftest import perovskite, rattled, rocksalt
+from tests.helpers.candidates import perovskite, rattled, rocksalt
 
 
 def test_a_candidate_knows_what_its_structure_says() -> None:
@@ -39,7 +39,7 @@ def test_the_model_s_formation_energy_is_the_hull_s_or_dao_p_s_own() -> None:
 
 def test_the_name_that_dao_p_gives_its_energies_is_the_one_looked_for() -> None:
     from dao_core.screening.candidate import DAO_P
-    from dao_core.screening.toolbox import load_potential
+    from dao_core.screening.load_models import load_potential
 
     assert load_potential().identity.startswith(DAO_P)
 

@@ -7,7 +7,7 @@ import numpy as np
 from dao_core.crystal import Crystal
 from dao_core.screening.dedup import deduplicate
 from dao_core.screening.symmetry import spacegroup_number
-from tests.screening.conftest import candidate, cesium_chloride, rattled, rocksalt
+from tests.helpers.candidates import candidate, cesium_chloride, rattled, rocksalt
 
 
 def known(id: str, crystal: Crystal, energy: float | None, **fields: object):

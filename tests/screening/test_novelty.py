@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from dao_core.crystal import Crystal
 from dao_core.screening.novelty import NoveltyIndex, stoichiometry, with_novelty
-from tests.screening.conftest import candidate, cesium_chloride, perovskite, rattled, rocksalt
+from tests.helpers.candidates import candidate, cesium_chloride, perovskite, rattled, rocksalt
 
 
 @dataclass

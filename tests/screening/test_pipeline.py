@@ -5,10 +5,10 @@ import pytest
 
 from dao_core.crystal import Crystal
 from dao_core.energy.potential import PotentialResult
-from dao_core.energy.relax import RelaxationResult, RelaxationStatus
-from dao_core.screening.hull import HullEntry, HullIdentityError, ReferenceHull
+from dao_core.energy.relaxation.relax import RelaxationResult, RelaxationStatus
+from dao_core.hull.reference_hull import HullEntry, HullIdentityError, ReferenceHull
 from dao_core.screening.pipeline import candidate_from_relaxation, screen, symmetrize
-from tests.screening.conftest import candidate, cesium_chloride, perovskite, rattled, rocksalt
+from tests.helpers.candidates import candidate, cesium_chloride, perovskite, rattled, rocksalt
 
 
 class Springs:

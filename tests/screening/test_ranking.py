@@ -15,7 +15,7 @@ from dao_core.screening.ranking import (
     with_confidence,
     with_probability,
 )
-from tests.screening.conftest import candidate, cesium_chloride, perovskite, rocksalt
+from tests.helpers.candidates import candidate, cesium_chloride, perovskite, rocksalt
 
 
 @pytest.mark.parametrize(("above", "std"), [(0.0, 0.03), (0.08, 0.03), (0.2, 0.05), (-0.1, 0.02), (0.5, 0.01)])

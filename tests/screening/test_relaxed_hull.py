@@ -9,9 +9,9 @@ import pytest
 from dao_core.artifacts import Ledger
 from dao_core.crystal import Crystal
 from dao_core.energy.potential import PotentialFailure, PotentialResult
-from dao_core.screening.hull import place_on_hull
+from dao_core.screening.place_on_hull import place_on_hull
 from dao_core.screening.relaxed_hull import competing_phases, relaxed_hull
-from tests.screening.conftest import candidate, rocksalt
+from tests.helpers.candidates import candidate, rocksalt
 
 
 @dataclass

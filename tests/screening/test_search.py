@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import time
-from functools import lru_cache
 
 import numpy as np
 import pytest
 
 from dao_core.crystal import Crystal
 from dao_core.energy.potential import PotentialFailure, PotentialResult
-from dao_core.energy.relax import RelaxSettings
-from dao_core.generate.templates import TemplateIndex
+from dao_core.energy.relaxation.relax import RelaxSettings
 from dao_core.screening.formulas import FormulaError, parse_formula
 from dao_core.screening.search import SearchSettings, Toolbox, cells_of, propose, relax_proposals, report_info, search
 from dao_core.screening.symmetry import spacegroup_number
-from tests.energy.potentials import Scripted, emt
-from tests.flows.small import crystals
+from tests.helpers.potentials import Scripted, emt
+from tests.helpers.search_models import tools
 
 SETTINGS = SearchSettings(max_atoms=4, n_generated=0, n_seeded=0, n_templates=4, relax=RelaxSettings(max_steps=15))
-
-
-@lru_cache(maxsize=1)
-def tools() -> Toolbox:
-    index = TemplateIndex.build([(f"t{i}", c) for i, c in enumerate(crystals(6))], source="prototypes of the test")
-    return Toolbox(emt(), None, index)
 
 
 def test_search_ranks_by_confidence_and_counts_add_up() -> None:

@@ -6,14 +6,14 @@ import pytest
 from ase.calculators.emt import EMT
 
 from dao_core.artifacts import Ledger, StageRecord
-from dao_core.energy.calculator import AsePotential
-from dao_core.energy.relax import RelaxSettings
+from dao_core.energy.adapters.ase import AsePotential
+from dao_core.energy.relaxation.relax import RelaxSettings
+from dao_core.screening.candidate_table import StoredCandidatesError, load_candidates, save_candidates
 from dao_core.screening.formulas import parse_formula
 from dao_core.screening.search import SearchSettings, Toolbox
 from dao_core.screening.stages import CANDIDATES, gather, n_chunks, propose_stage, rank_stage, relax_stage, report_stage
-from dao_core.screening.stored import StoredCandidatesError, load_candidates, save_candidates
-from tests.energy.potentials import emt
-from tests.screening.test_search import tools
+from tests.helpers.potentials import emt
+from tests.helpers.search_models import tools
 
 SETTINGS = SearchSettings(
     max_atoms=4, n_generated=0, n_seeded=0, n_templates=3, relax=RelaxSettings(max_steps=5, batch_size=2)

@@ -13,7 +13,7 @@ from dao_core.screening.symmetry import (
     spacegroup_number,
     spacegroup_symbol,
 )
-from tests.screening.conftest import cesium_chloride, perovskite, rattled, rocksalt
+from tests.helpers.candidates import cesium_chloride, perovskite, rattled, rocksalt
 
 
 def aflow(label: str) -> Crystal:

@@ -57,7 +57,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     server = Server(folder, database.url)
     worker = Worker(folder, server, OMP_NUM_THREADS="1")
     with running(database, server):
-        done = cli(server, "flows.cli", "deploy")
+        done = cli(server, "flows.cli.main", "deploy")
         assert done.returncode == 0, done.stderr
         with running(worker):
             yield Site(folder, database, server, worker)

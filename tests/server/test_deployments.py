@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from dao_core.dft.pseudopotentials import PseudoLibrary
+from dao_core.dft.pseudo.library import PseudoLibrary
 from dao_core.screening.candidate import new_candidate
-from dao_core.screening.files import write_files
 from dao_core.screening.ranking import rank
-from tasks.journal import read_state
+from dao_core.screening.report.files import write_files
+from tasks.run_log import read_state
 from tests.dft.conftest import library  # noqa: F401 - a fixture
-from tests.dft.fakes import FAKE_COMMAND, silicon
-from tests.flows.small import TRAINING, campaign_settings
+from tests.helpers.fake_pw import FAKE_COMMAND, silicon
+from tests.helpers.small_runs import TRAINING, campaign_settings
 from tests.server.conftest import Site
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]

@@ -17,10 +17,10 @@ import pytest
 
 from dao_core.artifacts import MANIFEST
 from dao_core.crysdb.table import CrysTable
-from flows.deploying import HEARTBEAT, crash_on_silence
+from flows.cli.deploy import HEARTBEAT, crash_on_silence
 from tasks.events import EVENTS
-from tasks.journal import read_state
-from tests.flows.small import campaign_settings
+from tasks.run_log import read_state
+from tests.helpers.small_runs import campaign_settings
 from tests.server.conftest import Site
 from tests.server.services import ROOT, cli, wait_for
 
@@ -67,7 +67,7 @@ def test_everything_killed_at_once_and_the_same_command_continues(site: Site, tm
     for service in (site.database, site.server, site.worker):
         service.start()
     assert state_of(site, first) == "RUNNING"  # nobody was left to say otherwise
-    swept = cli(site.server, "flows.cli", "runs", "sweep", "--root", str(tmp_path))
+    swept = cli(site.server, "flows.cli.main", "runs", "sweep", "--root", str(tmp_path))
     assert swept.returncode == 0, swept.stderr
     assert "1 of the server's running flow runs had no process" in swept.stdout
     assert state_of(site, first) == "CRASHED"
@@ -123,8 +123,9 @@ ANNOUNCE = """
 import sys
 from pathlib import Path
 from dao_core.artifacts import StageRecord
-from tasks.crysdb import TableRecord, announce
-from tasks.engine import flow
+from tasks.crysdb import announce
+from dao_core.crysdb.table import TableRecord
+from tasks.prefect_api import flow
 from tasks.screening import announce_screening
 
 @flow
@@ -150,7 +151,7 @@ def test_events_start_what_waits_for_them(site: Site, tmp_path: Path) -> None:
         _pause(site, queue, paused=True)  # the runs are looked at, not run
     try:
         _tell(site, tmp_path / "off")
-        assert cli(site.server, "flows.cli", "deploy", "--chain").returncode == 0
+        assert cli(site.server, "flows.cli.main", "deploy", "--chain").returncode == 0
         assert [new(name) for name in names] == [[], []]  # the first telling started nothing
         _tell(site, tmp_path / "on")
         for name in names:
@@ -160,7 +161,7 @@ def test_events_start_what_waits_for_them(site: Site, tmp_path: Path) -> None:
         found = [r["parameters"]["config"]["candidates"] for r in validation]
         assert found == [f"{tmp_path}/on/candidates.parquet"]
     finally:
-        assert cli(site.server, "flows.cli", "deploy").returncode == 0
+        assert cli(site.server, "flows.cli.main", "deploy").returncode == 0
         for run in (r for name in names for r in new(name)):
             site.api("DELETE", f"/flow_runs/{run['id']}")
         for queue in ("gpu", "dft"):
@@ -187,7 +188,7 @@ def test_two_runs_with_equal_inputs_do_the_work_once(site: Site, tmp_path: Path)
     config = tmp_path / "small.yaml"
     config.write_text(json.dumps(campaign_settings(tmp_path)))
     environment = {**os.environ, "PREFECT_API_URL": site.server.url}
-    command = [sys.executable, "-m", "flows.cli", "campaign", str(config)]
+    command = [sys.executable, "-m", "flows.cli.main", "campaign", str(config)]
     logs = [(tmp_path / f"log-{i}").open("w+") for i in range(2)]
     children = [subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=ROOT) for log in logs]
     for child, log in zip(children, logs, strict=True):

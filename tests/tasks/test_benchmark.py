@@ -6,29 +6,17 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from dao_core.artifacts import MANIFEST
-from dao_core.crystal import Crystal
-from dao_core.evaluate.benchmark import BenchmarkSettings
 from dao_core.models.checkpoint_io import CheckpointError, load_checkpoint
-from flows.benchmarking import run_set
+from dao_core.studies.csp_benchmark import BenchmarkSettings
+from flows.cli.benchmark import run_set
 from tasks.benchmark import REPORT, Names, index_stage, report_stage, shard_stage, works
-from tests.evaluate.test_benchmark import cesium_chloride, rocksalt
+from tests.helpers.benchmark_files import write
+from tests.helpers.benchmark_targets import cesium_chloride, rocksalt
 
 SETTINGS = BenchmarkSettings(columns=("templates",), k=2, shard_size=2, seeds=(0, 1))
-
-
-def write(path: Path, crystals: dict[str, Crystal]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = {
-        "material_id": list(crystals),
-        "lattice": [c.lattice.ravel() for c in crystals.values()],
-        "frac_coords": [c.frac_coords.ravel() for c in crystals.values()],
-        "atomic_numbers": [c.atomic_numbers for c in crystals.values()],
-    }
-    pd.DataFrame(rows).to_parquet(path)
 
 
 @pytest.fixture
@@ -110,12 +98,12 @@ def test_the_table_counts_every_target_and_nothing_is_done_twice(data: Path, tmp
 
 
 def test_predictions_survive_the_file(data: Path, tmp_path: Path) -> None:
-    from tasks.benchmark import _result
+    from dao_core.studies.benchmark_store import load_shard
 
     root = str(tmp_path / "run")
     index = index_stage(data, "perov-5", root)
     piece = works(data, "perov-5", SETTINGS)[0]
-    result = _result(shard_stage(piece, data, "perov-5", index, Names(), SETTINGS, root))
+    result = load_shard(shard_stage(piece, data, "perov-5", index, Names(), SETTINGS, root))
     assert [len(row) for row in result.predicted] == [len(row) for row in result.table]
     crystal = result.predicted[0][0]
     assert crystal is not None

@@ -3,11 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from dao_core.screening.candidate import Candidate, new_candidate
-from dao_core.screening.files import write_files
 from dao_core.screening.ranking import rank
+from dao_core.screening.report.files import write_files
 from tasks.config import HandOff
 from tasks.dft import best, choose_best
-from tests.flows.small import crystals
+from tests.helpers.small_runs import crystals
 
 
 def candidates() -> list[Candidate]:

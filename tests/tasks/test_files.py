@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tasks.files import publish_folder
+from dao_core.artifacts import publish_folder
 
 
 def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:

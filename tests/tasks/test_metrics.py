@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.journal import METRICS, Journal
 from tasks.metrics import prometheus_text
+from tasks.run_log import METRICS, Journal
 
 
 def spin_until(end: float) -> None:

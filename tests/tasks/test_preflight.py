@@ -20,7 +20,7 @@ from tasks.config import (
     ValidateConfig,
 )
 from tasks.preflight import PreflightError, check_training, preflight
-from tests.flows.small import TRAINING
+from tests.helpers.small_runs import TRAINING
 
 
 def settings(tmp_path: Path, **changes: Any) -> CampaignConfig:

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from dao_core.crysdb.schema import CrysRecord
 from dao_core.energy.potential import PotentialFailure, PotentialResult
-from dao_core.energy.relax import RelaxSettings
+from dao_core.energy.relaxation.relax import RelaxSettings
 from tasks.crysdb import RELAXED
 from tasks.relaxation import relax_records
-from tests.energy.potentials import Scripted, constant, emt
-from tests.flows.small import crystals
+from tests.helpers.potentials import Scripted, constant, emt
+from tests.helpers.small_runs import crystals
 
 
 def records(n: int) -> list[CrysRecord]:

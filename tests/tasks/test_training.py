@@ -8,15 +8,14 @@ from typing import Any
 import pytest
 
 from dao_core.crysdb.schema import CrysRecord, records_to_table
-from dao_core.crysdb.table import CrysTable
+from dao_core.crysdb.table import CrysTable, TableRecord
 from dao_core.generate.sampler import Generator
 from dao_core.training.config import TrainingConfig
-from dao_core.training.fit import fit_generator
-from tasks.crysdb import TableRecord
+from dao_core.training.fit_generator import fit_generator
 from tasks.training import _records, fit_generator_stage
-from tests.evaluate.test_benchmark import rocksalt
-from tests.flows.small import crystals
-from tests.training.test_fit import TINY
+from tests.helpers.benchmark_targets import rocksalt
+from tests.helpers.small_runs import crystals
+from tests.helpers.training import TINY
 
 
 def test_a_generator_trains_with_the_templates_of_its_own_data(tmp_path: Path) -> None:
@@ -37,7 +36,7 @@ def test_a_generator_trains_with_the_templates_of_its_own_data(tmp_path: Path) -
         return fit_generator(*args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dao_core.training.fit.fit_generator", fit)
+        patch.setattr("dao_core.training.fit_generator.fit_generator", fit)
         done = fit_generator_stage(record, config, str(tmp_path), view="leak_free")
     assert told[0].shape[0] == 4
     assert (told[0] >= 0).all()

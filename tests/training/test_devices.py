@@ -19,14 +19,14 @@ from dao_core.crystal import CrystalBatch
 from dao_core.energy.predictor import composition_fractions, residual_members, strained
 from dao_core.generate.diffusion import diffusion_loss, sample_diffusion
 from dao_core.generate.flow_matching import FlowSettings, flow_loss, training_base
-from dao_core.generate.lattice import LatticeBase
 from dao_core.generate.sampler import Generator, Task
 from dao_core.models.build import build_network, parse_model_config
 from dao_core.models.checkpoint_io import Checkpoint
 from dao_core.models.geometry import edge_distances, gram, neighbor_edges
 from dao_core.models.heads import Outputs
+from dao_core.models.lattice_base import LatticeBase
 from dao_core.training.config import TrainingConfig
-from tests.models.conftest import random_crystals
+from tests.helpers.networks import random_crystals
 
 PLAIN = {"kind": "crysformer", "width": 32, "n_blocks": 2, "n_heads": 4, "n_frequencies": 4, "time_dim": 16}
 CSPNET = {"kind": "cspnet", "width": 32, "n_blocks": 2, "n_frequencies": 4, "time_dim": 16}

@@ -13,7 +13,6 @@ from dao_core.energy.property import PropertyError, PropertyModel
 from dao_core.models.build import build_network
 from dao_core.models.checkpoint_io import load_checkpoint, save_checkpoint
 from dao_core.models.config import LocalConfig
-from dao_core.training.data import PackedCrystals
 from dao_core.training.ema import WeightAverage
 from dao_core.training.fit_property import (
     averaged,
@@ -23,6 +22,7 @@ from dao_core.training.fit_property import (
     split_member,
     starting_network,
 )
+from dao_core.training.packed import PackedCrystals
 from dao_core.training.property_config import PropertySettings
 
 MODEL = LocalConfig(width=16, n_blocks=1, n_radial=8, time_dim=8, cutoff=4.0)

@@ -10,7 +10,7 @@ import pytest
 
 from dao_core.energy.property import PropertyError
 from dao_core.training.property_data import read_property
-from tests.models.conftest import random_crystals
+from tests.helpers.networks import random_crystals
 
 
 def frame(n: int = 4) -> pd.DataFrame:

@@ -9,15 +9,15 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from dao_core.generate.lattice import LatticeBase
-from dao_core.generate.seeding import SeedPair, write_pairs
+from dao_core.generate.templates.training_pairs import SeedPair, write_pairs
+from dao_core.models.lattice_base import LatticeBase
 from dao_core.training import seeds
 from dao_core.training.config import TrainingConfig
-from dao_core.training.data import PackedCrystals
-from dao_core.training.fit import _pick_template, generator_objective
+from dao_core.training.fit_generator import _pick_template, generator_objective
+from dao_core.training.packed import PackedCrystals
 from dao_core.training.seeds import SeedError, build_pairs, load_pairs
-from tests.evaluate.test_benchmark import rocksalt
-from tests.models.conftest import random_crystals
+from tests.helpers.benchmark_targets import rocksalt
+from tests.helpers.networks import random_crystals
 
 
 def pair(target_id: str, crystal: object, moved: float) -> SeedPair:
@@ -52,7 +52,7 @@ def test_pairs_reach_their_rows(tmp_path: Path) -> None:
 
 
 def test_the_seeded_objective_is_finite(tmp_path: Path) -> None:
-    from tests.training.test_fit import TINY
+    from tests.helpers.training import TINY
 
     crystals = random_crystals(1, (3, 4))
     write_pairs([pair("a", crystals[0], 0.01)], tmp_path / "p.parquet")

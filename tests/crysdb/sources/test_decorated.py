@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from dao_core.crysdb.build import build
-from dao_core.crysdb.clean import CleanSettings
+from dao_core.crysdb.build.build import build
 from dao_core.crysdb.config import BuildConfig, open_source
 from dao_core.crysdb.schema import CrysRecord
 from dao_core.crysdb.sources.base import Source
 from dao_core.crysdb.sources.decorated import PrototypeSource, unique_labels
 from dao_core.crysdb.sources.prototypes import decorations, load_prototypes
 from dao_core.crysdb.sources.settings import PrototypesConfig
+from dao_core.crysdb.steps.clean import CleanSettings
 from dao_core.crysdb.table import CrysTable
 
 SALT = PrototypesConfig(elements=("Na", "Cl"), max_atoms=4)

@@ -15,7 +15,7 @@ from dao_core.crysdb.sources.base import Refusal, Source, SourceError
 from dao_core.crysdb.sources.files import FileSource
 from dao_core.crysdb.sources.mapping import ColumnMapping
 from dao_core.crystal import Crystal
-from tests.crysdb.samples import perovskite, rocksalt
+from tests.helpers.records import perovskite, rocksalt
 
 
 def read(path: Path | list[Path], **options: object) -> list[CrysRecord | Refusal]:

@@ -13,7 +13,7 @@ import pytest
 from dao_core.crysdb.schema import CrysRecord
 from dao_core.crysdb.sources.base import Refusal, SourceError
 from dao_core.crysdb.sources.files import FileSource
-from tests.crysdb.samples import perovskite, rocksalt
+from tests.helpers.records import perovskite, rocksalt
 
 
 def write(path: Path, values: dict[bytes, bytes]) -> Path:

@@ -20,7 +20,7 @@ from dao_core.crysdb.sources.rows import RowError
 from dao_core.crysdb.sources.settings import MaterialsProjectConfig
 from dao_core.crystal import InvalidCrystalError
 from tests.crysdb.sources.conftest import FAST, RELEASE
-from tests.crysdb.sources.reading import plain, read_through_interruptions, records, refusals
+from tests.helpers.reading import plain, read_through_interruptions, records, refusals
 from tests.peers.entries import computed_entry, entries
 from tests.peers.proxy import Fault, FaultProxy, fault_proxy
 

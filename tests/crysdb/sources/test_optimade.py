@@ -16,7 +16,7 @@ from dao_core.crysdb.sources.remote import open_remote, oqmd_through_optimade
 from dao_core.crysdb.sources.rows import DUPLICATE, RowError
 from dao_core.crysdb.sources.settings import OptimadeConfig, OptimadeFields, OqmdConfig
 from tests.crysdb.sources.conftest import FAST
-from tests.crysdb.sources.reading import plain, read_through_interruptions, records, refusals
+from tests.helpers.reading import plain, read_through_interruptions, records, refusals
 from tests.peers.entries import entries, optimade_line
 from tests.peers.proxy import Fault, FaultProxy
 

@@ -16,7 +16,7 @@ from dao_core.crysdb.sources.oqmd import OqmdSource, record_from_row
 from dao_core.crysdb.sources.rows import DUPLICATE, RowError
 from dao_core.crysdb.sources.settings import OqmdConfig
 from tests.crysdb.sources.conftest import FAST
-from tests.crysdb.sources.reading import plain, read_through_interruptions, records, refusals
+from tests.helpers.reading import plain, read_through_interruptions, records, refusals
 from tests.peers.entries import entries, oqmd_row, oqmd_row_of_sample
 from tests.peers.oqmd import oqmd_server
 from tests.peers.proxy import Fault, FaultProxy

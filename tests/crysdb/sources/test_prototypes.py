@@ -12,7 +12,7 @@ from dao_core.crysdb.sources.prototypes import (
     iter_decorated,
     load_prototypes,
 )
-from dao_core.energy.relax_cell import min_distance
+from dao_core.energy.relaxation.cell import min_distance
 
 ELEMENTS = ["Na", "Cl", "Mg", "O", "Sr", "Ti"]
 

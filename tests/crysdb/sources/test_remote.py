@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from dao_core.artifacts import Ledger
-from dao_core.crysdb.ingest import ingest, source_identity
+from dao_core.crysdb.build.ingest import ingest, source_identity
 from dao_core.crysdb.schema import table_to_records
 from dao_core.crysdb.sources.base import Source, SourceInterrupted
 from dao_core.crysdb.sources.remote import RemoteConfig, open_remote, oqmd_through_optimade

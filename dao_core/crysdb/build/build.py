@@ -1,0 +1,266 @@
+"""`build`: the stages chained through the ledger, guarded, and published as one version of the table."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dao_core.artifacts import Ledger, StageRecord, content_key, write_atomic
+from dao_core.crysdb.build.assemble import assemble
+from dao_core.crysdb.config import BuildConfig, GuardSettings, open_source
+from dao_core.crysdb.build.ingest import REFUSED, ingest, read_jsonl
+from dao_core.crysdb.sources.base import Source
+from dao_core.crysdb.build.stages import DROPPED, ENTRIES, dedup_stage, hull_stage, leak_stage, prepare_shards
+from dao_core.crysdb.build.state import write_state
+from dao_core.crysdb.table import CrysTable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+REPORT = "report.json"
+HULLS = "hulls.parquet"
+PRUNED = ("ingest", "clean", "standardise", "dedup", "hull", "leaks", "assemble", "update")
+
+
+class BuildStoppedError(RuntimeError):
+    """A guard stopped the build before it published; the last version is what it was. The message says what to do."""
+
+
+@dataclass
+class BuildReport:
+    """What a build did. For every source n_in == n_refused + n_dropped + n_published."""
+
+    version: int
+    content_hash: str
+    sources: dict[str, dict[str, Any]]
+    refused: dict[str, int]
+    dropped: dict[str, int]
+    duplicates: dict[str, int]
+    hull: dict[str, Any]
+    agreement: dict[str, dict[str, float]]
+    leaks: list[dict[str, Any]]
+    reach: dict[str, dict[str, int]]
+    views: dict[str, int]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether every row of every source is accounted for."""
+        return all(s["n_in"] == s["n_refused"] + s["n_dropped"] + s["n_published"] for s in self.sources.values())
+
+
+class _Clock:
+    def __init__(self, log: Callable[[str], None]) -> None:
+        self.seconds: dict[str, float] = {}
+        self._log = log
+
+    def __call__(self, stage: str, work: Callable[[], Any]) -> Any:
+        begin = time.perf_counter()
+        out = work()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - begin
+        self._log(f"{stage}: {self.seconds[stage]:.1f} s")
+        return out
+
+
+def build(
+    config: BuildConfig,
+    root: str | Path,
+    *,
+    sources: Sequence[Source] | None = None,
+    log: Callable[[str], None] = lambda _: None,
+) -> BuildReport:
+    """Build CrysDB below `root` (`table/`, `ledger/`, `hulls.parquet`, `report.json`) and publish a version.
+
+    Whatever stages are already in the ledger are taken from there, so the same call continues a killed build.
+    `sources` replaces the config's own. Raises TableBusyError while another builder runs, SourceError,
+    BuildStoppedError (a source shrank or changed its functional), ArtifactError or TableError (disk).
+    """
+    root = Path(root)
+    table = CrysTable(root / "table")
+    with table.writer():
+        clock = _Clock(log)
+        ledger = Ledger(root / "ledger")
+        opened = [open_source(s) for s in config.sources] if sources is None else list(sources)
+        raw = clock("ingest", lambda: ingest_all(opened, ledger, config))
+        flat = [shard for shards in raw for shard in shards]
+        prepared = clock("clean and standardise", lambda: _prepare(flat, ledger, config))
+        cleaned, standard = [c for c, _ in prepared], [s for _, s in prepared]
+        dedup = clock("dedup", lambda: dedup_stage(standard, ledger, config.dedup, workers=config.workers))
+        hull = clock("hull", lambda: hull_stage(cleaned, ledger, config.hull))
+        leaks = clock("leak audit", lambda: _leaks(standard, ledger, config))
+        final = clock(
+            "views",
+            lambda: assemble(standard, hull=hull, dedup=dedup, leaks=leaks, ledger=ledger, settings=config.clean),
+        )
+        report = _report(opened, raw, prepared, dedup, hull, leaks, final)
+        check_guards(table, report, config.guards)
+        report.version = clock("publish", lambda: _publish(table, final, hull, report, root))
+        clock("state", lambda: _write_state(root, report, cleaned, final, config))
+        report.seconds = {k: round(v, 3) for k, v in clock.seconds.items()}
+        write_atomic(root / REPORT, json.dumps(asdict(report), indent=1))
+        if not config.keep_old_stages:
+            _prune(ledger, [*flat, *cleaned, *standard, dedup, hull, leaks, final])
+        return report
+
+
+def ingest_all(sources: Sequence[Source], ledger: Ledger, config: BuildConfig) -> list[list[StageRecord]]:
+    """The shards of each source, those that are in the ledger not read again. Raises SourceError."""
+    return [ingest(s, ledger, shard_rows=config.shard_rows, snapshot=config.snapshot) for s in sources]
+
+
+def _prepare(
+    shards: Sequence[StageRecord], ledger: Ledger, config: BuildConfig
+) -> list[tuple[StageRecord, StageRecord]]:
+    return list(
+        prepare_shards(shards, root=ledger.root, settings=config.clean, symprec=config.symprec, workers=config.workers)
+    )
+
+
+def _leaks(shards: Sequence[StageRecord], ledger: Ledger, config: BuildConfig) -> StageRecord:
+    return leak_stage(
+        shards, ledger, config.benchmarks, config.dedup.match, symprec=config.symprec, workers=config.workers
+    )
+
+
+def _report(
+    sources: Sequence[Source],
+    raw: Sequence[Sequence[StageRecord]],
+    prepared: Sequence[tuple[StageRecord, StageRecord]],
+    dedup: StageRecord,
+    hull: StageRecord,
+    leaks: StageRecord,
+    final: StageRecord,
+) -> BuildReport:
+    per_source: dict[str, dict[str, Any]] = {}
+    refused: Counter[str] = Counter()
+    dropped: Counter[str] = Counter(r["reason"] for r in read_jsonl(final.file(DROPPED)))
+    later = iter(prepared)
+    for source, shards in zip(sources, raw, strict=True):
+        tally = Counter({"n_in": 0, "n_refused": 0, "n_dropped": 0})
+        for shard in shards:
+            cleaned, standard = next(later)
+            tally["n_in"] += shard.counts["n_in"]
+            tally["n_refused"] += sum(s.counts["n_refused"] for s in (shard, cleaned, standard))
+            tally["n_dropped"] += cleaned.counts["n_dropped"]
+            for record in (shard, cleaned, standard):
+                refused.update(r["reason"] for r in read_jsonl(record.file(REFUSED)))
+            dropped.update(r["reason"] for r in read_jsonl(cleaned.file(DROPPED)))
+        tally["n_dropped"] += final.facts["dropped"].get(source.name, 0)
+        per_source[source.name] = {
+            **tally,
+            "n_published": final.facts["published"].get(source.name, 0),
+            "functional": source.functional,
+            "version": source.version,
+        }
+    return BuildReport(
+        version=-1,
+        content_hash=final.facts["content_hash"],
+        sources=per_source,
+        refused=dict(refused.most_common()),
+        dropped=dict(dropped.most_common()),
+        duplicates=dict(dedup.counts),
+        hull={**hull.counts, **hull.facts},
+        agreement=final.facts["agreement"],
+        leaks=leaks.facts["rows"],
+        reach=leaks.facts["reach"],
+        views=final.facts["views"],
+    )
+
+
+def check_guards(table: CrysTable, report: BuildReport, guards: GuardSettings) -> None:
+    """Compare with the published version. Raises BuildStoppedError naming source, numbers and remedy."""
+    if not report.adds_up:
+        raise BuildStoppedError(f"rows do not add up: {report.sources}; this is a fault in the build, please report it")
+    if table.exists:
+        check_sources(table.facts().get("sources", {}), report.sources, guards)
+
+
+def check_sources(before: Mapping[str, Any], after: Mapping[str, Any], guards: GuardSettings) -> None:
+    """Compare what two readings say of each source: its functional, its rows, and its sound rows where known."""
+    for name, old in before.items():
+        if name in guards.allow:
+            continue
+        new = after.get(name)
+        remedy = f"check the source; if the change is meant, put {name!r} into guards.allow"
+        if new is None:
+            raise BuildStoppedError(f"source {name} is gone (it had {old['n_published']} rows): {remedy}")
+        if new["functional"] != old["functional"]:
+            raise BuildStoppedError(
+                f"source {name} changed its functional from {old['functional']} to {new['functional']}: {remedy}"
+            )
+        _check_shrink(name, "rows", new["n_in"], old["n_in"], guards, remedy)
+        if "n_refused" in new and "n_refused" in old:
+            now, then = (s["n_in"] - s["n_refused"] for s in (new, old))
+            _check_shrink(name, "sound rows", now, then, guards, remedy)
+
+
+def _check_shrink(name: str, what: str, new: int, old: int, guards: GuardSettings, remedy: str) -> None:
+    if new < (1.0 - guards.max_shrink) * old:
+        raise BuildStoppedError(f"source {name} shrank from {old} to {new} {what}: {remedy}")
+
+
+def _publish(table: CrysTable, final: StageRecord, hull: StageRecord, report: BuildReport, root: Path) -> int:
+    """One commit; none if the newest version has this content already (after a kill, or cut into other shards)."""
+    facts = {
+        "build": final.key,
+        "content_hash": report.content_hash,
+        "sources": report.sources,
+        "hulls": report.hull["identities"],
+        "views": report.views,
+    }
+    temporary = root / f"{HULLS}.tmp"
+    shutil.copyfile(hull.file(HULLS), temporary)
+    known = table.facts() if table.exists else {}
+    if all(known.get(name) == facts[name] for name in ("content_hash", "sources")):
+        version = table.version
+    else:
+        version = table.publish(_parts(final), facts=facts)
+    table.seal()
+    temporary.replace(root / HULLS)
+    return version
+
+
+def settings_key(config: BuildConfig) -> str:
+    """Hash of the settings that decide a row's values; an update must have the same."""
+    names = {"clean", "symprec", "dedup", "hull", "benchmarks"}
+    return content_key(**config.model_dump(mode="json", include=names))
+
+
+def _write_state(
+    root: Path, report: BuildReport, cleaned: Sequence[StageRecord], final: StageRecord, config: BuildConfig
+) -> None:
+    """What an update starts from."""
+    import pyarrow.parquet as pq
+
+    write_state(
+        root,
+        entries=(pq.read_table(shard.file(ENTRIES)) for shard in cleaned),
+        aside=(pq.read_table(path) for path in sorted(Path(final.path).glob("aside-*.parquet"))),
+        facts={"version": report.version, "key": final.key, "settings": settings_key(config)},
+    )
+
+
+def _parts(final: StageRecord) -> Iterator[pa.Table]:
+    import pyarrow.parquet as pq
+
+    for path in sorted(Path(final.path).glob("part-*.parquet")):
+        yield pq.read_table(path)
+
+
+def _prune(ledger: Ledger, used: Sequence[StageRecord]) -> None:
+    """Remove directories of the build's own stages that it did not use; the builder's lock is held.
+
+    Benchmarks stay (they are costly and small), and what others keep in this ledger is theirs.
+    """
+    keep = {Path(record.path).resolve() for record in used}
+    for stage in PRUNED:
+        folder = ledger.root / stage
+        for directory in folder.iterdir() if folder.is_dir() else ():
+            if directory.is_dir() and directory.resolve() not in keep:
+                shutil.rmtree(directory, ignore_errors=True)

@@ -1,0 +1,110 @@
+"""What is new in the sources since the last build: read, compared by row hash, cleaned and standardised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dao_core.artifacts import Ledger, StageRecord, content_key
+from dao_core.crysdb.steps.clean import clean
+from dao_core.crysdb.config import BuildConfig
+from dao_core.crysdb.steps.energies import ENTRY_COLUMNS
+from dao_core.crysdb.build.ingest import ROWS, ingest
+from dao_core.crysdb.steps.keys import key_columns
+from dao_core.crysdb.sources.base import Source
+from dao_core.crysdb.steps.standardise import standardise
+from dao_core.crysdb.build.state import State
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Changes:
+    """New and changed rows: `changed` whole and standardised (publishable ones), `entries` what they say to hulls.
+
+    `replaced` ids had a row before or have one now; `gone` ids are no longer given. `n_by_source` is None for sources
+    that were read in part.
+    """
+
+    changed: pa.Table
+    entries: pa.Table
+    gone: list[str]
+    replaced: set[str]
+    n_in: int
+    n_same: int
+    n_new: int
+    n_refused: int
+    n_by_source: dict[str, int] | None
+    functionals: dict[str, str]
+    key: str
+
+
+def find_changes(
+    sources: Sequence[Source],
+    state: State,
+    ledger: Ledger,
+    config: BuildConfig,
+    *,
+    since: str | None = None,
+    complete: bool = True,
+) -> Changes:
+    """Read the sources and keep what differs from `state`."""
+    import pyarrow as pa
+
+    columns = ("material_id", "source", "row_hash")
+    known: dict[str, tuple[str, str]] = {}
+    for name, owner, value in zip(*(state.entries[c].to_pylist() for c in columns), strict=True):
+        known.setdefault(name, (owner, value))  # of two sources with one id the first has it
+    seen: set[str] = set()
+    tables: list[pa.Table] = []
+    by_source: dict[str, int] = {}
+    shard_keys: list[str] = []
+    n_in = n_refused = 0
+    for source in sources:
+        shards = ingest(source, ledger, shard_rows=config.shard_rows, snapshot=config.snapshot, since=since)
+        shard_keys += [s.key for s in shards]
+        by_source[source.name] = by_source.get(source.name, 0) + sum(s.counts["n_in"] for s in shards)
+        n_in += sum(s.counts["n_in"] for s in shards)
+        n_refused += sum(s.counts["n_refused"] for s in shards)
+        tables += _different(shards, known, seen)
+    raw = pa.concat_tables(tables)
+    cleaned = clean(raw, config.clean)
+    mask = pa.array(cleaned.publishable, type=pa.bool_())
+    entries = cleaned.sound.select(list(ENTRY_COLUMNS)).append_column("publishable", mask)
+    standard, failed = standardise(cleaned.sound.filter(mask))
+    names = {s.name for s in sources}
+    gone = sorted(i for i, (s, _) in known.items() if s in names and i not in seen) if complete else []
+    replaced = set(raw["material_id"].to_pylist()) | set(gone)
+    return Changes(
+        changed=key_columns(standard, symprec=config.symprec),
+        entries=entries,
+        gone=gone,
+        replaced=replaced,
+        n_in=n_in,
+        n_same=n_in - n_refused - raw.num_rows,
+        n_new=sum(i not in known for i in raw["material_id"].to_pylist()),
+        n_refused=n_refused + len(cleaned.refused) + len(failed),
+        n_by_source=by_source if complete else None,
+        functionals={s.name: s.functional for s in sources},
+        key=content_key(shards=shard_keys, since=since, complete=complete),
+    )
+
+
+def _different(shards: Sequence[StageRecord], known: dict[str, tuple[str, str]], seen: set[str]) -> Iterator[pa.Table]:
+    """Rows that are not known with the same hash, shard by shard; another source's id is left to its owner."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for shard in shards:
+        table = pq.read_table(shard.file(ROWS))
+        keep = np.zeros(table.num_rows, dtype=bool)
+        columns = ("material_id", "source", "row_hash")
+        for i, (name, source, value) in enumerate(zip(*(table[c].to_pylist() for c in columns), strict=True)):
+            owner, before = known.get(name, (source, None))
+            keep[i] = name not in seen and owner == source and before != value
+            seen.add(name)
+        yield table.filter(pa.array(keep, type=pa.bool_()))

@@ -1,0 +1,252 @@
+"""The stages between ingest and publish, each one ledger entry (a shard, or the whole), each callable alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dao_core.artifacts import Ledger, StageRecord, content_key
+from dao_core.crysdb.steps.clean import CleanSettings, clean
+from dao_core.crysdb.steps.dedup import (
+    DEDUP_COLUMNS,
+    STRUCTURE_COLUMNS,
+    DedupSettings,
+    buckets_of,
+    duplicates,
+    members_of,
+)
+from dao_core.crysdb.steps.energies import ENTRY_COLUMNS, HullSettings, hull_entry_table, hull_results
+from dao_core.crysdb.build.ingest import REFUSED, ROWS, write_jsonl
+from dao_core.crysdb.steps.keys import key_columns
+from dao_core.crysdb.steps.leakage import BenchmarkConfig, audit, leak_table, make_benchmark, prepare_benchmark, reachability
+from dao_core.matching.same import MatchSettings, Member
+from dao_core.crysdb.pool import ordered_map
+from dao_core.crysdb.steps.standardise import standardise
+from dao_core.elements import SYMBOLS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# raise a stage's number when its output changes for the same input
+CLEAN, STANDARDISE, DEDUP = "clean-2", "standardise-1", "dedup-1"
+HULL, BENCHMARK, LEAKS = "hull-4", "benchmark-1", "leaks-1"
+DROPPED = "dropped.jsonl"
+ENTRIES = "entries.parquet"
+
+
+def _reasons(directory: Path, name: str, reasons: dict[str, str]) -> None:
+    write_jsonl(directory / name, ({"row": row, "reason": reason} for row, reason in reasons.items()))
+
+
+def _clean_work(directory: Path, *, shard: StageRecord, settings: CleanSettings) -> dict[str, Any]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    result = clean(pq.read_table(shard.file(ROWS)), settings)
+    mask = pa.array(result.publishable, type=pa.bool_())
+    published = result.sound.filter(mask)
+    pq.write_table(published, directory / ROWS, compression="zstd")
+    entries = result.sound.select(list(ENTRY_COLUMNS)).append_column("publishable", mask)
+    pq.write_table(entries, directory / ENTRIES, compression="zstd")
+    _reasons(directory, REFUSED, result.refused)
+    _reasons(directory, DROPPED, result.dropped)
+    return {"counts": {"n": published.num_rows, "n_refused": len(result.refused), "n_dropped": len(result.dropped)}}
+
+
+def clean_shard(shard: StageRecord, *, root: Path, settings: CleanSettings) -> StageRecord:
+    """Clean one ingested shard."""
+    key = content_key(code=CLEAN, shard=shard.key, settings=settings.model_dump(exclude={"max_e_above_hull"}))
+    return Ledger(root).run("clean", key, partial(_clean_work, shard=shard, settings=settings))
+
+
+def _standardise_work(directory: Path, *, shard: StageRecord, symprec: float) -> dict[str, Any]:
+    import pyarrow.parquet as pq
+
+    table, refused = standardise(pq.read_table(shard.file(ROWS)))
+    pq.write_table(key_columns(table, symprec=symprec), directory / ROWS, compression="zstd")
+    _reasons(directory, REFUSED, refused)
+    return {"counts": {"n": table.num_rows, "n_refused": len(refused)}}
+
+
+def standardise_shard(shard: StageRecord, *, root: Path, symprec: float) -> StageRecord:
+    """Niggli cells and exact keys of one cleaned shard: the costly stage, a symmetry analysis for every row."""
+    key = content_key(code=STANDARDISE, shard=shard.key, symprec=symprec)
+    return Ledger(root).run("standardise", key, partial(_standardise_work, shard=shard, symprec=symprec))
+
+
+def prepare_shard(
+    shard: StageRecord, *, root: Path, settings: CleanSettings, symprec: float
+) -> tuple[StageRecord, StageRecord]:
+    """Clean and standardise one ingested shard: what `prepare_shards` does with each, on any machine."""
+    cleaned = clean_shard(shard, root=root, settings=settings)
+    return cleaned, standardise_shard(cleaned, root=root, symprec=symprec)
+
+
+def prepare_shards(
+    shards: Sequence[StageRecord], *, root: Path, settings: CleanSettings, symprec: float, workers: int
+) -> Iterator[tuple[StageRecord, StageRecord]]:
+    """Clean and standardise every shard, over processes; yields (cleaned, standardised) in order."""
+    work = partial(prepare_shard, root=root, settings=settings, symprec=symprec)
+    return ordered_map(work, shards, workers=workers)
+
+
+def _read(shards: Sequence[StageRecord], name: str, columns: Sequence[str] | None = None) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    return pa.concat_tables([pq.read_table(s.file(name), columns=list(columns) if columns else None) for s in shards])
+
+
+def _loader(shards: Sequence[StageRecord]) -> Callable[[list[int]], dict[int, Member]]:
+    """Loads members by row number over all shards."""
+    starts = np.concatenate([[0], np.cumsum([s.counts["n"] for s in shards])])
+
+    def load(rows: list[int]) -> dict[int, Member]:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        out: dict[int, Member] = {}
+        owner = np.searchsorted(starts, rows, side="right") - 1
+        for shard in np.unique(owner):
+            local = [r for r, o in zip(rows, owner, strict=True) if o == shard]
+            table = pq.read_table(shards[shard].file(ROWS), columns=list(STRUCTURE_COLUMNS))
+            picked = members_of(table.take(pa.array(np.array(local) - starts[shard])))
+            out.update(zip(local, picked, strict=True))
+        return out
+
+    return load
+
+
+def dedup_stage(shards: Sequence[StageRecord], ledger: Ledger, settings: DedupSettings, *, workers: int) -> StageRecord:
+    """Find duplicates over all standardised shards: `duplicates.parquet` (material_id, duplicate_of)."""
+
+    def work(directory: Path) -> dict[str, Any]:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        buckets = buckets_of(_read(shards, ROWS, DEDUP_COLUMNS), settings)
+        found = duplicates(buckets, _loader(shards), settings, workers=workers)
+        names = sorted(found)
+        table = {"material_id": names, "duplicate_of": [found[n] for n in names]}
+        pq.write_table(
+            pa.table(table, schema=pa.schema([(k, pa.string()) for k in table])), directory / "duplicates.parquet"
+        )
+        in_buckets = sum(len(rows) for rows in buckets.rows)
+        return {"counts": {"n_buckets": len(buckets.rows), "n_in_buckets": in_buckets, "n_duplicates": len(found)}}
+
+    key = content_key(code=DEDUP, shards=[s.key for s in shards], settings=settings.model_dump())
+    return ledger.run("dedup", key, work)
+
+
+def hull_stage(cleaned: Sequence[StageRecord], ledger: Ledger, settings: HullSettings) -> StageRecord:
+    """All hulls: `values.parquet` (publishable rows in order) and `hulls.parquet` (the entries)."""
+
+    def work(directory: Path) -> dict[str, Any]:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        entries = _read(cleaned, ENTRIES)
+        formation = np.full(entries.num_rows, np.nan)
+        above = np.full(entries.num_rows, np.nan)
+        hulls = []
+        for result in hull_results(entries, settings) if entries.num_rows else ():
+            formation[result.rows] = result.formation_energy_per_atom
+            above[result.rows] = result.e_above_hull
+            hulls.append(result.hull)
+        values = pa.table(
+            {
+                "material_id": entries["material_id"],
+                "formation_energy_per_atom": pa.array(formation, from_pandas=True),
+                "e_above_hull": pa.array(above, from_pandas=True),
+                "e_above_hull_source": entries["e_above_hull_source"],
+            }
+        )
+        pq.write_table(values.filter(entries["publishable"]), directory / "values.parquet", compression="zstd")
+        pq.write_table(hull_entry_table(hulls), directory / "hulls.parquet", compression="zstd")
+        missing = int(np.isnan(above).sum())
+        counts = {"n": entries.num_rows, "n_with_hull": entries.num_rows - missing, "n_without_hull": missing}
+        assumed = {h.identity: [SYMBOLS[z] for z in sorted(h.references.by_definition)] for h in hulls}
+        facts = {
+            "identities": [h.identity for h in hulls],
+            "elements_at_zero": {name: symbols for name, symbols in assumed.items() if symbols},
+        }
+        return {"counts": counts, "facts": facts}
+
+    key = content_key(code=HULL, shards=[s.key for s in cleaned], settings=settings.model_dump())
+    return ledger.run("hull", key, work)
+
+
+def benchmark_stage(config: BenchmarkConfig, ledger: Ledger, *, symprec: float) -> StageRecord:
+    """A benchmark's test entries with their keys, kept as long as the files stay the same."""
+
+    def work(directory: Path) -> dict[str, Any]:
+        import pyarrow.parquet as pq
+
+        table, n_refused = prepare_benchmark(config, symprec=symprec)
+        pq.write_table(table, directory / ROWS, compression="zstd")
+        return {"counts": {"n": table.num_rows, "n_refused": n_refused}}
+
+    key = content_key(code=BENCHMARK, config=_benchmark_key(config), symprec=symprec)
+    return ledger.run("benchmarks", key, work)
+
+
+LEAK_COLUMNS = ("formula_reduced", "prototype_key", *STRUCTURE_COLUMNS)
+
+
+def leak_stage(
+    shards: Sequence[StageRecord],
+    ledger: Ledger,
+    benchmarks: Sequence[BenchmarkConfig],
+    settings: MatchSettings,
+    *,
+    symprec: float,
+    workers: int,
+) -> StageRecord:
+    """The leak audit over all rows: `leaks.parquet` (material_id, leaks_into), tables in the facts."""
+
+    prepared = [benchmark_stage(b, ledger, symprec=symprec) for b in benchmarks]
+
+    def work(directory: Path) -> dict[str, Any]:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        loaded = [
+            make_benchmark(b, pq.read_table(r.file(ROWS)), r.counts["n_refused"])
+            for b, r in zip(benchmarks, prepared, strict=True)
+        ]
+        tables = (pq.read_table(s.file(ROWS), columns=list(LEAK_COLUMNS)) for s in shards)
+        leaks = audit(tables, loaded, settings, workers=workers)
+        names = sorted(leaks)
+        schema = pa.schema([("material_id", pa.string()), ("leaks_into", pa.list_(pa.string()))])
+        table = pa.table({"material_id": names, "leaks_into": [leaks[n] for n in names]}, schema=schema)
+        pq.write_table(table, directory / "leaks.parquet", compression="zstd")
+        flat = _read(shards, ROWS, ("material_id", "formula_reduced", "prototype_key"))
+        facts = {
+            "rows": leak_table(leaks, flat.num_rows, loaded),
+            "reach": {b.name: reachability(flat, b, leaks) for b in loaded},
+        }
+        return {"counts": {"n": flat.num_rows, "n_leaking": len(leaks)}, "facts": facts}
+
+    key = content_key(
+        code=LEAKS,
+        shards=[s.key for s in shards],
+        benchmarks=[r.key for r in prepared],
+        settings=settings.model_dump(),
+        symprec=symprec,
+    )
+    return ledger.run("leaks", key, work)
+
+
+def _benchmark_key(config: BenchmarkConfig) -> dict[str, Any]:
+    from dao_core.artifacts import file_sha256
+    from dao_core.crysdb.sources.guards import check_file
+
+    for path in config.paths:
+        if not path.is_dir():
+            check_file(path)
+    files = [f for p in config.paths for f in (sorted(p.rglob("*")) if p.is_dir() else [p]) if f.is_file()]
+    return {**config.model_dump(mode="json"), "sha256": [file_sha256(f) for f in files]}

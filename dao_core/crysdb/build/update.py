@@ -1,0 +1,296 @@
+"""`update`: only new and changed rows are standardised and keyed; hulls and buckets only where they touch.
+
+The result is the table that a build of all rows would publish. What is touched: a changed row's own chemical system;
+every system that contains it if its hull moved (a vertex or a reference is another one); the buckets of its old and
+its new structure key.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dao_core.artifacts import Ledger, StageRecord, content_key, write_atomic
+from dao_core.crysdb.build.assemble import is_far
+from dao_core.crysdb.build.build import HULLS, REPORT, check_sources, settings_key
+from dao_core.crysdb.build.changes import Changes, find_changes
+from dao_core.crysdb.config import BuildConfig, open_source
+from dao_core.crysdb.steps.dedup import DEDUP_COLUMNS, STRUCTURE_COLUMNS, buckets_of, duplicates, members_of
+from dao_core.crysdb.steps.energies import known_distance
+from dao_core.crysdb.build.ingest import ROWS
+from dao_core.crysdb.steps.leakage import audit, make_benchmark
+from dao_core.matching.same import Member
+from dao_core.crysdb.schema import STABLE_BELOW, conform
+from dao_core.crysdb.sources.base import Source
+from dao_core.crysdb.build.stages import LEAK_COLUMNS, benchmark_stage
+from dao_core.crysdb.build.state import ASIDE, ENTRIES, State, UpdateError, read_state, write_state
+from dao_core.crysdb.table import CrysTable
+from dao_core.crysdb.build.touched import touched_values
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+UPDATE = "update-2"
+
+
+@dataclass
+class UpdateReport:
+    """What an update did. `n_in` rows were read; of them `n_same` were known; `n_refused` were broken."""
+
+    version: int
+    n_in: int
+    n_same: int
+    n_new: int
+    n_changed: int
+    n_gone: int
+    n_refused: int
+    n_revalued: int  # unchanged rows whose hull distance or duplicate moved
+    n_written: int
+    n_deleted: int
+    sources: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def update(
+    config: BuildConfig,
+    root: str | Path,
+    *,
+    sources: Sequence[Source] | None = None,
+    partial: bool = False,
+    since: str | None = None,
+    log: Callable[[str], None] = lambda _: None,
+) -> UpdateReport:
+    """Bring the table below `root` up to date and publish one version (none if nothing changed).
+
+    `sources` replaces the config's own. With `partial` (or `since`, which asks remote sources for later rows only) the
+    sources give only what is new or changed and nothing is taken as gone; otherwise ids that a source no longer gives
+    are removed, guarded as in `build`. Raises UpdateError when the settings differ from the last build's.
+    """
+    root = Path(root)
+    table = CrysTable(root / "table")
+    with table.writer():
+        state = _checked_state(root, table, config)
+        ledger = Ledger(root / "ledger")
+        opened = [open_source(s) for s in config.sources] if sources is None else list(sources)
+        changes = find_changes(opened, state, ledger, config, since=since, complete=not (partial or since))
+        log(f"{changes.n_in} rows read, {changes.changed.num_rows} new or changed, {len(changes.gone)} gone")
+        if changes.n_by_source is not None:
+            said = {s.name: {"n_in": changes.n_by_source[s.name], "functional": s.functional} for s in opened}
+            check_sources(table.facts().get("sources", {}), said, config.guards)
+        key = content_key(code=UPDATE, state=state.key, changes=changes.key, settings=settings_key(config))
+        record = ledger.run("update", key, lambda d: _Update(table, state, changes, config, ledger).run(d))
+        return _publish(root, table, state, record, changes)
+
+
+def _checked_state(root: Path, table: CrysTable, config: BuildConfig) -> State:
+    state = read_state(root)
+    if state.settings != settings_key(config):
+        raise UpdateError("the settings differ from those of the last build: run `dao crysdb build` with them")
+    if table.version != state.version and table.facts().get("state") != state.key:
+        raise UpdateError(
+            f"the table is at version {table.version}, the state at {state.version}: run `dao crysdb build` once"
+        )
+    return state
+
+
+class _Update:
+    """The work of one update: everything that the commit needs, written into a stage directory."""
+
+    def __init__(self, table: CrysTable, state: State, changes: Changes, config: BuildConfig, ledger: Ledger) -> None:
+        import pyarrow.parquet as pq
+
+        self.version = state.version
+        self.table, self.state, self.changes, self.config, self.ledger = table, state, changes, config, ledger
+        self.replaced = changes.replaced
+        path = table.path.parent / HULLS
+        self.hulls = pq.read_table(path) if path.is_file() else None
+
+    def run(self, directory: Path) -> dict[str, Any]:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+        import pyarrow.parquet as pq
+
+        gone = pa.array(sorted(self.replaced), type=pa.string())
+        old_entries = self.state.entries
+        kept = old_entries.filter(pc.invert(pc.is_in(old_entries["material_id"], value_set=gone)))
+        entries = pa.concat_tables([kept, self.changes.entries])
+        fresh = self._with_leaks(self.changes.changed)
+        values = touched_values(old_entries, entries, self.replaced, self.config.hull, self.hulls)
+        twins, in_buckets = self._twins(fresh, gone)
+        moved = self._moved(values, twins, in_buckets, gone)
+        rows = self._revalue(pa.concat_tables([moved, fresh]), values, twins, in_buckets)
+        far = is_far(rows, self.config.clean)
+        near = rows.filter(pc.invert(far))
+        published = set(self._ids())
+        delete = sorted((self.replaced | set(rows.filter(far)["material_id"].to_pylist())) & published
+                        - set(near["material_id"].to_pylist()))  # fmt: skip
+        touched = pa.array(sorted(self.replaced | set(rows["material_id"].to_pylist())), type=pa.string())
+        aside = self.state.aside
+        aside = pa.concat_tables(
+            [aside.filter(pc.invert(pc.is_in(aside["material_id"], value_set=touched))), rows.filter(far)]
+        )
+        for name, content in ((ROWS, near), (ENTRIES, entries), (ASIDE, aside)):
+            pq.write_table(content, directory / name, compression="zstd")
+        write_atomic(directory / "delete.json", json.dumps(delete))
+        values.write_hulls(directory / HULLS)
+        counts = {"n_written": near.num_rows, "n_deleted": len(delete), "n_revalued": moved.num_rows}
+        return {"counts": counts}
+
+    def _ids(self) -> list[str]:
+        return list(self.table.read(["material_id"], version=self.version)["material_id"].to_pylist())
+
+    def _with_leaks(self, fresh: pa.Table) -> pa.Table:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        loaded = []
+        for b in self.config.benchmarks:
+            record = benchmark_stage(b, self.ledger, symprec=self.config.symprec)
+            loaded.append(make_benchmark(b, pq.read_table(record.file(ROWS)), record.counts["n_refused"]))
+        leaks = audit([fresh.select(list(LEAK_COLUMNS))], loaded, self.config.dedup.match, workers=1)
+        labels = [leaks.get(i, []) for i in fresh["material_id"].to_pylist()]
+        return _set(fresh, "leaks_into", pa.array(labels, type=pa.list_(pa.string())))
+
+    def _twins(self, fresh: pa.Table, gone: pa.Array) -> tuple[dict[str, str], set[str]]:
+        """Duplicates of all touched buckets, and the ids of the rows in them."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        names = list(dict.fromkeys((*DEDUP_COLUMNS, *STRUCTURE_COLUMNS)))
+        old = pa.concat_tables([self.table.read(list(DEDUP_COLUMNS), version=self.version),
+                                self.state.aside.select(list(DEDUP_COLUMNS))])  # fmt: skip
+        before = old.filter(pc.is_in(old["material_id"], value_set=gone))["structure_key"].to_pylist()
+        keys = pa.array(sorted({k for k in [*before, *fresh["structure_key"].to_pylist()] if k}), type=pa.string())
+        members = self.table.read(names, filters=pc.field("structure_key").isin(keys), version=self.version)
+        aside = self.state.aside.select(names)
+        others = pa.concat_tables([members, aside.filter(pc.is_in(aside["structure_key"], value_set=keys))])
+        others = others.filter(pc.invert(pc.is_in(others["material_id"], value_set=gone)))
+        pool = pa.concat_tables([others, fresh.select(names)])
+        order = {s: i for i, s in enumerate(self.changes.functionals)}
+        if self.config.dedup.across_sources:  # the order of sources decides who stays
+            rank = pa.array([order.get(s, len(order)) for s in pool["source"].to_pylist()])
+            pool = pool.take(pc.sort_indices(rank))
+        buckets = buckets_of(pool.select(list(DEDUP_COLUMNS)), self.config.dedup)
+
+        def load(rows: list[int]) -> dict[int, Member]:
+            picked = members_of(pool.select(list(STRUCTURE_COLUMNS)).take(pa.array(rows)))
+            return dict(zip(rows, picked, strict=True))
+
+        found = duplicates(buckets, load, self.config.dedup, workers=1)
+        return found, set(pool["material_id"].to_pylist())
+
+    def _moved(self, values: Any, twins: dict[str, str], in_buckets: set[str], gone: pa.Array) -> pa.Table:
+        """Unchanged rows (published or set aside) that get another hull distance, formation energy or duplicate."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        touched = pa.array(sorted(set(values.by_id) | in_buckets), type=pa.string())
+        columns = ["material_id", "formation_energy_per_atom", "e_above_hull", "duplicate_of"]
+        now = self.table.read(columns, filters=pc.field("material_id").isin(touched), version=self.version)
+        aside = self.state.aside
+        candidates = pa.concat_tables(
+            [now, aside.filter(pc.is_in(aside["material_id"], value_set=touched)).select(columns)]
+        )
+        candidates = candidates.filter(pc.invert(pc.is_in(candidates["material_id"], value_set=gone)))
+        moved = []
+        for name, formation, above, twin in zip(*(candidates[c].to_pylist() for c in columns), strict=True):
+            new = values.by_id.get(name, (formation, above))
+            new_twin = twins.get(name) if name in in_buckets else twin
+            same = _close(new[1], above) and (new[0] is None or _close(new[0], formation))
+            if not same or new_twin != twin:
+                moved.append(name)
+        ids = pa.array(moved, type=pa.string())
+        rows = self.table.read(filters=pc.field("material_id").isin(ids), version=self.version)
+        return conform(pa.concat_tables([rows, aside.filter(pc.is_in(aside["material_id"], value_set=ids))]))
+
+    def _revalue(self, rows: pa.Table, values: Any, twins: dict[str, str], in_buckets: set[str]) -> pa.Table:
+        """Computed columns of the rows to write."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        ids = rows["material_id"].to_pylist()
+        old = zip(rows["formation_energy_per_atom"].to_pylist(), rows["e_above_hull"].to_pylist(), strict=True)
+        new = [values.by_id.get(name, kept) for name, kept in zip(ids, old, strict=True)]
+        formation = pa.array([v[0] for v in new], type=pa.float64())
+        above = pa.array([v[1] for v in new], type=pa.float64())
+        rows = _set(rows, "formation_energy_per_atom", pc.coalesce(formation, rows["formation_energy_per_atom_source"]))
+        rows = _set(rows, "e_above_hull", above)
+        rows = _set(rows, "is_stable", pc.less_equal(known_distance(above, rows["e_above_hull_source"]), STABLE_BELOW))
+        # a row whose representative is not published, now or since before, stands for itself
+        far = set(self.state.aside["material_id"].to_pylist()) - set(ids)
+        far |= set(rows.filter(is_far(rows, self.config.clean))["material_id"].to_pylist())
+        kept_twins = rows["duplicate_of"].to_pylist()
+        links = [twins.get(i) if i in in_buckets else t for i, t in zip(ids, kept_twins, strict=True)]
+        links = [None if t in far else t for t in links]
+        return conform(_set(rows, "duplicate_of", pa.array(links, type=pa.string())))
+
+
+def _close(a: float | None, b: float | None) -> bool:
+    return a is b or (a is not None and b is not None and abs(a - b) < 1e-9)
+
+
+def _set(table: pa.Table, name: str, values: Any) -> pa.Table:
+    return table.set_column(table.schema.get_field_index(name), table.schema.field(name), values)
+
+
+def _publish(root: Path, table: CrysTable, state: State, record: StageRecord, changes: Changes) -> UpdateReport:
+    """One commit (none if this update was committed before a kill, or changes nothing), then the new state."""
+    import pyarrow.parquet as pq
+
+    facts = table.facts()
+    rows = pq.read_table(record.file(ROWS))
+    delete = json.loads(record.file("delete.json").read_text())
+    if facts.get("update") != record.key and (rows.num_rows or delete):
+        facts |= {
+            "update": record.key,
+            "state": state.key,
+            "build": None,
+            "content_hash": content_key(before=facts.get("content_hash"), update=record.key),
+            "sources": _counts_after(table, rows, delete, facts.get("sources", {}), changes),
+        }
+        table.upsert(rows, delete=delete, facts=facts)
+    table.seal()
+    if record.file(HULLS).exists():  # before the state: an update reads hulls that are as new as its state
+        write_atomic(root / HULLS, record.file(HULLS).read_bytes())
+    write_state(
+        root,
+        entries=record.file(ENTRIES),
+        aside=record.file(ASIDE),
+        facts={"version": table.version, "key": record.key, "settings": state.settings},
+    )
+    report = UpdateReport(
+        version=table.version,
+        n_in=changes.n_in,
+        n_same=changes.n_same,
+        n_new=changes.n_new,
+        n_changed=changes.changed.num_rows - changes.n_new,
+        n_gone=len(changes.gone),
+        n_refused=changes.n_refused,
+        sources=table.facts().get("sources", {}),
+        **record.counts,
+    )
+    write_atomic(root / f"update-{REPORT}", json.dumps(asdict(report), indent=1))
+    return report
+
+
+def _counts_after(
+    table: CrysTable, rows: pa.Table, delete: list[str], sources: dict[str, dict[str, Any]], changes: Changes
+) -> dict[str, dict[str, Any]]:
+    """The facts about each source after the commit."""
+    columns = ("material_id", "source")
+    now = table.read(list(columns))
+    owner = dict(zip(*(now[c].to_pylist() for c in columns), strict=True))
+    for name in delete:
+        owner.pop(name, None)
+    owner.update(zip(*(rows[c].to_pylist() for c in columns), strict=True))
+    published = Counter(owner.values())
+    out = {}
+    for name in sorted({*sources, *published}):
+        before = sources.get(name, {"functional": changes.functionals.get(name), "version": None})
+        out[name] = {**before, "n_published": published[name]}
+        if changes.n_by_source and name in changes.n_by_source:
+            out[name]["n_in"] = changes.n_by_source[name]
+    return out

@@ -1,0 +1,69 @@
+"""Structures of the pure elements against which formation energies are taken.
+
+Cubic and hexagonal elements at ASE's experimental lattice constants (relaxed before use), diatomic gases as a molecule
+in a box. Other elements (Mn, Ga, S, P, ...) need a structure from the caller, for example CrysDB's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dao_core.crystal import Crystal, InvalidCrystalError
+from dao_core.dft.pw.input import InputError
+from dao_core.elements import atomic_number
+
+SOLIDS = ("fcc", "bcc", "hcp", "diamond", "sc")
+BOND_LENGTHS = {"H": 0.74, "N": 1.10, "O": 1.21, "F": 1.42, "Cl": 1.99}  # angstrom, gas phase (CRC Handbook)
+BOX_VACUUM = 6.0  # angstrom between a molecule and its images
+SPIN_MOLECULES = {"O": 2.0 / 12.0}  # two unpaired electrons of twelve
+
+
+@dataclass(frozen=True)
+class ElementReference:
+    """Reference structure of one element; a molecule has its atoms relaxed and its box kept."""
+
+    element: str
+    crystal: Crystal
+    molecule: bool = False
+
+
+def read_references(paths: Iterable[Path]) -> dict[str, Crystal]:
+    """Element structures from CIF files, by symbol. Raises InputError where a file is not a pure element's."""
+    found: dict[str, Crystal] = {}
+    for path in paths:
+        try:
+            crystal = Crystal.from_cif(path.read_text(errors="replace"))
+        except OSError as error:
+            raise InputError(f"reference {path}: {error.strerror or error}") from error
+        except InvalidCrystalError as error:
+            raise InputError(f"reference {path}: {error}") from error
+        if len(crystal.composition) != 1:
+            raise InputError(f"reference {path} is {crystal.formula_reduced}: give the structure of a pure element")
+        found[crystal.symbols[0]] = crystal
+    return found
+
+
+def element_reference(element: str, given: Mapping[str, Crystal] | None = None) -> ElementReference | None:
+    """The reference structure of an element: the caller's, else the built-in one, else None."""
+    if given and element in given:
+        return ElementReference(element, given[element])
+    if element in BOND_LENGTHS:
+        bond = BOND_LENGTHS[element]
+        lattice = np.diag([BOX_VACUUM, BOX_VACUUM * 1.02, BOX_VACUUM + bond])  # unequal: no false degeneracy
+        frac = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, bond / lattice[2, 2]]])
+        return ElementReference(element, Crystal(lattice, frac, np.array([atomic_number(element)] * 2)), molecule=True)
+    return _solid(element)
+
+
+def _solid(element: str) -> ElementReference | None:
+    from ase.build import bulk
+    from ase.data import reference_states
+
+    state = reference_states[atomic_number(element)]
+    if not state or state["symmetry"] not in SOLIDS:
+        return None
+    return ElementReference(element, Crystal.from_ase(bulk(element)))

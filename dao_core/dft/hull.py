@@ -1,0 +1,112 @@
+"""QE's own hull: energies of elements and of everything computed so far at one level, kept in the ledger."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+from dao_core.artifacts import Ledger, content_key, write_atomic
+from dao_core.crystal import Crystal
+from dao_core.dft.element_references import SPIN_MOLECULES, ElementReference, element_reference
+from dao_core.dft.pseudo.library import PseudopotentialError
+from dao_core.dft.pw.input import InputError
+from dao_core.dft.session import Session, StageFailedError, need
+
+ENTRIES, ENTRY = "dft_entries", "entry.json"
+Role = Literal["candidate", "reference"]
+
+
+def element_energies(run: Session, functional: str, crystal: Crystal, references: Mapping[str, Crystal] | None) -> None:
+    """Compute the reference of every element that has none yet. A failed element fails no compound."""
+    missing = missing_references(run.ledger, functional, crystal)
+    for element in sorted(set(crystal.symbols)):
+        if element not in missing and not (references and element in references):
+            continue
+        reference = element_reference(element, references)
+        if reference is not None:
+            _run_element(run, functional, reference)
+
+
+def _run_element(run: Session, functional: str, reference: ElementReference) -> None:
+    name = f"element {reference.element}"
+    try:
+        if reference.molecule:
+            pw_input = replace(run.build(reference.crystal, "relax"), kpoints=(1, 1, 1))
+            if reference.element in SPIN_MOLECULES and run.settings.spin != "none":
+                pw_input = replace(
+                    pw_input.with_values("system", nspin=2),
+                    magnetisation={reference.element: SPIN_MOLECULES[reference.element]},
+                )
+            final, crystal, energy = need(run, name, pw_input)
+        else:
+            _, relaxed, _ = need(run, f"{name}, vc-relax", run.build(reference.crystal, "vc-relax"))
+            final, crystal, energy = need(run, f"{name}, scf", run.build(relaxed, "scf"))
+    except (StageFailedError, InputError, PseudopotentialError):
+        return  # its stage is in the summary; the compound's own result stands
+    add_entry(run.ledger, functional, crystal, energy / crystal.n_atoms, final.key, role="reference")
+
+
+def add_entry(
+    ledger: Ledger,
+    functional: str,
+    crystal: Crystal,
+    energy_per_atom: float,
+    source_key: str,
+    *,
+    role: Role = "candidate",
+    parent_id: str | None = None,
+) -> None:
+    """Record an energy for the hull; a `reference` is the elements' zero, whatever candidates there are.
+
+    `source_key` is the calculation (stage `dft_pw`), `parent_id` the candidate that it started from.
+    """
+    numbers = crystal.atomic_numbers.tolist()
+    entry: dict[str, Any] = {
+        "functional": functional,
+        "counts": {str(z): numbers.count(z) for z in sorted(set(numbers))},
+        "energy_per_atom": energy_per_atom,
+        "calculation": source_key,
+        "role": role,
+        "parent_id": parent_id,
+    }
+    key = content_key(functional=functional, calculation=source_key, role=role)
+    ledger.run(ENTRIES, key, lambda folder: write_atomic(folder / ENTRY, json.dumps(entry)))
+
+
+def entry_files(ledger: Ledger, functional: str) -> list[dict[str, Any]]:
+    """Everything recorded at one level, as it was written."""
+    contents = [json.loads(path.read_text()) for path in sorted((ledger.root / ENTRIES).glob(f"*/{ENTRY}"))]
+    return [c for c in contents if c["functional"] == functional]
+
+
+def read_entries(ledger: Ledger, functional: str, *, role: Role | None = None) -> list[tuple[dict[int, int], float]]:
+    """(atomic number -> count, energy per atom) of everything computed at this level so far."""
+    return [
+        ({int(z): int(n) for z, n in content["counts"].items()}, float(content["energy_per_atom"]))
+        for content in entry_files(ledger, functional)
+        if role in (None, content.get("role", "candidate"))
+    ]
+
+
+def missing_references(ledger: Ledger, functional: str, crystal: Crystal) -> tuple[str, ...]:
+    """Elements of a crystal that have no reference energy at this level yet."""
+    known = {z for counts, _ in read_entries(ledger, functional, role="reference") for z in counts}
+    pairs = set(zip(crystal.symbols, crystal.atomic_numbers.tolist(), strict=True))
+    return tuple(sorted(s for s, z in pairs if z not in known))
+
+
+def on_hull(
+    ledger: Ledger, functional: str, crystal: Crystal, energy_per_atom: float
+) -> tuple[float | None, float | None]:
+    """(formation energy, energy above QE's own hull) in eV/atom; None where an element is missing."""
+    from dao_core.hull.hull import HullSet
+
+    if missing_references(ledger, functional, crystal):
+        return None, None  # a candidate element must not become its own zero
+    hull = HullSet.from_entries(read_entries(ledger, functional), identity=functional)
+    numbers = crystal.atomic_numbers.tolist()
+    counts = {z: numbers.count(z) for z in set(numbers)}
+    formation = hull.references.formation_energy_per_atom(counts, energy_per_atom, identity=functional)
+    return formation, hull.e_above_hull(counts, energy_per_atom, identity=functional)

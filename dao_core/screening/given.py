@@ -1,0 +1,136 @@
+"""A search in which part of the structure is given: a framework, a lattice or a space group, from a user's file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from dao_core.crystal import Crystal, InvalidCrystalError
+from dao_core.energy.relaxation.settings import RelaxSettings
+
+if TYPE_CHECKING:
+    from dao_core.generate.constraints import Constraint
+
+HELD, GIVEN = "held", "given"  # names in a candidate's provenance
+
+
+class BoundError(ValueError):
+    """What is given cannot be read or does not fit; the message says what to do."""
+
+
+class BoundSettings(BaseModel):
+    """What every generated structure has in common. At most one of framework, lattice and space group."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    framework: Path | None = Field(None, description="CIF: its lattice and its atoms are kept, the rest is generated")
+    keep: tuple[str, ...] = Field((), description="elements of the framework's file that are kept; default: all")
+    lattice: Path | None = Field(None, description="CIF: only its lattice is kept")
+    spacegroup: int | None = Field(None, ge=1, le=230, description="every structure has at least this symmetry")
+    hold: bool = Field(True, description="keep what is given in the relaxation too")
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is given."""
+        return self.framework is not None or self.lattice is not None or self.spacegroup is not None
+
+    @property
+    def given(self) -> Literal["framework", "lattice", "space group", ""]:
+        """What is given, in words."""
+        if self.framework is not None:
+            return "framework"
+        return "lattice" if self.lattice is not None else "space group" if self.spacegroup is not None else ""
+
+    def constraint(self) -> Constraint | None:
+        """For the generator. Raises BoundError where a file cannot be used, ConstraintError where two are given."""
+        if not self.active:
+            return None
+        from dao_core.generate.constraints import Constraint
+
+        framework = None if self.framework is None else _kept(_read(self.framework), self.keep, self.framework)
+        lattice = None if self.lattice is None else _read(self.lattice).lattice
+        return Constraint(framework=framework, lattice=lattice, spacegroup=self.spacegroup)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What a content key needs: the files by their content, not by their name."""
+        if not self.active:
+            return {}
+        constraint = self.constraint()
+        framework = None if constraint is None else constraint.framework
+        cell = None if constraint is None else constraint.cell
+        return {
+            "spacegroup": self.spacegroup,
+            "hold": self.hold,
+            "lattice": None if cell is None else cell.tolist(),
+            "atoms": None if framework is None else [framework.atomic_numbers.tolist(), framework.frac_coords.tolist()],
+        }
+
+    def relaxation(self, settings: RelaxSettings) -> RelaxSettings:
+        """Settings of a relaxation that keeps what is given: the cell, or the space group."""
+        if not (self.active and self.hold):
+            return settings
+        change = {"keep_symmetry": True} if self.spacegroup is not None else {"relax_cell": False}
+        return settings.model_copy(update=change)
+
+
+def _read(path: Path) -> Crystal:
+    try:
+        return Crystal.from_cif(path.read_text(errors="replace"))
+    except OSError as error:
+        raise BoundError(f"{path}: {error.strerror or error}; give a CIF file") from error
+    except InvalidCrystalError as error:
+        raise BoundError(f"{path}: {error}") from error
+
+
+def _kept(crystal: Crystal, elements: Sequence[str], path: Path) -> Crystal:
+    if not elements:
+        return crystal
+    missing = [e for e in elements if e not in crystal.composition]
+    if missing:
+        raise BoundError(f"{path} has no {', '.join(missing)} to keep: it holds {', '.join(crystal.composition)}")
+    rows = [i for i, s in enumerate(crystal.symbols) if s in elements]
+    return crystal.replace(frac_coords=crystal.frac_coords[rows], atomic_numbers=crystal.atomic_numbers[rows])
+
+
+def fitting_cells(
+    cells: Sequence[dict[str, int]], constraint: Constraint, volumes: Sequence[float] | None = None
+) -> list[dict[str, int]]:
+    """The cells that what is given allows.
+
+    A framework: the smallest cell that holds its atoms. A lattice: the cell whose atoms fill it best by `volumes`
+    (angstrom^3 by atomic number). A space group: those whose atoms find sites. Raises BoundError where none does.
+    """
+    from dao_core.generate.constraints import ConstraintError
+    from dao_core.generate.symmetry.wyckoff_sites import SitesError
+
+    if constraint.framework is not None:
+        for cell in cells:
+            try:
+                constraint.numbers(cell)
+            except ConstraintError as error:
+                reason = str(error)
+                continue
+            return [cell]
+        largest = sum(cells[-1].values())
+        raise BoundError(
+            f"no cell of up to {largest} atoms holds the framework: raise max_atoms, or keep less ({reason})"
+        )
+    if constraint.lattice is not None and volumes is not None:
+        wanted = abs(float(np.linalg.det(constraint.lattice)))
+        sizes = [sum(volumes[z] for z in constraint.numbers(cell).tolist()) for cell in cells]
+        return [min(zip(cells, sizes, strict=True), key=lambda pair: abs(np.log(pair[1] / wanted)))[0]]
+    fitting = []
+    for cell in cells:
+        try:
+            constraint.plan(constraint.numbers(cell), seed=0)
+        except SitesError as error:
+            reason = str(error)
+        else:
+            fitting.append(cell)
+    if not fitting:
+        raise BoundError(f"{reason} (raise max_atoms, or give another space group)")
+    return fitting

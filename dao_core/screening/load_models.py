@@ -1,0 +1,65 @@
+"""The models of a search by name: what ships with the package, a checkpoint folder, or CHGNet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dao_core.energy.potential import Potential
+
+if TYPE_CHECKING:
+    from dao_core.generate.sampler import Generator
+    from dao_core.generate.templates.index import TemplateIndex
+    from dao_core.screening.search import Toolbox
+
+
+def load_potential(name: str = "dao") -> Potential:
+    """`dao` (shipped), `chgnet`, or a DAO-P checkpoint folder. Raises CheckpointError or ChgnetMissingError."""
+    if name == "chgnet":
+        from dao_core.energy.adapters.chgnet import ChgnetPotential
+
+        return ChgnetPotential()
+    from dao_core.energy.predictor import DaoPotential
+
+    return DaoPotential.load("predictor" if name == "dao" else name)
+
+
+def load_generator(name: str = "dao") -> Generator | None:
+    """`dao` (shipped), `none`, or a DAO-G checkpoint folder. Raises CheckpointError."""
+    if name == "none":
+        return None
+    from dao_core.generate.sampler import Generator
+
+    return Generator.load("generator" if name == "dao" else name)
+
+
+def load_templates(name: str = "auto") -> TemplateIndex | None:
+    """`auto` (AFLOW prototypes), `none`, a CrysDB table, or the folder of a saved index.
+
+    The index over a table is built once a version and kept in the ledger beside the table. Raises TemplateIndexError.
+    """
+    if name == "none":
+        return None
+    from dao_core.crysdb.table import CrysTable
+    from dao_core.generate.templates.aflow import aflow_index
+    from dao_core.generate.templates.index import TemplateIndexError
+    from dao_core.generate.templates.store import load_index
+
+    if name == "auto":
+        return aflow_index()
+    table = CrysTable(name)
+    if not table.exists:
+        if not (Path(name) / "index.json").exists():
+            raise TemplateIndexError(f"{name} is neither a CrysDB table nor a template index: correct the path")
+        return load_index(name)
+    from dao_core.artifacts import Ledger
+    from dao_core.generate.templates.from_crysdb import crysdb_templates
+
+    return load_index(crysdb_templates(table, Ledger(table.path.parent / "ledger")).path)
+
+
+def load_toolbox(*, generator: str = "dao", potential: str = "dao", templates: str = "auto") -> Toolbox:
+    """Everything a search works with, by name."""
+    from dao_core.screening.search import Toolbox
+
+    return Toolbox(load_potential(potential), load_generator(generator), load_templates(templates))

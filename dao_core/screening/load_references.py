@@ -1,0 +1,95 @@
+"""What a search is compared with: CrysDB's structures in its chemical systems, and a hull of its own potential."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from dao_core.artifacts import Ledger, content_key
+from dao_core.energy.potential import Potential
+from dao_core.hull.reference_hull import HullIdentityError, ReferenceHull, check_identity, hull_from_records
+from dao_core.screening.formulas import Formula, parse_formula
+from dao_core.screening.novelty import NoveltyIndex
+from dao_core.screening.relaxed_hull import relaxed_hull
+
+if TYPE_CHECKING:
+    from dao_core.crysdb.schema import CrysRecord
+
+HullChoice = Literal["auto", "database", "relaxed", "none"]
+NEAR_HULL = 0.1  # eV/atom: phases further above the database's hull are no competitors
+
+
+@dataclass(frozen=True)
+class References:
+    """Known structures, the hull, the key of what both were made from, and what the user should know of them."""
+
+    hull: ReferenceHull | None = None
+    known: NoveltyIndex | None = None
+    key: str = ""
+    notes: tuple[str, ...] = ()
+    version: str | None = None  # of the table
+    seconds: float = 0.0  # that the hull took
+
+
+def load_references(
+    table: str | Path | None,
+    formulas: Iterable[Formula | str],
+    potential: Potential,
+    *,
+    version: int | None = None,
+    hull: HullChoice = "auto",
+    ledger: Ledger | None = None,
+) -> References:
+    """References from a CrysDB table for some formulas.
+
+    `hull`: "database" takes the table's own energies and raises HullIdentityError where another potential made them;
+    "relaxed" relaxes the competing phases with `potential` (in pieces of the ledger, where one is given); "auto" takes
+    the first where it is allowed, else the second; "none" compares structures only. Raises TableError where the path
+    holds no table.
+    """
+    if table is None:
+        return References()
+    from dao_core.crysdb.table import CrysTable
+
+    crysdb = CrysTable(table)
+    at = crysdb.version if version is None else version
+    parsed = [parse_formula(f) if isinstance(f, str) else f for f in formulas]
+    systems = [set(f.unit) for f in parsed]
+    records = [r for r in crysdb.records("all", version=at) if any(set(r.chemsys.split("-")) <= s for s in systems)]
+    where = str(crysdb.path.resolve())
+    if not records:
+        nothing = ("CrysDB has nothing in these systems.",)
+        return References(key=content_key(table=where, version=at), notes=nothing, version=str(at))
+    key = content_key(rows=sorted(r.material_id for r in records), path=where, version=at, hull=hull)
+    made, notes, seconds = _hull(records, potential, hull, ledger)
+    return References(made, NoveltyIndex(records), key, notes, str(at), seconds)
+
+
+def _hull(
+    records: Sequence[CrysRecord], potential: Potential, choice: HullChoice, ledger: Ledger | None
+) -> tuple[ReferenceHull | None, tuple[str, ...], float]:
+    if choice == "none":
+        return None, (), 0.0
+    notes: list[str] = []
+    if choice != "relaxed":
+        try:
+            own = hull_from_records(records)
+            check_identity(own, potential.identity)
+        except HullIdentityError as error:
+            if choice == "database":
+                raise
+            reason = str(error).split(":", maxsplit=1)[0]
+            notes.append(f"CrysDB's own hull is not used ({reason}): its competing phases were relaxed anew.")
+        else:
+            return own, (), 0.0
+    elements = sorted({e for r in records for e in r.chemsys.split("-")})
+    made = relaxed_hull(records, elements, potential, below=NEAR_HULL, ledger=ledger)
+    if made.left_out:
+        notes.append(f"Not part of the hull, since their relaxation was rejected: {', '.join(sorted(made.left_out))}.")
+    if made.missing:
+        notes.append(
+            f"CrysDB has no usable phase of {', '.join(made.missing)}: distances of their compounds are unknown."
+        )
+    return made.hull if made.hull.entries else None, tuple(notes), made.seconds

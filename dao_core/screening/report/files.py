@@ -1,0 +1,190 @@
+"""The answer as files: CIFs in rank order, Parquet, extended xyz and OPTIMADE-ready JSON, all of the same cells."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dao_core.artifacts import plain
+from dao_core.screening.candidate import Candidate
+from dao_core.screening.symmetry import SNAP_SYMPREC
+
+PROVIDER = "dao"
+
+
+def cif_name(candidate: Candidate, position: int) -> str:
+    """`001_NaCl_225.cif`: rank, reduced formula, space group (000 where it is unknown)."""
+    number = candidate.spacegroup_after if candidate.spacegroup_after is not None else candidate.spacegroup_before
+    safe = candidate.formula.replace("(", "").replace(")", "")
+    return f"{position:03d}_{safe}_{number or 0:03d}.cif"
+
+
+def file_names(ranked: Sequence[Candidate]) -> dict[str, str]:
+    """Candidate id -> CIF name. Raises ValueError where two candidates share an id."""
+    names = {c.id: cif_name(c, i) for i, c in enumerate(ranked, start=1)}
+    if len(names) < len(ranked):
+        ids = [c.id for c in ranked]
+        raise ValueError(f"candidate ids repeat: {sorted({i for i in ids if ids.count(i) > 1})}")
+    return names
+
+
+def write_files(ranked: Sequence[Candidate], out_dir: str | Path) -> dict[str, Path]:
+    """Write every format below `out_dir` and return the paths by kind.
+
+    `NNN_formula_sg.cif` (usable candidates; the cell of all other formats, in P1, readable by any program),
+    `symmetrized/` (the same structures in the conventional cell with their symmetry operations),
+    `candidates.parquet`, `candidates.extxyz`, `optimade.jsonl`. CIFs of an earlier answer in the folder are removed.
+    """
+    out = Path(out_dir)
+    (out / "symmetrized").mkdir(parents=True, exist_ok=True)
+    names = file_names(ranked)
+    for folder in (out, out / "symmetrized"):
+        for old in folder.glob("[0-9][0-9][0-9]_*.cif"):
+            old.unlink()
+    for c in ranked:
+        if not c.usable:
+            continue
+        (out / names[c.id]).write_text(c.crystal.to_cif())
+        (out / "symmetrized" / names[c.id]).write_text(symmetrized_cif(c))
+    paths = {"cif": out, "parquet": out / "candidates.parquet"}
+    candidates_table(ranked, names).to_pandas().to_parquet(paths["parquet"], index=False)
+    paths["extxyz"] = _write(out / "candidates.extxyz", "".join(_extxyz(c) for c in ranked if c.usable))
+    lines = [json.dumps(optimade_entry(c)) for c in ranked if c.usable]
+    paths["optimade"] = _write(out / "optimade.jsonl", "".join(line + "\n" for line in [_OPTIMADE_HEAD, *lines]))
+    return paths
+
+
+def _write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def symmetrized_cif(candidate: Candidate) -> str:
+    """CIF of the conventional cell with symmetry operations, found at the candidate's own tolerance."""
+    from pymatgen.io.cif import CifWriter
+    from pymatgen.symmetry.analyzer import SymmetryUndeterminedError
+
+    symprec = candidate.symprec or SNAP_SYMPREC
+    structure = candidate.crystal.to_pymatgen()
+    try:
+        writer = CifWriter(structure, symprec=symprec, significant_figures=10)
+    except (
+        SymmetryUndeterminedError
+    ):  # atoms closer than the tolerance: spglib gives up, the structure is still written
+        return f"# no symmetry could be found at {symprec} angstrom\n{CifWriter(structure, significant_figures=10)}"
+    return f"# symmetry found at a tolerance of {symprec} angstrom\n{writer}"
+
+
+def candidates_table(ranked: Sequence[Candidate], names: dict[str, str] | None = None) -> Any:
+    """One row a candidate as a pyarrow Table: all scalar fields, the structure as lists, mappings as JSON text."""
+    import pyarrow as pa
+
+    names = file_names(ranked) if names is None else names
+    rows = []
+    for position, c in enumerate(ranked, start=1):
+        row: dict[str, Any] = {"rank": position, "file": names[c.id] if c.usable else None}
+        row |= {name: getattr(c, name) for name in _SCALARS}
+        row |= {
+            "n_atoms": c.crystal.n_atoms,
+            "volume_per_atom": c.volume_per_atom,
+            "model_formation_energy": c.model_formation_energy,
+            "atomic_numbers": c.crystal.atomic_numbers.tolist(),
+            "lattice": c.crystal.lattice.ravel().tolist(),
+            "frac_coords": c.crystal.frac_coords.ravel().tolist(),
+            "merged_ids": list(c.merged_ids),
+        }
+        row |= {name: json.dumps(plain(getattr(c, name))) for name in ("provenance", "cost", "extras")}
+        rows.append(row)
+    return pa.Table.from_pylist(rows, schema=_table_schema())
+
+
+def best_rows(path: Path, *, top: int, max_atoms: int) -> list[dict[str, Any]]:
+    """The best small candidate of each formula in a `candidates.parquet`, in rank order, as plain records."""
+    import pyarrow.parquet as pq
+
+    rows = sorted((r for r in pq.read_table(path).to_pylist() if r["file"] is not None), key=lambda r: r["rank"])
+    first: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        if len(row["atomic_numbers"]) <= max_atoms:
+            first.setdefault(str(row["formula"]), row)
+    names = ("id", "formula", "lattice", "frac_coords", "atomic_numbers", "model_formation_energy", "rank")
+    return [{name: row[name] for name in names} for row in list(first.values())[:top]]
+
+
+_TEXT = ("id", "formula", "origin", "energy_identity", "decomposition", "hull_identity", "prototype", "novelty")
+_TEXT2 = ("novelty_reference", "relaxation_status")
+_FLOATS = ("energy_per_atom", "energy_std", "e_above_hull", "formation_energy_per_atom", "p_stable", "symprec")
+_FLOATS2 = ("min_distance", "density", "log_prior", "confidence")
+_INTS = ("spacegroup_before", "spacegroup_after", "n_merged")
+_SCALARS = (*_TEXT, *_TEXT2, *_FLOATS, *_FLOATS2, *_INTS)
+
+
+def _table_schema() -> Any:
+    import pyarrow as pa
+
+    fields = [("rank", pa.int32()), ("file", pa.string())]
+    fields += [(name, pa.string()) for name in (*_TEXT, *_TEXT2)]
+    fields += [(name, pa.float64()) for name in (*_FLOATS, *_FLOATS2)]
+    fields += [(name, pa.int32()) for name in _INTS]
+    fields += [("n_atoms", pa.int32()), ("volume_per_atom", pa.float64()), ("model_formation_energy", pa.float64())]
+    fields += [("atomic_numbers", pa.list_(pa.int16())), ("lattice", pa.list_(pa.float64()))]
+    fields += [("frac_coords", pa.list_(pa.float64())), ("merged_ids", pa.list_(pa.string()))]
+    fields += [(name, pa.string()) for name in ("provenance", "cost", "extras")]
+    return pa.schema(fields)
+
+
+def _extxyz(c: Candidate) -> str:
+    """One frame of the candidate with its energy (total, eV) and name in the comment line."""
+    count, comment, *atoms = c.crystal.to_extxyz().splitlines()
+    extra = f'config_name="{c.id}" energy={(c.energy_per_atom or 0.0) * c.crystal.n_atoms!r}'
+    if c.e_above_hull is not None:
+        extra += f" e_above_hull={c.e_above_hull!r}"
+    return "\n".join([count, f"{comment} {extra}", *atoms]) + "\n"
+
+
+def _anonymous(counts: list[int]) -> str:
+    """OPTIMADE's anonymous formula: A3BC, the most frequent element first."""
+    ordered = enumerate(sorted(counts, reverse=True))
+    return "".join("ABCDEFGHIJKLMNOPQRSTUVWXYZ"[i] + (str(n) if n > 1 else "") for i, n in ordered)
+
+
+_OPTIMADE_HEAD = json.dumps({"x-optimade": {"meta": {"api_version": "1.1.0"}}})
+
+
+def optimade_entry(c: Candidate) -> dict[str, Any]:
+    """The candidate as an OPTIMADE 1.1 `structures` entry; our own fields carry the prefix `_dao_`."""
+    elements = sorted(c.crystal.composition)
+    total = c.crystal.n_atoms
+    unit = {s: n // c.z for s, n in c.crystal.composition.items()}
+    attributes: dict[str, Any] = {
+        "elements": elements,
+        "nelements": len(elements),
+        "elements_ratios": [c.crystal.composition[e] / total for e in elements],
+        "chemical_formula_descriptive": c.formula,
+        "chemical_formula_reduced": "".join(e + (str(unit[e]) if unit[e] > 1 else "") for e in elements),
+        "chemical_formula_anonymous": _anonymous(list(unit.values())),
+        "dimension_types": [1, 1, 1],
+        "nperiodic_dimensions": 3,
+        "lattice_vectors": c.crystal.lattice.tolist(),
+        "cartesian_site_positions": c.crystal.cart_coords.tolist(),
+        "nsites": total,
+        "species": [{"name": e, "chemical_symbols": [e], "concentration": [1.0]} for e in elements],
+        "species_at_sites": c.crystal.symbols,
+        "structure_features": [],
+        "last_modified": None,
+        "immutable_id": None,
+    }
+    own = (
+        "energy_per_atom",
+        "energy_std",
+        "e_above_hull",
+        "p_stable",
+        "confidence",
+        "energy_identity",
+        "hull_identity",
+    )
+    own2 = ("spacegroup_after", "novelty", "origin", "prototype", "relaxation_status")
+    attributes |= {f"_{PROVIDER}_{name}": plain(getattr(c, name)) for name in (*own, *own2)}
+    return {"id": c.id, "type": "structures", "attributes": attributes}

@@ -1,0 +1,71 @@
+"""The page: one self-contained HTML file that works offline, from `Candidate` objects."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from dao_core.hull.reference_hull import ReferenceHull
+from dao_core.screening.candidate import Candidate
+from dao_core.screening.report.files import file_names, write_files
+from dao_core.screening.report.page_data import ReportInfo, report_data
+
+SCRIPTS = (
+    "core.js",
+    "geometry.js",
+    "formats.js",
+    "viewer.js",
+    "axes.js",
+    "plots.js",
+    "table.js",
+    "detail.js",
+    "app.js",
+)
+
+
+def write_report(
+    ranked: Sequence[Candidate],
+    out_dir: str | Path,
+    *,
+    info: ReportInfo,
+    hull: ReferenceHull | None = None,
+    with_files: bool = True,
+) -> Path:
+    """Write `index.html` (and, with `with_files`, CIFs, Parquet, extxyz and OPTIMADE JSON) and return its path.
+
+    Candidates in rank order (`ranking.rank`). `hull` adds the hull plot for two or three elements. The page is one
+    file: it loads nothing and opens from a file system. Raises ValueError on repeated candidate ids.
+    """
+    out = Path(out_dir)
+    out.mkdir(parents=True, exist_ok=True)
+    data = report_data(ranked, info, file_names(ranked), hull)
+    if with_files:
+        write_files(ranked, out)
+    page = out / "index.html"
+    partial = page.with_suffix(".html.tmp")
+    partial.write_text(render(data), encoding="utf-8")
+    partial.replace(page)
+    return page
+
+
+def render(data: dict[str, Any]) -> str:
+    """The page's text: template, style, scripts and data in one."""
+    assets = files("dao_core.screening.report") / "assets"
+    text = (assets / "page.html").read_text(encoding="utf-8")
+    parts = {
+        "style": (assets / "style.css").read_text(encoding="utf-8"),
+        "scripts": "\n".join((assets / name).read_text(encoding="utf-8") for name in SCRIPTS),
+        # "<" is written as an escape, so that no text inside the data can close the script element
+        "data": json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
+        "title": _escape(f"{data['info']['title']} · DAO"),
+    }
+    # one pass, so that nothing inside a part is taken for a placeholder
+    return re.sub(r"/\*(style|scripts|data|title)\*/", lambda match: parts[match.group(1)], text)
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

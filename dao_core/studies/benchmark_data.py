@@ -1,0 +1,80 @@
+"""The splits of the benchmarks as targets, and the training split that templates may use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from dao_core.crystal import Crystal, InvalidCrystalError
+from dao_core.studies.csp_benchmark import SETS, Target
+
+FOLDERS = {"mp-20": "mp_20", "mpts-52": "mpts_52", "perov-5": "perov_5", "carbon-24": "carbon_24"}
+COLUMNS = ["material_id", "lattice", "frac_coords", "atomic_numbers"]
+MAX_ATOMS = {"mpts-52": 52}
+STAND_IN = "mp_structures.parquet"  # for MPTS-52's training split, which isn't published here
+
+
+class BenchmarkDataError(ValueError):
+    """A split that is not where it is looked for; the message names the file."""
+
+
+def read_targets(data: Path, name: str, split: str = "test_public") -> tuple[list[Target], dict[str, int]]:
+    """Targets of a split and counts of rows that are no crystal. Raises BenchmarkDataError."""
+    out: list[Target] = []
+    refused = 0
+    for item in _rows(_file(data, name, split)):
+        if item is None:
+            refused += 1
+        else:
+            out.append(item)
+    return out, {"n_targets": len(out), "n_no_crystal": refused}
+
+
+def training_items(data: Path, name: str) -> Iterator[tuple[str, Crystal]]:
+    """(id, structure) of what may be learned from. MPTS-52's split isn't published here: Materials Project structures
+    outside its validation and test ids stand for it. Raises BenchmarkDataError."""
+    if name != "mpts-52":
+        yield from ((t.id, t.crystal) for t in read_targets(data, name, "train")[0])
+        return
+    held = {t.id for split in ("val", "test_public") for t in read_targets(data, name, split)[0]}
+    path = data / STAND_IN
+    if not path.exists():
+        raise BenchmarkDataError(f"{path} is missing: it stands for MPTS-52's training split")
+    for item in _rows(path):
+        if item is not None and item.id not in held and item.crystal.n_atoms <= MAX_ATOMS[name]:
+            yield item.id, item.crystal
+
+
+def mp20_training_ids(data: Path) -> set[str]:
+    """Ids of MP-20's training split, which the shipped generator knows; empty where the split isn't there."""
+    try:
+        return {t.id for t in read_targets(data, "mp-20", "train")[0]}
+    except BenchmarkDataError:
+        return set()
+
+
+def _file(data: Path, name: str, split: str) -> Path:
+    if name not in FOLDERS:
+        raise BenchmarkDataError(f"no benchmark {name!r}: use one of {', '.join(SETS)}")
+    path = data / FOLDERS[name] / f"{split}.parquet"
+    if not path.exists():
+        raise BenchmarkDataError(f"{path} is missing: --data names the folder that holds {FOLDERS[name]}/")
+    return path
+
+
+def _rows(path: Path) -> Iterator[Target | None]:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    marks = table["exact"].to_pylist() if "exact" in table.column_names else [True] * len(table)
+    for row, exact in zip(table.select(COLUMNS).to_pylist(), marks, strict=True):
+        try:
+            crystal = Crystal(
+                np.reshape(row["lattice"], (3, 3)), np.reshape(row["frac_coords"], (-1, 3)), row["atomic_numbers"]
+            )
+        except InvalidCrystalError:
+            yield None
+        else:
+            yield Target(str(row["material_id"]), crystal, bool(exact))

@@ -1,0 +1,348 @@
+"""A structure prediction benchmark: targets in shards, columns of predictions, rows of hard cases, seeds averaged."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import gcd
+from typing import Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from dao_core.crystal import Crystal
+from dao_core.energy.relaxation.relax import RelaxSettings
+from dao_core.evaluate.scorecard import Scorecard, compare_all, metre_rms, score_table
+from dao_core.evaluate.statistics import bootstrap_mean
+from dao_core.generate.distinct_samples import Wish, sample_distinct
+from dao_core.generate.sampler import DE_NOVO, Generator, Proposal, Task, numbers_of, sample_seed
+from dao_core.generate.templates.index import TemplateIndex
+from dao_core.matching.fingerprint import prototype_key, slots_of, symmetry_of
+from dao_core.matching.rms import Comparison
+from dao_core.screening.candidate import Candidate
+from dao_core.screening.search import search
+from dao_core.screening.settings import SearchSettings, Toolbox, proposal_shares
+
+Model = TypeVar("Model")
+Column = Literal["templates", "denovo", "seeded", "mixed", "ranked", "baseline"]
+SETS = ("mp-20", "mpts-52", "perov-5", "carbon-24")
+HARD = ("all", "exact", "composition unseen", "prototype unseen", "more than 3 elements")
+
+
+class BenchmarkSettings(BaseModel):
+    """What is predicted for each target and how it is scored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    columns: tuple[Column, ...] = ("templates", "denovo", "seeded")
+    k: int = Field(20, ge=1, description="predictions of each target")
+    seeds: tuple[int, ...] = (0, 1, 2)
+    limit: int = Field(0, ge=0, description="random targets; 0: all")
+    shard_size: int = Field(50, ge=1, description="targets of one shard, compositions kept together")
+    distinct: bool = Field(True, description="draw repeats of a composition's samples again")
+    # chosen on 60 validation compositions: 8 + 12 cover 93 %, 16 + 4 cover 90 % (benchmarks/ranking.py, `coverage`)
+    free: int = Field(12, ge=0, description="de novo samples of column mixed at least")
+    proposals: int = Field(40, ge=1, description="structures that column ranked relaxes for its k answers")
+    steps: int | None = Field(None, gt=0, description="network evaluations of a flow sample; none: the checkpoint's")
+    relax_steps: int = Field(30, ge=0, description="most steps of each of those relaxations")
+    timeout_s: float = Field(30.0, gt=0, description="of one comparison")
+    metre_pairs: int = Field(50_000, ge=0, description="no METRe where one composition needs more comparisons")
+
+    @field_validator("columns", "seeds")
+    @classmethod
+    def _some(cls, value: tuple[object, ...]) -> tuple[object, ...]:
+        if not value or len(set(value)) != len(value):
+            raise ValueError("give at least one, each once")
+        return value
+
+
+@dataclass(frozen=True)
+class Target:
+    """A structure to be found; `exact` is False for a stand-in for the published row."""
+
+    id: str
+    crystal: Crystal
+    exact: bool = True
+
+    @property
+    def formula(self) -> tuple[tuple[str, int], ...]:
+        """Reduced composition."""
+        return reduced(self.crystal)
+
+    @property
+    def units(self) -> int:
+        """Formula units in the cell."""
+        return gcd(*self.crystal.composition.values())
+
+
+@dataclass(frozen=True)
+class Models:
+    """What predicts: the index of the training split, the generator, and another generator as `baseline`.
+
+    `search` answers column ranked: (targets, settings, seed) to proposals in the order of their trust.
+    """
+
+    templates: TemplateIndex | None = None
+    generator: Generator | None = None
+    baseline: Generator | None = None
+    search: Callable[[Sequence[Target], BenchmarkSettings, int], list[list[Proposal]]] | None = None
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """Ranked predictions of some targets with their comparisons.
+
+    `metre` (n,): smallest rms over the predictions for the composition, NaN without a match; None where not measured.
+    `n_failed_draws`: samples from noise that were no structure, most of them replaced by another draw.
+    """
+
+    predicted: list[list[Crystal | None]]
+    origins: list[list[str]]
+    table: list[list[Comparison]]
+    metre: NDArray[np.float64] | None
+    n_failed_draws: int = 0
+
+
+def reduced(crystal: Crystal) -> tuple[tuple[str, int], ...]:
+    """Symbols with their counts over the common divisor."""
+    divisor = gcd(*crystal.composition.values())
+    return tuple((s, n // divisor) for s, n in crystal.composition.items())
+
+
+def shards(targets: Sequence[Target], settings: BenchmarkSettings) -> list[list[Target]]:
+    """Targets in shards; all of one composition in the same, as METRe needs. The seeds don't change the choice.
+
+    A composition with too many targets for METRe is cut like any other list.
+    """
+    chosen = list(targets)
+    if settings.limit and settings.limit < len(chosen):
+        order = np.random.default_rng(0).permutation(len(chosen))[: settings.limit]
+        chosen = [chosen[i] for i in sorted(order)]
+    groups: dict[tuple[tuple[str, int], ...], list[Target]] = {}
+    for target in chosen:
+        groups.setdefault(target.formula, []).append(target)
+    out: list[list[Target]] = []
+    for group in groups.values():
+        size = len(group) if _measures_metre(group, settings) else settings.shard_size
+        for begin in range(0, len(group), size):
+            part = group[begin : begin + size]
+            if not out or len(out[-1]) + len(part) > settings.shard_size:
+                out.append([])
+            out[-1] += part
+    return out
+
+
+def _measures_metre(targets: Sequence[Target], settings: BenchmarkSettings) -> bool:
+    largest = max(Counter(t.formula for t in targets).values())
+    return largest * largest * settings.k <= settings.metre_pairs
+
+
+def run_shard(
+    targets: Sequence[Target], column: Column, models: Models, settings: BenchmarkSettings, seed: int
+) -> ShardResult:
+    """Predict and compare one shard. A composition that a model refuses has no predictions and counts as missed."""
+    failed: list[Proposal] = []
+    proposals = predict(targets, column, models, settings, seed, failed)
+    predicted = [[p.crystal for p in row] for row in proposals]
+    reference = [t.crystal for t in targets]
+    table = compare_all(predicted=predicted, reference=reference, processes=1, timeout_s=settings.timeout_s)
+    metre = None
+    if _measures_metre(targets, settings):
+        metre = metre_rms(predicted=predicted, reference=reference, timeout_s=settings.timeout_s)
+    return ShardResult(predicted, [[p.origin for p in row] for row in proposals], table, metre, len(failed))
+
+
+def predict(
+    targets: Sequence[Target],
+    column: Column,
+    models: Models,
+    settings: BenchmarkSettings,
+    seed: int,
+    failed: list[Proposal] | None = None,
+) -> list[list[Proposal]]:
+    """Up to k proposals of each target, best first; `failed` collects draws that were no structure.
+
+    Raises ValueError where the column's model is not given.
+    """
+    failed = [] if failed is None else failed
+    if column == "templates":
+        index = _given(models.templates, "templates")
+        return [[_plain(i, c) for i, c in _hits(index, t, settings.k)] for t in targets]
+    if column == "ranked":
+        return _given(models.search, column)(targets, settings, seed)
+    generator = _given(models.baseline if column == "baseline" else models.generator, column)
+    known = [set(t.crystal.atomic_numbers.tolist()) <= generator.elements for t in targets]
+    if column in ("denovo", "baseline"):
+        return _denovo(generator, targets, known, [settings.k] * len(targets), settings, seed, failed)
+    index = _given(models.templates, column)
+    hits = [_hits(index, t, max(0, settings.k - (settings.free if column == "mixed" else 0))) for t in targets]
+    tasks = [
+        Task(c.atomic_numbers, sample_seed(seed, t.crystal.composition, i, name), c, name)
+        for t, found, ok in zip(targets, hits, known, strict=True) if ok
+        for i, (name, c) in enumerate(found)
+    ]  # fmt: skip
+    drawn = iter(generator.sample(tasks) if tasks else [])
+    # a template of elements that the generator never saw is given as it is: better than nothing
+    first = [
+        [next(drawn) if ok else _plain(name, c) for name, c in found] for found, ok in zip(hits, known, strict=True)
+    ]
+    rest = _denovo(generator, targets, known, [settings.k - len(f) for f in first], settings, seed, failed)
+    return [f + r for f, r in zip(first, rest, strict=True)]
+
+
+def _denovo(
+    generator: Generator,
+    targets: Sequence[Target],
+    known: Sequence[bool],
+    counts: Sequence[int],
+    settings: BenchmarkSettings,
+    seed: int,
+    failed: list[Proposal],
+) -> list[list[Proposal]]:
+    """De novo samples of each target: the second target of a composition gets other samples than the first."""
+    out: list[list[Proposal]] = [[] for _ in targets]
+    seen: Counter[tuple[tuple[str, int], ...]] = Counter()
+    levels: dict[int, list[int]] = {}
+    for i, (target, ok) in enumerate(zip(targets, known, strict=True)):
+        cell = tuple(target.crystal.composition.items())
+        if ok and counts[i]:
+            levels.setdefault(seen[cell], []).append(i)
+        seen[cell] += 1
+    for level, members in levels.items():
+        wishes = [Wish(targets[i].crystal.composition, counts[i]) for i in members]
+        found = _samples(generator, wishes, settings, seed + 1_000_003 * level, failed)
+        for i, row in zip(members, found, strict=True):
+            out[i] = row
+    return out
+
+
+def _samples(
+    generator: Generator, wishes: Sequence[Wish], settings: BenchmarkSettings, seed: int, failed: list[Proposal]
+) -> list[list[Proposal]]:
+    for wish in wishes:
+        generator.check(wish.composition)
+    if settings.distinct:
+        return sample_distinct(generator, wishes, seed, failed=failed)
+    tasks = [
+        Task(numbers_of(w.composition), sample_seed(seed, w.composition, i)) for w in wishes for i in range(w.n)
+    ]  # fmt: skip
+    made = generator.sample(tasks)
+    failed += [p for p in made if p.crystal is None]
+    drawn = iter(made)
+    return [[next(drawn) for _ in range(w.n)] for w in wishes]
+
+
+def _hits(index: TemplateIndex, target: Target, k: int) -> list[tuple[str, Crystal]]:
+    return [(h.template_id, h.crystal) for h in index.query(target.crystal.composition, k, exclude_ids=(target.id,))]
+
+
+def _plain(origin: str, crystal: Crystal) -> Proposal:
+    return Proposal(crystal, origin, 0, "template")
+
+
+def _given(model: Model | None, column: str) -> Model:
+    if model is None:
+        raise ValueError(f"column {column!r} needs a model that was not given")
+    return model
+
+
+def hard_cases(targets: Sequence[Target], index: TemplateIndex) -> dict[str, list[int]]:
+    """Positions of the targets in each row of the table, by what the training split (the index) knows."""
+    formulas = {reduced(c) for c in index.crystals}
+    keys = set(index.keys)
+    rows: dict[str, list[int]] = {name: [] for name in HARD}
+    for i, target in enumerate(targets):
+        rows["all"].append(i)
+        if target.exact:
+            rows["exact"].append(i)
+        if target.formula not in formulas:
+            rows["composition unseen"].append(i)
+        if len(target.formula) > 3:
+            rows["more than 3 elements"].append(i)
+        number, wyckoffs = symmetry_of(target.crystal)
+        if prototype_key(slots_of(target.crystal.atomic_numbers), number, wyckoffs)[0] not in keys:
+            rows["prototype unseen"].append(i)
+    return rows
+
+
+def cards(
+    targets: Sequence[Target], result: ShardResult, rows: Mapping[str, Sequence[int]], ks: Sequence[int]
+) -> dict[str, Scorecard]:
+    """A scorecard for each row that has targets; `result` holds all shards of a column and seed."""
+    out = {}
+    for name, members in rows.items():
+        if not members:
+            continue
+        out[name] = score_table(
+            table=[result.table[i] for i in members],
+            predicted=[result.predicted[i] for i in members],
+            reference=[targets[i].crystal for i in members],
+            ks=ks,
+            metre_rms=None if result.metre is None else result.metre[list(members)],
+        )[0]
+    return out
+
+
+def over_seeds(
+    results: Sequence[ShardResult], members: Sequence[int], ks: Sequence[int]
+) -> dict[int, dict[str, object]]:
+    """Unfiltered match rate at k averaged over seeds, percent, with a 95 % bootstrap interval over targets."""
+    out: dict[int, dict[str, object]] = {}
+    for k in ks:
+        hit = np.array(
+            [[any(c.rms is not None for c in r.table[i][:k]) for i in members] for r in results], dtype=float
+        )  # (seeds, targets)
+        low, high = bootstrap_mean(values=hit.mean(axis=0))
+        out[k] = {
+            "match_rate": float(hit.mean() * 100),
+            "interval": [low * 100, high * 100],
+            "each_seed": (hit.mean(axis=1) * 100).tolist(),
+        }
+    return out
+
+
+def merged(results: Sequence[ShardResult]) -> ShardResult:
+    """Shards of one column and seed, one after the other."""
+    return ShardResult(
+        [row for r in results for row in r.predicted],
+        [row for r in results for row in r.origins],
+        [row for r in results for row in r.table],
+        None if any(r.metre is None for r in results) else np.concatenate([r.metre for r in results]),  # type: ignore[misc]
+        sum(r.n_failed_draws for r in results),
+    )
+
+
+def coverage(targets: Sequence[Target], result: ShardResult) -> dict[str, int]:
+    """How many targets have all, some or none of their predictions, and where those came from."""
+    found = [[c is not None for c in row] for row in result.predicted]
+    counts = Counter("none" if not any(row) else "all" if all(row) else "some" for row in found)
+    origins = Counter("de novo" if o == DE_NOVO else "template" for row in result.origins for o in row)
+    failed = {"failed draws": result.n_failed_draws} if result.n_failed_draws else {}
+    return {"n_targets": len(targets), **{f"with_{k}": v for k, v in counts.items()}, **dict(origins), **failed}
+
+
+def ranked_answers(
+    targets: Sequence[Target], settings: BenchmarkSettings, seed: int, tools: Toolbox
+) -> list[list[Proposal]]:
+    """Proposals of all kinds for each target's cell content, relaxed, merged where equal, ordered by trust.
+
+    Raises ValueError where a target is in the index, which a search has no way to leave out.
+    """
+    known = {t.id for t in targets} & set(tools.templates.ids if tools.templates else ())
+    if known:
+        raise ValueError(f"the index holds the targets {sorted(known)[:3]}: build it from the training split alone")
+    relaxing = RelaxSettings(max_steps=settings.relax_steps, batch_size=32)
+    out = []
+    for target in targets:
+        formula = "".join(f"{symbol}{count}" for symbol, count in target.formula)
+        how = SearchSettings(z=target.units, seed=seed, relax=relaxing, **proposal_shares(settings.proposals))
+        found = search([formula], tools, how).candidates
+        out.append([_answer(c) for c in found[: settings.k]])
+    return out
+
+
+def _answer(candidate: Candidate) -> Proposal:
+    origin = str(candidate.provenance.get("template_id") or candidate.provenance["start"]).removeprefix("template ")
+    return Proposal(candidate.crystal, origin, int(candidate.provenance.get("seed", 0)), "search")

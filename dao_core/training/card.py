@@ -1,0 +1,40 @@
+"""What every training says of itself: the card beside a checkpoint, and which rows were held out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dao_core.artifacts import content_key
+from dao_core.crysdb.schema import CrysRecord
+from dao_core.crysdb.table import TableRecord
+
+VALIDATION_SHARE = 0.1
+
+
+class TrainingDataError(ValueError):
+    """A view of CrysDB that cannot train the model; the message says what is missing."""
+
+
+def is_held_out(record: CrysRecord) -> bool:
+    """A tenth of the formulas, chosen by their name: frames of one material never stand on both sides."""
+    return int(content_key(formula=record.formula_reduced), 16) % 1000 < 1000 * VALIDATION_SHARE
+
+
+def about_table(table: TableRecord, view: str, rows: int) -> dict[str, Any]:
+    return {"crysdb_version": table.version, "crysdb_key": table.key, "view": view, "rows": rows}
+
+
+def card(title: str, table: TableRecord, view: str, records: list[CrysRecord]) -> str:
+    """The model card: what the weights were trained on, under which licences, and what not to expect."""
+    sources = sorted({f"{r.source} ({r.functional}; licence: {r.license or 'not stated'})" for r in records})
+    largest = max((r.n_atoms for r in records), default=0)
+    lines = [
+        f"# {title}",
+        "",
+        f"- Trained on CrysDB version {table.version} (key {table.key}), view `{view}`, {len(records)} rows.",
+        *[f"- Data: {source}" for source in sources],
+        f"- Largest training cell: {largest} atoms. Elements outside the training data are refused.",
+        "- Figures of the run stand in `config.json` under `training`.",
+        "- Limits: a generated structure is a claim. Let first principles decide before acting on it.",
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,84 @@
+"""Starting a flow from the command line: settings checked first, the engine chosen, one line at the end."""
+
+from __future__ import annotations
+
+import logging
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.cli.console import live_progress, quiet_libraries
+from flows.cli.errors import explain, fail, interruptible
+
+if TYPE_CHECKING:
+    from tasks.config import Profile
+
+
+def run_campaign(path: Path, root: Path | None, profile: str | None = None) -> None:
+    """Run or continue the campaign of a settings file and say where the report is."""
+    from tasks.config import CampaignConfig, load_config
+    from tasks.preflight import preflight
+
+    changes: dict[str, Any] = {} if root is None else {"root": root}
+    if profile is not None:
+        changes["workers"] = load_profile(profile).workers.model_dump()
+    config = load_config(path, CampaignConfig, **changes)
+    quiet_libraries()
+    preflight(config)
+    from flows.campaign import campaign
+
+    command = f"dao campaign {path}" + ("" if root is None else f" --root {root}")
+    command += "" if profile is None else f" --profile {profile}"
+    one_line_errors()
+    with live_progress():
+        campaign(config, command)
+    print(f"report: {(config.root / 'report' / 'index.html').resolve()}")
+    print(f"stages: dao runs show {config.name} --root {config.root.parent}")
+
+
+def load_profile(name: str) -> Profile:
+    """A profile by name (of those in configs/) or by file."""
+    from tasks.config import Profile, load_config
+
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        folder = Path(str(files("configs")))
+        path = folder / f"profile-{name}.yaml"
+        if not path.exists():
+            known = ", ".join(sorted(p.stem.removeprefix("profile-") for p in folder.glob("profile-*.yaml")))
+            fail(f"--profile {name}: use one of {known}, or a YAML file")
+    return load_config(path, Profile)
+
+
+class _OneLine(logging.Filter):
+    """Prefect logs a traceback for every error; for those that `explain` knows the message is enough."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and record.exc_info[1] is not None:
+            message = explain(record.exc_info[1])
+            if message is not None:
+                record.msg, record.args, record.exc_info, record.exc_text = message, (), None, None
+        return True
+
+
+def one_line_errors() -> None:
+    """Keep tracebacks of faults of the program, shorten mistakes of the user."""
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(name).addFilter(_OneLine())
+
+
+def campaign(
+    config: Annotated[Path, typer.Argument(help="YAML settings, such as configs/campaign-demo.yaml.")],
+    root: Annotated[Path | None, typer.Option(help="Folder of the run instead of the one in the settings.")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Machine: laptop, workstation, slurm, kubernetes, a file.")
+    ] = None,
+) -> None:
+    """Run the whole way: database, training, relaxation, generation, ranking, report. Continues where it stopped.
+
+    Example:  dao campaign configs/campaign-demo.yaml
+    """
+    with interruptible("the same command continues with the stage that was running"):
+        run_campaign(config, root, profile)

@@ -1,0 +1,117 @@
+"""What the terminal shows: one console, tables, progress bars, and errors as one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dao_core.screening.search import Progress
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Progress]:
+    """A rich progress bar on stderr that disappears when done; silent where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+               TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+
+        def update(step: str, done: int, of: int) -> None:
+            bar.update(task, description=f"{title}: {step}", completed=done, total=of)
+
+        yield update
+
+
+@contextmanager
+def live_progress() -> Iterator[None]:
+    """A bar for every stage under way, with rate and time left; log lines scroll above. Nothing without a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    from tasks.progress import Progress as Stage
+    from tasks.progress import listeners
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
+               TextColumn("{task.fields[note]}"), TimeElapsedColumn())  # fmt: skip
+    shown: dict[str, Any] = {}
+    with Progress(*columns, console=console, transient=True) as bar, _logs_above(bar.console):
+
+        def listen(stage: Stage) -> None:
+            if stage.ended:
+                if stage.stage in shown:
+                    bar.remove_task(shown.pop(stage.stage))
+                return
+            if stage.stage not in shown:
+                shown[stage.stage] = bar.add_task(stage.stage, total=stage.total, note="")
+            bar.update(shown[stage.stage], completed=stage.done, note=stage.sentence(), refresh=True)
+
+        listeners.append(listen)
+        try:
+            yield
+        finally:
+            listeners.remove(listen)
+
+
+@contextmanager
+def _logs_above(console: Any) -> Iterator[None]:
+    """Let Prefect's console handlers print through the console of the bar, which else would be torn."""
+    import logging
+
+    names = ["", *logging.root.manager.loggerDict]
+    found = {h for name in names for h in logging.getLogger(name).handlers if hasattr(h, "console")}
+    kept = {handler: handler.console for handler in found}
+    for handler in found:
+        handler.console = console
+    try:
+        yield
+    finally:
+        for handler, own in kept.items():
+            handler.console = own  # type: ignore[attr-defined]
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table without the columns that hold nothing; full width where stdout is no terminal."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    view = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD)
+    filled = [i for i in range(len(columns)) if any(row[i] is not None for row in rows)]
+    for i in filled:
+        view.add_column(columns[i], no_wrap=i < len(columns) - 1)
+    for row in rows:
+        view.add_row(*("-" if row[i] is None else str(row[i]) for i in filled))
+    console = Console()
+    (console if console.is_terminal else Console(width=200)).print(view)
+
+
+def quiet_libraries() -> None:
+    """Silence warnings and advertisements of libraries about their own insides; ours stay."""
+    import logging
+    import warnings
+
+    for module in ("pymatgen", "chgnet", "torch", "spglib", "ase", "pytorch_lightning", "lightning", "smact"):
+        warnings.filterwarnings("ignore", module=module)
+    warnings.filterwarnings("ignore", message="No Pauling electronegativity")  # pymatgen's, in functools' name
+    chatty = ("utilities.rank_zero", "trainer.connectors.checkpoint_connector", "trainer.connectors.signal_connector")
+    for logger in (f"pytorch_lightning.{name}" for name in chatty):
+        logging.getLogger(logger).setLevel(logging.WARNING)
+    logging.getLogger("moyo").setLevel(logging.ERROR)  # tells of every cell that is not primitive
+    # what is left is for the user, to whom a line of our source says nothing
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"  # type: ignore[assignment]

@@ -1,0 +1,126 @@
+"""`dao deploy`: the flows as deployments on a Prefect server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.cli.errors import fail
+
+
+def deploy(
+    chain: Annotated[
+        bool, typer.Option("--chain", help="A published CrysDB version starts pretraining, a screening validation.")
+    ] = False,
+    silence: Annotated[
+        float, typer.Option(min=90, help="Seconds without a heartbeat after which a run counts as crashed.")
+    ] = 180.0,
+    pool: Annotated[str, typer.Option(help="Type of a new work pool: process, or kubernetes.")] = "process",
+) -> None:
+    """Register work pool, deployments, schedules and automations with the server at PREFECT_API_URL.
+
+    Examples:  dao deploy    dao deploy --chain
+    """
+    from flows.cli.errors import fail
+
+    if pool not in ("process", "kubernetes"):
+        fail(f"--pool {pool}: use process or kubernetes")
+    register_deployments(chain=chain, silence_seconds=silence, pool=pool)
+
+
+SILENCE = "dao: a run without a heartbeat has crashed"
+
+
+HEARTBEAT = "prefect.flow-run.heartbeat"
+
+
+ENDED = tuple(f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed", "Paused"))
+
+
+def register_deployments(*, chain: bool, silence_seconds: float, pool: str = "process") -> None:
+    """Make the server know the flows. Repeating it changes what changed; without `chain` events start nothing.
+
+    Raises PreflightError where no server of this version answers.
+    """
+    from flows.deployments import deployments, prefect_yaml
+    from tasks.preflight import check_server
+
+    if not os.environ.get("PREFECT_API_URL"):
+        fail("PREFECT_API_URL is not set: start a server (make server) and export what it prints")
+    check_server()
+    _work_pool(pool)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "prefect.yaml"
+        path.write_text(prefect_yaml(chain=chain))
+        _prefect("--no-prompt", "deploy", "--all", "--prefect-file", str(path))
+    crash_on_silence(silence_seconds)
+    for d in deployments():
+        when = d.cron or (f"after {d.after['expect'][0]}" if d.after and chain else "on demand")
+        print(f"{d.entrypoint.split(':')[1].replace('_', '-')}/{d.name}: queue {d.queue}, {when}")
+    print(f"start one: prefect deployment run campaign/campaign; silent runs are crashed after {silence_seconds:.0f} s")
+
+
+def crash_on_silence(seconds: float) -> None:
+    """The automation that self-hosted servers lack: a running flow without a sign of life is marked crashed."""
+    import tasks.prefect_api  # noqa: F401 - Prefect's settings stand before it is imported
+
+    from prefect.automations import Automation  # isort: skip
+    from prefect.events.actions import ChangeFlowRunState  # isort: skip
+    from prefect.events.schemas.automations import EventTrigger, Posture  # isort: skip
+    from prefect.states import StateType  # isort: skip
+
+    message = f"no heartbeat for {seconds:.0f} s: its process is gone; run it again, finished stages are kept"
+    wanted: dict[str, Any] = {
+        "name": SILENCE,
+        "description": "A killed worker or a dead machine can't say that its runs have ended.",
+        "trigger": EventTrigger(
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            for_each={"prefect.resource.id"},
+            after={HEARTBEAT},
+            expect={HEARTBEAT, *ENDED},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=seconds),
+        ),
+        "actions": [ChangeFlowRunState(name="Crashed", state=StateType.CRASHED, message=message)],
+    }
+    try:
+        found: Any = Automation.read(name=SILENCE)
+    except ValueError:
+        Automation(**wanted).create()
+        return
+    for key, value in wanted.items():
+        setattr(found, key, value)
+    found.update()
+
+
+def _work_pool(kind: str) -> None:
+    """The pool: processes on the workers' machines, or a Kubernetes job a run. One that is there stays as it is."""
+    from flows.deployments import POOL, ROOT
+
+    known = subprocess.run(_command("work-pool", "inspect", POOL), capture_output=True, check=False)
+    if known.returncode == 0:
+        return
+    template = ROOT / "infra" / "kubernetes" / "job-template.json"
+    extra = ("--base-job-template", str(template)) if kind == "kubernetes" else ()
+    _prefect("work-pool", "create", POOL, "--type", kind, *extra)
+
+
+def _command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "prefect", *arguments]
+
+
+def _prefect(*arguments: str) -> None:
+    """One of Prefect's own commands; its output only where it fails."""
+    from flows.deployments import ROOT
+
+    done = subprocess.run(_command(*arguments), capture_output=True, text=True, cwd=ROOT, check=False)
+    if done.returncode:
+        fail(f"prefect {' '.join(arguments[:3])} failed: {(done.stderr or done.stdout)[-500:]}")

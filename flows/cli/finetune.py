@@ -1,0 +1,139 @@
+"""`dao finetune ...`: DAO-P learns a property from a table of structures, and predicts it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files as package_files
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.cli.console import quiet_libraries, table
+from flows.cli.errors import fail, interruptible
+
+app = typer.Typer(help="Fine-tune DAO-P on a property.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command("property")
+def property_(
+    data: Annotated[Path, typer.Argument(help="Parquet or CSV file, or a CrysDB table folder.")],
+    column: Annotated[str, typer.Option(help="The scalar column to learn.")],
+    config: Annotated[Path | None, typer.Option(help="YAML settings; default: those of the package.")] = None,
+    log: Annotated[bool, typer.Option("--log", help="Learn the natural logarithm (positive values).")] = False,
+    folds: Annotated[int | None, typer.Option(min=2, help="Parts by formula; each gives one member.")] = None,
+    compare: Annotated[bool, typer.Option("--compare", help="Train the same network from scratch too.")] = False,
+    root: Annotated[Path, typer.Option(help="Folder of the run; a killed one continues with the next fold.")] = Path(
+        "runs/finetune"
+    ),
+) -> None:
+    """Fine-tune DAO-P on a scalar column: folds by formula, a new head, early stopping.
+
+    Examples:  dao finetune property moduli.parquet --column bulk_modulus --log --compare
+    """
+
+    changes = {"column": column, **({"transform": "log"} if log else {}), **({"folds": folds} if folds else {})}
+    finetune_file(data, config, changes, root, compare=compare)
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="Folder that `dao finetune property` printed.")],
+    files: Annotated[list[Path], typer.Argument(help="CIF or extxyz files.")],
+) -> None:
+    """Predict the fine-tuned property of structures; the spread is that of the members.
+
+    Example:  dao finetune predict runs/finetune/ledger/property-model/KEY/model a.cif b.cif
+    """
+
+    raise typer.Exit(predict_files(model, files))
+
+
+DEFAULT = "finetune-property.yaml"
+
+
+def finetune_file(data: Path, config: Path | None, changes: Mapping[str, Any], root: Path, *, compare: bool) -> None:
+    """Train all folds and print the out-of-fold error beside the mean's and, on request, that from scratch.
+
+    Raises PropertyError, CheckpointError.
+    """
+    from dao_core.training.property_config import PropertySettings
+    from tasks.config import load_config
+
+    path = config or Path(str(package_files("configs") / DEFAULT))
+    settings = load_config(path, PropertySettings, **changes)
+    quiet_libraries()
+    from tasks.finetuning import fold_stage, model_stage, rows_stage
+
+    variants = [("fine-tuned", settings)]
+    if compare and settings.start is not None:
+        variants.append(("from scratch", _from_scratch(settings)))
+    lines: list[tuple[object, ...]] = []
+    with interruptible("the same command continues with the next fold"):
+        rows = rows_stage(data, settings, str(root))
+        print(f"rows: {rows.counts}")
+        for name, variant in variants:
+            folds = []
+            for number in range(variant.folds):
+                folds.append(fold_stage(number, rows, variant, str(root)))
+                print(f"{name}, fold {number + 1} of {variant.folds}: {_fold(folds[-1].facts)}", flush=True)
+            done = model_stage(rows, folds, variant, str(root))
+            if not lines:
+                lines.append(_line("mean of the training rows", done.facts["mean_baseline"], done.counts, None))
+            lines.append(_line(name, done.facts, done.counts, str(done.file("model"))))
+    columns = ("model", "MAE", "95 % interval", "median error", "R2", "n", "failed", "folder")
+    table(f"{settings.column}: error on rows of formulas that the model never saw", columns, lines)
+
+
+def _from_scratch(settings: Any) -> Any:
+    """The same network with fresh weights."""
+    from dao_core.models.checkpoint_io import load_checkpoint
+
+    model = load_checkpoint(settings.start, kind="predictor").config["model"]
+    return settings.model_validate({**settings.model_dump(), "start": None, "model": model})
+
+
+def _fold(facts: Mapping[str, Any]) -> str:
+    return (
+        f"validation MAE {facts['validation_mae']:.4g} at epoch {facts['best_epoch']} of {facts['epochs']}, "
+        f"{facts['seconds']} s"
+    )
+
+
+def _line(name: str, figures: Mapping[str, Any], counts: Mapping[str, int], folder: str | None) -> tuple[object, ...]:
+    low, high = figures["interval"]
+    r2 = figures["r2"]
+    return (
+        name,
+        f"{figures['mae']:.4g}",
+        f"{low:.4g} to {high:.4g}",
+        f"{figures['median']:.4g}",
+        None if r2 is None else f"{r2:.3f}",
+        counts["n_ok"],
+        counts["n_failed"],
+        folder,
+    )
+
+
+def predict_files(model: Path, paths: Sequence[Path]) -> int:
+    """Print the property of each file; 0, or 1 where at least one has none."""
+    from dao_core.crystal import Crystal, InvalidCrystalError
+    from dao_core.energy.property import PropertyModel
+
+    quiet_libraries()
+    loaded = PropertyModel.load(model)
+    rows: list[tuple[object, ...]] = []
+    for path in paths:
+        try:
+            text = path.read_text(errors="replace")
+            crystal = Crystal.from_extxyz(text) if path.suffix in (".xyz", ".extxyz") else Crystal.from_cif(text)
+        except (InvalidCrystalError, OSError) as error:
+            rows.append((path.name, None, None, f"unreadable: {error}"))
+            continue
+        p = loaded.predict([crystal])[0]
+        value, std = (None if x is None else f"{x:.4g}" for x in (p.value, p.std))
+        rows.append((path.name, value, std, p.reason or None))
+    if all(row[1] is None for row in rows):
+        fail(f"none of {len(rows)} files has a prediction; the first: {rows[0][3]}")
+    table(f"{loaded.column} ({len(loaded.networks)} members)", ("file", loaded.column, "spread", "reason"), rows)
+    return 1 if any(row[1] is None for row in rows) else 0

@@ -1,0 +1,48 @@
+"""The `dao` command. Everything heavy is imported inside the commands: `dao --help` answers at once."""
+
+from __future__ import annotations
+
+import os
+
+import typer
+
+from flows.cli import benchmark, campaign, crysdb, deploy, finetune, predict, relax, runs, screen, train, validate
+from flows.cli.errors import explain, fail
+
+app = typer.Typer(
+    name="dao",
+    help="Crystal structure prediction: from a chemical formula to ranked structures.\n\n"
+    "First steps:  dao predict SrTiO3    dao campaign configs/campaign-demo.yaml    dao COMMAND --help",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # rich's help would take half of the start-up time
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+app.add_typer(crysdb.app, name="crysdb")
+app.add_typer(train.app, name="train")
+app.add_typer(finetune.app, name="finetune")
+app.add_typer(runs.app, name="runs")
+app.add_typer(validate.app, name="validate")
+for command in (predict.predict, screen.screen, relax.relax, campaign.campaign, runs.status, deploy.deploy):
+    app.command()(command)
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(
+    benchmark.benchmark
+)
+
+
+def main() -> None:
+    """Entry point of the console script: user errors become one line and status 2, faults keep their traceback."""
+    # Before torch is imported: two threads of one process spin against anything else that runs (8x slower, measured).
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("SPGLIB_WARNING", "OFF")  # spglib prints to stderr for every structure it gives up on
+    try:
+        app()
+    except Exception as error:
+        message = explain(error)
+        if message is None:
+            raise
+        fail(message)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.cli.errors import fail
+
+Out = Annotated[
+    Path | None, typer.Option(help="Folder for CIF files in rank order, candidates.parquet and index.html.")
+]
+
+
+Seed = Annotated[int, typer.Option(help="The same seed gives the same candidates.")]
+
+
+PotentialName = Annotated[str, typer.Option(help="Energy model: 'dao', a DAO-P checkpoint folder, or 'chgnet'.")]
+
+
+GeneratorName = Annotated[str, typer.Option(help="'dao', a DAO-G checkpoint folder, or 'none' (prototypes only).")]
+
+
+Framework = Annotated[
+    Path | None, typer.Option(help="CIF whose lattice and atoms are kept; the rest of the formula is generated.")
+]
+
+
+Keep = Annotated[str | None, typer.Option(help="Elements of --framework that are kept, such as Ti or Mg,Ni.")]
+
+
+Lattice = Annotated[Path | None, typer.Option(help="CIF of which only the lattice is kept.")]
+
+
+Spacegroup = Annotated[int | None, typer.Option(min=1, max=230, help="Number of a space group to generate in.")]
+
+
+Free = Annotated[bool, typer.Option("--free", help="Generate around what is given, then relax all of it.")]
+
+
+Unbalanced = Annotated[bool, typer.Option("--unbalanced", help="Also formulas that no charge balance allows.")]
+
+
+def given_settings(
+    framework: Path | None, keep: str | None, lattice: Path | None, spacegroup: int | None, free: bool
+) -> dict[str, Any]:
+    elements = tuple(e.strip() for e in keep.split(",")) if keep else ()
+    if elements and framework is None:
+        fail("--keep names elements of a --framework: give its CIF")
+    return {"framework": framework, "keep": elements, "lattice": lattice, "spacegroup": spacegroup, "hold": not free}
+
+
+def parse_pressures(text: str | None) -> tuple[float, ...]:
+    try:
+        return tuple(float(x) for x in text.split(",")) if text else ()
+    except ValueError:
+        fail(f"--pressure {text}: give GPa, separated by commas, such as 0,10,20")
+
+
+def split_proposals(n: int, generator: str) -> dict[str, int]:
+    from dao_core.screening.settings import proposal_shares
+
+    return proposal_shares(n, generator=generator != "none")

@@ -1,0 +1,83 @@
+"""`dao train ...`: the generator's two stages and the energy model, on a view of CrysDB."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from flows.cli.console import live_progress, quiet_libraries
+from flows.cli.errors import interruptible
+
+app = typer.Typer(help="Train DAO-G (stage 1, stage 2) and DAO-P.", no_args_is_help=True, rich_markup_mode=None)
+Config = Annotated[Path, typer.Argument(help="YAML settings, such as configs/train-laptop.yaml.")]
+Table = Annotated[Path, typer.Option(help="CrysDB table.")]
+Version = Annotated[int | None, typer.Option(help="Version of the table; default: the newest.")]
+Root = Annotated[Path, typer.Option(help="Folder of the run; a killed training continues there.")]
+TABLE, ROOT = Path("runs/crysdb/table"), Path("runs/train")
+
+
+@app.command()
+def stage1(config: Config, table: Table = TABLE, version: Version = None, root: Root = ROOT) -> None:
+    """Train the generator on all leak-free structures, stable and unstable.
+
+    Example:  dao train stage1 configs/train-laptop.yaml --table runs/crysdb/table
+    """
+
+    train("stage1", config, table, version, root)
+
+
+@app.command()
+def predictor(config: Config, table: Table = TABLE, version: Version = None, root: Root = ROOT) -> None:
+    """Train the energy model DAO-P on leak-free structures and frames.
+
+    Example:  dao train predictor configs/train-predictor-laptop.yaml --table runs/crysdb/table
+    """
+
+    train("predictor", config, table, version, root)
+
+
+@app.command()
+def stage2(
+    config: Config,
+    start: Annotated[Path, typer.Option(help="Checkpoint folder of stage 1.")],
+    table: Table = TABLE,
+    version: Version = None,
+    root: Root = ROOT,
+) -> None:
+    """Continue the generator on the relaxed view.
+
+    Example:  dao train stage2 configs/train-laptop.yaml --start runs/train/ledger/train-generator/KEY/checkpoint
+    """
+
+    train("stage2", config, table, version, root, start=start)
+
+
+Stage = Literal["stage1", "predictor", "stage2"]
+
+
+def train(
+    stage: Stage, config: Path, table: Path, version: int | None, root: Path, *, start: Path | None = None
+) -> None:
+    """Train and print where the checkpoint is. Raises CheckpointError, TableError and TrainingDataError."""
+    from dao_core.training.config import TrainingConfig
+    from tasks.config import load_config
+
+    settings = load_config(config, TrainingConfig)
+    quiet_libraries()
+    from tasks.crysdb import open_table
+    from tasks.preflight import check_training
+    from tasks.training import fit_generator_stage, fit_predictor_stage
+
+    record = open_table(table, version)
+    check_training("settings", settings)
+    with interruptible("the same command continues at the last checkpoint"), live_progress():
+        if stage == "predictor":
+            done = fit_predictor_stage(record, settings, str(root))
+        else:
+            view: Literal["leak_free", "relaxed"] = "leak_free" if stage == "stage1" else "relaxed"
+            done = fit_generator_stage(record, settings, str(root), view=view, start_from=start)
+    print(f"checkpoint: {done.file('checkpoint')}")
+    for name, value in done.facts.items():
+        print(f"{name}: {value}")

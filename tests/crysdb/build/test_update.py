@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dao_core.crysdb.build.build import BuildStoppedError, build
+from dao_core.crysdb.steps.clean import CleanSettings
+from dao_core.crysdb.config import BuildConfig, GuardSettings
+from dao_core.crysdb.steps.leakage import BenchmarkConfig
+from dao_core.crysdb.schema import COLUMNS, CrysRecord, table_to_records
+from dao_core.crysdb.build.state import UpdateError
+from dao_core.crysdb.table import CrysTable
+from dao_core.crysdb.build.update import update
+from tests.helpers.records import ListSource, caesium_chloride, element, perovskite, record, rocksalt, salt_records
+
+CONFIG = BuildConfig(
+    clean=CleanSettings(min_atoms=2),
+    benchmarks=(BenchmarkConfig(name="held", formulas=("SrTiO3",)),),
+    shard_rows=50,
+    workers=1,
+    guards=GuardSettings(max_shrink=0.5),
+)
+PLAIN = [c for c in COLUMNS if c not in ("ingested_at", "lattice", "frac_coords", "atomic_numbers", "forces", "stress")]
+
+
+def content(root: Path) -> dict[str, tuple[object, ...]]:
+    out = {}
+    for r in table_to_records(CrysTable(root / "table").read()):
+        values = [getattr(r, c) for c in PLAIN]
+        rounded = [round(v, 9) if isinstance(v, float) else str(v) for v in values]
+        out[r.material_id] = (*rounded, r.lattice.round(9).tobytes())
+    return out
+
+
+def crowd(seed: int = 0) -> list[CrysRecord]:
+    """Elements, binaries and ternaries in many shapes over one five-element space, energies by chance."""
+    rng = np.random.default_rng(seed)
+    symbols = ["Na", "K", "Cl", "O", "Ti"]
+    rows = [record(f"e-{s}", element(s), -1.0) for s in symbols]
+    for i, a in enumerate(symbols):
+        for b in symbols[i + 1 :]:
+            for k, shape in enumerate((rocksalt, caesium_chloride)):
+                edge = 5.6 if k == 0 else 3.4
+                rows.append(record(f"b-{a}{b}-{k}", shape(a, b, edge), float(rng.normal(-1.4, 0.3))))
+                rows.append(record(f"b-{a}{b}-{k}-copy", shape(a, b, edge * 1.01), float(rng.normal(-1.3, 0.3))))
+            for c in symbols:
+                if c not in (a, b):
+                    rows.append(record(f"t-{a}{b}{c}", perovskite(a, b, c), float(rng.normal(-1.5, 0.4))))
+    return rows
+
+
+def changed(rows: list[CrysRecord], seed: int) -> list[CrysRecord]:
+    """Some energies moved up or down, some rows gone, some new, one structure exchanged, an element lowered."""
+    rng = np.random.default_rng(seed)
+    out = [CrysRecord(**vars(r)) for r in rows if rng.random() > 0.05 or r.n_atoms == 1]
+    for r in out:
+        if r.n_atoms > 1 and rng.random() < 0.15:
+            r.energy_per_atom = (r.energy_per_atom or 0.0) + float(rng.normal(0, 0.6))
+    if seed % 2:
+        out[0].energy_per_atom = -1.2
+    out[20].lattice = out[20].lattice * 1.1
+    out.append(record("new-1", rocksalt("K", "O", 5.3), -2.4))
+    out.append(record("new-2", perovskite("Sr"), -4.0))
+    return out
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_update_gives_what_a_build_of_everything_gives(tmp_path: Path, seed: int) -> None:
+    before, after = crowd(), changed(crowd(), seed)
+    build(CONFIG, tmp_path / "updated", sources=[ListSource(before)])
+    first = content(tmp_path / "updated")
+    build(CONFIG, tmp_path / "fresh", sources=[ListSource(after)])
+    report = update(CONFIG, tmp_path / "updated", sources=[ListSource(after)])
+    assert report.version == 1
+    assert content(tmp_path / "updated") == content(tmp_path / "fresh")
+    # and once more, back to the beginning: rows that were set aside return
+    update(CONFIG, tmp_path / "updated", sources=[ListSource(before)])
+    assert content(tmp_path / "updated") == first
+
+
+def test_only_what_changed_is_written(tmp_path: Path) -> None:
+    rows = crowd()
+    build(CONFIG, tmp_path, sources=[ListSource(rows)])
+    after = [CrysRecord(**vars(r)) for r in rows]
+    index = next(i for i, r in enumerate(after) if r.material_id == "t-NaKCl")
+    after[index].energy_per_atom = 0.5 + (after[index].energy_per_atom or 0.0)
+    report = update(CONFIG, tmp_path, sources=[ListSource(after)])
+    assert (report.n_changed, report.n_new, report.n_gone, report.n_same) == (1, 0, 0, len(rows) - 1)
+    assert report.n_written + report.n_deleted <= 5
+
+
+def test_nothing_new_is_no_version(tmp_path: Path) -> None:
+    build(CONFIG, tmp_path, sources=[ListSource(crowd())])
+    report = update(CONFIG, tmp_path, sources=[ListSource(crowd())])
+    assert (report.version, report.n_written, report.n_same) == (0, 0, len(crowd()))
+
+
+def test_a_copy_of_a_row_that_is_not_published_stands_for_itself(tmp_path: Path) -> None:
+    far = record("far", rocksalt(), -3.5, e_above_hull_source=1.5)  # lowest of its bucket, but its source sets it aside
+    before = [*salt_records(), far]
+    build(CONFIG, tmp_path / "updated", sources=[ListSource(before)])
+    after = [*before, record("more", rocksalt(), -3.45)]
+    update(CONFIG, tmp_path / "updated", sources=[ListSource(after)])
+    build(CONFIG, tmp_path / "fresh", sources=[ListSource(after)])
+    assert content(tmp_path / "updated") == content(tmp_path / "fresh")
+    assert "far" not in content(tmp_path / "updated")
+
+
+def test_partial_takes_nothing_as_gone(tmp_path: Path) -> None:
+    build(CONFIG, tmp_path, sources=[ListSource(crowd())])
+    delta = [record("new-1", rocksalt("K", "O", 5.3), -2.4)]
+    report = update(CONFIG, tmp_path, sources=[ListSource(delta)], partial=True)
+    assert (report.n_gone, report.n_new) == (0, 1)
+    build(CONFIG, tmp_path / "fresh", sources=[ListSource([*crowd(), *delta])])
+    assert content(tmp_path) == content(tmp_path / "fresh")
+
+
+def test_refusals(tmp_path: Path) -> None:
+    with pytest.raises(UpdateError, match="dao crysdb build"):
+        update(CONFIG, tmp_path, sources=[ListSource(salt_records())])
+    build(CONFIG, tmp_path, sources=[ListSource(salt_records())])
+    other = CONFIG.model_copy(update={"symprec": 0.01})
+    with pytest.raises(UpdateError, match="settings"):
+        update(other, tmp_path, sources=[ListSource(salt_records())])
+    with pytest.raises(BuildStoppedError, match="shrank"):
+        update(CONFIG, tmp_path, sources=[ListSource(salt_records()[:2])])
+    with pytest.raises(BuildStoppedError, match="changed its functional from PBE to SCAN"):
+        update(CONFIG, tmp_path, sources=[ListSource(salt_records("SCAN"), functional="SCAN")])
+    assert CrysTable(tmp_path / "table").version == 0

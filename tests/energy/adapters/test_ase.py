@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.calculators.calculator import CalculatorError
+from ase.calculators.emt import EMT
+from ase.filters import FrechetCellFilter
+from ase.optimize import BFGS
+
+from dao_core.crystal import Crystal
+from dao_core.energy.adapters.ase import PotentialCalculator
+from dao_core.energy.potential import PotentialFailure, PotentialResult
+from tests.helpers.potentials import Scripted, copper, emt
+
+
+def test_calculator_gives_what_ases_own_gives() -> None:
+    atoms, reference = copper().to_ase(), copper().to_ase()
+    atoms.calc, reference.calc = PotentialCalculator(emt()), EMT()
+    assert atoms.get_potential_energy() == pytest.approx(reference.get_potential_energy(), abs=1e-12)
+    np.testing.assert_allclose(atoms.get_forces(), reference.get_forces(), atol=1e-12)
+    np.testing.assert_allclose(atoms.get_stress(), reference.get_stress(), atol=1e-12)
+
+
+def test_calculator_keeps_order_for_atoms_outside_the_cell() -> None:
+    atoms = bulk("Cu", cubic=True)
+    atoms.rattle(0.1, seed=1)
+    atoms.positions[0] += 2 * atoms.cell[0]
+    reference = atoms.copy()
+    atoms.calc, reference.calc = PotentialCalculator(emt()), EMT()
+    np.testing.assert_allclose(atoms.get_forces(), reference.get_forces(), atol=1e-9)
+
+
+def test_calculator_drives_an_ase_optimiser() -> None:
+    atoms = copper().to_ase()
+    atoms.calc = PotentialCalculator(emt())
+    assert BFGS(FrechetCellFilter(atoms), logfile=None).run(fmax=0.02, steps=100)
+
+
+def test_a_failure_is_an_error_with_the_reason() -> None:
+    atoms = copper().to_ase()
+    atoms.calc = PotentialCalculator(Scripted(lambda *_: PotentialFailure("no idea")))
+    with pytest.raises(CalculatorError, match="scripted: no idea"):
+        atoms.get_potential_energy()
+
+
+def test_a_molecule_in_open_space_is_refused() -> None:
+    atoms = Atoms("Cu2", [[0, 0, 0], [0, 0, 2.5]])
+    atoms.calc = PotentialCalculator(emt())
+    with pytest.raises(CalculatorError, match="pbc"):
+        atoms.get_potential_energy()
+
+
+def test_an_element_outside_the_model_is_a_failure_for_that_crystal_alone() -> None:
+    strange = copper().replace(atomic_numbers=[92, 29, 29, 29])
+    bad, good = emt().compute([strange, copper()])
+    assert isinstance(bad, PotentialFailure)
+    assert isinstance(good, PotentialResult)
+
+
+def _energy(lattice: np.ndarray, frac: np.ndarray) -> float:
+    result = emt().compute([Crystal(lattice, frac, [29] * 4)])[0]
+    assert isinstance(result, PotentialResult)
+    return result.energy
+
+
+def test_stress_is_the_derivative_of_energy_by_strain() -> None:
+    crystal = copper()
+    result = emt().compute([crystal])[0]
+    assert isinstance(result, PotentialResult)
+    for i, j in [(0, 0), (1, 2)]:
+        strain = np.zeros((3, 3))
+        strain[i, j] += 0.5e-5
+        strain[j, i] += 0.5e-5
+        up, down = (_energy(crystal.lattice @ (np.eye(3) + s * strain), crystal.frac_coords) for s in (1, -1))
+        assert result.stress[i, j] == pytest.approx((up - down) / 2e-5 / crystal.volume, abs=1e-6)

@@ -1,0 +1,74 @@
+"""`dao benchmark`: the list, a small real benchmark from the command line, mistakes in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.benchmark_files import write
+from tests.helpers.benchmark_targets import perovskite, rocksalt
+from tests.helpers.cli import dao
+
+
+def test_the_list_names_benchmarks_and_scripts() -> None:
+    out = dao("benchmark").stdout
+    for name in ("mp-20", "carbon-24", "match_rate"):
+        assert name in out
+
+
+def test_help_is_the_command_s_and_after_a_name_the_benchmark_s() -> None:
+    assert "without it: the list" in " ".join(dao("benchmark", "--help").stdout.split())
+    assert "--columns" in dao("benchmark", "perov-5", "--help").stdout
+
+
+def test_a_benchmark_of_templates_runs(tmp_path: Path) -> None:
+    write(tmp_path / "perov_5/train.parquet", {"k": rocksalt(3, 9, 4.0), "l": rocksalt(37, 53, 7.3)})
+    write(tmp_path / "perov_5/test_public.parquet", {"a": rocksalt(11, 17)})
+    result = dao(
+        "benchmark", "perov-5", "--data", ".", "--columns", "templates", "--k", "1", "--root", "r", cwd=tmp_path
+    )
+    assert result.returncode == 0, result.stderr
+    last = json.loads(result.stdout.strip().splitlines()[-1])
+    assert last["figure"] == {"templates": {"1": 100.0}}
+    assert last["n"] == 1
+    assert "1 of 1 targets" in result.stdout
+
+
+def test_the_templates_that_ship_find_what_the_training_split_lacks(tmp_path: Path) -> None:
+    write(tmp_path / "perov_5/train.parquet", {"p": perovskite()})
+    write(tmp_path / "perov_5/test_public.parquet", {"a": rocksalt(11, 17)})
+    rates = []
+    for which in ("train", "shipped"):
+        options = ("--data", ".", "--columns", "templates", "--k", "5", "--root", "r", "--templates", which)
+        result = dao("benchmark", "perov-5", *options, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        rates.append(json.loads(result.stdout.strip().splitlines()[-1])["figure"]["templates"]["5"])
+    assert rates == [0.0, 100.0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("mp-21",), "no benchmark 'mp-21': use one of mp-20"),
+        (("mp-20", "--data", "nowhere"), "test_public.parquet is missing"),
+        (("mp-20", "--columns", "baseline"), "needs --baseline CHECKPOINT"),
+        (("mp-20", "--columns", "oracle"), "settings: columns.0: Input should be"),
+        (("mp-20", "--seeds", "a"), "argument --seeds: invalid"),
+        (("mp-20", "--bogus"), "unrecognized arguments: --bogus"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    result = dao("benchmark", *arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_flow_s_parameters_load() -> None:
+    from flows.benchmark import BenchmarkConfig, benchmark_structures
+
+    config = {"name": "b", "root": "r", "benchmark": "mp-20", "data": "d", "settings": {"k": 5}}
+    assert BenchmarkConfig.model_validate(config).settings.k == 5
+    assert "config" in benchmark_structures.parameters.properties

@@ -1,0 +1,123 @@
+"""`dao crysdb ...` as a newcomer uses it: one process after another in an empty folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from flows.cli.main import app
+from tests.helpers.small_runs import write_dataset
+
+
+def dao(*arguments: object, code: int = 0) -> str:
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert result.exit_code == code, result.output + repr(result.exception)
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of copper-gold alloys, built twice with another limit, and its settings."""
+    folder = tmp_path_factory.mktemp("building")
+    data = write_dataset(folder / "emt.parquet", 30)
+    settings = {
+        "sources": [
+            {"kind": "files", "name": "emt", "paths": [str(data)], "functional": "EMT", "license": "MIT"},
+            {"kind": "prototypes", "elements": ["Cu", "Au"], "max_atoms": 2},
+        ],
+        "clean": {"min_atoms": 4},
+        "benchmarks": [
+            {"name": "held", "paths": [str(data)]},
+            {"name": "superconductors", "formulas": ["Cr6Os2"]},
+        ],
+        "workers": 1,
+    }
+    (folder / "db.yaml").write_text(yaml.safe_dump(settings))
+    dao("crysdb", "build", folder / "db.yaml", "--root", folder / "db")
+    (folder / "db.yaml").write_text(yaml.safe_dump({**settings, "clean": {"min_atoms": 2}}))
+    (folder / "said.txt").write_text(dao("crysdb", "build", folder / "db.yaml", "--root", folder / "db"))
+    return folder
+
+
+def test_a_build_tells_rows_hulls_leaks_and_what_comes_next(folder: Path) -> None:
+    said = (folder / "said.txt").read_text()
+    assert "version 1 in" in said
+    assert "hulls: 30 rows with a hull distance" in said
+    assert "leak audit" in said
+    assert "dao crysdb doctor" in said
+    held = next(line.split() for line in said.splitlines() if line.strip().startswith("held"))
+    assert held[1:4] == ["30", "30", "(100.0"]  # the test entries are in the table: all are reached
+
+
+def test_the_run_is_in_the_journal(folder: Path) -> None:
+    said = dao("status", "--root", folder)
+    assert "completed" in said
+    assert "build CrysDB" in dao("runs", "show", "crysdb", "--root", folder)
+
+
+def test_doctor_card_leaks_and_history(folder: Path) -> None:
+    assert "failed" not in dao("crysdb", "doctor", "--root", folder / "db")
+    dao("crysdb", "card", "--root", folder / "db", "--out", folder / "card")
+    card = (folder / "card" / "card.md").read_text()
+    assert "| held | 30 (100.0 %)" in card
+    assert (folder / "card" / "distributions.png").stat().st_size > 10_000
+    assert "superconductors" in dao("crysdb", "leaks", "--root", folder / "db")
+    assert "emt:" in dao("crysdb", "history", "--root", folder / "db")
+
+
+def test_query_travels_in_time_and_takes_the_level(folder: Path) -> None:
+    counts = []
+    for version in (0, 1):
+        out = folder / f"n-{version}.csv"
+        dao("crysdb", "query", "SELECT count(*) AS n FROM crysdb", "--root", folder / "db", "--version", version,
+            "--out", out)  # fmt: skip
+        counts.append(int(out.read_text().split()[1]))
+    assert 0 < counts[0] < counts[1]
+    out = folder / "n.csv"
+    for level, some in (("none", True), ("structure", False)):
+        sql = "SELECT count(*) AS n FROM crysdb_leak_free WHERE source = 'emt'"
+        dao("crysdb", "query", sql, "--root", folder / "db", "--level", level, "--out", out)
+        assert (int(out.read_text().split()[1]) > 0) == some
+
+
+@pytest.mark.parametrize("name", ["all.extxyz", "all.jsonl", "all.npz"])
+def test_exports_of_a_view(folder: Path, name: str) -> None:
+    whole = dao("crysdb", "export", folder / name, "--root", folder / "db").split()[0]
+    part = dao("crysdb", "export", folder / name, "--root", folder / "db", "--view", "relaxed", "--level", "none")
+    part = part.split()[0]
+    assert 0 < int(part) < int(whole)
+    assert (folder / name).exists()
+
+
+def test_an_update_without_news_is_no_version(folder: Path) -> None:
+    assert "version 1: " in dao("crysdb", "update", folder / "db.yaml", "--root", folder / "db")
+
+
+def test_nothing_is_deleted_unless_asked(folder: Path, tmp_path: Path) -> None:
+    import shutil
+
+    root = Path(shutil.copytree(folder / "db", tmp_path / "db"))
+    assert "delete them with --yes" in dao("crysdb", "vacuum", "--root", root)
+    dao("crysdb", "query", "SELECT 1 AS one FROM crysdb LIMIT 1", "--root", root, "--version", 0)
+    assert "deleted" in dao("crysdb", "vacuum", "--root", root, "--yes")
+    assert "failed" not in dao("crysdb", "doctor", "--root", root)
+
+
+def test_settings_that_ship_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows.cli.crysdb import config_path
+
+    monkeypatch.chdir(tmp_path)
+    assert config_path(Path("configs/crysdb-sample.yaml")).exists()
+    assert config_path(Path("nothing.yaml")) == Path("nothing.yaml")
+
+
+def test_a_build_that_cannot_read_says_so_and_is_in_the_journal(folder: Path) -> None:
+    (folder / "bad.yaml").write_text("sources: [{kind: files, name: x, paths: [missing.parquet], functional: f}]\n")
+    result = CliRunner().invoke(app, ["crysdb", "build", str(folder / "bad.yaml"), "--root", str(folder / "bad")])
+    assert "missing.parquet is not a file" in str(result.exception)
+    state = json.loads((folder / "bad" / "run.json").read_text())
+    assert (state["status"], "missing.parquet" in state["error"]) == ("failed", True)

@@ -1,0 +1,102 @@
+"""The command as a user meets it: real processes, one clear line for each mistake."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dao_core.artifacts import ArtifactError
+from flows.cli.errors import explain
+from tests.helpers.cli import dao
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("predict", "Xx2"), "Xx is not an element"),
+        (("predict", "Sr1Ti0O3"), "Ti0 asks for zero atoms"),
+        (("predict", "NaCl", "--z", "many"), "--z many: give 'auto' or a number"),
+        (("predict", "SrTiO3", "--max-atoms", "4"), "raise max_atoms to 5"),
+        (("predict", "NaCl", "--bogus"), "No such option: --bogus"),
+        (("predict",), "Missing argument"),
+        (("nonsense",), "No such command 'nonsense'"),
+        (("relax", "missing.cif"), "missing.cif"),
+        (("campaign", "missing.yaml"), "missing.yaml"),
+        (("runs", "show", "zzz"), "no run 'zzz'"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    result = dao(*arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert list(tmp_path.iterdir()) == []  # nothing half-written
+
+
+def test_a_warning_is_for_the_user_and_shows_no_source(tmp_path: Path) -> None:
+    result = dao("predict", "NaCl", "--max-atoms", "22", "--generator", "dao", "-n", "2", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "warning: 22 atoms a cell, trained on at most 20: expect worse structures" in result.stderr
+    assert ".py" not in result.stderr
+
+
+def test_help_lists_the_commands_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['dao', '--help']\n"
+        "from flows.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print([m for m in ('torch', 'pymatgen', 'prefect', 'rich', 'numpy', 'pydantic') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip().endswith("[]"), out
+    for command in ("predict", "screen", "relax", "campaign", "crysdb", "train", "status", "runs"):
+        assert f"\n  {command} " in out
+
+
+def test_help_of_every_command_has_an_example() -> None:
+    from typer.main import get_command
+
+    from flows.cli.main import app
+
+    def walk(name: str, command: object) -> list[tuple[str, str]]:
+        children = getattr(command, "commands", None)
+        if children is None:
+            return [(name, getattr(command, "help", "") or "")]
+        return [leaf for child, sub in children.items() for leaf in walk(f"{name} {child}", sub)]
+
+    for name, text in walk("dao", get_command(app)):
+        assert "Example" in text, f"{name} --help has no example"
+
+
+def test_faults_of_the_program_are_not_disguised() -> None:
+    assert explain(ZeroDivisionError("x")) is None
+    assert explain(ArtifactError("free space")) == "free space"
+    missing = FileNotFoundError(2, "No such file or directory", "a.yaml")
+    assert explain(missing) == "No such file or directory: a.yaml"
+    assert "no space left" in str(explain(OSError(28, "No space left on device", "x")))
+    assert explain(OSError(5, "Input/output error")) is None
+
+
+def test_wrong_settings_name_the_key() -> None:
+    from pydantic import ValidationError
+
+    from dao_core.energy.relaxation.relax import RelaxSettings
+
+    with pytest.raises(ValidationError) as unknown:
+        RelaxSettings(fmx=1)  # type: ignore[call-arg]
+    assert explain(unknown.value) == "settings: unknown key 'fmx': remove it or correct its spelling"
+    with pytest.raises(ValidationError) as wrong:
+        RelaxSettings(fmax=-1)
+    assert explain(wrong.value) == "settings: fmax: Input should be greater than 0, got -1"
+
+
+def test_relax_refuses_what_is_not_a_structure(tmp_path: Path) -> None:
+    (tmp_path / "bad.cif").write_text("not a cif")
+    result = dao("relax", "bad.cif", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "unreadable CIF" in result.stderr
+    assert "Traceback" not in result.stderr

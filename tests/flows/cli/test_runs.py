@@ -1,0 +1,107 @@
+"""`dao status` and `dao runs show`: what a person reads off a running, a killed, a failed and a finished run."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from flows.cli.console import live_progress
+from flows.cli.runs import show, status
+from tasks.progress import Progress, listeners
+from tasks.run_log import HEARTBEAT, SILENT_SECONDS, STATE, Journal, read_state
+
+
+def test_status_tells_what_runs_and_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    running = Journal(tmp_path / "a", name="running", command="dao campaign a.yaml")
+    with running.stage("relax unstable"):
+        Progress(tmp_path / "a", "relax unstable", 8).update(8)
+        failed = Journal(tmp_path / "b", name="failed", command="dao campaign b.yaml")
+        with pytest.raises(ValueError, match="no data"), failed.watch(), failed.stage("train"):
+            raise ValueError("no data")
+        status(tmp_path)
+    out = capsys.readouterr().out
+    assert "8/8 shards, 0 s left" in out
+    assert "ValueError: no data" in out
+    assert f"continue {failed.run_id}: dao campaign b.yaml" in out
+    assert f"continue {running.run_id}" not in out
+    show(failed.run_id, tmp_path)
+    shown = capsys.readouterr().out
+    assert "failed: ValueError: no data" in shown
+    assert "continue: dao campaign b.yaml" in shown
+
+
+def test_no_runs_say_how_to_start_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status(tmp_path)
+    assert "dao campaign configs/campaign-demo.yaml" in capsys.readouterr().out
+
+
+def test_a_run_on_another_machine_lives_by_its_heartbeat(tmp_path: Path) -> None:
+    Journal(tmp_path, name="far", command="x")
+    state = json.loads((tmp_path / STATE).read_text())
+    assert state["host"] == platform.node()
+    (tmp_path / STATE).write_text(json.dumps({**state, "host": "elsewhere", "pid": 1, "pid_started": "0"}))
+    assert read_state(tmp_path)["status"] == "running"  # type: ignore[index]
+    long_ago = time.time() - SILENT_SECONDS - 1
+    os.utime(tmp_path / HEARTBEAT, (long_ago, long_ago))
+    assert read_state(tmp_path)["status"] == "interrupted"  # type: ignore[index]
+
+
+def test_status_does_without_prefect(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from flows.cli.runs import status\n"
+        "status(Path(sys.argv[1])); print([m for m in ('prefect', 'torch', 'pymatgen') if m in sys.modules])"
+    )
+    Journal(tmp_path / "a", name="a", command="x").finish("completed")
+    out = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True).stdout
+    assert out.strip().endswith("[]"), out
+
+
+BAR = """
+import sys
+from pathlib import Path
+from flows.cli.console import live_progress
+from tasks.progress import Progress
+with live_progress():
+    p = Progress(Path(sys.argv[1]), "train DAO-G", 100, "%")
+    p.start_at(40)
+    p.update(50, "loss 0.5")
+    import logging, rich.console
+    print("a line")
+    p.close()
+"""
+
+
+def test_a_terminal_gets_a_bar_and_a_file_does_not(tmp_path: Path) -> None:
+    import pty
+
+    with live_progress():  # pytest's stderr is no terminal
+        assert listeners == []
+    leader, follower = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    child = subprocess.Popen(
+        [sys.executable, "-c", BAR, str(tmp_path)], stderr=follower, stdout=follower, env=environment
+    )
+    os.close(follower)
+    text = b""
+    while True:
+        try:
+            part = os.read(leader, 4096)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        text += part
+    assert child.wait() == 0, text
+    said = text.decode()
+    assert "train DAO-G" in said
+    assert "50 %" in said
+    assert "loss 0.5" in said
+    assert "s left" in said
+    assert "a line" in said

@@ -1,0 +1,61 @@
+"""`dao screen` and `dao predict`: what is asked, what is left out and told, and mistakes before any work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flows.cli.main import main
+from flows.cli.screen import wanted_formulas
+
+
+def test_an_unbalanced_formula_is_told_and_left_out_unless_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    found = wanted_formulas(["NaCl", "NaCl3"], None, None, unbalanced=False, max_atoms=10)
+    assert [f.reduced for f in found] == ["NaCl"]
+    assert "no oxidation states balance NaCl3 (search it all the same: --unbalanced)" in capsys.readouterr().out
+    found = wanted_formulas(["NaCl", "NaCl3"], None, None, unbalanced=True, max_atoms=10)
+    assert [f.reduced for f in found] == ["NaCl", "NaCl3"]
+
+
+def test_formulas_from_everywhere_come_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    listed = tmp_path / "formulas.txt"
+    listed.write_text("MgO\nXx2\nCl1Na1\n")
+    found = wanted_formulas(["NaCl"], "Mg-O", listed, unbalanced=False, max_atoms=4)
+    assert [f.reduced for f in found][:2] == ["NaCl", "MgO"]
+    out = capsys.readouterr().out
+    assert "left out: line 2: formula 'Xx2': Xx is not an element" in out
+    assert "Mg-O: " in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("screen",), "nothing to search: give formulas, --system or --file"),
+        (("screen", "NaCl3"), "nothing to search: all of it was left out"),
+        (("predict", "NaCl3"), "no oxidation states balance NaCl3: search it all the same with --unbalanced"),
+        (("screen", "NaCl", "--hull", "mine"), "--hull mine: use auto, database, relaxed or none"),
+        (("screen", "NaCl", "--pressure", "much"), "--pressure much: give GPa"),
+        (("screen", "NaCl", "--pressure", "0,5000"), "pressures are in GPa, between -50 and 1000"),
+        (("screen", "NaCl", "--keep", "Na"), "--keep names elements of a --framework"),
+        (("screen", "NaCl", "--framework", "none.cif"), "none.cif: No such file"),
+        (("predict", "NaCl", "--lattice", "none.cif"), "none.cif: No such file"),
+        (("predict", "NaCl", "--spacegroup", "231"), "Invalid value for '--spacegroup'"),
+        (("screen", "--system", "Li"), "is not a chemical system"),
+        (("screen", "--file", "none.txt"), "no file none.txt"),
+    ],
+)
+def test_a_mistake_is_one_line_before_any_work(
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["dao", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.parquet"))

@@ -1,0 +1,147 @@
+"""`dao validate run` over the fake pw.x: named statuses, what is kept, and when the exit status is not zero."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from dao_core.artifacts import file_sha256
+from dao_core.crysdb.build.build import build
+from dao_core.crysdb.config import BuildConfig
+from dao_core.crysdb.table import CrysTable
+from dao_core.crystal import Crystal
+from dao_core.screening.report.files import write_files
+from flows.cli.main import main
+from tests.helpers.candidates import candidate, cesium_chloride
+from tests.helpers.fake_pw import FAKE_COMMAND, INFRA, nickel_oxide, silicon, upf_text
+from tests.helpers.records import ListSource, salt_records
+
+Dao = Callable[..., int]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with CIFs, header-only pseudopotentials and a plan for the fake pw.x."""
+    pseudo = tmp_path / "pseudo"
+    pseudo.mkdir()
+    rows = {}
+    for element, valence in (("Si", 4), ("Ni", 18), ("O", 6)):
+        path = pseudo / f"{element}.upf"
+        path.write_text(upf_text(element, valence=valence))
+        rows[element] = {"sha256": file_sha256(path), "cutoff_hartree": [14, 18, 24]}
+    listing = {"name": "test", "version": "1", "functional": "PBE", "elements": rows}
+    (pseudo / "library.json").write_text(json.dumps(listing))
+    (tmp_path / "si.cif").write_text(silicon().to_cif())
+    (tmp_path / "nio.cif").write_text(nickel_oxide().to_cif())
+    (tmp_path / "salt.cif").write_text(cesium_chloride().to_cif())
+    (tmp_path / "bad.cif").write_text("nonsense")
+    (tmp_path / "plan").write_text("")
+    monkeypatch.setenv("FAKE_QE_PLAN", str(tmp_path / "plan"))
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def dao(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Dao:
+    def run(*arguments: str, plan: str = "", command: str = FAKE_COMMAND) -> int:
+        (folder / "plan").write_text(plan)
+        (folder / "plan.count").unlink(missing_ok=True)
+        options = ["--command", command, "--pseudo-dir", str(folder / "pseudo"), "--root", "dft", "--no-elements"]
+        monkeypatch.setattr("sys.argv", ["dao", "validate", "run", *arguments, *options])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        return int(stop.value.code or 0)
+
+    return run
+
+
+def test_validated_kept_and_written_as_rows(dao: Dao, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dao("si.cif", "bad.cif") == 0
+    out = capsys.readouterr().out
+    assert "si.cif" in out
+    assert "validated" in out
+    assert "unreadable" in out
+    assert "1 of 2 validated; 1 rows for CrysDB: dft/dft_rows/qe_PBE_QE_test_1_fast.parquet" in out
+    rows = pq.read_table(folder / "dft/dft_rows/qe_PBE_QE_test_1_fast.parquet").to_pylist()
+    assert [(r["source"], r["parent_id"]) for r in rows] == [("qe", "si")]
+
+
+@pytest.mark.parametrize(
+    ("plan", "status"),
+    [("crashed\n" * 9, "code_failed"), ("unreadable\n" * 9, "code_failed"), ("disk_full\n" * 9, "disk_full")],
+)
+def test_everything_failed_is_status_1_with_a_name(
+    dao: Dao, folder: Path, plan: str, status: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert dao("si.cif", "nio.cif", plan=plan) == 1
+    out = capsys.readouterr().out
+    assert out.count(status) >= 2  # a line each
+    assert "0 of 2 validated; 0 rows for CrysDB" in out
+    assert list(folder.glob("dft/dft_*/*/round_*/espresso.pwi"))  # every file is kept
+
+
+def test_one_failure_among_successes_is_status_0(dao: Dao, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dao("si.cif", "nio.cif", plan="crashed") == 0
+    out = capsys.readouterr().out
+    assert "code_failed" in out
+    assert "1 of 2 validated" in out
+
+
+def test_a_missing_program_is_named_and_the_next_call_goes_on(dao: Dao, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dao("si.cif", command="/nowhere/pw.x") == 1
+    assert "pw_missing" in capsys.readouterr().out
+    assert dao("si.cif") == 0
+
+
+def test_a_missing_element_stops_before_anything_runs(
+    dao: Dao, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert dao("si.cif", "salt.cif") == 2
+    assert "no pseudopotential for Cl, Na" in capsys.readouterr().err
+    assert not (folder / "dft").exists()
+
+
+def test_a_reference_of_two_elements_is_refused(dao: Dao, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dao("si.cif", "--reference", "nio.cif") == 2
+    assert "nio.cif is NiO: give the structure of a pure element" in capsys.readouterr().err
+    assert not (folder / "dft").exists()
+
+
+def test_the_best_of_a_screening(dao: Dao, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    big = Crystal(9 * np.eye(3), np.random.default_rng(0).random((30, 3)), np.full(30, 14))
+    items = [candidate("Si-t1", silicon(), -5.0), candidate("Si-t2", silicon(0.01), -4.0), candidate("O-t1", big, -3.0)]
+    write_files(items, folder / "report")
+    assert dao("report", "--top", "2") == 0
+    assert "#1 Si" in capsys.readouterr().out
+    assert dao("other.parquet") == 2
+    assert "other.parquet is not there" in capsys.readouterr().err
+
+
+def test_slurm_runs_the_job_and_its_script_has_the_lines(
+    dao: Dao, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "queue").mkdir()
+    monkeypatch.setenv("FAKE_SLURM_DIR", str(folder / "queue"))
+    monkeypatch.setenv("PATH", f"{INFRA / 'fake_slurm'}:{Path('/usr/bin')}:{Path('/bin')}")
+    flags = ("--slurm", "--partition", "cpu", "--account", "abc", "--line", "module load qe || true", "--poll", "0.05")
+    assert dao("si.cif", *flags) == 0
+    script = next(folder.glob("dft/dft_pw/*/round_1/job.sh")).read_text()
+    for line in ("#SBATCH --partition=cpu", "#SBATCH --account=abc", "module load qe || true"):
+        assert line in script.splitlines()
+
+
+def test_rows_go_into_a_database(dao: Dao, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "build.yaml").write_text("benchmarks: []\nclean: {min_atoms: 1}\n")
+    config = BuildConfig.model_validate({"benchmarks": [], "clean": {"min_atoms": 1}})
+    build(config, folder / "crysdb", sources=[ListSource(salt_records())])
+    assert dao("si.cif", "--crysdb", "crysdb", "--crysdb-config", "build.yaml") == 0
+    assert "in crysdb since version 1" in capsys.readouterr().out
+    assert "qe" in set(CrysTable(folder / "crysdb" / "table").read(["source"])["source"].to_pylist())
+    assert dao("si.cif", "--crysdb", "nowhere") == 0  # the file of rows stands, the problem is told
+    assert "not in nowhere" in capsys.readouterr().out

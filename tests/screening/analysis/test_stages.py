@@ -1,0 +1,151 @@
+"""Phonons and pressure as stages: done once, added to the candidates, and what they find is ranked with the rest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from dao_core.artifacts import Ledger, StageRecord
+from dao_core.crystal import Crystal
+from dao_core.energy.potential import PotentialFailure
+from dao_core.energy.relaxation.relax import RelaxSettings
+from dao_core.screening.analysis.phonons import PhononSettings
+from dao_core.screening.analysis.stages import (
+    DiagnosticsSettings,
+    chosen,
+    diagnosis_notes,
+    merge_diagnoses,
+    phonon_stage,
+    phonon_targets,
+    pressure_stage,
+    pressure_targets,
+)
+from dao_core.screening.candidate import Candidate
+from dao_core.screening.candidate_table import load_candidates, save_candidates
+from dao_core.screening.stages import CANDIDATES, INFO, report_stage
+from tests.helpers.candidates import candidate
+from tests.helpers.lennard_jones import LennardJonesPotential
+
+SETTINGS = DiagnosticsSettings(
+    phonons=True,
+    n_phonons=2,
+    phonon=PhononSettings(min_length=7.0, max_atoms=64, mesh=4),
+    pressures_gpa=(5.0, 0.0),
+    n_pressure=2,
+    relax=RelaxSettings(max_steps=40),
+)
+SIMPLE_CUBIC = Crystal(3.6 * np.eye(3), np.zeros((1, 3)), np.array([18]))
+BCC = Crystal(4.2 * np.eye(3), np.array([[0, 0, 0], [0.5, 0.5, 0.5]]), np.array([18, 18]))
+
+
+def argon() -> list[Candidate]:
+    potential = LennardJonesPotential()
+    out = []
+    for name, crystal in (("bcc", BCC), ("sc", SIMPLE_CUBIC)):
+        energy = potential.compute([crystal])[0].energy / crystal.n_atoms  # type: ignore[union-attr]
+        out.append(candidate(name, crystal, energy, energy_identity=potential.identity))
+    return [*out, candidate("bad", BCC, None, relaxation_status="rejected_volume")]
+
+
+@pytest.fixture
+def ranked(tmp_path: Path) -> StageRecord:
+    """A ranking as `rank_stage` leaves it."""
+    folder = tmp_path / "ranked"
+    folder.mkdir()
+    save_candidates(argon(), folder / CANDIDATES)
+    info = {"n_asked": 3, "n_ok": 2, "n_failed": 1, "n_merged": 0, "reasons": {}, "stages": {"relax": 1.0}, "notes": []}
+    (folder / INFO).write_text(json.dumps(info))
+    return StageRecord("rank", "k", str(folder))
+
+
+def test_the_lowest_of_each_formula_are_chosen() -> None:
+    names = [c.id for c in chosen(argon(), 1)["Ar"]]
+    assert names == ["bcc"]
+    assert phonon_targets(argon(), SETTINGS) == ["bcc", "sc"]
+    assert pressure_targets(argon(), SETTINGS) == ["Ar"]
+    assert phonon_targets(argon(), DiagnosticsSettings()) == []
+    assert pressure_targets(argon(), DiagnosticsSettings()) == []
+    assert not DiagnosticsSettings().active
+
+
+def test_a_soft_mode_ends_in_a_new_candidate_that_is_ranked(tmp_path: Path, ranked: StageRecord) -> None:
+    ledger, potential = Ledger(tmp_path), LennardJonesPotential()
+    record = phonon_stage(ledger, ranked.file(CANDIDATES), "sc", potential, SETTINGS)
+    assert record.counts == {"n_asked": 1, "n_ok": 1, "n_failed": 0, "n_found": 1}
+    judged, found = merge_diagnoses(argon(), [record])
+    assert judged[1].extras["phonons"]["stable"] is False
+    assert judged[1].cost["phonons_s"] > 0
+    assert "phonons" not in judged[0].extras
+    assert [c.id for c in found] == ["sc-soft"]
+    assert diagnosis_notes([record]) == ["Imaginary modes led to a lower structure, ranked with the others."]
+    answer = report_stage(ledger, ranked, potential, title="argon", diagnosed=[record])
+    assert answer.counts["n_asked"] == 4
+    assert answer.counts["n_ok"] + answer.counts["n_failed"] == 4
+    final = load_candidates(answer.file(CANDIDATES))
+    names = [next(n for n in ("sc-soft", c.id) if n in (c.id, *c.merged_ids)) for c in final]
+    assert names.index("sc-soft") < names.index("sc")
+    assert answer.counts["n_merged"] == 3 - sum(c.usable for c in final)
+
+
+def test_forces_of_another_potential_judge_but_do_not_rank(tmp_path: Path, ranked: StageRecord) -> None:
+    class Other(LennardJonesPotential):
+        identity = "another"
+
+    ledger, potential = Ledger(tmp_path), LennardJonesPotential()
+    record = phonon_stage(ledger, ranked.file(CANDIDATES), "sc", potential, SETTINGS, Other())
+    judged, found = merge_diagnoses(argon(), [record])
+    before = next(c for c in argon() if c.id == "sc")
+    assert judged[1].extras["phonons"]["potential"] == "another"
+    assert judged[1].energy_per_atom == before.energy_per_atom
+    assert judged[1].energy_identity == potential.identity
+    assert [(c.id, c.energy_identity) for c in found] == [("sc-soft", potential.identity)]
+    assert record.key != phonon_stage(ledger, ranked.file(CANDIDATES), "sc", potential, SETTINGS).key
+
+    class Broken(Other):
+        identity = "broken"
+
+        def compute(self, crystals):
+            return [PotentialFailure("no such chemistry") for _ in crystals]
+
+    record = phonon_stage(ledger, ranked.file(CANDIDATES), "sc", potential, SETTINGS, Broken())
+    facts = merge_diagnoses(argon(), [record])[0][1].extras["phonons"]
+    assert record.counts["n_failed"] == 1
+    assert facts["stable"] is None
+    assert "potential_failed" in facts["reason"]
+
+
+def test_pressure_gives_every_candidate_its_enthalpies(tmp_path: Path, ranked: StageRecord) -> None:
+    ledger, potential = Ledger(tmp_path), LennardJonesPotential()
+    record = pressure_stage(ledger, ranked.file(CANDIDATES), "Ar", potential, SETTINGS)
+    assert record.counts["n_asked"] == 4
+    judged, found = merge_diagnoses(argon(), [record])
+    assert found == []
+    curve = judged[0].extras["pressure"]
+    assert [e["gpa"] for e in curve] == [0.0, 5.0]
+    assert curve[1]["volume_per_atom"] < curve[0]["volume_per_atom"]
+    page = report_stage(ledger, ranked, potential, title="argon", diagnosed=[record]).file("report") / "index.html"
+    assert '"pressure":[{' in page.read_text()
+
+
+def test_finished_stages_are_found_again(tmp_path: Path, ranked: StageRecord) -> None:
+    class Unwilling(LennardJonesPotential):
+        def compute(self, _):
+            raise AssertionError("finished work was repeated")
+
+    ledger = Ledger(tmp_path)
+    for stage, name in ((phonon_stage, "bcc"), (pressure_stage, "Ar")):
+        first = stage(ledger, ranked.file(CANDIDATES), name, LennardJonesPotential(), SETTINGS)
+        assert stage(ledger, ranked.file(CANDIDATES), name, Unwilling(), SETTINGS) == first
+        other = SETTINGS.model_copy(update={"relax": RelaxSettings(max_steps=41)})
+        with pytest.raises(AssertionError, match="repeated"):
+            stage(ledger, ranked.file(CANDIDATES), name, Unwilling(), other)
+
+
+def test_pressures_are_ordered_and_bounded() -> None:
+    assert DiagnosticsSettings(pressures_gpa=(10, 0, 10)).pressures_gpa == (0, 10)
+    with pytest.raises(ValidationError, match="pressures are in GPa"):
+        DiagnosticsSettings(pressures_gpa=(float("nan"),))

@@ -1,0 +1,85 @@
+"""What a search is compared with: whose energies make the hull, and what the user is told about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dao_core.artifacts import Ledger
+from dao_core.crysdb.schema import CrysRecord
+from dao_core.crysdb.table import TableError, write_records
+from dao_core.energy.potential import PotentialResult
+from dao_core.hull.reference_hull import HullIdentityError
+from dao_core.screening.load_references import load_references
+from tests.helpers.potentials import emt
+from tests.helpers.small_runs import PROTOTYPES, crystals
+
+
+def table(folder: Path, functional: str, *, elements: bool = True) -> Path:
+    """Copper-gold alloys with EMT's energies under the name `functional`, as a CrysDB table."""
+    records = []
+    for i, crystal in enumerate(crystals(len(PROTOTYPES))):
+        if not elements and len(crystal.composition) == 1:
+            continue
+        outcome = emt().compute([crystal])[0]
+        assert isinstance(outcome, PotentialResult)
+        records.append(
+            CrysRecord.from_crystal(
+                crystal, material_id=f"m{i}", source="test", functional=functional,
+                energy_per_atom=outcome.energy / crystal.n_atoms, e_above_hull=0.0,
+            )
+        )  # fmt: skip
+    write_records(folder / "table", records)
+    return folder / "table"
+
+
+def test_energies_of_the_same_potential_are_taken_as_they_stand(tmp_path: Path) -> None:
+    found = load_references(table(tmp_path, "EMT"), ["CuAu"], emt())
+    assert found.hull is not None
+    assert found.hull.identity == "EMT"
+    assert found.notes == ()
+    assert found.version == "0"
+    assert found.known is not None
+    assert found.known.n_records == len(PROTOTYPES)
+
+
+def test_energies_of_another_potential_are_refused_or_relaxed_anew_and_told(tmp_path: Path) -> None:
+    where = table(tmp_path, "PBE")
+    with pytest.raises(HullIdentityError, match="'PBE'"):
+        load_references(where, ["CuAu"], emt(), hull="database")
+    found = load_references(where, ["CuAu"], emt(), ledger=Ledger(tmp_path / "ledger"))
+    assert found.hull is not None
+    assert found.hull.identity == "EMT"
+    assert "CrysDB's own hull is not used" in found.notes[0]
+    assert list((tmp_path / "ledger" / "phases").glob("*/manifest.json"))
+    own = load_references(table(tmp_path / "same", "EMT"), ["CuAu"], emt()).hull
+    assert own is not None
+    relaxed, stored = (h.decompose({"Cu": 1, "Au": 1}).energy_per_atom for h in (found.hull, own))
+    assert relaxed <= stored + 1e-9  # relaxation only lowers a phase
+    assert not np.isclose(relaxed, stored, atol=1e-9)
+
+
+def test_relaxed_relaxes_even_where_it_need_not_and_none_makes_no_hull(tmp_path: Path) -> None:
+    where = table(tmp_path, "EMT")
+    relaxed = load_references(where, ["CuAu"], emt(), hull="relaxed")
+    nothing = load_references(where, ["CuAu"], emt(), hull="none")
+    assert relaxed.hull is not None
+    assert nothing.hull is None
+    assert nothing.known is not None
+    assert len({r.key for r in (relaxed, nothing, load_references(where, ["CuAu"], emt()))}) == 3
+
+
+def test_a_missing_element_is_told(tmp_path: Path) -> None:
+    found = load_references(table(tmp_path, "PBE", elements=False), ["CuAu"], emt())
+    assert any("no usable phase of Au, Cu" in note for note in found.notes)
+
+
+def test_without_a_database_or_with_an_empty_system(tmp_path: Path) -> None:
+    assert load_references(None, ["CuAu"], emt()).hull is None
+    found = load_references(table(tmp_path, "EMT"), ["NaCl"], emt())
+    assert found.hull is None
+    assert found.notes == ("CrysDB has nothing in these systems.",)
+    with pytest.raises(TableError):
+        load_references(tmp_path / "nowhere", ["CuAu"], emt())

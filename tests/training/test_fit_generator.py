@@ -1,0 +1,177 @@
+"""Training: it learns, a killed run resumes to the same weights, and no pickle is written."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dao_core.energy.predictor import DaoPotential
+from dao_core.generate.sampler import Generator, UnseenElementError
+from dao_core.models.build import build_network
+from dao_core.models.checkpoint_io import CheckpointError, load_checkpoint
+from dao_core.training.config import TrainingConfig
+from dao_core.training.ema import WeightAverage
+from dao_core.training.fit_generator import fit_generator
+from dao_core.training.fit_predictor import fit_predictor, pack_labelled
+from dao_core.training.module import DivergedError, Objective
+from dao_core.training.packed import Batch, PackedCrystals
+from dao_core.training.trainer import run_training
+from tests.helpers.networks import random_crystals
+from tests.helpers.training import TINY, data, train
+
+
+def weights(directory: Path) -> dict[str, torch.Tensor]:
+    return load_checkpoint(directory / "checkpoint", kind="generator").network.state_dict()
+
+
+def test_loss_falls_and_samples_are_reproducible(tmp_path: Path) -> None:
+    facts = train(tmp_path, max_steps=60)
+    assert facts["steps"] == 60
+    rows = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    assert rows[-1]["step"] == 60
+    generator = Generator.load(tmp_path / "checkpoint")
+    first = [p.crystal for p in generator.propose(_seen(generator), 5, seed=5)]
+    again = [p.crystal for p in generator.propose(_seen(generator), 3, seed=5)]
+    assert all(c is not None for c in again)
+    for a, b in zip(first[:3], again, strict=True):  # more samples in the batch change none of the others
+        np.testing.assert_allclose(a.lattice, b.lattice, atol=1e-4)
+    with pytest.raises(UnseenElementError, match="Fm"):
+        generator.propose({"Fm": 1}, 1, seed=0)
+
+
+def _seen(generator: Generator) -> dict[str, int]:
+    from dao_core.elements import SYMBOLS
+
+    return {SYMBOLS[z]: 1 for z in sorted(generator.elements)[:2]}
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from tests.helpers.training import train
+train(Path(sys.argv[1]), max_steps=40, checkpoint_every_s=0.01)
+"""
+
+
+@pytest.mark.slow
+def test_killed_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
+    train(tmp_path / "whole", max_steps=40)
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path / "killed")], cwd=root, env=env)
+    state = tmp_path / "killed" / "last" / "state.json"
+    while process.poll() is None and not state.exists():  # kill as soon as there is something to resume from
+        os.sched_yield()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed" / "checkpoint").exists()
+    train(tmp_path / "killed", max_steps=40)
+    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "killed")
+    for name, weight in whole.items():
+        torch.testing.assert_close(resumed[name], weight, rtol=0, atol=1e-6)
+
+
+def test_resume_state_is_not_pickle(tmp_path: Path) -> None:
+    train(tmp_path, max_steps=3)
+    assert {p.name for p in (tmp_path / "last").iterdir()} == {"state.safetensors", "state.json"}
+
+
+def test_diffusion_and_cspnet_train_too(tmp_path: Path) -> None:
+    model = {"kind": "cspnet", "width": 16, "n_blocks": 1, "n_frequencies": 2, "time_dim": 8}
+    facts = train(tmp_path, model=model, process="diffusion", max_steps=3)
+    assert facts["steps"] == 3
+
+
+def test_a_continued_training_remembers_what_it_continues(tmp_path: Path) -> None:
+    train(tmp_path / "first", max_steps=3)
+    small = PackedCrystals.from_crystals([c.niggli() for c in random_crystals(1, (2, 2))])
+    config = TrainingConfig(**{**TINY, "max_steps": 2})
+    start = tmp_path / "first/checkpoint"
+    fit_generator(small, config, tmp_path / "second", about={}, card="", start_from=start)
+    facts = load_checkpoint(tmp_path / "second/checkpoint").config
+    assert facts["max_atoms"] == 4  # of the first data: no false warnings
+    assert [run["steps"] for run in facts["earlier_training"]] == [3]
+    assert facts["training"]["steps"] == 2
+    other = TrainingConfig(**{**TINY, "max_steps": 2, "process": "diffusion"})
+    with pytest.raises(CheckpointError, match="was trained by flow, the settings ask for diffusion"):
+        fit_generator(small, other, tmp_path / "third", about={}, card="", start_from=start)
+
+
+def poisoned(every: int) -> Objective:
+    """A loss on all weights that is NaN at every so-manieth step."""
+    calls = itertools.count(1)
+
+    def objective(network: nn.Module, _batch: Batch, _rng: torch.Generator) -> dict[str, torch.Tensor]:
+        size = sum((p**2).sum() for p in network.parameters())
+        return {"loss": torch.as_tensor(size) * (torch.nan if next(calls) % every == 0 else 1.0)}
+
+    return objective
+
+
+def test_a_bad_batch_is_dropped_and_counted_and_many_end_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = TrainingConfig(**{**TINY, "max_steps": 8})
+    network = build_network(config.model)
+    assert run_training(network, poisoned(3), data(), config, tmp_path / "some")["bad_steps"] == 2
+    assert all(torch.isfinite(p).all() for p in network.parameters())
+    monkeypatch.setattr("dao_core.training.module.MAX_BAD_STEPS", 4)
+    with pytest.raises(DivergedError, match="4 steps in a row without a finite gradient, the last is step 3"):
+        run_training(build_network(config.model), poisoned(1), data(), config, tmp_path / "all")
+
+
+def test_a_run_without_an_end_is_refused() -> None:
+    with pytest.raises(ValueError, match="max_steps or max_seconds"):
+        TrainingConfig()
+
+
+def test_average_forgets_the_start() -> None:
+    module = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(module.weight)
+    average = WeightAverage(module, 0.999)
+    torch.nn.init.ones_(module.weight)
+    for _ in range(100):
+        average.update(module)
+    assert average.weights["weight"].item() > 0.9
+
+
+def test_shipped_weights_continue_whatever_network_the_settings_name(tmp_path: Path) -> None:
+    train(tmp_path, max_steps=1, learning_rate=1e-9, start_from="generator")
+    shipped, continued = (load_checkpoint(p, kind="generator") for p in ("generator", tmp_path / "checkpoint"))
+    assert continued.config["model"] == shipped.config["model"]
+    assert "CC BY 4.0" in (tmp_path / "checkpoint" / "card.md").read_text()  # the licence of the data goes along
+    assert set(continued.config["elements"]) >= set(shipped.config["elements"])  # what it knew is not forgotten
+    for name, value in shipped.network.state_dict().items():
+        torch.testing.assert_close(continued.network.state_dict()[name], value, atol=1e-6, rtol=0)
+
+
+def test_a_continued_predictor_takes_labels_of_another_scale(tmp_path: Path) -> None:
+    few = np.array([3, 8, 12, 22])
+    crystals = [
+        c.niggli().replace(atomic_numbers=few[c.atomic_numbers % 4]) for c in random_crystals(3, (2, 3, 4) * 50)
+    ]
+    shipped = DaoPotential.load("predictor")
+    offset = np.linspace(-1.0, 1.0, 101)  # an element's reference energy in the other scheme, eV/atom
+    labels = [p.formation_energy_per_atom + offset[c.atomic_numbers].mean() for c, p in
+              zip(crystals, shipped.predict(crystals), strict=True)]  # fmt: skip
+    unknown = [None] * len(crystals)
+    packed = pack_labelled(
+        crystals, formation_energy_per_atom=labels, e_above_hull=[0.0] * len(crystals), source=[0] * len(crystals),
+        forces=unknown, stress=unknown,
+    )  # fmt: skip
+    config = TrainingConfig(**{**TINY, "max_steps": 1, "learning_rate": 1e-9, "start_from": "predictor"})
+    fit_predictor(packed, config, tmp_path, sources=["mine"], about={}, card="# test")
+    found = DaoPotential.load(tmp_path / "checkpoint").predict(crystals)
+    error = np.abs([p.formation_energy_per_atom - e for p, e in zip(found, labels, strict=True)])
+    before = np.abs([p.formation_energy_per_atom - e for p, e in zip(shipped.predict(crystals), labels, strict=True)])
+    assert error.mean() < 0.3 * before.mean()
