@@ -1,6 +1,10 @@
-"""Conversions from Quantum ESPRESSO's atomic Rydberg units (CODATA 2018, as pw.x 6.7 uses)."""
+"""Constants that several rooms share: conversions of units (CODATA 2018, as pw.x 6.7 uses) and thresholds."""
 
 EV_PER_RY = 13.605693122994
 BOHR = 0.529177210903  # angstrom
 GPA_PER_EV_A3 = 160.2176634
 KBAR_PER_GPA = 10.0
+
+# eV/atom above the hull
+STABLE_BELOW = 0.08  # the paper's border between stable and unstable (method.md, section 5)
+NEAR_HULL = 0.1  # a phase this close may matter: as a competitor, as an example, as a reference for a correction

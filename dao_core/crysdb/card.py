@@ -12,6 +12,7 @@ import numpy as np
 from dao_core.artifacts import write_atomic
 from dao_core.crysdb.table import CrysTable
 from dao_core.elements import SYMBOLS
+from dao_core.units import STABLE_BELOW
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,7 +86,7 @@ def write_card(root: str | Path, out: str | Path) -> Path:
         " terminal element has no reference; of formation energies an element without a row of its own stands at its"
         " definition, zero, where the source's own hull distances are there to compare with. Rows that a source"
         " doesn't give make a hull too high and its distances too small, so stable"
-        " means at most 0.08 eV/atom above our hull and above the source's own, where it has one.",
+        f" means at most {STABLE_BELOW:g} eV/atom above our hull and above the source's own, where it has one.",
         "",
         *_hull_lines(facts, report),
         "",

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from dao_core.artifacts import ArtifactError, verify
-from dao_core.crysdb.schema import STABLE_BELOW
 from dao_core.crysdb.sources.base import SourceError
 from dao_core.crysdb.sources.guards import check_file
 from dao_core.crysdb.table import CrysTable, TableError
 from dao_core.elements import MAX_ATOMIC_NUMBER, SYMBOLS
+from dao_core.units import STABLE_BELOW
 
 if TYPE_CHECKING:
     import pyarrow as pa

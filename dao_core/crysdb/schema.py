@@ -53,7 +53,6 @@ _COLUMNS: dict[str, tuple[str, bool]] = {
 }
 COLUMNS: tuple[str, ...] = tuple(_COLUMNS)
 COMPUTED: tuple[str, ...] = tuple(name for name, (_, computed) in _COLUMNS.items() if computed)
-STABLE_BELOW = 0.08  # eV/atom above the hull: the paper's border between stable and unstable
 
 
 class SchemaError(ValueError):

@@ -19,10 +19,10 @@ from dao_core.crystal import Crystal, CrystalBatch
 from dao_core.energy.potential import PotentialFailure, PotentialResult
 from dao_core.models.checkpoint_io import Checkpoint, load_checkpoint
 from dao_core.models.geometry import full_precision
+from dao_core.units import NEAR_HULL
 
 N_MEMBERS = 4
 N_ENERGIES = 1 + N_MEMBERS
-NEAR_HULL = 0.1  # eV/atom
 MIN_SOURCE_ROWS = 50  # fewer near-stable rows give a source no correction
 CLEAN_TIME = 1.0  # flow time of undisturbed structures; trained, unlike the published t = 0
 

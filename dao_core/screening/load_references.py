@@ -13,12 +13,12 @@ from dao_core.hull.reference_hull import HullIdentityError, ReferenceHull, check
 from dao_core.screening.formulas import Formula, parse_formula
 from dao_core.screening.novelty import NoveltyIndex
 from dao_core.screening.relaxed_hull import relaxed_hull
+from dao_core.units import NEAR_HULL
 
 if TYPE_CHECKING:
     from dao_core.crysdb.schema import CrysRecord
 
 HullChoice = Literal["auto", "database", "relaxed", "none"]
-NEAR_HULL = 0.1  # eV/atom: phases further above the database's hull are no competitors
 
 
 @dataclass(frozen=True)

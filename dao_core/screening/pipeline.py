@@ -13,8 +13,9 @@ from dao_core.screening.dedup import deduplicate
 from dao_core.screening.given import HELD
 from dao_core.screening.novelty import NoveltyIndex, with_novelty
 from dao_core.screening.place_on_hull import place_on_hull
-from dao_core.screening.ranking import STABLE_BELOW, rank, with_confidence, with_probability
+from dao_core.screening.ranking import rank, with_confidence, with_probability
 from dao_core.screening.symmetry import SNAP_SYMPREC, SymmetryError, snap
+from dao_core.units import STABLE_BELOW
 
 if TYPE_CHECKING:
     from dao_core.energy.potential import Potential

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable
 
 from dao_core.screening.candidate import Candidate
+from dao_core.units import STABLE_BELOW
 
 # eV/atom: what one unit of log-prior is worth; chosen on MP-20's validation split (flat between 0.03 and 0.08)
 ENERGY_SCALE = 0.05
-STABLE_BELOW = 0.08  # eV/atom above the hull: what CrysDB calls stable (method.md, section 5)
 
 
 def probability_stable(e_above_hull: float, energy_std: float, *, threshold: float = STABLE_BELOW) -> float:

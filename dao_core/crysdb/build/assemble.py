@@ -15,9 +15,10 @@ from dao_core.crysdb.steps.content import ContentDigest
 from dao_core.crysdb.steps.energies import known_distance
 from dao_core.hull.hull import MIN_FORMATION
 from dao_core.crysdb.build.ingest import ROWS, write_jsonl
-from dao_core.crysdb.schema import STABLE_BELOW, conform
+from dao_core.crysdb.schema import conform
 from dao_core.crysdb.build.stages import DROPPED
 from dao_core.crysdb.views import LEAK_LEVELS, VIEWS, select_view
+from dao_core.units import STABLE_BELOW
 
 if TYPE_CHECKING:
     import pyarrow as pa

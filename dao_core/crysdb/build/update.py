@@ -24,12 +24,13 @@ from dao_core.crysdb.steps.energies import known_distance
 from dao_core.crysdb.build.ingest import ROWS
 from dao_core.crysdb.steps.leakage import audit, make_benchmark
 from dao_core.matching.same import Member
-from dao_core.crysdb.schema import STABLE_BELOW, conform
+from dao_core.crysdb.schema import conform
 from dao_core.crysdb.sources.base import Source
 from dao_core.crysdb.build.stages import LEAK_COLUMNS, benchmark_stage
 from dao_core.crysdb.build.state import ASIDE, ENTRIES, State, UpdateError, read_state, write_state
 from dao_core.crysdb.table import CrysTable
 from dao_core.crysdb.build.touched import touched_values
+from dao_core.units import STABLE_BELOW
 
 if TYPE_CHECKING:
     import pyarrow as pa

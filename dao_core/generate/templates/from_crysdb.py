@@ -13,11 +13,11 @@ from dao_core.generate.templates.aflow import aflow_index, learned_elements
 from dao_core.generate.templates.index import TemplateIndex
 from dao_core.generate.templates.ranker import Ranker
 from dao_core.generate.templates.store import save_index
+from dao_core.units import NEAR_HULL
 
 if TYPE_CHECKING:
     from dao_core.crysdb.table import CrysTable
 
-NEAR_HULL = 0.1  # eV/atom: what lies further above the hull is no example to follow
 MAX_ATOMS = 64
 TEACHES = 5_000  # rows from which on a database knows more of elements than what ships with the package
 BUILT = "crysdb templates 1"  # changes when the index of the same rows does

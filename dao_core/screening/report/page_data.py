@@ -15,7 +15,7 @@ from dao_core.crystal import Crystal
 from dao_core.elements import SYMBOLS
 from dao_core.hull.reference_hull import HullCoverageError, ReferenceHull
 from dao_core.screening.candidate import Candidate
-from dao_core.screening.ranking import STABLE_BELOW, ground_states, relative_energy
+from dao_core.screening.ranking import ground_states, relative_energy
 from dao_core.screening.symmetry import (
     SYMPREC,
     SymmetryError,
@@ -23,6 +23,7 @@ from dao_core.screening.symmetry import (
     crystal_system,
     spacegroup_symbol,
 )
+from dao_core.units import STABLE_BELOW
 
 HULL_DECIMALS = 9
 
