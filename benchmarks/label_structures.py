@@ -1,107 +1,245 @@
-"""Label what DAO-P meets in use: disturbed crystals, raw proposals and what it relaxes them to, by CHGNet.
+"""Label what DAO-P meets in use with the judge's energies, forces and stresses: the teacher's half of its training.
 
-python benchmarks/label_structures.py --data ../shared/data --out runs/labels --kind templates --n 4000
-Energies are put on MP-20's own scale by one correction an element, fitted on `--kind train` (run that first). Work is
-kept in shards of 200 structures: killed or stopped, the same command goes on. `train_predictor.py --extra` trains on
-the shards.
+python benchmarks/label_structures.py --data ../shared/data --out runs/labels --n 60000
+Kinds: training crystals at rest, rattled and strained; pairs of small displacements (curvature); elements in all simple
+prototypes; other compositions' structures with substituted elements; samples; what DAO-P relaxes both to; two atoms
+near contact. Shards of 100 structures go round the kinds, so that labels made so far are balanced at any moment; killed
+or stopped, the same command goes on. Energies are put on MP-20's scale by one correction an element, fitted on crystals
+at rest (`elements.npy`); each shard keeps the judge's own total energies beside it (`*.energy.npy`).
+
+Left out: every composition of the public validation and test splits of MP-20 and MPTS-52, and the textbook compounds
+of ground_states.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
 import platform
+import time
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from ground_states import COMPOUNDS
 from train_predictor import SOURCES, Rows, crystal_of, formula_key, held_formulas
 
 from dao_core.crystal import Crystal, InvalidCrystalError
-from dao_core.elements import MAX_ATOMIC_NUMBER
-from dao_core.energy.adapters.chgnet import ChgnetPotential
+from dao_core.elements import MAX_ATOMIC_NUMBER, atomic_number
+from dao_core.energy.adapters.sevennet import SevenNetPotential
 from dao_core.energy.potential import PotentialResult
 from dao_core.energy.predictor import DaoPotential
 from dao_core.energy.relaxation.relax import RelaxSettings, relax
 from dao_core.generate.sampler import DE_NOVO, Generator, Task, sample_seed
 from dao_core.generate.templates.aflow import aflow_index
-from dao_core.generate.templates.store import load_index
+from dao_core.generate.templates.index import TemplateIndex
+from dao_core.generate.templates.store import load_index, save_index
 from dao_core.training.packed import PackedCrystals
 
-SHARD = 200
-MAX_FORCE = 30.0  # eV/angstrom: beyond it CHGNet is no judge
-MAX_FORMATION = 6.0  # eV/atom
+SHARD = 100
+MAX_ATOMS = 16
+MAX_FORCE = 50.0  # eV/angstrom: beyond it the judge extrapolates
+MAX_FORMATION = 8.0  # eV/atom
+AT_REST = 20  # shards of crystals at rest before the element scale is fitted and everything else begins
+ROUND = ("rest", "rattled", "templates", "elements", "relaxed", "rattled", "templates", "strained", "pairs", "rest",
+         "templates", "relaxed", "elements", "rattled", "samples", "contact", "supercells")  # fmt: skip
+CUBIC = {  # fractional coordinates of the atoms in a cubic cell of edge 1, and atoms a cell
+    "fcc": ([[0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]], [[0, 0, 0]]),
+    "bcc": ([[-0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.5, 0.5, -0.5]], [[0, 0, 0]]),
+    "sc": (np.eye(3).tolist(), [[0, 0, 0]]),
+    "diamond": ([[0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]], [[0, 0, 0], [0.25, 0.25, 0.25]]),
+    "A15": (np.eye(3).tolist(), [[0, 0, 0], [0.5, 0.5, 0.5], [0.25, 0, 0.5], [0.75, 0, 0.5], [0.5, 0.25, 0],
+                                 [0.5, 0.75, 0], [0, 0.5, 0.25], [0, 0.5, 0.75]]),
+}  # fmt: skip
 
 
-class Workshop:
-    """Training structures and the models that disturb them."""
+class StructureSource:
+    """Training structures, and the models that disturb them: one method a kind, each gives about SHARD crystals."""
 
-    def __init__(self, data: Path, predictor: str, index: Path) -> None:
-        held = held_formulas(data)
+    def __init__(self, data: Path, folder: Path) -> None:
+        held = held_formulas(data) | textbook_formulas()
         frame = pd.read_parquet(data / "mp_20/train.parquet")
         frame = frame[[formula_key(z) not in held for z in frame.atomic_numbers]]
-        self.frame = frame[[len(z) <= 16 for z in frame.atomic_numbers]].reset_index(drop=True)
-        self.predictor, self.index = predictor, index
+        self.frame = frame[[len(z) <= MAX_ATOMS for z in frame.atomic_numbers]].reset_index(drop=True)
+        self.folder = folder
 
-    def crystals(self, rng: np.random.Generator) -> list[tuple[str, Crystal, float]]:
-        """SHARD random (id, structure, formation energy in eV/atom)."""
+    def crystals(self, rng: np.random.Generator, n: int = SHARD) -> list[tuple[str, Crystal, float]]:
+        """`n` random (id, structure, formation energy in eV/atom) of the training split."""
         out: list[tuple[str, Crystal, float]] = []
-        while len(out) < SHARD:
+        while len(out) < n:
             row = self.frame.iloc[int(rng.integers(len(self.frame)))]
             crystal = crystal_of(row)
             if crystal is not None and np.isfinite(row.formation_energy_per_atom):
                 out.append((str(row.material_id), crystal, float(row.formation_energy_per_atom)))
         return out
 
-    def train(self, rng: np.random.Generator) -> list[Crystal]:
+    def rest(self, rng: np.random.Generator) -> list[Crystal]:
         return [c for _, c, _ in self.crystals(rng)]
 
     def rattled(self, rng: np.random.Generator) -> list[Crystal]:
         """Displaced by 0.02 to 0.4 angstrom, strained, swollen or squeezed."""
         out = []
         for _, crystal, _ in self.crystals(rng):
-            size = np.exp(rng.uniform(np.log(0.02), np.log(0.4)))
-            strain = rng.normal(scale=0.04, size=(3, 3)) + np.eye(3) * rng.uniform(-0.06, 0.08)
-            lattice = crystal.lattice @ (np.eye(3) + 0.5 * (strain + strain.T))
-            moved = crystal.frac_coords + rng.normal(scale=size, size=(crystal.n_atoms, 3)) @ np.linalg.inv(lattice)
-            out += _built(lattice, moved, crystal.atomic_numbers)
+            strain = rng.normal(scale=0.03, size=(3, 3)) + np.eye(3) * rng.uniform(-0.06, 0.08)
+            out += disturbed(crystal, rng, np.exp(rng.uniform(np.log(0.02), np.log(0.4))), strain)
+        return out
+
+    def strained(self, rng: np.random.Generator) -> list[Crystal]:
+        """Strained by up to 8 % in every direction, and a tenth dense or stretched by up to 25 % in length."""
+        out = []
+        for _, crystal, _ in self.crystals(rng):
+            strain = rng.uniform(-0.08, 0.08, size=(3, 3))
+            if rng.random() < 0.1:
+                strain = np.eye(3) * rng.uniform(-0.2, 0.25)
+            out += disturbed(crystal, rng, 0.0, strain)
+        return out
+
+    def pairs(self, rng: np.random.Generator) -> list[Crystal]:
+        """Two crystals that differ by the displacement of one atom by +-0.01 to 0.05 angstrom: the curvature."""
+        out = []
+        for _, crystal, _ in self.crystals(rng, SHARD // 2):
+            step = np.zeros((crystal.n_atoms, 3))
+            direction = rng.normal(size=3)
+            step[int(rng.integers(crystal.n_atoms))] = direction / np.linalg.norm(direction) * rng.uniform(0.01, 0.05)
+            step = step @ np.linalg.inv(crystal.lattice)
+            out += [crystal.replace(frac_coords=crystal.frac_coords + sign * step) for sign in (1, -1)]
+        return out
+
+    def supercells(self, rng: np.random.Generator) -> list[Crystal]:
+        """Small crystals doubled to at most 40 atoms, atoms displaced by 0.01 to 0.05 angstrom."""
+        out = []
+        for _, crystal, _ in self.crystals(rng, SHARD // 2):
+            axes = [int(rng.integers(1, 3)) for _ in range(3)]
+            if crystal.n_atoms * np.prod(axes) <= 40 and max(axes) > 1:
+                out += disturbed(doubled(crystal, axes), rng, rng.uniform(0.01, 0.05), np.zeros((3, 3)))
+        return out
+
+    def elements(self, rng: np.random.Generator) -> list[Crystal]:
+        """One element in a simple structure, at 0.8 to 1.3 of its usual volume, at rest or displaced."""
+        out = []
+        known = [z for z in range(1, 95) if z in self.atomic_volumes]
+        for _ in range(SHARD):
+            z = int(rng.choice(known))
+            volume = self.atomic_volumes[z] * rng.uniform(0.8, 1.3)
+            name = str(rng.choice([*CUBIC, "hcp", "graphite", "dimer"]))
+            crystal = element_crystal(name, z, volume)
+            strain = rng.normal(scale=0.02, size=(3, 3)) if rng.random() < 0.5 else np.zeros((3, 3))
+            out += disturbed(crystal, rng, float(rng.choice([0.0, 0.03, 0.15])), strain)
         return out
 
     def templates(self, rng: np.random.Generator) -> list[Crystal]:
         """Other compositions' structures with these elements: MP-20's, own entry left out, and AFLOW's."""
-        known, aflow = load_index(self.index), aflow_index()
         out = []
         for name, crystal, _ in self.crystals(rng):
-            hits = known.query(crystal.composition, 12, (name,)) if rng.random() < 0.6 else []
-            hits = hits or aflow.query(crystal.composition, 12) or known.query(crystal.composition, 12, (name,))
+            hits = self.index.query(crystal.composition, 12, (name,)) if rng.random() < 0.6 else []
+            hits = hits or aflow_index().query(crystal.composition, 12)
             if hits:
                 found = hits[int(rng.integers(len(hits)))].crystal
-                scale = np.exp(rng.normal(scale=0.03))
-                out += _built(found.lattice * scale, found.frac_coords, found.atomic_numbers)
+                out += built(found.lattice * np.exp(rng.normal(scale=0.03)), found.frac_coords, found.atomic_numbers)
         return out
 
     def samples(self, rng: np.random.Generator) -> list[Crystal]:
         """De novo samples of training compositions."""
-        generator = Generator.load()
         tasks = []
         for _, crystal, _ in self.crystals(rng):
-            if crystal.n_atoms <= 12 and not generator.unseen(crystal):
+            if crystal.n_atoms <= 12 and not self.generator.unseen(crystal):
                 seed = sample_seed(int(rng.integers(1 << 30)), crystal.composition, 0)
                 tasks.append(Task(np.sort(crystal.atomic_numbers), seed, None, DE_NOVO))
-        return [p.crystal for p in generator.sample(tasks) if p.crystal is not None]
+        return [p.crystal for p in self.generator.sample(tasks) if p.crystal is not None]
 
     def relaxed(self, rng: np.random.Generator) -> list[Crystal]:
         """Where DAO-P leads templates and samples, on the way and at the end: its own false minima."""
-        starts = self.templates(rng) if rng.random() < 0.75 else self.samples(rng)
-        steps = int(rng.choice([5, 15, 40]))
-        potential = DaoPotential.load(self.predictor)
-        settings = RelaxSettings(max_steps=steps, fmax=0.1, batch_size=32, max_energy_drop=50.0)
-        return [r.crystal for r in relax(starts, potential, settings) if r.status in ("converged", "max_steps")]
+        starts = self.templates(rng) if rng.random() < 0.8 else self.samples(rng)
+        settings = RelaxSettings(max_steps=int(rng.choice([5, 15, 40])), fmax=0.1, batch_size=32, max_energy_drop=50.0)
+        results = relax(starts, self.predictor, settings)
+        return [r.crystal for r in results if r.status in ("converged", "max_steps")]
+
+    def contact(self, rng: np.random.Generator) -> list[Crystal]:
+        """Two atoms, of equal or different elements, at 0.5 to 1.2 of their usual distance, in a cell of their own."""
+        out = []
+        known = [z for z in range(1, 95) if z in self.atomic_volumes]
+        for _ in range(SHARD):
+            a, b = (int(z) for z in rng.choice(known, 2))
+            usual = 0.5 * sum(1.1 * self.atomic_volumes[z] ** (1 / 3) for z in (a, b))
+            distance = max(0.6, usual * rng.uniform(0.5, 1.2))
+            edge = max(4.5, 2.2 * distance)
+            out += built(np.eye(3) * edge, np.array([[0, 0, 0], [distance / edge, 0, 0]]), np.array([a, b]))
+        return out
+
+    @cached_property
+    def index(self) -> TemplateIndex:
+        path = self.folder / "templates"
+        if not (path / "index.json").exists():
+            items = ((str(row.material_id), crystal_of(row)) for row in self.frame.itertuples())
+            save_index(TemplateIndex.build([(n, c) for n, c in items if c is not None], source="mp_20/train"), path)
+        return load_index(path)
+
+    @cached_property
+    def generator(self) -> Generator:
+        return Generator.load()
+
+    @cached_property
+    def predictor(self) -> DaoPotential:
+        return DaoPotential.load()
+
+    @cached_property
+    def atomic_volumes(self) -> dict[int, float]:
+        """Usual volume of each element's atom (angstrom^3), where the training split teaches one."""
+        volumes = self.index.atomic_volumes
+        seen = {int(z) for numbers in self.frame.atomic_numbers for z in numbers}
+        return {z: float(np.clip(volumes[z], 6.0, 60.0)) for z in seen}
 
 
-def _built(lattice: np.ndarray, frac: np.ndarray, numbers: np.ndarray) -> list[Crystal]:
+def textbook_formulas() -> set[str]:
+    """Keys of the compounds by which first answers are judged."""
+    keys = set()
+    counts = {"fluorite": (1, 2), "rutile": (1, 2), "perovskite": (1, 1, 3), "CdI2": (1, 2), "corundum": (2, 3),
+              "spinel": (1, 2, 4), "AuCu3": (1, 3), "MgCu2": (1, 2)}  # fmt: skip
+    for prototype, compounds in COMPOUNDS.items():
+        for names in compounds:
+            symbols = names.split()
+            numbers = counts.get(prototype, (1,) * len(symbols))
+            keys.add(formula_key([atomic_number(s) for s, n in zip(symbols, numbers, strict=True) for _ in range(n)]))
+    return keys
+
+
+def element_crystal(name: str, z: int, volume: float) -> Crystal:
+    """An element in a simple structure at a volume an atom (angstrom^3)."""
+    if name in CUBIC:
+        vectors, sites = CUBIC[name]
+        lattice = np.array(vectors, dtype=float)
+        lattice *= (volume * len(sites) / abs(np.linalg.det(lattice))) ** (1 / 3)
+        return Crystal(lattice, np.array(sites, dtype=float), np.full(len(sites), z))
+    if name == "dimer":  # a molecule of two atoms, loosely packed
+        edge = max(4.0, (4 * volume) ** (1 / 3))
+        return Crystal(np.eye(3) * edge, np.array([[0, 0, 0], [0.75 * volume ** (1 / 3) / edge, 0, 0]]), np.full(2, z))
+    ratio, sites = (1.63, [[1 / 3, 2 / 3, 0.25], [2 / 3, 1 / 3, 0.75]])
+    if name == "graphite":
+        ratio, sites = (2.7, [[0, 0, 0.25], [1 / 3, 2 / 3, 0.25], [0, 0, 0.75], [2 / 3, 1 / 3, 0.75]])
+    lattice = np.array([[1, 0, 0], [-0.5, np.sqrt(3) / 2, 0], [0, 0, ratio]])
+    lattice *= (volume * len(sites) / abs(np.linalg.det(lattice))) ** (1 / 3)
+    return Crystal(lattice, np.array(sites), np.full(len(sites), z))
+
+
+def doubled(crystal: Crystal, axes: list[int]) -> Crystal:
+    """The supercell of so many cells along each axis."""
+    shifts = np.array(np.meshgrid(*[np.arange(n) for n in axes], indexing="ij")).reshape(3, -1).T
+    frac = (crystal.frac_coords[:, None] + shifts[None]).reshape(-1, 3) / np.array(axes)
+    return Crystal(crystal.lattice * np.array(axes)[:, None], frac, np.repeat(crystal.atomic_numbers, len(shifts)))
+
+
+def disturbed(crystal: Crystal, rng: np.random.Generator, size: float, strain: np.ndarray) -> list[Crystal]:
+    """The crystal under a strain, its atoms displaced by normal noise of `size` angstrom; empty where it is none."""
+    lattice = crystal.lattice @ (np.eye(3) + 0.5 * (strain + strain.T))
+    noise = rng.normal(scale=size, size=(crystal.n_atoms, 3)) if size else np.zeros((crystal.n_atoms, 3))
+    return built(lattice, crystal.frac_coords + noise @ np.linalg.inv(lattice), crystal.atomic_numbers)
+
+
+def built(lattice: np.ndarray, frac: np.ndarray, numbers: np.ndarray) -> list[Crystal]:
     try:
         return [Crystal(lattice, frac, numbers)]
     except InvalidCrystalError:
@@ -112,73 +250,73 @@ def fractions(crystals: list[Crystal]) -> np.ndarray:
     return np.stack([np.bincount(c.atomic_numbers, minlength=MAX_ATOMIC_NUMBER + 1) / c.n_atoms for c in crystals])
 
 
-def element_scale(shop: Workshop, folder: Path, judge: ChgnetPotential, n: int, seed: int) -> np.ndarray:
-    """Energy of each element, (101,) eV: CHGNet's energies of training crystals minus MP-20's formation energies."""
+def element_scale(source: StructureSource, folder: Path, judge: SevenNetPotential, seed: int) -> np.ndarray:
+    """Energy of each element, (101,) eV: the judge's energies of training crystals minus MP-20's formation energies."""
     path = folder / "elements.npy"
     if path.exists():
         return np.load(path)
     rng = np.random.default_rng([seed, 0])
-    rows = [row for _ in range(n // SHARD) for row in shop.crystals(rng)]
+    rows = source.crystals(rng, AT_REST * SHARD)
     outcomes = judge.compute([c for _, c, _ in rows])
     good = [(c, e, o) for (_, c, e), o in zip(rows, outcomes, strict=True) if isinstance(o, PotentialResult)]
     x = fractions([c for c, _, _ in good])
     y = np.array([o.energy / c.n_atoms - e for c, e, o in good])
     scale = np.linalg.solve(x.T @ x + 1e-3 * np.eye(x.shape[1]), x.T @ y)
-    left = y - x @ scale
-    print(f"element scale from {len(good)}: left over MAE {np.abs(left).mean():.4f} eV/atom", flush=True)
+    kept = Rows()
+    for (c, _, o), energy in zip(good, y + [e for _, e, _ in good] - x @ scale, strict=True):
+        kept.add(c, formation_energy_per_atom=energy, source=SOURCES.index("sevennet_l3i5"), forces=o.forces,
+                 stress=o.stress)  # fmt: skip
+    kept.pack().save(folder / f"rest_{seed}_scale.npz")
+    print(f"element scale from {len(good)}: left over MAE {np.abs(y - x @ scale).mean():.4f} eV/atom", flush=True)
     np.save(path, scale)
     return scale
 
 
-def label(crystals: list[Crystal], judge: ChgnetPotential, scale: np.ndarray) -> Rows:
-    rows = Rows()
-    for crystal, outcome in zip(crystals, judge.compute(crystals), strict=True):
+def label(crystals: list[Crystal], judge: SevenNetPotential, scale: np.ndarray) -> tuple[Rows, list[float]]:
+    """The rows that the judge can label, and its own total energy (eV/atom) of each."""
+    rows, energies = Rows(), []
+    for crystal in crystals:
+        outcome = judge.compute([crystal])[0]
         if not isinstance(outcome, PotentialResult) or np.abs(outcome.forces).max() > MAX_FORCE:
             continue
         formation = outcome.energy / crystal.n_atoms - float(fractions([crystal])[0] @ scale)
         if abs(formation) < MAX_FORMATION:
-            rows.add(crystal, formation_energy_per_atom=formation, source=SOURCES.index("sample_chgnet"),
+            rows.add(crystal, formation_energy_per_atom=formation, source=SOURCES.index("sevennet_l3i5"),
                      forces=outcome.forces, stress=outcome.stress)  # fmt: skip
-    return rows
+            energies.append(outcome.energy / crystal.n_atoms)
+    return rows, energies
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument(
-        "--index", type=Path, required=True, help="template index of MP-20 train (benchmarks/templates.py)"
-    )
-    parser.add_argument("--kind", choices=["train", "rattled", "templates", "samples", "relaxed"], required=True)
-    parser.add_argument("--n", type=int, default=2000)
-    parser.add_argument("--predictor", default="predictor")
+    parser.add_argument("--n", type=int, default=60_000)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(1)
+    logging.getLogger("moyo").setLevel(logging.ERROR)
     args.out.mkdir(parents=True, exist_ok=True)
-    shop, judge = Workshop(args.data, args.predictor, args.index), ChgnetPotential()
-    scale = element_scale(shop, args.out, judge, 3000, args.seed)
-    make: Callable[[np.random.Generator], list[Crystal]] = getattr(shop, args.kind)
-    kinds = ["train", "rattled", "templates", "samples", "relaxed"]
+    source, judge = StructureSource(args.data, args.out), SevenNetPotential()
+    scale = element_scale(source, args.out, judge, args.seed)
+    made, begin = 0, time.process_time()
+    counts: dict[str, int] = {}
     for shard in range(-(-args.n // SHARD)):
-        path = args.out / f"{args.kind}_{args.seed}_{shard:04d}.npz"
-        if path.exists():
-            continue
-        torch.manual_seed(shard)
-        rows = label(make(np.random.default_rng([args.seed, kinds.index(args.kind), shard])), judge, scale)
-        rows.pack().save(path.with_suffix(".part.npz"))
-        path.with_suffix(".part.npz").rename(path)
-        print(f"{path.name}: {len(rows.crystals)} labelled", flush=True)
-    potential = DaoPotential.load(args.predictor)
-    parts = [
-        PackedCrystals.load(p) for p in sorted(args.out.glob(f"{args.kind}_{args.seed}_[0-9][0-9][0-9][0-9].npz"))
-    ][:10]
-    packed = PackedCrystals.concatenate(parts)
-    predicted = potential.predict([packed.crystal(i) for i in range(len(packed))])
-    error = np.array([p.formation_energy_per_atom for p in predicted]) - packed.labels["formation_energy_per_atom"]
-    figure = {"kind": args.kind, "mean_error": float(error.mean()), "median_error": float(np.median(error)),
-              "mae": float(np.abs(error).mean())}  # fmt: skip
-    print(json.dumps({"figure": figure, "n": len(packed), "seed": args.seed, "machine": platform.machine()}))
+        kind = ROUND[shard % len(ROUND)]
+        path = args.out / f"{kind}_{args.seed}_{shard:05d}.npz"
+        if not path.exists():
+            torch.manual_seed(shard)
+            make: Callable[[np.random.Generator], list[Crystal]] = getattr(source, kind)
+            rows, energies = label(make(np.random.default_rng([args.seed, 1, shard])), judge, scale)
+            if not rows.crystals:
+                continue
+            np.save(path.with_suffix(".energy.npy"), np.array(energies))
+            rows.pack().save(path.with_suffix(".part.npz"))
+            path.with_suffix(".part.npz").rename(path)
+            made += len(rows.crystals)
+            print(f"{path.name}: {len(rows.crystals)}, {made / (time.process_time() - begin):.1f} a CPU s", flush=True)
+        counts[kind] = counts.get(kind, 0) + len(PackedCrystals.load(path))
+    print(json.dumps({"figure": counts, "n": sum(counts.values()), "seed": args.seed, "machine": platform.machine()}))
 
 
 if __name__ == "__main__":

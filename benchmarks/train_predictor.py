@@ -24,7 +24,7 @@ from dao_core.training.config import TrainingConfig
 from dao_core.training.fit_predictor import fit_predictor, pack_labelled
 from dao_core.training.packed import PackedCrystals
 
-SOURCES = ["mp20", "wbm", "mp_older", "sample_chgnet"]
+SOURCES = ["mp20", "wbm", "mp_older", "sample_chgnet", "sevennet_l3i5"]
 MAX_ATOMS = 24
 
 

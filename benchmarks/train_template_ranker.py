@@ -3,7 +3,8 @@
 python benchmarks/train_template_ranker.py --data ../shared/data --out runs/ranker --queries 14000
 Each query is a training structure's composition with its own entry left out; a candidate is right if it matches that
 structure. Validation structures choose the seed; the test split is never read. Writes template_ranker.json and
-element_statistics.npz into dao_core/generate/templates/data. Labels are kept in shards of 500 queries: the same command goes on.
+element_statistics.npz into dao_core/generate/templates/data. Labels are kept in shards of 500 queries: the same
+command goes on.
 """
 
 from __future__ import annotations

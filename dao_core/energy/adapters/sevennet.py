@@ -1,0 +1,123 @@
+"""SevenNet as a potential: the judge that relaxes and ranks what DAO-P proposed, and the teacher that labels for it.
+
+The wheel `sevenn` carries the weights (MIT). `7net-l3i5` was trained on MPtrj, so its energies are total energies on
+the Materials Project's uncorrected PBE(+U) scale.
+Source: Park et al., J. Chem. Theory Comput. 20, 4857 (2024).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dao_core.crystal import Crystal
+from dao_core.elements import SYMBOLS
+from dao_core.energy.potential import Outcome, PotentialFailure, PotentialResult, checked
+
+if TYPE_CHECKING:
+    import torch
+
+MIN_ATOM_VOLUME = 2.5  # angstrom^3; half of the densest solids'. Below it the graph of neighbours eats gigabytes
+
+
+class SevenNetMissingError(ImportError):
+    """The package `sevenn` is not installed."""
+
+
+class SevenNetPotential:
+    """SevenNet through the common interface, one crystal at a time.
+
+    On a CPU a batch gains a quarter for cells of two atoms and nothing for larger ones (measured), and one at a time
+    makes a result independent of its neighbours bit by bit.
+    """
+
+    def __init__(self, model: str = "7net-l3i5", *, device: str = "cpu") -> None:
+        """Load the weights (a few seconds).
+
+        Args:
+            model: One of those that the wheel carries (`7net-l3i5`, `7net-0`), or the path of a checkpoint.
+            device: Where the network runs, `cpu` or `cuda`.
+
+        Raises:
+            SevenNetMissingError: The package is not installed.
+        """
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")  # of torch.jit and of accelerators that are not there
+            try:
+                import sevenn._keys as key
+                from sevenn.util import load_checkpoint
+            except ImportError as error:
+                raise SevenNetMissingError("SevenNet is not installed: pip install sevenn==0.13.0") from error
+            checkpoint = load_checkpoint(model)
+            self._network = checkpoint.build_model().to(device).eval()
+        self._network.set_is_batch_data(False)
+        self._key = key
+        self._name, self._device = model, device
+        self._cutoff = float(checkpoint.config[key.CUTOFF])
+        self.elements = frozenset(int(z) for z in checkpoint.config[key.TYPE_MAP])
+
+    @cached_property
+    def identity(self) -> str:
+        """`SevenNet-<model>` and a hash of the weights."""
+        import hashlib
+
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self._network.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.cpu().numpy().tobytes())
+        return f"SevenNet-{self._name.removeprefix('7net-')}+{digest.hexdigest()[:12]}"
+
+    def compute(self, crystals: Sequence[Crystal]) -> list[Outcome]:
+        """Energy, forces and stress of each crystal.
+
+        Args:
+            crystals: Structures of any size and composition.
+
+        Returns:
+            One outcome for each, in order: total energy (eV), forces (N, 3) in eV/angstrom, stress (3, 3) in
+            eV/angstrom^3; a crystal with an unknown element, without neighbours or too dense is a PotentialFailure.
+        """
+        return [self._one(crystal) for crystal in crystals]
+
+    def _one(self, crystal: Crystal) -> Outcome:
+        unknown = sorted({SYMBOLS[int(z)] for z in crystal.atomic_numbers if int(z) not in self.elements})
+        if unknown:
+            return PotentialFailure(f"{self._name} was not trained on {', '.join(unknown)}")
+        if crystal.volume / crystal.n_atoms < MIN_ATOM_VOLUME:
+            return PotentialFailure(f"denser than {MIN_ATOM_VOLUME} A^3 per atom, beyond anything SevenNet has seen")
+        try:
+            return checked(self._result(self._graph(crystal)), crystal)
+        except (RuntimeError, IndexError, ValueError) as error:
+            return PotentialFailure(f"SevenNet: {error}")
+
+    def _graph(self, crystal: Crystal) -> Any:
+        from sevenn.atom_graph_data import AtomGraphData
+        from sevenn.train.dataload import unlabeled_atoms_to_graph
+
+        graph = unlabeled_atoms_to_graph(crystal.to_ase(), self._cutoff, with_shift=False)
+        if graph[self._key.EDGE_IDX].shape[1] == 0:
+            raise ValueError(f"no neighbours within {self._cutoff} angstrom")
+        data = AtomGraphData.from_numpy_dict(graph)
+        data.to(self._device)
+        return data
+
+    def _result(self, data: Any) -> PotentialResult:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            output = self._network(data)
+        xx, yy, zz, xy, yz, zx = (-_array(output[self._key.PRED_STRESS])).ravel()  # its sign is that of a pressure
+        return PotentialResult(
+            energy=float(output[self._key.PRED_TOTAL_ENERGY].detach()),
+            forces=_array(output[self._key.PRED_FORCE]),
+            stress=np.array([[xx, xy, zx], [xy, yy, yz], [zx, yz, zz]]),
+        )
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    return np.asarray(tensor.detach().cpu().numpy(), dtype=np.float64)
