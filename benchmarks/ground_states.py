@@ -28,7 +28,7 @@ from dao_core.evaluate.statistics import wilson
 
 if TYPE_CHECKING:
     from dao_core.generate.templates.index import TemplateHit, TemplateIndex
-    from dao_core.screening.search import Toolbox
+    from dao_core.screening.search import SearchModels
 
 TOP, BAR = 3, 80.0
 # prototype: (space group, sites of the species in the order of the formula as listed); lattice: a or (a, c), angstrom
@@ -112,7 +112,7 @@ def _lattice(number: int, a: float, c: float) -> Any:
     return Lattice.hexagonal(a, c) if number > 142 else Lattice.tetragonal(a, c)
 
 
-def search_one(formula: str, reference: Crystal, tools: Toolbox, n: int, side: str) -> dict[str, Any]:
+def search_one(formula: str, reference: Crystal, models: SearchModels, n: int, side: str) -> dict[str, Any]:
     """Search a compound; the place of its known structure (0: not found) and what stood first."""
     from pymatgen.analysis.structure_matcher import StructureMatcher
 
@@ -121,14 +121,14 @@ def search_one(formula: str, reference: Crystal, tools: Toolbox, n: int, side: s
 
     shares = proposal_shares(n, generator=side != "templates")
     begin, cpu = time.perf_counter(), time.process_time()
-    outcome = search([formula], tools, SearchSettings(max_atoms=14, **shares))
+    outcome = search([formula], models, SearchSettings(max_atoms=14, **shares))
     matcher, known = StructureMatcher(), reference.to_pymatgen()
     usable = [c for c in outcome.candidates if c.usable]
     place = next((i for i, c in enumerate(usable, 1) if matcher.fit(known, c.crystal.to_pymatgen())), 0)
     return {
         "formula": formula, "side": side, "n": n, "place": place, "distinct": len(usable),
         "first": usable[0].spacegroup_after if usable else None, "known": _group(reference),
-        "potential": tools.potential.identity, "seconds": round(time.perf_counter() - begin, 1),
+        "potential": models.potential.identity, "seconds": round(time.perf_counter() - begin, 1),
         "cpu": round(time.process_time() - cpu, 1),
     }  # fmt: skip
 
@@ -141,19 +141,19 @@ def _group(crystal: Crystal) -> int:
 
 def run_side(side: str, known: dict[str, Crystal], n: int, work: Path) -> list[dict[str, Any]]:
     """All compounds; those that are in the work folder's file already are read back."""
-    from dao_core.screening.load_models import load_toolbox
-    from dao_core.screening.search import Toolbox
+    from dao_core.screening.load_models import load_search_models
+    from dao_core.screening.search import SearchModels
 
-    loaded = load_toolbox(generator="none" if side == "templates" else "dao", templates="auto")
+    loaded = load_search_models(generator="none" if side == "templates" else "dao", templates="auto")
     assert loaded.templates is not None
-    tools = Toolbox(loaded.potential, loaded.generator, LeakFree(loaded.templates))  # type: ignore[arg-type]
+    models = SearchModels(loaded.potential, loaded.generator, LeakFree(loaded.templates))  # type: ignore[arg-type]
     work.mkdir(parents=True, exist_ok=True)
-    path = work / f"{side}-{n}-{tools.potential.identity}.jsonl"
+    path = work / f"{side}-{n}-{models.potential.identity}.jsonl"
     done = {r["formula"]: r for r in map(json.loads, path.read_text().splitlines())} if path.exists() else {}
     for formula, crystal in known.items():
         if formula in done:
             continue
-        done[formula] = search_one(formula, crystal, tools, n, side)
+        done[formula] = search_one(formula, crystal, models, n, side)
         with path.open("a") as handle:
             handle.write(json.dumps(done[formula]) + "\n")
         print(json.dumps(done[formula]), flush=True)

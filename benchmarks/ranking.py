@@ -23,7 +23,7 @@ from dao_core.crystal import Crystal
 from dao_core.evaluate.statistics import bootstrap_mean, wilson
 from dao_core.generate.sampler import DE_NOVO
 from dao_core.screening.candidate import Candidate
-from dao_core.screening.ranking import rank, with_confidence
+from dao_core.screening.ranking import rank, with_probability
 
 KEPT = ("converged", "max_steps")
 Pool = list[dict[str, Any]]
@@ -54,7 +54,7 @@ def ranked(pool: Pool, *, prior: bool = True) -> list[Candidate]:
             Candidate(str(i), "one", crystal, row["origin"], energy_per_atom=row["energy_end"],
                       relaxation_status=row["status"], log_prior=row["log_prior"] if prior else None)
         )  # fmt: skip
-    return rank(with_confidence(found))
+    return rank(with_probability(found))
 
 
 def hits(pool: Pool, *, after: bool = True) -> list[bool]:
@@ -86,14 +86,14 @@ def picks(pools: list[Pool], n: int) -> dict[str, Any]:
         "any, after": share([any(hits(p)) for p in pools], n),
         "first / any": round(100 * float(ratio[0].sum() / max(ratio[1].sum(), 1)), 2),
         "first / any interval": [round(100 * float(x), 1) for x in np.percentile(spread, [2.5, 97.5])],
-        "confidence of the first, right": calibration([o[0].confidence or 0.0 for o in orders], first),
+        "probability of the first, right": calibration([o[0].probability or 0.0 for o in orders], first),
     }
 
 
-def calibration(confidence: list[float], right: list[bool]) -> list[list[float]]:
-    """Mean confidence and share right in fifths by confidence."""
-    parts = np.array_split(np.argsort(confidence), 5)
-    return [[round(float(np.mean(np.array(v, float)[p])), 3) for v in (confidence, right)] for p in parts]
+def calibration(probability: list[float], right: list[bool]) -> list[list[float]]:
+    """Mean probability and share right in fifths by probability."""
+    parts = np.array_split(np.argsort(probability), 5)
+    return [[round(float(np.mean(np.array(v, float)[p])), 3) for v in (probability, right)] for p in parts]
 
 
 def coverage(pools: list[Pool], n: int) -> dict[str, float]:

@@ -13,7 +13,7 @@ from dao_core.artifacts import StageRecord, content_key, write_atomic
 from dao_core.generate.templates.aflow import aflow_index
 from dao_core.generate.templates.store import load_index
 from dao_core.screening.load_models import load_potential
-from dao_core.screening.settings import Toolbox
+from dao_core.screening.settings import SearchModels
 from dao_core.studies.benchmark_data import STAND_IN, mp20_training_ids, read_targets, training_items
 from dao_core.studies.benchmark_store import INDEX, REPORT, RESULT, load_shard, shard_to_json
 from dao_core.studies.csp_benchmark import (
@@ -25,7 +25,7 @@ from dao_core.studies.csp_benchmark import (
     hard_cases,
     merged,
     over_seeds,
-    ranked_answers,
+    ranked_predictions,
     run_shard,
     shards,
 )
@@ -178,7 +178,7 @@ def _models(index: StageRecord, names: Names, column: str, settings: BenchmarkSe
     baseline = Generator.load(names.baseline) if column == "baseline" and names.baseline else None
     search = None
     if column == "ranked":
-        search = partial(ranked_answers, tools=Toolbox(load_potential(names.potential), generator, templates))
+        search = partial(ranked_predictions, models=SearchModels(load_potential(names.potential), generator, templates))
     return Models(templates, generator, baseline, search)
 
 

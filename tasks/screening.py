@@ -15,7 +15,7 @@ from dao_core.dft.to_crysdb import Stored
 from dao_core.screening.analysis.stages import DiagnosticsSettings
 from dao_core.screening.formulas import parse_formula
 from dao_core.screening.load_references import HullChoice, References
-from dao_core.screening.search import SearchSettings, Toolbox
+from dao_core.screening.search import SearchModels, SearchSettings
 from tasks.config import Models, SearchPlan
 from tasks.crysdb import ledger_of
 from tasks.dft import Verdict
@@ -25,11 +25,11 @@ SCREENING, FINISHED = "dao.screening", "dao.screening.finished"  # resource and 
 
 
 @lru_cache(maxsize=2)
-def toolbox(models: Models) -> Toolbox:
+def toolbox(models: Models) -> SearchModels:
     """Load the models once a process."""
-    from dao_core.screening.load_models import load_toolbox
+    from dao_core.screening.load_models import load_search_models
 
-    return load_toolbox(generator=models.generator, potential=models.potential, templates=models.templates)
+    return load_search_models(generator=models.generator, potential=models.potential, templates=models.templates)
 
 
 @task(name="index templates")

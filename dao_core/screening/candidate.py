@@ -24,8 +24,8 @@ class Candidate:
 
     Units: eV/atom for energies, GPa for pressures, angstrom for `min_distance` and `symprec`, g/cm^3 for `density`.
     `energy_identity` names the potential that made `energy_per_atom`; `hull_identity` the one that made the hull.
-    `log_prior` is the log of the search's trust in the structure before any energy (see screening/proposing.py),
-    `confidence` the share of trust among the candidates of its formula after it (see screening/ranking.py).
+    `log_prior` is the log of the structure's probability before any energy (see screening/proposals.py),
+    `probability` the posterior among the candidates of its formula (see screening/ranking.py).
     `extras` holds the results of optional stages (phonons, pressure, DFT), `cost` seconds (or counts) by stage.
     """
 
@@ -42,7 +42,7 @@ class Candidate:
     hull_identity: str | None = None
     p_stable: float | None = None
     log_prior: float | None = None
-    confidence: float | None = None
+    probability: float | None = None
     spacegroup_before: int | None = None
     spacegroup_after: int | None = None
     symprec: float | None = None

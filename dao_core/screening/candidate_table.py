@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -14,6 +15,7 @@ from dao_core.crystal import Crystal
 from dao_core.screening.candidate import Candidate
 
 _JSON = ("provenance", "cost", "extras")
+_FORMER_NAMES = {"confidence": "probability"}  # columns of tables written until 2026-11: read for one release
 
 
 class StoredCandidatesError(RuntimeError):
@@ -53,4 +55,10 @@ def _candidate(row: dict) -> Candidate:
     crystal = Crystal(lattice, np.array(row.pop("frac_coords")).reshape(-1, 3), np.array(row.pop("atomic_numbers")))
     for name in _JSON:
         row[name] = json.loads(row[name])
+    for old, new in _FORMER_NAMES.items():
+        if old in row:
+            warnings.warn(
+                f"column `{old}` is now called `{new}`: this table was written by an earlier version", stacklevel=2
+            )
+            row[new] = row.pop(old)
     return Candidate(**{**row, "merged_ids": tuple(row["merged_ids"])}, crystal=crystal)

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 HELD, GIVEN = "held", "given"  # names in a candidate's provenance
 
 
-class BoundError(ValueError):
+class GivenStructureError(ValueError):
     """What is given cannot be read or does not fit; the message says what to do."""
 
 
-class BoundSettings(BaseModel):
+class GivenStructure(BaseModel):
     """What every generated structure has in common. At most one of framework, lattice and space group."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,14 +39,17 @@ class BoundSettings(BaseModel):
         return self.framework is not None or self.lattice is not None or self.spacegroup is not None
 
     @property
-    def given(self) -> Literal["framework", "lattice", "space group", ""]:
+    def kind(self) -> Literal["framework", "lattice", "space group", ""]:
         """What is given, in words."""
         if self.framework is not None:
             return "framework"
         return "lattice" if self.lattice is not None else "space group" if self.spacegroup is not None else ""
 
     def constraint(self) -> Constraint | None:
-        """For the generator. Raises BoundError where a file cannot be used, ConstraintError where two are given."""
+        """For the generator.
+
+        Raises GivenStructureError where a file cannot be used, ConstraintError where two are given.
+        """
         if not self.active:
             return None
         from dao_core.generate.constraints import Constraint
@@ -81,9 +84,9 @@ def _read(path: Path) -> Crystal:
     try:
         return Crystal.from_cif(path.read_text(errors="replace"))
     except OSError as error:
-        raise BoundError(f"{path}: {error.strerror or error}; give a CIF file") from error
+        raise GivenStructureError(f"{path}: {error.strerror or error}; give a CIF file") from error
     except InvalidCrystalError as error:
-        raise BoundError(f"{path}: {error}") from error
+        raise GivenStructureError(f"{path}: {error}") from error
 
 
 def _kept(crystal: Crystal, elements: Sequence[str], path: Path) -> Crystal:
@@ -91,7 +94,9 @@ def _kept(crystal: Crystal, elements: Sequence[str], path: Path) -> Crystal:
         return crystal
     missing = [e for e in elements if e not in crystal.composition]
     if missing:
-        raise BoundError(f"{path} has no {', '.join(missing)} to keep: it holds {', '.join(crystal.composition)}")
+        raise GivenStructureError(
+            f"{path} has no {', '.join(missing)} to keep: it holds {', '.join(crystal.composition)}"
+        )
     rows = [i for i, s in enumerate(crystal.symbols) if s in elements]
     return crystal.replace(frac_coords=crystal.frac_coords[rows], atomic_numbers=crystal.atomic_numbers[rows])
 
@@ -102,7 +107,8 @@ def fitting_cells(
     """The cells that what is given allows.
 
     A framework: the smallest cell that holds its atoms. A lattice: the cell whose atoms fill it best by `volumes`
-    (angstrom^3 by atomic number). A space group: those whose atoms find sites. Raises BoundError where none does.
+    (angstrom^3 by atomic number). A space group: those whose atoms find sites. Raises GivenStructureError where none
+    does.
     """
     from dao_core.generate.constraints import ConstraintError
     from dao_core.generate.symmetry.wyckoff_sites import SitesError
@@ -116,7 +122,7 @@ def fitting_cells(
                 continue
             return [cell]
         largest = sum(cells[-1].values())
-        raise BoundError(
+        raise GivenStructureError(
             f"no cell of up to {largest} atoms holds the framework: raise max_atoms, or keep less ({reason})"
         )
     if constraint.lattice is not None and volumes is not None:
@@ -132,5 +138,5 @@ def fitting_cells(
         else:
             fitting.append(cell)
     if not fitting:
-        raise BoundError(f"{reason} (raise max_atoms, or give another space group)")
+        raise GivenStructureError(f"{reason} (raise max_atoms, or give another space group)")
     return fitting

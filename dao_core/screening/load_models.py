@@ -10,7 +10,7 @@ from dao_core.energy.potential import Potential
 if TYPE_CHECKING:
     from dao_core.generate.sampler import Generator
     from dao_core.generate.templates.index import TemplateIndex
-    from dao_core.screening.search import Toolbox
+    from dao_core.screening.search import SearchModels
 
 
 def load_potential(name: str = "dao") -> Potential:
@@ -58,8 +58,8 @@ def load_templates(name: str = "auto") -> TemplateIndex | None:
     return load_index(crysdb_templates(table, Ledger(table.path.parent / "ledger")).path)
 
 
-def load_toolbox(*, generator: str = "dao", potential: str = "dao", templates: str = "auto") -> Toolbox:
+def load_search_models(*, generator: str = "dao", potential: str = "dao", templates: str = "auto") -> SearchModels:
     """Everything a search works with, by name."""
-    from dao_core.screening.search import Toolbox
+    from dao_core.screening.search import SearchModels
 
-    return Toolbox(load_potential(potential), load_generator(generator), load_templates(templates))
+    return SearchModels(load_potential(potential), load_generator(generator), load_templates(templates))

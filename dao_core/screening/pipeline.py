@@ -13,7 +13,7 @@ from dao_core.screening.dedup import deduplicate
 from dao_core.screening.given import HELD
 from dao_core.screening.novelty import NoveltyIndex, with_novelty
 from dao_core.screening.place_on_hull import place_on_hull
-from dao_core.screening.ranking import rank, with_confidence, with_probability
+from dao_core.screening.ranking import rank, with_probability, with_stability
 from dao_core.screening.symmetry import SNAP_SYMPREC, SymmetryError, snap
 from dao_core.units import STABLE_BELOW
 
@@ -152,6 +152,6 @@ def screen(
         found = place_on_hull(found, hull)
     if novelty is not None:
         found = with_novelty(found, novelty)
-    found = rank(with_confidence(with_probability(found, threshold=stable_below)))
+    found = rank(with_probability(with_stability(found, threshold=stable_below)))
     n_merged = n_ok - sum(c.usable for c in found)
     return Screened(found, len(candidates), n_ok, len(candidates) - n_ok, n_merged, dict(reasons))

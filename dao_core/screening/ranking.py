@@ -27,7 +27,7 @@ def probability_stable(e_above_hull: float, energy_std: float, *, threshold: flo
     return 1.0 - tail if margin >= 0 else tail
 
 
-def with_probability(candidates: Iterable[Candidate], *, threshold: float = STABLE_BELOW) -> list[Candidate]:
+def with_stability(candidates: Iterable[Candidate], *, threshold: float = STABLE_BELOW) -> list[Candidate]:
     """Fill `p_stable` where both the distance to the hull and the spread are known; elsewhere it stays None."""
     out = []
     for c in candidates:
@@ -53,20 +53,19 @@ def relative_energy(candidate: Candidate, best: dict[str, float]) -> float | Non
     return candidate.energy_per_atom - best[candidate.formula]
 
 
-def with_confidence(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Fill `confidence`: each usable candidate's share of trust among those of its formula; they add up to one.
+def with_probability(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Fill `probability`: each usable candidate's posterior among those of its formula; they add up to one.
 
-    The trust in a structure is the trust of the search in it before any energy (`log_prior`) times a Boltzmann-like
-    factor of its energy, exp(-dE / ENERGY_SCALE). Where a formula has candidates of unknown prior, those count as much
-    as its best known one.
+    The posterior is the probability before any energy (`log_prior`) times a Boltzmann-like factor of the energy,
+    exp(-dE / ENERGY_SCALE). Where a formula has candidates of unknown prior, those count as much as its best known one.
     """
     items = list(candidates)
     best, priors = ground_states(items), best_priors(items)
-    trust = {c.id: math.exp(-_ranking_energy(c, best, priors) / ENERGY_SCALE) for c in items if c.usable}
+    weight = {c.id: math.exp(-_ranking_energy(c, best, priors) / ENERGY_SCALE) for c in items if c.usable}
     total: dict[str, float] = {}
     for c in items:
-        total[c.formula] = total.get(c.formula, 0.0) + trust.get(c.id, 0.0)
-    return [c.replace(confidence=trust[c.id] / total[c.formula] if c.id in trust else None) for c in items]
+        total[c.formula] = total.get(c.formula, 0.0) + weight.get(c.id, 0.0)
+    return [c.replace(probability=weight[c.id] / total[c.formula] if c.id in weight else None) for c in items]
 
 
 def best_priors(candidates: Iterable[Candidate]) -> dict[str, float]:
@@ -85,7 +84,7 @@ def _ranking_energy(c: Candidate, best: dict[str, float], priors: dict[str, floa
 
 
 def rank(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Order candidates: one formula by confidence (all Z together); several formulas by distance to the hull as well.
+    """Order candidates: one formula by probability (all Z together); several formulas by distance to the hull as well.
 
     The energy alone is a poor judge among polymorphs that lie closer than its error: on 200 compositions of MP-20's
     test half it put the right one of 20 candidates first in 52 %, the prior in 70 %, both together in 74 %

@@ -22,9 +22,9 @@ from dao_core.screening.novelty import NoveltyIndex
 from dao_core.screening.pipeline import Screened, candidate_from_relaxation, screen
 from dao_core.screening.proposals import cells_of, propose
 from dao_core.screening.report.page_data import ReportInfo
-from dao_core.screening.settings import Proposals, Proposed, SearchSettings, Toolbox
+from dao_core.screening.settings import Proposals, Proposed, SearchModels, SearchSettings
 
-__all__ = ["Proposals", "Proposed", "SearchSettings", "Toolbox", "cells_of", "propose"]  # used from here too
+__all__ = ["Proposals", "Proposed", "SearchModels", "SearchSettings", "cells_of", "propose"]  # used from here too
 Progress = Callable[[str, int, int], None]  # (step, done, of)
 
 
@@ -59,11 +59,11 @@ def relax_proposals(
     chosen = order[: settings.max_relaxed]
     done: dict[int, Candidate] = {}
     size = settings.relax.batch_size
-    how, pull, constraint = settings.bound.relaxation(settings.relax), potential, None
+    how, pull, constraint = settings.given.relaxation(settings.relax), potential, None
     if settings.keep_symmetry:  # free, DAO-P would leave 63 % of first templates in the listed space group, not 71 %
         how = how.model_copy(update={"keep_symmetry": True})
-    if settings.bound.active and settings.bound.hold:
-        constraint = settings.bound.constraint()
+    if settings.given.active and settings.given.hold:
+        constraint = settings.given.constraint()
         pull = HeldPotential(potential, 0 if constraint is None else constraint.n_kept)
     for begin in range(0, len(chosen), size):
         if deadline is not None and time.monotonic() > deadline:
@@ -125,7 +125,7 @@ def with_spread(candidates: Sequence[Candidate], potential: Potential) -> list[C
 
 def search(
     formulas: Sequence[str | Formula],
-    tools: Toolbox,
+    models: SearchModels,
     settings: SearchSettings,
     *,
     hull: ReferenceHull | None = None,
@@ -138,14 +138,14 @@ def search(
         cells_of(formula, settings)
     start = time.monotonic()
     deadline = None if settings.budget_seconds is None else start + settings.budget_seconds
-    made = [propose(formula, tools, settings) for formula in parsed]
+    made = [propose(formula, models, settings) for formula in parsed]
     proposals = [p for m in made for p in m.items]
     refused = [r for m in made for r in m.refused]
     proposed_at = time.monotonic()
-    relaxed = relax_proposals(proposals, tools.potential, settings, deadline=deadline, on_progress=on_progress)
+    relaxed = relax_proposals(proposals, models.potential, settings, deadline=deadline, on_progress=on_progress)
     relaxed_at = time.monotonic()
-    relaxed = with_spread(relaxed, tools.potential)
-    screened = screen(relaxed, hull=hull, novelty=known, potential=tools.potential)
+    relaxed = with_spread(relaxed, models.potential)
+    screened = screen(relaxed, hull=hull, novelty=known, potential=models.potential)
     end = time.monotonic()
     timings = {"propose": proposed_at - start, "relax": relaxed_at - proposed_at, "rank": end - relaxed_at}
     return SearchOutcome(screened, refused, timings)
@@ -156,7 +156,7 @@ def relaxation_steps(candidates: Sequence[Candidate]) -> int:
     return sum(int(c.provenance.get("n_steps") or 0) for c in candidates)
 
 
-def report_info(title: str, outcome: SearchOutcome, tools: Toolbox, settings: SearchSettings) -> ReportInfo:
+def report_info(title: str, outcome: SearchOutcome, models: SearchModels, settings: SearchSettings) -> ReportInfo:
     """The head of the report page: what was asked, which models answered, and counts that add up."""
     from importlib.metadata import version
 
@@ -164,8 +164,8 @@ def report_info(title: str, outcome: SearchOutcome, tools: Toolbox, settings: Se
     reasons = {**found.reasons, **({"not made": n_refused} if n_refused else {})}
     return ReportInfo(
         title=title,
-        model=None if tools.generator is None else tools.generator.identity,
-        potential=tools.potential.identity,
+        model=None if models.generator is None else models.generator.identity,
+        potential=models.potential.identity,
         seed=settings.seed,
         n_asked=found.n_asked + n_refused,
         n_ok=found.n_ok,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dao_core.crystal import Crystal
 from dao_core.energy.potential import Potential
 from dao_core.energy.relaxation.relax import RelaxSettings
 from dao_core.generate.guidance import GuidanceSettings
 from dao_core.screening.formulas import MAX_ATOMS
-from dao_core.screening.given import BoundSettings
+from dao_core.screening.given import GivenStructure
 
 if TYPE_CHECKING:
     from dao_core.generate.sampler import Generator
@@ -36,8 +37,19 @@ class SearchSettings(BaseModel):
     seed: int = 0
     relax: RelaxSettings = Field(default_factory=lambda: RelaxSettings(max_steps=100, batch_size=16))
     keep_symmetry: bool = Field(True, description="relax each start within the space group that it has exactly")
-    bound: BoundSettings = Field(default_factory=BoundSettings, description="what is given of every structure")
+    given: GivenStructure = Field(default_factory=GivenStructure, description="what is given of every structure")
     guidance: GuidanceSettings | None = Field(None, description="steer the samples from noise to low energy of DAO-P")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _former_names(cls, values: Any) -> Any:
+        """Read `bound`, the name of `given` until 2026-11, for one release."""
+        if isinstance(values, dict) and "bound" in values and "given" not in values:
+            warnings.warn(
+                "settings: `bound` is now called `given`; the old name ends with the next release", stacklevel=2
+            )
+            return {**{k: v for k, v in values.items() if k != "bound"}, "given": values["bound"]}
+        return values
 
 
 def proposal_shares(n: int, *, generator: bool = True) -> dict[str, int]:
@@ -49,7 +61,7 @@ def proposal_shares(n: int, *, generator: bool = True) -> dict[str, int]:
 
 
 @dataclass(frozen=True)
-class Toolbox:
+class SearchModels:
     """What a search works with. Without a generator only templates are tried, and the other way round."""
 
     potential: Potential

@@ -21,8 +21,8 @@ from dao_core.screening.report.page import write_report
 from dao_core.screening.report.page_data import ReportInfo
 from dao_core.screening.search import (
     Proposed,
+    SearchModels,
     SearchSettings,
-    Toolbox,
     propose,
     relax_proposals,
     relaxation_steps,
@@ -36,14 +36,14 @@ PROPOSE, RELAX, RANK, REPORT = "propose-7", "relax-3", "rank-3", "report-2"
 CANDIDATES, REFUSED, INFO = "candidates.parquet", "refused.json", "info.json"
 
 
-def propose_stage(ledger: Ledger, formula: Formula, tools: Toolbox, settings: SearchSettings) -> StageRecord:
+def propose_stage(ledger: Ledger, formula: Formula, models: SearchModels, settings: SearchSettings) -> StageRecord:
     """Proposals for one formula with their energies as they stand, lowest first: `candidates.parquet`."""
 
     def work(directory: Path) -> dict[str, Any]:
         begin = time.monotonic()
-        made = propose(formula, tools, settings)
-        energies = single_points([p.crystal for p in made.items], tools.potential)
-        rows = [unrelaxed_candidate(p, e, tools.potential.identity) for p, e in zip(made.items, energies, strict=True)]
+        made = propose(formula, models, settings)
+        energies = single_points([p.crystal for p in made.items], models.potential)
+        rows = [unrelaxed_candidate(p, e, models.potential.identity) for p, e in zip(made.items, energies, strict=True)]
         rows.sort(key=lambda c: (c.energy_per_atom is None, c.energy_per_atom or 0.0, c.id))
         save_candidates(rows, directory / CANDIDATES)
         (directory / REFUSED).write_text(json.dumps(made.refused))
@@ -55,11 +55,11 @@ def propose_stage(ledger: Ledger, formula: Formula, tools: Toolbox, settings: Se
     key = content_key(
         code=PROPOSE,
         formula=formula.reduced,
-        generator=None if tools.generator is None else tools.generator.identity,
-        templates=None if tools.templates is None else tools.templates.source,
-        potential=tools.potential.identity,
-        settings=settings.model_dump(exclude={"relax", "budget_seconds", "max_relaxed", "bound", "keep_symmetry"}),
-        bound=settings.bound.fingerprint(),
+        generator=None if models.generator is None else models.generator.identity,
+        templates=None if models.templates is None else models.templates.source,
+        potential=models.potential.identity,
+        settings=settings.model_dump(exclude={"relax", "budget_seconds", "max_relaxed", "given", "keep_symmetry"}),
+        given=settings.given.fingerprint(),
     )
     return ledger.run("propose", key, work)
 
@@ -93,7 +93,7 @@ def relax_stage(
         potential=potential.identity,
         relax=settings.relax.model_dump(),
         keep_symmetry=settings.keep_symmetry,
-        bound=settings.bound.fingerprint(),
+        given=settings.given.fingerprint(),
         max_relaxed=settings.max_relaxed,
     )
     return ledger.run("relax", key, work)

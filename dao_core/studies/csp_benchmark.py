@@ -23,7 +23,7 @@ from dao_core.matching.fingerprint import prototype_key, slots_of, symmetry_of
 from dao_core.matching.rms import Comparison
 from dao_core.screening.candidate import Candidate
 from dao_core.screening.search import search
-from dao_core.screening.settings import SearchSettings, Toolbox, proposal_shares
+from dao_core.screening.settings import SearchModels, SearchSettings, proposal_shares
 
 Model = TypeVar("Model")
 Column = Literal["templates", "denovo", "seeded", "mixed", "ranked", "baseline"]
@@ -81,7 +81,7 @@ class Target:
 class Models:
     """What predicts: the index of the training split, the generator, and another generator as `baseline`.
 
-    `search` answers column ranked: (targets, settings, seed) to proposals in the order of their trust.
+    `search` answers column ranked: (targets, settings, seed) to proposals in the order of their probability.
     """
 
     templates: TemplateIndex | None = None
@@ -323,14 +323,14 @@ def coverage(targets: Sequence[Target], result: ShardResult) -> dict[str, int]:
     return {"n_targets": len(targets), **{f"with_{k}": v for k, v in counts.items()}, **dict(origins), **failed}
 
 
-def ranked_answers(
-    targets: Sequence[Target], settings: BenchmarkSettings, seed: int, tools: Toolbox
+def ranked_predictions(
+    targets: Sequence[Target], settings: BenchmarkSettings, seed: int, models: SearchModels
 ) -> list[list[Proposal]]:
-    """Proposals of all kinds for each target's cell content, relaxed, merged where equal, ordered by trust.
+    """Proposals of all kinds for each target's cell content, relaxed, merged where equal, ordered by probability.
 
     Raises ValueError where a target is in the index, which a search has no way to leave out.
     """
-    known = {t.id for t in targets} & set(tools.templates.ids if tools.templates else ())
+    known = {t.id for t in targets} & set(models.templates.ids if models.templates else ())
     if known:
         raise ValueError(f"the index holds the targets {sorted(known)[:3]}: build it from the training split alone")
     relaxing = RelaxSettings(max_steps=settings.relax_steps, batch_size=32)
@@ -338,7 +338,7 @@ def ranked_answers(
     for target in targets:
         formula = "".join(f"{symbol}{count}" for symbol, count in target.formula)
         how = SearchSettings(z=target.units, seed=seed, relax=relaxing, **proposal_shares(settings.proposals))
-        found = search([formula], tools, how).candidates
+        found = search([formula], models, how).candidates
         out.append([_answer(c) for c in found[: settings.k]])
     return out
 

@@ -27,7 +27,7 @@ def candidate_table(candidates: Sequence[Candidate], *, limit: int) -> None:
                 c.formula,
                 c.z,
                 f"{spacegroup_symbol(number)} ({number})" if number else None,
-                None if c.confidence is None else f"{100 * c.confidence:.0f} %",
+                None if c.probability is None else f"{100 * c.probability:.0f} %",
                 _decimals(c.energy_per_atom, 4),
                 _decimals(above, 4),
                 _decimals(c.e_above_hull, 3),
@@ -37,8 +37,8 @@ def candidate_table(candidates: Sequence[Candidate], *, limit: int) -> None:
                 c.novelty,
             )
         )
-    names = ("rank", "formula", "Z", "space group", "trust", "eV/atom", "above lowest", "above hull", "relaxation",
-             "origin", "found", "known?")  # fmt: skip
+    names = ("rank", "formula", "Z", "space group", "probability", "eV/atom", "above lowest", "above hull",
+             "relaxation", "origin", "found", "known?")  # fmt: skip
     table(f"{min(limit, len(candidates))} of {len(candidates)} distinct structures", names, rows)
 
 

@@ -39,7 +39,7 @@ def predict_formulas(
 ) -> int:
     """Search, print the table and write the files; the exit status: 0, or 1 where no candidate was usable.
 
-    `names` of the generator, the potential and the templates as `load_toolbox` takes them.
+    `names` of the generator, the potential and the templates as `load_search_models` takes them.
     """
     start = time.monotonic()
     quiet_libraries()
@@ -52,17 +52,17 @@ def predict_formulas(
     from dao_core.screening.search import SearchSettings, cells_of, report_info, search
 
     wanted = SearchSettings(**settings)
-    wanted.bound.constraint()
+    wanted.given.constraint()
     for formula in parsed:
         cells_of(formula, wanted)
     if out is not None and out.exists() and not out.is_dir():
         fail(f"--out {out} is a file: name a folder")
-    from dao_core.screening.load_models import load_toolbox
+    from dao_core.screening.load_models import load_search_models
 
     with progress_bar(", ".join(formulas)) as show:
-        tools = load_toolbox(**names)
-        outcome = search(parsed, tools, wanted, on_progress=show)
-    info = report_info(", ".join(formulas), outcome, tools, wanted)
+        models = load_search_models(**names)
+        outcome = search(parsed, models, wanted, on_progress=show)
+    info = report_info(", ".join(formulas), outcome, models, wanted)
     page = None
     if out is not None:  # before the table: a reader such as `head` may end the printing
         from dao_core.screening.report.page import write_report
@@ -113,6 +113,6 @@ def predict(
         fail(f"--z {z}: give 'auto' or a number of formula units")
     settings: dict[str, Any] = {"z": "auto" if z == "auto" else int(z), "max_atoms": max_atoms,
                                 **split_proposals(n, generator), "seed": seed, "budget_seconds": budget,
-                                "bound": given_settings(framework, keep, lattice, spacegroup, free)}  # fmt: skip
+                                "given": given_settings(framework, keep, lattice, spacegroup, free)}  # fmt: skip
     names = {"generator": generator, "potential": potential, "templates": "auto" if crysdb is None else str(crysdb)}
     raise typer.Exit(predict_formulas([formula], settings, names, out, top, unbalanced=unbalanced))

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from dao_core.artifacts import Ledger, StageRecord
     from dao_core.screening.analysis.stages import DiagnosticsSettings
     from dao_core.screening.formulas import Formula
-    from dao_core.screening.search import Progress, SearchSettings, Toolbox
+    from dao_core.screening.search import Progress, SearchModels, SearchSettings
 
 
 def wanted_formulas(
@@ -71,19 +71,19 @@ def screen_formulas(
     from dao_core.artifacts import Ledger
     from dao_core.screening.analysis.stages import DiagnosticsSettings
     from dao_core.screening.candidate_table import load_candidates
-    from dao_core.screening.load_models import load_toolbox
+    from dao_core.screening.load_models import load_search_models
     from dao_core.screening.search import SearchSettings, cells_of
     from dao_core.screening.stages import CANDIDATES
 
     wanted, asked = SearchSettings(**settings), DiagnosticsSettings(**(diagnostics or {}))
-    wanted.bound.constraint()  # a wrong file is told before anything slow
+    wanted.given.constraint()  # a wrong file is told before anything slow
     for formula in formulas:
         cells_of(formula, wanted)
     deadline = None if wanted.budget_seconds is None else start + wanted.budget_seconds
-    ledger, tools = Ledger(out / "ledger"), load_toolbox(**names)
+    ledger, models = Ledger(out / "ledger"), load_search_models(**names)
     with progress_bar("screen") as show:
-        proposed, relaxed = _search(ledger, formulas, tools, wanted, deadline, show)
-        answer = _answer(ledger, formulas, tools, proposed, relaxed, crysdb, hull, asked, wanted.seed, show)
+        proposed, relaxed = _search(ledger, formulas, models, wanted, deadline, show)
+        answer = _answer(ledger, formulas, models, proposed, relaxed, crysdb, hull, asked, wanted.seed, show)
     from dao_core.artifacts import publish_folder
 
     page = publish_folder(answer.file("report"), out / "report") / "index.html"
@@ -96,7 +96,7 @@ def screen_formulas(
 def _search(
     ledger: Ledger,
     formulas: Sequence[Formula],
-    tools: Toolbox,
+    models: SearchModels,
     wanted: SearchSettings,
     deadline: float | None,
     show: Progress,
@@ -105,7 +105,7 @@ def _search(
 
     proposed = []
     for i, formula in enumerate(formulas):
-        proposed.append(propose_stage(ledger, formula, tools, wanted))
+        proposed.append(propose_stage(ledger, formula, models, wanted))
         show("propose", i + 1, len(formulas))
     # round after round over the formulas: a budget that ends early has looked at the best of each
     rounds = range(max(n_chunks(p, wanted) for p in proposed))
@@ -115,7 +115,7 @@ def _search(
         if deadline is not None and time.monotonic() > deadline:
             print(f"budget spent, {len(pieces) - i} of {len(pieces)} pieces not relaxed; the same command goes on")
             break
-        relaxed.append(relax_stage(ledger, record, chunk, tools.potential, wanted))
+        relaxed.append(relax_stage(ledger, record, chunk, models.potential, wanted))
         show("relax", i + 1, len(pieces))
     return proposed, relaxed
 
@@ -123,7 +123,7 @@ def _search(
 def _answer(
     ledger: Ledger,
     formulas: Sequence[Formula],
-    tools: Toolbox,
+    models: SearchModels,
     proposed: Sequence[StageRecord],
     relaxed: Sequence[StageRecord],
     crysdb: Path | None,
@@ -136,19 +136,19 @@ def _answer(
     from dao_core.screening.stages import rank_stage, report_stage
 
     show("hull", 0, 1)
-    references = load_references(crysdb, formulas, tools.potential, hull=hull, ledger=ledger)
+    references = load_references(crysdb, formulas, models.potential, hull=hull, ledger=ledger)
     for note in references.notes:
         print(note)
-    ranked = rank_stage(ledger, proposed, relaxed, tools.potential, references=references)
-    diagnosed = _diagnose(ledger, ranked, tools, asked, show)
-    facts = {"model": None if tools.generator is None else tools.generator.identity, "seed": seed,
+    ranked = rank_stage(ledger, proposed, relaxed, models.potential, references=references)
+    diagnosed = _diagnose(ledger, ranked, models, asked, show)
+    facts = {"model": None if models.generator is None else models.generator.identity, "seed": seed,
              "database_version": references.version}  # fmt: skip
-    return report_stage(ledger, ranked, tools.potential, title=_title(formulas), diagnosed=diagnosed,
+    return report_stage(ledger, ranked, models.potential, title=_title(formulas), diagnosed=diagnosed,
                         references=references, facts=facts)  # fmt: skip
 
 
 def _diagnose(
-    ledger: Ledger, ranked: StageRecord, tools: Toolbox, asked: DiagnosticsSettings, show: Progress
+    ledger: Ledger, ranked: StageRecord, models: SearchModels, asked: DiagnosticsSettings, show: Progress
 ) -> list[StageRecord]:
     from dao_core.screening.analysis import stages as diagnostics
     from dao_core.screening.candidate_table import load_candidates
@@ -159,11 +159,11 @@ def _diagnose(
     done = []
     targets = diagnostics.phonon_targets(candidates, asked)
     for i, name in enumerate(targets):
-        done.append(diagnostics.phonon_stage(ledger, path, name, tools.potential, asked))
+        done.append(diagnostics.phonon_stage(ledger, path, name, models.potential, asked))
         show("phonons", i + 1, len(targets))
     pressed = diagnostics.pressure_targets(candidates, asked)
     for i, formula in enumerate(pressed):
-        done.append(diagnostics.pressure_stage(ledger, path, formula, tools.potential, asked))
+        done.append(diagnostics.pressure_stage(ledger, path, formula, models.potential, asked))
         show("pressure", i + 1, len(pressed))
     for note in diagnostics.diagnosis_notes(done):
         print(note)
@@ -226,7 +226,7 @@ def screen(
     found = wanted_formulas(formulas or [], system, file, unbalanced=unbalanced, max_atoms=min(10, max_atoms))
     settings = {**split_proposals(n, generator), "max_atoms": max_atoms, "seed": seed, "max_relaxed": relax_only,
                 "budget_seconds": None if budget is None else 60 * budget,
-                "bound": given_settings(framework, keep, lattice, spacegroup, free)}  # fmt: skip
+                "given": given_settings(framework, keep, lattice, spacegroup, free)}  # fmt: skip
     names = {"generator": generator, "potential": potential, "templates": "auto" if crysdb is None else str(crysdb)}
     with interruptible("the same command continues: finished pieces are kept"):
         status = screen_formulas(found, settings, names, out, crysdb=crysdb, hull=hull, diagnostics=asked, top=top)

@@ -17,9 +17,9 @@ from dao_core.screening import load_models as toolbox
 from dao_core.screening.formulas import parse_formula
 from dao_core.screening.candidate_table import load_candidates
 from flows.cli import screen as screening
-from tests.helpers.search_models import tools
+from tests.helpers.search_models import models
 
-toolbox.load_toolbox = lambda **_: tools()  # copper-gold alloys by EMT: real relaxations in milliseconds
+toolbox.load_search_models = lambda **_: models()  # copper-gold alloys by EMT: real relaxations in milliseconds
 FORMULAS = [parse_formula(f) for f in ("CuAu", "Cu3Au", "Au3Cu")]
 SETTINGS = {"max_atoms": 4, "n_generated": 0, "n_seeded": 0, "n_templates": 4,
             "relax": {"max_steps": 4, "batch_size": 2}}

@@ -57,7 +57,7 @@ def test_another_formula_never_merges_and_failures_stay_apart() -> None:
     assert np.all([c.n_merged == 1 for c in merged])
 
 
-def test_the_most_trusted_way_to_a_structure_counts() -> None:
+def test_the_most_probable_way_to_a_structure_counts() -> None:
     found = deduplicate(
         [
             candidate("a", rocksalt(), -3.0, log_prior=math.log(0.2)),

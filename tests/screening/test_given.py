@@ -13,9 +13,9 @@ from dao_core.energy.relaxation.relax import RelaxSettings
 from dao_core.generate.constraints import ConstraintError
 from dao_core.generate.integrate import SamplerSettings
 from dao_core.generate.sampler import Generator
-from dao_core.screening.given import BoundError, BoundSettings, fitting_cells
+from dao_core.screening.given import GivenStructure, GivenStructureError, fitting_cells
 from dao_core.screening.held_atoms import HeldPotential, restored
-from dao_core.screening.search import SearchSettings, Toolbox, propose, search
+from dao_core.screening.search import SearchModels, SearchSettings, propose, search
 from dao_core.screening.symmetry import spacegroup_number
 from tests.helpers.potentials import emt
 from tests.helpers.small_runs import crystals
@@ -27,8 +27,8 @@ SMALL = SearchSettings(
 
 
 @lru_cache(maxsize=1)
-def tools() -> Toolbox:
-    return Toolbox(emt(), Generator.load(settings=SamplerSettings(steps=6)), None)
+def models() -> SearchModels:
+    return SearchModels(emt(), Generator.load(settings=SamplerSettings(steps=6)), None)
 
 
 @pytest.fixture
@@ -39,11 +39,11 @@ def framework(tmp_path: Path) -> Path:
 
 
 def test_the_framework_stays_through_relaxation_symmetry_and_merging(framework: Path) -> None:
-    settings = SMALL.model_copy(update={"bound": BoundSettings(framework=framework)})
-    kept = settings.bound.constraint()
+    settings = SMALL.model_copy(update={"given": GivenStructure(framework=framework)})
+    kept = settings.given.constraint()
     assert kept is not None
     assert kept.framework is not None
-    outcome = search(["CuAu"], tools(), settings)
+    outcome = search(["CuAu"], models(), settings)
     assert outcome.screened.n_asked == 4
     for c in outcome.candidates:
         assert c.crystal.composition == {"Au": 2, "Cu": 2}
@@ -57,8 +57,8 @@ def test_the_framework_stays_through_relaxation_symmetry_and_merging(framework: 
 
 
 def test_without_hold_the_whole_structure_relaxes(framework: Path) -> None:
-    settings = SMALL.model_copy(update={"bound": BoundSettings(framework=framework, hold=False)})
-    outcome = search(["CuAu"], tools(), settings)
+    settings = SMALL.model_copy(update={"given": GivenStructure(framework=framework, hold=False)})
+    outcome = search(["CuAu"], models(), settings)
     volumes = [c.crystal.volume / c.crystal.n_atoms for c in outcome.candidates if c.usable]
     assert volumes
     assert all(abs(v - GOLD.volume / 4) > 1e-3 for v in volumes)
@@ -67,66 +67,66 @@ def test_without_hold_the_whole_structure_relaxes(framework: Path) -> None:
 def test_a_part_of_the_file_by_element(tmp_path: Path) -> None:
     path = tmp_path / "alloy.cif"
     path.write_text(crystals(6)[2].to_cif())
-    kept = BoundSettings(framework=path, keep=("Au",)).constraint()
+    kept = GivenStructure(framework=path, keep=("Au",)).constraint()
     assert kept is not None
     assert kept.framework is not None
     assert set(kept.framework.symbols) == {"Au"}
-    with pytest.raises(BoundError, match="has no Pt to keep: it holds"):
-        BoundSettings(framework=path, keep=("Pt",)).constraint()
+    with pytest.raises(GivenStructureError, match="has no Pt to keep: it holds"):
+        GivenStructure(framework=path, keep=("Pt",)).constraint()
 
 
 def test_a_space_group_is_kept_by_every_structure() -> None:
-    settings = SMALL.model_copy(update={"bound": BoundSettings(spacegroup=225), "max_atoms": 2})
-    outcome = search(["AlNi"], tools(), settings)
+    settings = SMALL.model_copy(update={"given": GivenStructure(spacegroup=225), "max_atoms": 2})
+    outcome = search(["AlNi"], models(), settings)
     assert {c.spacegroup_after for c in outcome.candidates if c.usable} == {225}
-    assert all(spacegroup_number(p.crystal) == 225 for p in propose("AlNi", tools(), settings).items)
+    assert all(spacegroup_number(p.crystal) == 225 for p in propose("AlNi", models(), settings).items)
 
 
 def test_a_space_group_takes_the_cells_that_it_can_hold() -> None:
-    constraint = BoundSettings(spacegroup=136).constraint()
+    constraint = GivenStructure(spacegroup=136).constraint()
     assert constraint is not None
     cells = [{"Ti": n, "O": 2 * n} for n in (1, 2, 3, 4)]
     assert fitting_cells(cells, constraint) == [cells[1], cells[3]]
-    with pytest.raises(BoundError, match="no sites of space group 136 hold"):
+    with pytest.raises(GivenStructureError, match="no sites of space group 136 hold"):
         fitting_cells(cells[:1], constraint)
 
 
 def test_a_lattice_chooses_the_cell_that_fills_it(tmp_path: Path) -> None:
     path = tmp_path / "cell.cif"
     path.write_text(GOLD.replace(lattice=np.diag([3.9, 3.9, 4.2])).to_cif())
-    constraint = BoundSettings(lattice=path).constraint()
+    constraint = GivenStructure(lattice=path).constraint()
     assert constraint is not None
     volumes = [0.0] * 120
     volumes[29], volumes[79] = 12.0, 17.0
     cells = [{"Cu": n, "Au": n} for n in (1, 2, 3)]
     assert fitting_cells(cells, constraint, volumes) == [{"Cu": 2, "Au": 2}]
-    settings = SMALL.model_copy(update={"bound": BoundSettings(lattice=path)})
-    made = propose("CuAu", tools(), settings).items
+    settings = SMALL.model_copy(update={"given": GivenStructure(lattice=path)})
+    made = propose("CuAu", models(), settings).items
     assert {p.crystal.lattice.tobytes() for p in made} == {constraint.lattice.tobytes()}  # type: ignore[union-attr]
 
 
 def test_what_does_not_fit_is_told(framework: Path, tmp_path: Path) -> None:
-    bound = SMALL.model_copy(update={"bound": BoundSettings(framework=framework), "max_atoms": 2})
-    with pytest.raises(BoundError, match="no cell of up to 2 atoms holds the framework"):
-        propose("CuAu", tools(), bound)
-    with pytest.raises(BoundError, match=r"missing\.cif: No such file"):
-        BoundSettings(framework=tmp_path / "missing.cif").constraint()
+    bound = SMALL.model_copy(update={"given": GivenStructure(framework=framework), "max_atoms": 2})
+    with pytest.raises(GivenStructureError, match="no cell of up to 2 atoms holds the framework"):
+        propose("CuAu", models(), bound)
+    with pytest.raises(GivenStructureError, match=r"missing\.cif: No such file"):
+        GivenStructure(framework=tmp_path / "missing.cif").constraint()
     (tmp_path / "bad.cif").write_text("nonsense")
-    with pytest.raises(BoundError, match="unreadable CIF"):
-        BoundSettings(lattice=tmp_path / "bad.cif").constraint()
+    with pytest.raises(GivenStructureError, match="unreadable CIF"):
+        GivenStructure(lattice=tmp_path / "bad.cif").constraint()
     with pytest.raises(ConstraintError, match="give one of"):
-        BoundSettings(lattice=framework, spacegroup=2).constraint()
-    with pytest.raises(BoundError, match="needs the generator"):
-        propose("CuAu", Toolbox(emt(), None, None), bound)
+        GivenStructure(lattice=framework, spacegroup=2).constraint()
+    with pytest.raises(GivenStructureError, match="needs the generator"):
+        propose("CuAu", SearchModels(emt(), None, None), bound)
 
 
 def test_the_fingerprint_follows_the_content_of_the_file(framework: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.cif"
     copy.write_text(framework.read_text())
-    assert BoundSettings(framework=copy).fingerprint() == BoundSettings(framework=framework).fingerprint()
+    assert GivenStructure(framework=copy).fingerprint() == GivenStructure(framework=framework).fingerprint()
     copy.write_text(GOLD.replace(lattice=4.1 * np.eye(3)).to_cif())
-    assert BoundSettings(framework=copy).fingerprint() != BoundSettings(framework=framework).fingerprint()
-    assert BoundSettings().fingerprint() == {}
+    assert GivenStructure(framework=copy).fingerprint() != GivenStructure(framework=framework).fingerprint()
+    assert GivenStructure().fingerprint() == {}
 
 
 def test_held_atoms_feel_no_force_and_keep_their_energy(framework: Path) -> None:
@@ -135,7 +135,7 @@ def test_held_atoms_feel_no_force_and_keep_their_energy(framework: Path) -> None
     assert held.energy == plain.energy  # type: ignore[union-attr]
     assert np.abs(held.forces[:1]).max() == 0  # type: ignore[union-attr]
     np.testing.assert_array_equal(held.forces[1:], plain.forces[1:])  # type: ignore[union-attr]
-    constraint = BoundSettings(framework=framework).constraint()
+    constraint = GivenStructure(framework=framework).constraint()
     assert constraint is not None
     back = restored(crystal, constraint)
     np.testing.assert_array_equal(back.frac_coords, constraint.framework.frac_coords)  # type: ignore[union-attr]

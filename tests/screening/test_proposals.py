@@ -14,20 +14,20 @@ from dao_core.generate.integrate import SamplerSettings
 from dao_core.generate.sampler import Generator
 from dao_core.screening.formulas import FormulaError
 from dao_core.screening.proposals import cells_of, propose, shares, unit_share
-from dao_core.screening.settings import SearchSettings, Toolbox, proposal_shares
+from dao_core.screening.settings import SearchModels, SearchSettings, proposal_shares
 from tests.helpers.potentials import emt
-from tests.helpers.search_models import tools as alloys
+from tests.helpers.search_models import models as alloys
 
 SETTINGS = SearchSettings(max_atoms=6, n_generated=5, n_seeded=2, n_templates=3)
 
 
 @lru_cache(maxsize=1)
-def tools() -> Toolbox:
-    return Toolbox(emt(), Generator.load(settings=SamplerSettings(steps=3, seeded_steps=2)), alloys().templates)
+def models() -> SearchModels:
+    return SearchModels(emt(), Generator.load(settings=SamplerSettings(steps=3, seeded_steps=2)), alloys().templates)
 
 
 def test_every_share_is_made_or_told_and_ids_are_unique() -> None:
-    made = propose("CuAu", tools(), SETTINGS)
+    made = propose("CuAu", models(), SETTINGS)
     origins = [p.origin for p in made.items]
     asked = SETTINGS.n_generated + SETTINGS.n_seeded + SETTINGS.n_templates
     assert len(made.items) + len(made.refused) == asked
@@ -39,7 +39,9 @@ def test_every_share_is_made_or_told_and_ids_are_unique() -> None:
 
 
 def test_shares_that_no_template_fills_are_generated() -> None:
-    made = propose("Cu2Au5", tools(), SETTINGS.model_copy(update={"max_atoms": 7}))  # no prototype of the index has 2:5
+    made = propose(
+        "Cu2Au5", models(), SETTINGS.model_copy(update={"max_atoms": 7})
+    )  # no prototype of the index has 2:5
     assert len(made.items) + len(made.refused) == 10
     assert {p.origin for p in made.items} == {"de novo"}
 
@@ -52,7 +54,7 @@ def test_the_shares_of_n_proposals_add_up(n: int) -> None:
 
 
 def test_seeds_are_templates_that_are_not_proposed_themselves() -> None:
-    items = propose("CuAu", tools(), SETTINGS.model_copy(update={"n_templates": 1, "n_seeded": 1})).items
+    items = propose("CuAu", models(), SETTINGS.model_copy(update={"n_templates": 1, "n_seeded": 1})).items
     plain = {p.provenance["template_id"] for p in items if p.origin == "template"}
     seeds = {p.provenance["start"].removeprefix("template ") for p in items if p.origin == "generated from template"}
     assert seeds
@@ -62,7 +64,7 @@ def test_seeds_are_templates_that_are_not_proposed_themselves() -> None:
 def test_a_diffusion_makes_samples_from_noise_in_place_of_seeded_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = Generator.load(settings=SamplerSettings(diffusion_steps=1))
     monkeypatch.setattr(generator, "process", "diffusion")
-    made = propose("CuAu", Toolbox(emt(), generator, tools().templates), SETTINGS)
+    made = propose("CuAu", SearchModels(emt(), generator, models().templates), SETTINGS)
     assert {p.origin for p in made.items} <= {"template", "de novo"}
     asked = SETTINGS.n_generated + SETTINGS.n_seeded + SETTINGS.n_templates
     assert len(made.items) + len(made.refused) == asked  # samples of one step may well be refused
@@ -71,24 +73,24 @@ def test_a_diffusion_makes_samples_from_noise_in_place_of_seeded_ones(monkeypatc
 def test_the_largest_cell_is_the_one_warned_about() -> None:
     settings = SETTINGS.model_copy(update={"max_atoms": 24, "n_generated": 1})
     with pytest.warns(UserWarning, match="24 atoms a cell, trained on at most 20"):
-        propose("CuAu", tools(), settings)
+        propose("CuAu", models(), settings)
 
 
 def test_a_repeat_among_the_samples_is_drawn_anew_and_only_then_kept() -> None:
     generator = Generator.load(settings=SamplerSettings(steps=10))
     settings = SearchSettings(z=1, n_generated=8, n_seeded=0, n_templates=0)
     drawn = [p.crystal for p in generator.propose({"Na": 1, "Cl": 1}, 8, settings.seed)]
-    made = [p.crystal for p in propose("NaCl", Toolbox(emt(), generator), settings).items]
+    made = [p.crystal for p in propose("NaCl", SearchModels(emt(), generator), settings).items]
     assert len(made) == 8
     assert distinct_share(made) > distinct_share(drawn)
     flags = repeats(made)
     assert flags == sorted(flags)  # what is asked for is filled up with repeats at the end
 
 
-def test_what_is_drawn_more_often_is_trusted_more() -> None:
+def test_what_is_drawn_more_often_is_more_probable() -> None:
     generator = Generator.load(settings=SamplerSettings(steps=10))
     settings = SearchSettings(z=1, n_generated=8, n_seeded=0, n_templates=0)
-    priors = [p.provenance["log_prior"] for p in propose("NaCl", Toolbox(emt(), generator), settings).items]
+    priors = [p.provenance["log_prior"] for p in propose("NaCl", SearchModels(emt(), generator), settings).items]
     assert priors[0] == max(priors) > min(priors)
     assert sum(map(math.exp, priors)) == pytest.approx(unit_share({"Na": 1, "Cl": 1}))
 
@@ -107,13 +109,13 @@ def test_small_cells_get_more_of_the_samples_and_every_cell_its_due() -> None:
 
 def test_a_likely_template_of_a_small_cell_comes_before_many_of_a_large_one() -> None:
     """Gold-copper at 1:1: the two-atom cell's prototype is not crowded out by four-atom ones."""
-    items = propose("CuAu", tools(), SETTINGS.model_copy(update={"n_templates": 1, "n_seeded": 0})).items
+    items = propose("CuAu", models(), SETTINGS.model_copy(update={"n_templates": 1, "n_seeded": 0})).items
     first = next(p for p in items if p.origin == "template")
     assert first.crystal.n_atoms == 2
 
 
 def test_proposals_say_what_made_them() -> None:
-    for p in propose("CuAu", tools(), SETTINGS).items:
+    for p in propose("CuAu", models(), SETTINGS).items:
         if p.origin == "template":
             assert p.provenance["templates"] == "prototypes of the test"
             assert "template_id" in p.provenance
@@ -123,7 +125,7 @@ def test_proposals_say_what_made_them() -> None:
 
 
 def test_an_element_that_the_generator_never_saw_is_told_once_for_each_sample() -> None:
-    made = propose("FmO", tools(), SETTINGS)
+    made = propose("FmO", models(), SETTINGS)
     assert all(p.origin == "template" for p in made.items)
     assert len(made.items) + len(made.refused) == 10
     assert "never saw Fm" in made.refused[0]
@@ -136,15 +138,15 @@ def test_a_number_of_formula_units_is_taken_as_given() -> None:
 
 
 def test_priors_are_shares_of_one_and_follow_the_scores() -> None:
-    items = propose("CuAu", tools(), SETTINGS.model_copy(update={"n_seeded": 1})).items
-    shares_of_trust = [math.exp(p.provenance["log_prior"]) for p in items]
-    assert 0 < sum(shares_of_trust) <= 1 + 1e-9
+    items = propose("CuAu", models(), SETTINGS.model_copy(update={"n_seeded": 1})).items
+    priors = [math.exp(p.provenance["log_prior"]) for p in items]
+    assert 0 < sum(priors) <= 1 + 1e-9
     templates = [p.provenance["log_prior"] for p in items if p.origin == "template"]
     assert templates == sorted(templates, reverse=True)
 
 
-def test_without_templates_all_trust_goes_to_the_samples() -> None:
-    only = Toolbox(emt(), tools().generator, None)
+def test_without_templates_all_probability_goes_to_the_samples() -> None:
+    only = SearchModels(emt(), models().generator, None)
     items = propose("CuAu", only, SETTINGS.model_copy(update={"z": 1, "n_templates": 0, "n_seeded": 0})).items
     assert sum(math.exp(p.provenance["log_prior"]) for p in items) == pytest.approx(0.525)  # the share of Z = 1
 
@@ -152,7 +154,7 @@ def test_without_templates_all_trust_goes_to_the_samples() -> None:
 def test_guidance_moves_the_samples_from_noise_and_nothing_else() -> None:
     from dao_core.energy.predictor import DaoPotential
 
-    guided_tools = Toolbox(DaoPotential.load("predictor"), tools().generator, tools().templates)
+    guided_tools = SearchModels(DaoPotential.load("predictor"), models().generator, models().templates)
     guided_settings = SETTINGS.model_copy(update={"guidance": GuidanceSettings(scale=5.0, window=(0.0, 1.0))})
     plain, guided = (propose("CuAu", guided_tools, s).items for s in (SETTINGS, guided_settings))
     moved = {
@@ -164,4 +166,4 @@ def test_guidance_moves_the_samples_from_noise_and_nothing_else() -> None:
 
 def test_guidance_without_dao_p_is_refused() -> None:
     with pytest.raises(GuidanceError, match="not EMT"):
-        propose("CuAu", tools(), SETTINGS.model_copy(update={"guidance": GuidanceSettings()}))
+        propose("CuAu", models(), SETTINGS.model_copy(update={"guidance": GuidanceSettings()}))

@@ -12,8 +12,8 @@ from dao_core.screening.ranking import (
     probability_stable,
     rank,
     relative_energy,
-    with_confidence,
     with_probability,
+    with_stability,
 )
 from tests.helpers.candidates import candidate, cesium_chloride, perovskite, rocksalt
 
@@ -40,7 +40,7 @@ def test_probability_stays_unknown_where_something_is_unknown() -> None:
     full = candidate("a", rocksalt(), e_above_hull=0.0, energy_std=0.02)
     no_spread = candidate("b", rocksalt(), e_above_hull=0.0)
     no_hull = candidate("c", rocksalt(), energy_std=0.02)
-    found = with_probability([full, no_spread, no_hull])
+    found = with_stability([full, no_spread, no_hull])
     assert found[0].p_stable == pytest.approx(laplace.cdf(4.0 * math.sqrt(2)))
     assert (found[1].p_stable, found[2].p_stable) == (None, None)
 
@@ -89,9 +89,9 @@ def test_prior_and_energy_decide_together() -> None:
     likely = candidate("likely", cesium_chloride(), -3.20, log_prior=-0.1)
     high = candidate("high", rocksalt(length=6), -3.21 + 6 * ENERGY_SCALE, log_prior=-0.1)
     assert [c.id for c in rank([high, lowest, likely])] == ["likely", "lowest", "high"]
-    trust = {c.id: c.confidence for c in with_confidence([high, lowest, likely])}
-    assert sum(trust.values()) == pytest.approx(1.0)
-    assert trust["likely"] / trust["lowest"] == pytest.approx(math.exp(4.9 - 0.01 / ENERGY_SCALE))
+    found = {c.id: c.probability for c in with_probability([high, lowest, likely])}
+    assert sum(found.values()) == pytest.approx(1.0)
+    assert found["likely"] / found["lowest"] == pytest.approx(math.exp(4.9 - 0.01 / ENERGY_SCALE))
     assert [c.id for c in rank([c.replace(log_prior=None) for c in (high, lowest, likely)])] == [
         "lowest", "likely", "high"
     ]  # fmt: skip
@@ -103,13 +103,13 @@ def test_an_unknown_prior_counts_like_the_best_known_one() -> None:
     assert [c.id for c in rank([*known, new])] == ["new", "k0", "k1"]
 
 
-def test_confidence_is_shared_within_each_formula_and_left_out_of_rejected_ones() -> None:
+def test_probability_is_shared_within_each_formula_and_left_out_of_rejected_ones() -> None:
     items = [
         candidate("a", rocksalt(), -3.0),
         candidate("b", rocksalt(), -2.9, relaxation_status="rejected_energy"),
         candidate("p", perovskite(), -8.0),
     ]
-    assert [c.confidence for c in with_confidence(items)] == [1.0, None, 1.0]
+    assert [c.probability for c in with_probability(items)] == [1.0, None, 1.0]
 
 
 def test_prior_costs_distance_to_the_hull_among_formulas() -> None:

@@ -116,7 +116,7 @@ def best_rows(path: Path, *, top: int, max_atoms: int) -> list[dict[str, Any]]:
 _TEXT = ("id", "formula", "origin", "energy_identity", "decomposition", "hull_identity", "prototype", "novelty")
 _TEXT2 = ("novelty_reference", "relaxation_status")
 _FLOATS = ("energy_per_atom", "energy_std", "e_above_hull", "formation_energy_per_atom", "p_stable", "symprec")
-_FLOATS2 = ("min_distance", "density", "log_prior", "confidence")
+_FLOATS2 = ("min_distance", "density", "log_prior", "probability")
 _INTS = ("spacegroup_before", "spacegroup_after", "n_merged")
 _SCALARS = (*_TEXT, *_TEXT2, *_FLOATS, *_FLOATS2, *_INTS)
 
@@ -181,7 +181,7 @@ def optimade_entry(c: Candidate) -> dict[str, Any]:
         "energy_std",
         "e_above_hull",
         "p_stable",
-        "confidence",
+        "probability",
         "energy_identity",
         "hull_identity",
     )

@@ -88,7 +88,7 @@ def _row(c: Candidate, position: int, above_best: float | None, file_name: str |
         "formation_energy": _number(c.formation_energy_per_atom),
         "decomposition": c.decomposition,
         "p_stable": _number(c.p_stable),
-        "confidence": _number(c.confidence),
+        "probability": _number(c.probability),
         "volume": _number(c.volume_per_atom),
         "density": _number(c.density),
         "min_distance": _number(c.min_distance),

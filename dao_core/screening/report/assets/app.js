@@ -34,7 +34,7 @@ function answerText() {
     const hull = CANDIDATES.some((c) => known(c.e_above_hull)) ? `, ${stable} within ${meV(DATA.info.stable_below)} meV/atom of the hull${onHull ? `, ${onHull} on it` : ""}` : "";
     return `${FORMULAS.length} formulas${hull}. First: <b>${formulaHtml(best.formula)}</b> ${group}.`;
   }
-  const sure = known(best.confidence) ? `, ${percent(best.confidence)} trust` : "";
+  const sure = known(best.probability) ? `, ${percent(best.probability)} probability` : "";
   if (known(best.above_best) && best.above_best > 0) {
     return `First: <b>${group}</b>${sure}: ${meV(best.above_best, 1)} meV/atom above the lowest, but known structures of similar elements speak for it more.`;
   }

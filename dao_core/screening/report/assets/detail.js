@@ -34,7 +34,7 @@ function energyPart(c) {
     cell("Largest force left", fixed(p.fmax, 3), "eV/Å"),
     cell("Potential", plainText(c.energy_identity)),
     cell("Competing phases", c.decomposition ? formulaHtml(c.decomposition) : DASH),
-    cell("Trust", percent(c.confidence)),
+    cell("Probability", percent(c.probability)),
     cell("Found", `${c.n_merged}×`),
   ].join("")}</dl>`);
 }

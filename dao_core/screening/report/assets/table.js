@@ -4,7 +4,7 @@ const COLUMNS = [
   { key: "rank", label: "#", title: "Rank", value: (c) => c.rank, html: (c) => c.rank, cls: "num rank" },
   { key: "structure", label: "Structure", title: "Formula, space group and prototype", value: (c) => `${c.formula} ${String(c.sg ? c.sg.number : 999).padStart(3, "0")}`, cls: "what",
     html: (c) => `<span class="main">${formulaHtml(c.formula)} ${groupHtml(c.sg)} <span class="sgn">${c.sg ? c.sg.number : ""}</span></span><span class="sub">${escapeHtml(shortOrigin(c))}${c.z > 1 ? ` · Z = ${c.z}` : ""}</span>${c.status === "converged" ? "" : `<span class="sub state ${statusOf(c).tone}"><i></i>${statusOf(c).label}</span>`}` },
-  { key: "confidence", label: "Trust", title: "Share of trust within this formula: how likely known structures of similar elements make it, times exp(-ΔE / 50 meV)", value: (c) => c.confidence, html: (c) => percent(c.confidence), cls: "num" },
+  { key: "probability", label: "Probability", title: "Posterior probability within this formula: how likely known structures of similar elements make it, times exp(-ΔE / 50 meV)", value: (c) => c.probability, html: (c) => percent(c.probability), cls: "num" },
   { key: "above_best", label: "ΔE", unit: "meV/atom", title: "Energy above the lowest of the same formula", value: (c) => c.above_best, html: (c) => meV(c.above_best, 1), cls: "num strong" },
   { key: "std", label: "±", unit: "meV/atom", title: "Spread of the energy", value: (c) => c.std, html: (c) => meV(c.std), cls: "num wide" },
   { key: "e_above_hull", label: "Above hull", unit: "meV/atom", title: "Energy above the convex hull", value: (c) => c.e_above_hull, html: (c) => meV(c.e_above_hull, 0), cls: "num" },
