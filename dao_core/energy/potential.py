@@ -14,6 +14,10 @@ from dao_core.crystal import Crystal
 GPA_PER_EV_A3 = 160.21766208  # 1 eV/angstrom^3 in GPa
 
 
+class PotentialMissingError(ImportError):
+    """The potential's package is not installed or does not load; the message says what to install."""
+
+
 @dataclass(frozen=True, eq=False)
 class PotentialResult:
     """Energy of one crystal and its derivatives.

@@ -1,27 +1,16 @@
-"""The models of a search by name: what ships with the package, a checkpoint folder, or CHGNet."""
+"""The models of a search by name: what ships with the package, a checkpoint folder, or another potential."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dao_core.energy.potential import Potential
+from dao_core.energy.registry import load_potential
 
 if TYPE_CHECKING:
     from dao_core.generate.sampler import Generator
     from dao_core.generate.templates.index import TemplateIndex
     from dao_core.screening.search import SearchModels
-
-
-def load_potential(name: str = "dao") -> Potential:
-    """`dao` (shipped), `chgnet`, or a DAO-P checkpoint folder. Raises CheckpointError or ChgnetMissingError."""
-    if name == "chgnet":
-        from dao_core.energy.adapters.chgnet import ChgnetPotential
-
-        return ChgnetPotential()
-    from dao_core.energy.predictor import DaoPotential
-
-    return DaoPotential.load("predictor" if name == "dao" else name)
 
 
 def load_generator(name: str = "dao") -> Generator | None:

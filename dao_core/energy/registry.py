@@ -1,0 +1,200 @@
+"""Every potential by its name: those that are built in, those that installed packages offer, and checkpoints.
+
+A package offers a model through the entry point group `dao_csp.potentials`: the name is what users type, the object a
+function without arguments that returns a `Potential`, an ASE calculator or a torch-sim model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from dao_core.energy.potential import Potential, PotentialMissingError
+
+ENTRY_POINT_GROUP = "dao_csp.potentials"
+DEFAULT_JUDGE = "sevennet"
+NO_JUDGE = "none"
+
+
+class PotentialNameError(ValueError):
+    """No potential of that name; the message lists those there are."""
+
+
+@dataclass(frozen=True)
+class PotentialInfo:
+    """What a user should know of a potential before choosing it."""
+
+    name: str
+    description: str
+    license: str
+    installed: bool
+
+
+@dataclass(frozen=True)
+class LoadedJudge:
+    """The potential that relaxes and ranks the survivors of a search, or None with the reason."""
+
+    potential: Potential | None
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class _BuiltIn:
+    load: Callable[[], Potential]
+    description: str
+    license: str
+    package: str | None = None
+
+
+def load_potential(name: str | Path = "dao", *, dispersion: bool = False) -> Potential:
+    """A potential by name, loaded once a process.
+
+    Args:
+        name: `dao` (the DAO-P that ships), `sevennet`, `chgnet`, the name of an entry point, or the folder of a DAO-P
+            checkpoint.
+        dispersion: Add PBE-D3(BJ) to its energies, forces and stress.
+
+    Raises:
+        PotentialNameError: There is no such potential.
+        PotentialMissingError: Its package is not installed, or does not load.
+        CheckpointError: The folder holds no readable DAO-P checkpoint.
+    """
+    potential = _load(str(name))
+    if not dispersion:
+        return potential
+    from dao_core.energy.adapters.dispersion import DispersionPotential
+
+    return DispersionPotential(potential)
+
+
+def load_judge(name: str | Path = DEFAULT_JUDGE, *, dispersion: bool = False) -> LoadedJudge:
+    """The judge of a search; one that is not installed is named and the search goes on without.
+
+    Args:
+        name: As for `load_potential`, or `none`.
+        dispersion: Add PBE-D3(BJ), where `dftd3` is installed.
+
+    Returns:
+        The potential, or None; `note` says what is missing.
+
+    Raises:
+        PotentialNameError: There is no such potential.
+    """
+    if str(name) == NO_JUDGE:
+        return LoadedJudge(None)
+    try:
+        potential = load_potential(name)
+    except PotentialMissingError as error:
+        return LoadedJudge(None, f"no judge: {error}")
+    if not dispersion:
+        return LoadedJudge(potential)
+    try:
+        return LoadedJudge(load_potential(name, dispersion=True))
+    except PotentialMissingError as error:
+        return LoadedJudge(potential, f"no dispersion: {error}")
+
+
+def known_potentials() -> list[PotentialInfo]:
+    """All names, built in first, without loading anything."""
+    built_in = [
+        PotentialInfo(name, b.description, b.license, b.package is None or find_spec(b.package) is not None)
+        for name, b in _BUILT_IN.items()
+    ]
+    offered = [
+        PotentialInfo(name, f"offered by {_distribution(point)}", "see the package", True)
+        for name, point in sorted(_offered().items())
+    ]
+    return built_in + offered
+
+
+def as_potential(model: Any, identity: str) -> Potential:
+    """A model of any of the known interfaces as a potential.
+
+    Args:
+        model: A `Potential`, an ASE calculator or a torch-sim model that computes stress.
+        identity: Name and version, for models that have no identity of their own.
+
+    Raises:
+        PotentialMissingError: The object has none of these interfaces.
+    """
+    if hasattr(model, "compute") and hasattr(model, "identity"):
+        return model  # type: ignore[no-any-return]
+    if hasattr(model, "get_potential_energy"):
+        from dao_core.energy.adapters.ase import AsePotential
+
+        def cleared() -> Any:  # ASE calculators keep their last results; the weights stay loaded
+            model.reset()
+            return model
+
+        return AsePotential(cleared, identity)
+    if callable(model) and hasattr(model, "device") and hasattr(model, "dtype"):
+        from dao_core.energy.adapters.torchsim import TorchSimPotential
+
+        return TorchSimPotential(model, identity)
+    raise PotentialMissingError(
+        f"{identity} is a {type(model).__name__}: neither a Potential nor an ASE calculator nor a torch-sim model"
+    )
+
+
+@lru_cache(maxsize=8)
+def _load(name: str) -> Potential:
+    if name in _BUILT_IN:
+        built_in = _BUILT_IN[name]
+        try:
+            return built_in.load()
+        except ImportError as error:
+            raise PotentialMissingError(str(error)) from error
+    offered = _offered()
+    if name in offered:
+        return _load_offered(offered[name])
+    if Path(name).is_dir():
+        return _load_dao(name)
+    names = ", ".join([*_BUILT_IN, *sorted(offered)])
+    raise PotentialNameError(f"no potential {name!r}: use {names}, or the folder of a DAO-P checkpoint")
+
+
+def _load_offered(point: EntryPoint) -> Potential:
+    try:
+        model = point.load()()
+    except (ImportError, AttributeError, RuntimeError, ValueError, OSError, TypeError) as error:
+        # whatever keeps a foreign package from handing over its model: weights not there, wrong version, no network
+        raise PotentialMissingError(f"{point.name} of {_distribution(point)} does not load ({error})") from error
+    return as_potential(model, f"{point.name}-{point.dist.version if point.dist else '0'}")
+
+
+def _offered() -> dict[str, EntryPoint]:
+    return {p.name: p for p in entry_points(group=ENTRY_POINT_GROUP) if p.name not in _BUILT_IN}
+
+
+def _distribution(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else point.value
+
+
+def _load_dao(directory: str = "predictor") -> Potential:
+    from dao_core.energy.predictor import DaoPotential
+
+    return DaoPotential.load(directory)
+
+
+def _load_sevennet() -> Potential:
+    from dao_core.energy.adapters.sevennet import SevenNetPotential
+
+    return SevenNetPotential()
+
+
+def _load_chgnet() -> Potential:
+    from dao_core.energy.adapters.chgnet import ChgnetPotential
+
+    return ChgnetPotential()
+
+
+_BUILT_IN = {
+    "dao": _BuiltIn(_load_dao, "DAO-P, ships with the package: fast, formation energies", "MIT; data CC BY 4.0"),
+    "sevennet": _BuiltIn(_load_sevennet, "SevenNet-l3i5, PBE(+U) total energies: the default judge", "MIT", "sevenn"),
+    "chgnet": _BuiltIn(_load_chgnet, "CHGNet 0.3.0, MP2020-corrected energies", "BSD-3-Clause", "chgnet"),
+}
