@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dao_core.artifacts import StageRecord, content_key, write_atomic
+from dao_core.energy.registry import load_potential
 from dao_core.generate.templates.aflow import aflow_index
 from dao_core.generate.templates.store import load_index
-from dao_core.screening.load_models import load_potential
 from dao_core.screening.settings import SearchModels
 from dao_core.studies.benchmark_data import STAND_IN, mp20_training_ids, read_targets, training_items
 from dao_core.studies.benchmark_store import INDEX, REPORT, RESULT, load_shard, shard_to_json

@@ -34,7 +34,7 @@ def select_unstable(table: TableRecord, settings: DatasetRelaxation) -> list[lis
 @task(name="relax a shard", retries=1)
 def relax_shard(ids: list[str], table: TableRecord, predictor: str, settings: RelaxSettings, root: str) -> StageRecord:
     """Relax one shard with DAO-P. Rejected results are counted by status and the originals kept as they are."""
-    from dao_core.screening.load_models import load_potential
+    from dao_core.energy.registry import load_potential
 
     potential = load_potential(predictor)
 

@@ -17,7 +17,7 @@ Out = Annotated[
 Seed = Annotated[int, typer.Option(help="The same seed gives the same candidates.")]
 
 
-PotentialName = Annotated[str, typer.Option(help="Energy model: 'dao', a DAO-P checkpoint folder, or 'chgnet'.")]
+PotentialName = Annotated[str, typer.Option(help="Energy model: 'dao', 'sevennet', 'chgnet', a DAO-P folder, or a package's.")]
 
 
 GeneratorName = Annotated[str, typer.Option(help="'dao', a DAO-G checkpoint folder, or 'none' (prototypes only).")]

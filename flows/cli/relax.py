@@ -31,8 +31,8 @@ def relax_files(files: Sequence[Path], out: Path, potential: str, settings: Mapp
     if not crystals:
         fail(f"none of {len(files)} files could be read; the first: {refused[0][5]}")
     from dao_core.artifacts import write_atomic
+    from dao_core.energy.registry import load_potential
     from dao_core.energy.relaxation.relax import RelaxSettings, relax
-    from dao_core.screening.load_models import load_potential
 
     model = load_potential(potential)
     results = relax(crystals, model, RelaxSettings(**settings))

@@ -192,8 +192,8 @@ def _check_elements(level: DftSettings, wanted: Sequence[Wanted], references: Ma
 def _dao_energies(crystals: Sequence[Crystal]) -> dict[int, float]:
     """DAO-P's formation energy (eV/atom) of each structure by identity, for the comparison; empty without a model."""
     from dao_core.energy.potential import PotentialResult
+    from dao_core.energy.registry import load_potential
     from dao_core.models.checkpoint_io import CheckpointError
-    from dao_core.screening.load_models import load_potential
 
     try:
         outcomes = load_potential().compute(crystals)

@@ -38,8 +38,8 @@ def test_the_model_s_formation_energy_is_the_hull_s_or_dao_p_s_own() -> None:
 
 
 def test_the_name_that_dao_p_gives_its_energies_is_the_one_looked_for() -> None:
+    from dao_core.energy.registry import load_potential
     from dao_core.screening.candidate import DAO_P
-    from dao_core.screening.load_models import load_potential
 
     assert load_potential().identity.startswith(DAO_P)
 

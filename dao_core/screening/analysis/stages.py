@@ -86,7 +86,7 @@ def phonon_stage(
     """
     candidate = next(c for c in load_candidates(ranked) if c.id == name)
     if forces is None and settings.phonon_potential:
-        from dao_core.screening.load_models import load_potential
+        from dao_core.energy.registry import load_potential
 
         forces = load_potential(settings.phonon_potential)
     pull = forces or potential
