@@ -17,7 +17,9 @@ Out = Annotated[
 Seed = Annotated[int, typer.Option(help="The same seed gives the same candidates.")]
 
 
-PotentialName = Annotated[str, typer.Option(help="Energy model: 'dao', 'sevennet', 'chgnet', a DAO-P folder, or a package's.")]
+PotentialName = Annotated[
+    str, typer.Option(help="Energy model: 'dao', 'sevennet', 'chgnet', a DAO-P folder, or a package's.")
+]
 
 
 GeneratorName = Annotated[str, typer.Option(help="'dao', a DAO-G checkpoint folder, or 'none' (prototypes only).")]
