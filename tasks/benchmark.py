@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dao_core.artifacts import StageRecord, content_key, write_atomic
+from dao_core.code_version import code_version
 from dao_core.energy.registry import load_potential
 from dao_core.generate.templates.aflow import aflow_index
 from dao_core.generate.templates.store import load_index
 from dao_core.screening.settings import SearchModels
+from dao_core.studies import csp_benchmark
 from dao_core.studies.benchmark_data import STAND_IN, mp20_training_ids, read_targets, training_items
 from dao_core.studies.benchmark_store import INDEX, REPORT, RESULT, load_shard, shard_to_json
 from dao_core.studies.csp_benchmark import (
@@ -29,7 +31,6 @@ from dao_core.studies.csp_benchmark import (
     run_shard,
     shards,
 )
-from tasks.code_version import code_hash
 from tasks.crysdb import ledger_of
 from tasks.prefect_api import task
 
@@ -108,7 +109,7 @@ def index_stage(data: Path, name: str, root: str) -> StageRecord:
         save_index(index, directory / INDEX)
         return {"counts": {"n_ok": len(index), "n_failed": 0}}
 
-    key = content_key(name=name, data=_identity(data, name), code=code_hash("generate"))
+    key = content_key(name=name, data=_identity(data, name), code=code_version(TemplateIndex, training_items))
     return ledger_of(root).run("benchmark-index", key, work)
 
 
@@ -132,7 +133,7 @@ def shard_stage(
     key = content_key(
         targets=[t.id for t in targets], column=work.column, seed=work.seed, settings=plain, index=index.key,
         models=_identities(names, work.column), data=_identity(data, name),
-        code=code_hash("crystal", "models", "generate", "evaluate", *(("energy", "screening") if ranked else ())),
+        code=code_version(run_shard, aflow_index),
     )  # fmt: skip
     return ledger_of(root).run("benchmark-shard", key, run)
 
@@ -211,7 +212,7 @@ def report_stage(
         return {"counts": counts, "facts": {"targets": len(targets), "shards": len(done), "of": len(parts)}}
 
     key = content_key(
-        done=[r.key for r in done], settings=settings, name=name, models=models, code=code_hash("evaluate")
+        done=[r.key for r in done], settings=settings, name=name, models=models, code=code_version(csp_benchmark)
     )
     return ledger_of(root).run("benchmark-report", key, work)
 

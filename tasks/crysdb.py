@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dao_core.artifacts import Ledger, StageRecord, content_key
+from dao_core.code_version import code_version
 from dao_core.crysdb.config import BuildConfig, FilesConfig, SampleConfig, open_source
 from dao_core.crysdb.table import TableRecord
-from tasks.code_version import code_hash
 from tasks.prefect_api import create_table_artifact, emit_event, get_run_logger, task
 from tasks.secrets import open_sources
 
@@ -106,13 +106,15 @@ def announce(table: TableRecord, name: str, root: str) -> None:
 
 def _key(config: BuildConfig, relaxed: Sequence[StageRecord], base: TableRecord | None = None) -> str:
     """Local sources count by their content, remote ones by their settings and the snapshot's name."""
+    from dao_core.crysdb.build.build import build
+
     content = [
         getattr(open_source(s), "fingerprint", lambda: None)() if isinstance(s, FilesConfig | SampleConfig) else None
         for s in config.sources
     ]
     parts: dict[str, Any] = {} if base is None else {"base": base.key}
     return content_key(
-        config=config, content=content, relaxed=[r.key for r in relaxed], code=code_hash("crysdb"), **parts
+        config=config, content=content, relaxed=[r.key for r in relaxed], code=code_version(build), **parts
     )
 
 

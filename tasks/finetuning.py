@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from dao_core.artifacts import StageRecord, content_key, file_sha256, write_atomic
+from dao_core.code_version import code_version
 from dao_core.training.property_config import PropertySettings
-from tasks.code_version import code_hash
 from tasks.crysdb import ledger_of
 from tasks.prefect_api import task
 
@@ -48,7 +48,9 @@ def rows_stage(data: Path, settings: PropertySettings, root: str) -> StageRecord
         n_failed = sum(rows.refused.values())
         return {"counts": {"n_ok": len(rows.crystals), "n_failed": n_failed, **rows.refused}}
 
-    key = content_key(data=str(data), identity=_identity(data), column=settings.column, code=code_hash("training"))
+    key = content_key(
+        data=str(data), identity=_identity(data), column=settings.column, code=code_version(read_property)
+    )
     return ledger_of(root).run("property-rows", key, work)
 
 
@@ -76,8 +78,7 @@ def fold_stage(fold: int, rows: StageRecord, settings: PropertySettings, root: s
         return {"counts": {"n": len(result["rows"])}, "facts": result["training"]}
 
     start = None if settings.start is None else load_checkpoint(settings.start, kind="predictor").identity
-    code = code_hash("models", "energy", "training")
-    key = content_key(rows=rows.key, fold=fold, settings=settings, start=start, code=code)
+    key = content_key(rows=rows.key, fold=fold, settings=settings, start=start, code=code_version(finetune_fold))
     return ledger_of(root).run("property-fold", key, work)
 
 
@@ -102,7 +103,7 @@ def model_stage(rows: StageRecord, folds: list[StageRecord], settings: PropertyS
         write_atomic(directory / REPORT, json.dumps(report, indent=1))
         return {"counts": {"n_ok": n_ok, "n_failed": n_failed}, "facts": report}
 
-    key = content_key(folds=[f.key for f in folds], code=code_hash("evaluate", "training"))
+    key = content_key(folds=[f.key for f in folds], code=code_version(property_errors, fold_of))
     return ledger_of(root).run("property-model", key, work)
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from dao_core.artifacts import StageRecord, content_key
+from dao_core.code_version import code_version
 from dao_core.crysdb.schema import CrysRecord, records_to_table, table_to_records
 from dao_core.crysdb.table import CrysTable, TableRecord
 from dao_core.energy.potential import Potential
 from dao_core.energy.relaxation.relax import RelaxSettings, relax
-from tasks.code_version import code_hash
 from tasks.config import DatasetRelaxation
 from tasks.crysdb import RELAXED, ROWS, ledger_of
 from tasks.prefect_api import task
@@ -46,7 +46,7 @@ def relax_shard(ids: list[str], table: TableRecord, predictor: str, settings: Re
         pq.write_table(records_to_table(rows), directory / ROWS)
         return {"counts": counts}
 
-    key = content_key(table=table.key, ids=ids, potential=potential.identity, relax=settings, code=code_hash("energy"))
+    key = content_key(table=table.key, ids=ids, potential=potential.identity, relax=settings, code=code_version(relax))
     return ledger_of(root).run("relax-dataset", key, work)
 
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from dao_core.artifacts import Ledger, StageRecord, content_key
+from dao_core.code_version import code_version
 from dao_core.crysdb.schema import CrysRecord
 from dao_core.crysdb.table import CrysTable, TableRecord
 from dao_core.training.card import TrainingDataError, about_table, card, is_held_out
 from dao_core.training.config import TrainingConfig
 from dao_core.training.progress import TrainingProgress, reporting
-from tasks.code_version import code_hash
 from tasks.crysdb import ledger_of
 from tasks.prefect_api import create_table_artifact, get_run_logger, task
 from tasks.progress import Progress, listeners, progress
@@ -61,6 +61,7 @@ def fit_generator_stage(
     from dao_core.models.checkpoint_io import load_checkpoint
     from dao_core.training.fit_generator import fit_generator
     from dao_core.training.packed import PackedCrystals
+    from dao_core.training.seeds import build_pairs
 
     def fit(directory: Path) -> dict[str, Any]:
         records = _records(table, view)
@@ -81,7 +82,7 @@ def fit_generator_stage(
     begin = start_from or config.start_from
     earlier = None if begin is None else load_checkpoint(begin, kind="generator").identity
     key = content_key(
-        table=table.key, view=view, config=config, earlier=earlier, code=code_hash("models", "generate", "training")
+        table=table.key, view=view, config=config, earlier=earlier, code=code_version(fit_generator, build_pairs)
     )
     return _train(ledger_of(root), "train-generator", key, fit)
 
@@ -130,7 +131,7 @@ def fit_predictor_stage(table: TableRecord, config: TrainingConfig, root: str) -
 
     begin = config.start_from
     earlier = None if begin is None else load_checkpoint(begin, kind="predictor").identity
-    key = content_key(table=table.key, config=config, earlier=earlier, code=code_hash("models", "energy", "training"))
+    key = content_key(table=table.key, config=config, earlier=earlier, code=code_version(fit_predictor, is_held_out))
     return _train(ledger_of(root), "train-predictor", key, fit)
 
 
