@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +30,18 @@ def test_a_generator_trains_with_the_templates_of_its_own_data(tmp_path: Path) -
     table = CrysTable(tmp_path / "table")
     record = TableRecord(str(table.path), table.publish([records_to_table(rows)]), "key", {})
     config = TrainingConfig(**{**TINY, "max_steps": 2, "pairs": 4, "flow": {"seeded_share": 1.0}})
-    told = []
+    rows_seen = []
 
+    @wraps(fit_generator)
     def fit(*args: Any, **kwargs: Any) -> dict[str, Any]:
-        told.append(kwargs["template_rows"])
+        rows_seen.append(kwargs["template_rows"])
         return fit_generator(*args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dao_core.training.fit_generator.fit_generator", fit)
         done = fit_generator_stage(record, config, str(tmp_path), view="leak_free")
-    assert told[0].shape[0] == 4
-    assert (told[0] >= 0).all()
+    assert rows_seen[0].shape[0] == 4
+    assert (rows_seen[0] >= 0).all()
     assert Generator.load(done.file("checkpoint")).elements == {3, 9, 11, 17, 19, 35, 37, 53}
 
 
