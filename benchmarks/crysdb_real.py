@@ -20,7 +20,8 @@ from bars import cpu_seconds, machine, peak_gib, record_bar
 from dao_core.crysdb.build.build import build
 from dao_core.crysdb.config import BuildConfig, FilesConfig
 from dao_core.crysdb.steps.leakage import SUPERCONDUCTOR_BENCHMARK, BenchmarkConfig
-from dao_core.hull.hull import HullSet
+from dao_core.hull.label import EnergyLabel
+from dao_core.hull.table import read_hull
 
 CC_BY = "CC BY 4.0"
 
@@ -53,8 +54,8 @@ def published_distances(data: Path) -> dict[str, float]:
 
 def agreement(data: Path, root: Path) -> dict[str, float]:
     """|ours - published| in eV/atom over the entries of the complete systems that have a published distance."""
-    identity = "mp_entries|GGA_GGA+U|total+correction"
-    hull = HullSet.load(root / "hulls.parquet", identity=identity)
+    label = EnergyLabel("GGA_GGA+U", "total", corrected=True, source="mp_entries")
+    hull = read_hull(root / "hulls.parquet", label)
     published = published_distances(data)
     differences = {}
     for path in sorted((data / "mp_entries").glob("*_*_*.json.gz")):
@@ -67,7 +68,7 @@ def agreement(data: Path, root: Path) -> dict[str, float]:
                     z = _number(site["species"][0]["element"])
                     counts[z] = counts.get(z, 0) + 1
                 energy = (entry["energy"] + entry["correction"]) / sum(counts.values())
-                ours = hull.e_above_hull(counts, energy, identity=identity)
+                ours = hull.e_above_hull(counts, energy, label=label)
                 if ours is not None:
                     differences[entry["entry_id"]] = abs(ours - published[entry["entry_id"]])
     values = np.array(list(differences.values()))

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from bars import machine, record_bar
 
-from dao_core.hull.hull import system_distances
+from dao_core.hull.facets import system_distances
 
 INNER = 20  # calls of ours in a turn: one is shorter than the clock is sure of
 SYSTEMS = ("Mn_O_Y", "Cl_Mn_Na_O_Y", "Fe_Li_O_P")

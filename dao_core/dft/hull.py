@@ -101,12 +101,13 @@ def on_hull(
     ledger: Ledger, functional: str, crystal: Crystal, energy_per_atom: float
 ) -> tuple[float | None, float | None]:
     """(formation energy, energy above QE's own hull) in eV/atom; None where an element is missing."""
-    from dao_core.hull.hull import HullSet
+    from dao_core.hull.hull import Hull, HullEntry, count_atoms
+    from dao_core.hull.label import EnergyLabel
 
     if missing_references(ledger, functional, crystal):
         return None, None  # a candidate element must not become its own zero
-    hull = HullSet.from_entries(read_entries(ledger, functional), identity=functional)
-    numbers = crystal.atomic_numbers.tolist()
-    counts = {z: numbers.count(z) for z in set(numbers)}
-    formation = hull.references.formation_energy_per_atom(counts, energy_per_atom, identity=functional)
-    return formation, hull.e_above_hull(counts, energy_per_atom, identity=functional)
+    label = EnergyLabel(functional)
+    hull = Hull.from_entries((HullEntry(*pair) for pair in read_entries(ledger, functional)), label)
+    counts = count_atoms(crystal.atomic_numbers)
+    formation = hull.formation_energy_per_atom(counts, energy_per_atom, label=label)
+    return formation, hull.e_above_hull(counts, energy_per_atom, label=label)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal
+from dao_core.hull.label import EnergyLabel
 
 GPA_PER_EV_A3 = 160.21766208  # 1 eV/angstrom^3 in GPa
 
@@ -45,7 +46,7 @@ class Potential(Protocol):
     """Anything that computes; bring your own.
 
     `identity` names the model and its weights and travels with every energy, because energies of two potentials
-    must never meet on one hull.
+    must never meet on one hull. One whose energies are formation energies (DAO-P) says so in a property `label`.
     """
 
     @property
@@ -54,6 +55,12 @@ class Potential(Protocol):
     def compute(self, crystals: Sequence[Crystal]) -> list[Outcome]:
         """One outcome for each crystal, in order; a crystal that fails yields a PotentialFailure, no exception."""
         ...
+
+
+def label_of(potential: Potential) -> EnergyLabel:
+    """What a potential's energies mean: its `label`, or total energies where it has none."""
+    label: EnergyLabel | None = getattr(potential, "label", None)
+    return label or EnergyLabel(potential.identity)
 
 
 def checked(outcome: Outcome, crystal: Crystal) -> Outcome:

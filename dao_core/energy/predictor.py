@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from dao_core.crystal import Crystal, CrystalBatch
 from dao_core.energy.potential import PotentialFailure, PotentialResult
+from dao_core.hull.label import EnergyLabel
 from dao_core.models.checkpoint_io import Checkpoint, load_checkpoint
 from dao_core.models.geometry import full_precision
 from dao_core.units import NEAR_HULL
@@ -163,6 +164,7 @@ class DaoPotential:
         for p in self.network.parameters():
             p.requires_grad_(False)
         self.identity = checkpoint.identity
+        self.label = EnergyLabel(self.identity, "formation")
         self.scale = EnergyScale.from_state(checkpoint.config["energy_scale"])
         self.elements = set(checkpoint.config["elements"])
         self.dtype, self.batch_pairs = dtype, batch_pairs

@@ -1,265 +1,292 @@
-"""Convex hulls of formation energy: qhull's lower facets as affine functions, so that all entries cost one matmul.
-
-The lower hull of a chemical system is convex and piecewise linear, so at composition x it is
-max_k (a_k . x + b_k) over its lower facets (Barber, Dobkin and Huhdanpaa, ACM TOMS 22, 469 (1996) for the facets).
-"""
+"""`Hull`: the convex hulls of all chemical systems in energies of one label, each built when it is first asked for."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import gcd
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dao_core.hull.references import ElementalReferences, HullMismatchError
+from dao_core.elements import SYMBOLS
+from dao_core.hull.facets import FLAT, NOISE, LowerHull, lower_hull
+from dao_core.hull.label import EnergyLabel
+from dao_core.hull.references import ElementalReferences
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-__all__ = [
-    "HullMismatchError",
-    "HullSet",
-    "HullSystem",
-    "fractions",
-    "lower_facets",
-    "reduce_counts",
-    "system_distances",
-]
-
-FLAT = 1e-10  # eV/atom: an entry this close to the plane of the elements is no vertex
 MIN_FORMATION = -10.0  # eV/atom: the most stable compounds have about -4.6; a row below this has a wrong energy
-NOISE = 1e-9  # eV/atom: rounding of the hull distance of a vertex
 
-_Compounds: TypeAlias = tuple[tuple[tuple[int, ...], float], ...]  # counts along a system's elements, energy per atom
+Elements: TypeAlias = tuple[int, ...]  # atomic numbers, ascending
+Counts: TypeAlias = tuple[int, ...]  # atoms of each, along some elements
+_Compounds: TypeAlias = tuple[tuple[Counts, float], ...]  # with their formation energies per atom
 
 
-def lower_facets(x: NDArray[np.float64], energy: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Affine functions of the lower hull, and the points on it.
+class HullCoverageError(ValueError):
+    """The hull has no answer for a composition: an element has no reference."""
 
-    `x` (n, d) mole fractions summing to 1 and `energy` (n,) formation energies, all negative; the d pure elements
-    at zero are added here. Returns coefficients (facets, d) such that hull(x) = max(x @ coefficients.T) and the
-    indices of the given points that are vertices.
+
+@dataclass(frozen=True)
+class HullEntry:
+    """A phase: atoms of each element (atomic number -> count), energy per atom in eV, and its name where it has one."""
+
+    counts: Mapping[int, int]
+    energy_per_atom: float
+    id: str = ""
+
+    @property
+    def formula(self) -> str:
+        """Reduced formula in pymatgen's order, such as SrTiO3."""
+        from pymatgen.core import Composition
+
+        return str(Composition({SYMBOLS[z]: n for z, n in self.counts.items()}).reduced_formula)
+
+
+@dataclass(frozen=True)
+class Decomposition:
+    """The hull at one composition.
+
+    Attributes:
+        energy_per_atom: In eV, counted as the hull's own energies are.
+        phases: The competing phases with their atomic fractions, the largest first.
     """
-    n, d = x.shape
-    if n == 0 or d == 1:
-        return np.zeros((1, d)), np.arange(0)
-    if d == 2:
-        return _lower_chain(x[:, 1], energy)
-    if n == 1:  # one compound mixes with elements until one of its own runs out: e min(x_i / x0_i), and e < 0
-        own = np.flatnonzero(x[0])
-        coefficients = np.zeros((len(own), d))
-        coefficients[np.arange(len(own)), own] = energy[0] / x[0, own]
-        return coefficients, np.arange(1)
-    from scipy.spatial import ConvexHull, QhullError
 
-    scale = float(np.abs(energy).max())
-    points = np.zeros((n + d, d))
-    points[:n, : d - 1] = x[:, 1:]
-    points[:n, d - 1] = energy / scale
-    points[n : n + d - 1, : d - 1] = np.eye(d - 1)
-    try:
-        hull = ConvexHull(points, qhull_options="Qt")
-    except QhullError:
-        hull = ConvexHull(points, qhull_options="QJ Pp")  # joggled: only for inputs qhull calls flat
-    normals = hull.equations
-    down = normals[:, d - 1] < -1e-9
-    equations = normals[down]
-    slope = -equations[:, : d - 1] / equations[:, d - 1 : d] * scale  # d(energy)/d(x_1..)
-    offset = -equations[:, d] / equations[:, d - 1] * scale
-    # written for all d fractions: a_0 x_0 + ... with sum(x) = 1 absorbs the offset
-    coefficients = np.concatenate([offset[:, None], slope + offset[:, None]], axis=1)
-    vertices = np.unique(hull.simplices[down])
-    return coefficients, vertices[vertices < n]
+    energy_per_atom: float
+    phases: tuple[tuple[HullEntry, float], ...]
 
-
-def _lower_chain(x: NDArray[np.float64], energy: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """The binary case by Andrew's monotone chain: no qhull call for the most frequent small systems."""
-    order = np.argsort(x, kind="stable")
-    points = [(0.0, 0.0, -1), *((float(x[i]), float(energy[i]), int(i)) for i in order), (1.0, 0.0, -1)]
-    chain: list[tuple[float, float, int]] = []
-    for p in points:
-        while len(chain) > 1 and _turn(chain[-2], chain[-1], p) <= 0:
-            chain.pop()
-        chain.append(p)
-    left = np.array([(p[0], p[1]) for p in chain[:-1]])
-    right = np.array([(p[0], p[1]) for p in chain[1:]])
-    slope = (right[:, 1] - left[:, 1]) / (right[:, 0] - left[:, 0])
-    at_zero = left[:, 1] - slope * left[:, 0]
-    vertices = np.array([p[2] for p in chain if p[2] >= 0], dtype=np.intp)
-    return np.stack([at_zero, at_zero + slope], axis=1), vertices
-
-
-def _turn(a: tuple[float, float, int], b: tuple[float, float, int], c: tuple[float, float, int]) -> float:
-    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+    def __str__(self) -> str:
+        return " + ".join(f"{w:.3g} {e.formula}" if len(self.phases) > 1 else e.formula for e, w in self.phases)
 
 
 @dataclass(frozen=True)
 class HullSystem:
-    """The hull of one chemical system in formation energies.
+    """The hull of one chemical system.
 
-    `elements` ascending, `coefficients` (facets, d), `vertices` (counts along the elements, formation energy per atom).
+    Attributes:
+        elements: Atomic numbers, ascending.
+        lower: The facets over the compounds below the plane of the elements.
+        vertices: Counts along `elements` and formation energy per atom of the compounds on the hull.
+        points: (n + d, d) mole fractions of the compounds that `lower` was made of, then of the elements.
+        counts: The same compounds' counts along `elements`, n of them.
     """
 
-    elements: tuple[int, ...]
-    coefficients: NDArray[np.float64]
+    elements: Elements
+    lower: LowerHull
     vertices: _Compounds
+    points: NDArray[np.float64]
+    counts: tuple[Counts, ...]
 
     def energy_per_atom(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Hull formation energy in eV/atom at mole fractions `x` (n, d), (n,)."""
-        return (x @ self.coefficients.T).max(axis=1)
+        return self.lower.energy(x)
 
 
-def system_distances(counts: NDArray[np.float64], energy_per_atom: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Hull distances of all entries of one chemical system in one go: one qhull call, one matmul.
+class Hull:
+    """All hulls of energies of one label (one source and functional, or one potential).
 
-    `counts` (n, d) atoms of each of the system's d elements, `energy_per_atom` (n,) in eV, all of one origin. Returns
-    eV/atom (n,), all NaN where an element has no entry of its own.
-    """
-    x = counts / counts.sum(axis=1, keepdims=True)
-    pure = (counts > 0).sum(axis=1) == 1
-    lowest = np.where(x[pure] > 0, energy_per_atom[pure][:, None], np.inf).min(axis=0, initial=np.inf)
-    if not np.isfinite(lowest).all():
-        return np.full(len(x), np.nan)
-    formation = energy_per_atom - x @ lowest
-    below = (formation < -FLAT) & ~pure
-    coefficients, _ = lower_facets(x[below], formation[below])
-    above = formation - (x @ coefficients.T).max(axis=1)
-    above[np.abs(above) < NOISE] = 0.0
-    return above
-
-
-def fractions(counts: Mapping[int, int], elements: Sequence[int]) -> NDArray[np.float64]:
-    """Mole fractions of a composition along `elements`, (d,)."""
-    total = sum(counts.values())
-    return np.array([counts.get(z, 0) / total for z in elements])
-
-
-class HullSet:
-    """All hulls of one source and functional.
-
-    Holds the lowest formation energy of each reduced formula and builds a chemical system's hull when it is first
-    asked for, from its own entries and the vertices of its subsystems. Energies in eV/atom. `identity` names what
-    made the energies ("materials_project|GGA_GGA+U|total+correction"); every question must carry the same one.
+    Holds the lowest energy of each reduced formula and builds a chemical system's hull from its own entries and the
+    vertices of its subsystems. Every question carries the label of its energies, which must be the hull's.
     """
 
     def __init__(self, references: ElementalReferences) -> None:
         self.references = references
-        # elements -> {reduced counts along them: lowest formation energy per atom}
-        self._entries: dict[tuple[int, ...], dict[tuple[int, ...], float]] = {}
-        self._systems: dict[tuple[int, ...], HullSystem | None] = {}
-        self._compounds: dict[tuple[int, ...], _Compounds] = {}
+        # elements -> {reduced counts along them: (formation energy per atom, lowest phase)}, below and above zero
+        self._below: dict[Elements, dict[Counts, tuple[float, HullEntry]]] = {}
+        self._above: dict[Elements, dict[Counts, tuple[float, HullEntry]]] = {}
+        self._systems: dict[Elements, HullSystem | None] = {}
+        self._inherited: dict[Elements, _Compounds] = {}
 
     @property
-    def identity(self) -> str:
-        return self.references.identity
+    def label(self) -> EnergyLabel:
+        """What the hull's energies mean."""
+        return self.references.label
 
     @classmethod
     def from_entries(
         cls,
-        entries: Iterable[tuple[Mapping[int, int], float]],
+        entries: Iterable[HullEntry],
+        label: EnergyLabel,
         *,
-        identity: str,
-        kind: str = "total",
-        zero: bool = False,
-    ) -> HullSet:
-        """From (atomic number -> count, energy per atom) pairs.
+        references: Mapping[int, float] | None = None,
+        elements_at_zero: bool = False,
+    ) -> Hull:
+        """A hull of phases.
 
-        `kind` "formation" takes the energies as formation energies: an element's reference is 0 where the source
-        has any row of it (or everywhere with `zero`), else it is missing and its systems have no hull.
+        Args:
+            entries: The phases; the lowest of each element is its reference unless `references` are given.
+            label: What their energies mean. Where it is a formation energy an element's reference is zero, or its
+                lowest row where that lies below, and missing where it has no row.
+            references: Atomic number -> eV/atom of the elements, which no entry then changes.
+            elements_at_zero: Formation energies only: elements without a row stand at zero too, their definition.
         """
-        pairs = [(dict(c), float(e)) for c, e in entries]
+        items = list(entries)
         lowest: dict[int, float] = {}
-        for counts, energy in pairs:
-            if len(counts) == 1:
-                z = next(iter(counts))
-                lowest[z] = min(energy, lowest.get(z, np.inf))
+        ids: dict[int, str] = {}
+        for e in items:
+            if len(e.counts) == 1:
+                z = next(iter(e.counts))
+                if e.energy_per_atom < lowest.get(z, np.inf):
+                    lowest[z], ids[z] = e.energy_per_atom, e.id
         assumed: frozenset[int] = frozenset()
-        if kind == "formation":
+        if references is not None:
+            lowest = dict(references)
+        elif label.kind == "formation":
             lowest = {z: min(0.0, e) for z, e in lowest.items()}
-            if zero:
-                assumed = frozenset(z for counts, _ in pairs for z in counts) - lowest.keys()
+            if elements_at_zero:
+                assumed = frozenset(z for e in items for z in e.counts) - lowest.keys()
                 lowest |= dict.fromkeys(assumed, 0.0)
-        out = cls(ElementalReferences(identity, lowest, kind, assumed))
-        for counts, energy in pairs:
-            out.add(counts, energy)
-        return out
+        hull = cls(ElementalReferences(label, lowest, assumed, ids))
+        for e in items:
+            hull.add(e)
+        return hull
 
-    def add(self, counts: Mapping[int, int], energy_per_atom: float) -> bool:
-        """Add an entry; True if it may change a hull (its formula's lowest energy, below the elements)."""
-        formation = self.references.formation_energy_per_atom(counts, energy_per_atom, identity=self.identity)
-        if formation is None or len(counts) < 2 or formation > -FLAT or formation < MIN_FORMATION:
+    def __len__(self) -> int:
+        """Number of different formulas, elements included."""
+        compounds = sum(len(known) for part in (self._below, self._above) for known in part.values())
+        return len(self.references.energies) + compounds
+
+    def add(self, entry: HullEntry) -> bool:
+        """Add a phase; an element is none, its energy is a reference.
+
+        Returns:
+            True where it may change a hull: the lowest of its formula, and below the elements.
+        """
+        mean = self.references.elements_energy(entry.counts)
+        if mean is None or len(entry.counts) < 2:
             return False
-        elements, reduced = reduce_counts(counts)
-        known = self._entries.setdefault(elements, {})
-        if known.get(reduced, np.inf) <= formation:
+        formation = entry.energy_per_atom - mean
+        if formation < MIN_FORMATION:
             return False
-        known[reduced] = formation
-        if self._systems or self._compounds:
+        elements, reduced = reduce_counts(entry.counts)
+        for part in (self._below, self._above):
+            if formation >= part.get(elements, {}).get(reduced, (np.inf, entry))[0]:
+                return False
+        if formation > -FLAT:
+            self._above.setdefault(elements, {})[reduced] = (formation, entry)
+            return False
+        self._above.get(elements, {}).pop(reduced, None)
+        self._below.setdefault(elements, {})[reduced] = (formation, entry)
+        if self._systems or self._inherited:
             self._systems = {s: h for s, h in self._systems.items() if not set(elements) <= set(s)}
-            self._compounds = {s: c for s, c in self._compounds.items() if not set(elements) <= set(s)}
+            self._inherited = {s: c for s, c in self._inherited.items() if not set(elements) <= set(s)}
         return True
 
     def system(self, elements: Iterable[int]) -> HullSystem | None:
-        """The hull of a chemical system, or None where a terminal element has no reference."""
+        """The hull of a chemical system, or None where one of its elements has no reference."""
         key = tuple(sorted(set(elements)))
         if key not in self._systems:
             self._systems[key] = self._build(key)
         return self._systems[key]
 
-    def _build(self, elements: tuple[int, ...]) -> HullSystem | None:
+    def _build(self, elements: Elements) -> HullSystem | None:
         if any(z not in self.references.energies for z in elements):
             return None
-        relevant = (*self._entries.get(elements, {}).items(), *self._below(elements))
-        rows, energies = [row for row, _ in relevant], [energy for _, energy in relevant]
+        own = ((counts, energy) for counts, (energy, _) in self._below.get(elements, {}).items())
+        relevant = (*own, *self._from_subsystems(elements))
+        rows, energies = tuple(row for row, _ in relevant), [energy for _, energy in relevant]
         counts = np.array(rows, dtype=np.float64).reshape(-1, len(elements))
-        coefficients, vertices = lower_facets(counts / counts.sum(axis=1, keepdims=True), np.array(energies))
-        return HullSystem(elements, coefficients, tuple((rows[i], energies[i]) for i in vertices))
+        x = counts / counts.sum(axis=1, keepdims=True)
+        lower = lower_hull(x, np.array(energies))
+        vertices = tuple((rows[i], energies[i]) for i in lower.vertices)
+        return HullSystem(elements, lower, vertices, np.concatenate([x, np.eye(len(elements))]), rows)
 
-    def _below(self, elements: tuple[int, ...]) -> _Compounds:
+    def _from_subsystems(self, elements: Elements) -> _Compounds:
         """The vertices of every proper subsystem, along `elements`: besides own entries nothing can be a vertex here.
 
         A subsystem without entries of its own has the vertices of its own subsystems: no hull is computed for it.
         """
         if len(elements) <= 2:
             return ()
-        if elements not in self._compounds:
-            found: dict[tuple[int, ...], float] = {}  # one on a shared edge comes with several faces
+        if elements not in self._inherited:
+            vertices: dict[Counts, float] = {}  # one on a shared edge comes with several faces
             for left_out in range(len(elements)):
                 subset = elements[:left_out] + elements[left_out + 1 :]
                 for counts, energy in self._vertices(subset):
-                    found[(*counts[:left_out], 0, *counts[left_out:])] = energy
-            self._compounds[elements] = tuple(found.items())
-        return self._compounds[elements]
+                    vertices[(*counts[:left_out], 0, *counts[left_out:])] = energy
+            self._inherited[elements] = tuple(vertices.items())
+        return self._inherited[elements]
 
-    def _vertices(self, elements: tuple[int, ...]) -> _Compounds:
-        if not self._entries.get(elements):
-            return self._below(elements)
+    def _vertices(self, elements: Elements) -> _Compounds:
+        if not self._below.get(elements):
+            return self._from_subsystems(elements)
         system = self.system(elements)
         return system.vertices if system else ()
 
     def formation_energy_per_atom(
-        self, counts: Mapping[int, int], energy_per_atom: float, *, identity: str
+        self, counts: Mapping[int, int], energy_per_atom: float, *, label: EnergyLabel
     ) -> float | None:
-        """Formation energy against the elemental references (None: a reference is missing)."""
-        return self.references.formation_energy_per_atom(counts, energy_per_atom, identity=identity)
+        """As `ElementalReferences.formation_energy_per_atom`."""
+        return self.references.formation_energy_per_atom(counts, energy_per_atom, label=label)
 
-    def e_above_hull(self, counts: Mapping[int, int], energy_per_atom: float, *, identity: str) -> float | None:
-        """Distance to the hull in eV/atom; negative for an unknown phase below it; None without terminal elements.
+    def e_above_hull(self, counts: Mapping[int, int], energy_per_atom: float, *, label: EnergyLabel) -> float | None:
+        """Distance of a phase to the hull.
 
-        Raises HullMismatchError when `identity` is not the hull's own.
+        Args:
+            counts: Atomic number -> atoms.
+            energy_per_atom: In eV.
+            label: What the energy means.
+
+        Returns:
+            eV/atom, negative for an unknown phase below the hull; None where an element has no reference.
+
+        Raises:
+            ForeignEnergyError: `label` is not the hull's own.
         """
-        formation = self.formation_energy_per_atom(counts, energy_per_atom, identity=identity)
-        if formation is None:
-            return None
-        system = self.system(counts)
-        if system is None:
+        formation = self.formation_energy_per_atom(counts, energy_per_atom, label=label)
+        system = None if formation is None else self.system(counts)
+        if formation is None or system is None:
             return None
         value = formation - float(system.energy_per_atom(fractions(counts, system.elements)[None])[0])
         return 0.0 if abs(value) < NOISE else value
+
+    def decompose(self, counts: Mapping[int, int]) -> Decomposition:
+        """The phases that a composition falls apart into at equilibrium.
+
+        Args:
+            counts: Atomic number -> atoms.
+
+        Raises:
+            HullCoverageError: An element has no reference; the message names it.
+        """
+        mean, system = self.references.elements_energy(counts), self.system(counts)
+        if mean is None or system is None:
+            missing = ", ".join(sorted(self.references.missing(counts)))
+            raise HullCoverageError(
+                f"the hull of {self.label} has no elemental reference for {missing}: add one to CrysDB"
+            )
+        x = fractions(counts, system.elements)
+        weights = system.lower.weights(x, system.points)
+        phases = [(self._corner(system, i), w) for i, w in sorted(weights.items(), key=lambda p: -p[1])]
+        return Decomposition(float(system.energy_per_atom(x[None])[0]) + mean, tuple(phases))
+
+    def _corner(self, system: HullSystem, index: int) -> HullEntry:
+        """The phase at a corner of a system's facets."""
+        n = len(system.counts)
+        if index >= n:
+            return self._element(system.elements[index - n])
+        along = zip(system.elements, system.counts[index], strict=True)
+        elements, reduced = zip(*((z, k) for z, k in along if k), strict=True)
+        return self._below[elements][reduced][1]
+
+    def _element(self, z: int) -> HullEntry:
+        return HullEntry({z: 1}, self.references.energies[z], self.references.ids.get(z, ""))
+
+    def phases(self, elements: Iterable[int] | None = None, *, above: bool = True) -> Iterator[HullEntry]:
+        """The lowest phase of each formula: the elements, then compounds, those above the elements last.
+
+        Args:
+            elements: Atomic numbers; only phases made of these alone. None: all.
+            above: Compounds above the elements too, which are on no hull.
+        """
+        allowed = None if elements is None else set(elements)
+        for z in sorted(self.references.energies):
+            if allowed is None or z in allowed:
+                yield self._element(z)
+        for part in (self._below, self._above) if above else (self._below,):
+            for system, known in part.items():
+                if allowed is None or set(system) <= allowed:
+                    yield from (entry for _, entry in known.values())
 
     def stable(self, elements: Iterable[int]) -> list[dict[int, int]]:
         """Compositions (atomic number -> count) of the compounds on a system's hull; the elements are not listed."""
@@ -268,37 +295,19 @@ class HullSet:
             return []
         return [{z: n for z, n in zip(system.elements, counts, strict=True) if n} for counts, _ in system.vertices]
 
-    def entries(self) -> Iterator[tuple[tuple[int, ...], tuple[int, ...], float]]:
-        """(elements, reduced counts, formation energy per atom) of the lowest entry of each formula below zero."""
-        for elements, known in self._entries.items():
-            for reduced, energy in known.items():
-                yield elements, reduced, energy
 
-    @classmethod
-    def from_table(cls, table: pa.Table, *, identity: str) -> HullSet:
-        """From a table of hull entries (columns identity, atomic_numbers, counts, energy_per_atom, kind)."""
-        import pyarrow.compute as pc
-
-        own = table.filter(pc.equal(table["identity"], identity))
-        if own.num_rows == 0:
-            known = sorted(set(table["identity"].to_pylist()))
-            raise HullMismatchError(f"no hull of {identity!r}; there is {', '.join(map(repr, known)) or 'none'}")
-        rows = own.to_pylist()
-        references = {r["atomic_numbers"][0]: r["energy_per_atom"] for r in rows if len(r["atomic_numbers"]) == 1}
-        out = cls(ElementalReferences(identity, references, rows[0]["kind"]))
-        for r in rows:
-            out.add(dict(zip(r["atomic_numbers"], r["counts"], strict=True)), r["energy_per_atom"])
-        return out
-
-    @classmethod
-    def load(cls, path: str | Path, *, identity: str) -> HullSet:
-        """From the Parquet file that a build leaves beside its table (`hulls.parquet`)."""
-        import pyarrow.parquet as pq
-
-        return cls.from_table(pq.read_table(path), identity=identity)
+def fractions(counts: Mapping[int, int], elements: Sequence[int]) -> NDArray[np.float64]:
+    """Mole fractions of a composition along `elements`, (d,)."""
+    total = sum(counts.values())
+    return np.array([counts.get(z, 0) / total for z in elements])
 
 
-def reduce_counts(counts: Mapping[int, int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def count_atoms(atomic_numbers: Iterable[int]) -> dict[int, int]:
+    """Atomic number -> atoms, ascending, of a structure's atomic numbers."""
+    return dict(sorted(Counter(int(z) for z in atomic_numbers).items()))
+
+
+def reduce_counts(counts: Mapping[int, int]) -> tuple[Elements, Counts]:
     """(elements ascending, counts divided by their greatest common divisor)."""
     elements = tuple(sorted(counts))
     divisor = gcd(*counts.values())

@@ -1,4 +1,4 @@
-"""Formation energies from the elemental references of one source and functional."""
+"""Formation energies from the elemental references of one label."""
 
 from __future__ import annotations
 
@@ -9,25 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dao_core.elements import MAX_ATOMIC_NUMBER, SYMBOLS
-
-
-class HullMismatchError(ValueError):
-    """Energies of one origin were held against references or a hull of another."""
+from dao_core.hull.label import EnergyLabel, check_label
 
 
 @dataclass(frozen=True)
 class ElementalReferences:
-    """Lowest energy per atom of each element, and the identity of what made them.
+    """Energy per atom of each element that formation energies are counted from.
 
-    `energies` maps atomic number to eV/atom. `kind` is "total" for total energies (`energy_per_atom`, with the
-    correction added where the source has one) or "formation", where the elements are zero by definition.
-    `by_definition` are the elements whose zero no row of the source has confirmed.
+    Attributes:
+        label: What made the energies and what they mean.
+        energies: Atomic number -> eV/atom; where the label's kind is "formation", zero by definition.
+        by_definition: The elements whose zero no row of the source has confirmed.
+        ids: Atomic number -> the entry that the energy is from, where it has a name.
     """
 
-    identity: str
+    label: EnergyLabel
     energies: Mapping[int, float] = field(default_factory=dict)
-    kind: str = "total"
     by_definition: frozenset[int] = frozenset()
+    ids: Mapping[int, str] = field(default_factory=dict)
 
     def vector(self) -> NDArray[np.float64]:
         """References by atomic number, (101,), NaN where the element is missing."""
@@ -36,28 +35,39 @@ class ElementalReferences:
             out[z] = energy
         return out
 
-    def formation_energy_per_atom(
-        self, counts: Mapping[int, int], energy_per_atom: float, *, identity: str
-    ) -> float | None:
-        """Formation energy in eV/atom, or None where an element has no reference.
+    def elements_energy(self, counts: Mapping[int, int]) -> float | None:
+        """Energy per atom of the elements in a composition's proportions.
 
-        `counts` maps atomic number to atoms. Raises HullMismatchError when `identity` is not the references' own.
+        Args:
+            counts: Atomic number -> atoms.
+
+        Returns:
+            eV/atom, or None where an element has no reference.
         """
-        check_identity(self.identity, identity)
         if any(z not in self.energies for z in counts):
             return None
-        total = sum(counts.values())
-        return energy_per_atom - sum(n * self.energies[z] for z, n in counts.items()) / total
+        return sum(n * self.energies[z] for z, n in counts.items()) / sum(counts.values())
+
+    def formation_energy_per_atom(
+        self, counts: Mapping[int, int], energy_per_atom: float, *, label: EnergyLabel
+    ) -> float | None:
+        """Formation energy of a composition.
+
+        Args:
+            counts: Atomic number -> atoms.
+            energy_per_atom: In eV.
+            label: What the energy means.
+
+        Returns:
+            eV/atom, or None where an element has no reference.
+
+        Raises:
+            ForeignEnergyError: `label` is not the references' own.
+        """
+        check_label(self.label, label)
+        mean = self.elements_energy(counts)
+        return None if mean is None else energy_per_atom - mean
 
     def missing(self, counts: Mapping[int, int]) -> list[str]:
-        """Symbols without a reference."""
+        """Symbols of a composition's elements that have no reference, by atomic number."""
         return [SYMBOLS[z] for z in sorted(counts) if z not in self.energies]
-
-
-def check_identity(expected: str, found: str) -> None:
-    """Raises HullMismatchError unless both are the same."""
-    if expected != found:
-        raise HullMismatchError(
-            f"the energies come from {found!r} but the hull from {expected!r}: use the hull of {found!r}, "
-            f"or compute the energies with {expected!r}"
-        )

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from dao_core.crystal import Crystal
-from dao_core.matching.distances import shortest_distance
+from dao_core.hull.label import EnergyLabel
 
 # Statuses of a relaxation that leave an energy worth ranking.
 USABLE_STATUSES = frozenset({"converged", "max_steps", "not_relaxed"})
 LOG_PRIOR = "log_prior"  # where proposals carry it in their provenance
-DAO_P = "dao-predictor"  # identities of DAO-P begin so; its energies are formation energies
 AMU_PER_A3_IN_G_PER_CM3 = 1.66053906660
 
 
@@ -65,9 +64,15 @@ class Candidate:
         return self.energy_per_atom is not None and self.relaxation_status in USABLE_STATUSES
 
     @property
+    def energy_label(self) -> EnergyLabel | None:
+        """What `energy_per_atom` means; None where nobody said who made it."""
+        return None if self.energy_identity is None else EnergyLabel.from_identity(self.energy_identity)
+
+    @property
     def model_formation_energy(self) -> float | None:
         """Formation energy per atom (eV) as the model has it: against the hull's elements, else DAO-P's own zero."""
-        own = self.energy_per_atom if (self.energy_identity or "").startswith(DAO_P) else None
+        label = self.energy_label
+        own = self.energy_per_atom if label is not None and label.kind == "formation" else None
         return own if self.formation_energy_per_atom is None else self.formation_energy_per_atom
 
     @property
@@ -86,6 +91,23 @@ class Candidate:
     def replace(self, **changes: Any) -> Candidate:
         """A copy with some fields exchanged."""
         return dataclasses.replace(self, **changes)
+
+
+def shortest_distance(crystal: Crystal) -> float:
+    """Shortest distance between any two atoms, periodic images of the same atom included, in angstrom."""
+    i, j = np.triu_indices(crystal.n_atoms, k=1)
+    difference = crystal.frac_coords[j] - crystal.frac_coords[i]
+    difference -= np.round(difference)  # (pairs, 3)
+    # No distance can exceed the shortest lattice vector, which bounds the cells to look at in any cell, however skewed.
+    bound = float(np.linalg.norm(crystal.lattice, axis=1).min())
+    heights = 1 / np.linalg.norm(np.linalg.inv(crystal.lattice), axis=0)
+    ranges = [np.arange(-n, n + 1) for n in np.ceil(bound / heights).astype(int)]
+    shifts = np.array(np.meshgrid(*ranges, indexing="ij")).reshape(3, -1).T @ crystal.lattice  # (S, 3)
+    own = np.linalg.norm(shifts, axis=1)
+    shortest = float(own[own > 1e-8].min())
+    for vector in difference @ crystal.lattice:
+        shortest = min(shortest, float(np.sqrt(((shifts + vector) ** 2).sum(axis=1).min())))
+    return shortest
 
 
 def mass_density(crystal: Crystal) -> float:

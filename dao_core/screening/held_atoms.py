@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dao_core.crystal import Crystal
-from dao_core.energy.potential import Potential, PotentialFailure, PotentialResult
+from dao_core.energy.potential import Potential, PotentialFailure, PotentialResult, label_of
+from dao_core.hull.label import EnergyLabel
 
 if TYPE_CHECKING:
     from dao_core.generate.constraints import Constraint
@@ -24,6 +25,11 @@ class HeldPotential:
     def identity(self) -> str:
         """The energies are those of the potential itself."""
         return self.potential.identity
+
+    @property
+    def label(self) -> EnergyLabel:
+        """As the potential's own."""
+        return label_of(self.potential)
 
     def compute(self, crystals: Sequence[Crystal]) -> list[PotentialResult | PotentialFailure]:
         """Energies and stresses as they are, forces on the held atoms zero."""

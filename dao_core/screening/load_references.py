@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from dao_core.artifacts import Ledger, content_key
-from dao_core.energy.potential import Potential
-from dao_core.hull.reference_hull import HullIdentityError, ReferenceHull, check_identity, hull_from_records
+from dao_core.energy.potential import Potential, label_of
+from dao_core.hull.hull import Hull, HullEntry, count_atoms
+from dao_core.hull.label import EnergyLabel, ForeignEnergyError
 from dao_core.screening.formulas import Formula, parse_formula
 from dao_core.screening.novelty import NoveltyIndex
 from dao_core.screening.relaxed_hull import relaxed_hull
@@ -25,7 +26,7 @@ HullChoice = Literal["auto", "database", "relaxed", "none"]
 class References:
     """Known structures, the hull, the key of what both were made from, and what the user should know of them."""
 
-    hull: ReferenceHull | None = None
+    hull: Hull | None = None
     known: NoveltyIndex | None = None
     key: str = ""
     notes: tuple[str, ...] = ()
@@ -44,7 +45,7 @@ def load_references(
 ) -> References:
     """References from a CrysDB table for some formulas.
 
-    `hull`: "database" takes the table's own energies and raises HullIdentityError where another potential made them;
+    `hull`: "database" takes the table's own energies and raises ForeignEnergyError where another potential made them;
     "relaxed" relaxes the competing phases with `potential` (in pieces of the ledger, where one is given); "auto" takes
     the first where it is allowed, else the second; "none" compares structures only. Raises TableError where the path
     holds no table.
@@ -69,21 +70,18 @@ def load_references(
 
 def _hull(
     records: Sequence[CrysRecord], potential: Potential, choice: HullChoice, ledger: Ledger | None
-) -> tuple[ReferenceHull | None, tuple[str, ...], float]:
+) -> tuple[Hull | None, tuple[str, ...], float]:
     if choice == "none":
         return None, (), 0.0
     notes: list[str] = []
     if choice != "relaxed":
         try:
-            own = hull_from_records(records)
-            check_identity(own, potential.identity)
-        except HullIdentityError as error:
+            return hull_of_records(records, label_of(potential)), (), 0.0
+        except ForeignEnergyError as error:
             if choice == "database":
                 raise
             reason = str(error).split(":", maxsplit=1)[0]
             notes.append(f"CrysDB's own hull is not used ({reason}): its competing phases were relaxed anew.")
-        else:
-            return own, (), 0.0
     elements = sorted({e for r in records for e in r.chemsys.split("-")})
     made = relaxed_hull(records, elements, potential, below=NEAR_HULL, ledger=ledger)
     if made.left_out:
@@ -92,4 +90,21 @@ def _hull(
         notes.append(
             f"CrysDB has no usable phase of {', '.join(made.missing)}: distances of their compounds are unknown."
         )
-    return made.hull if made.hull.entries else None, tuple(notes), made.seconds
+    return made.hull if len(made.hull) else None, tuple(notes), made.seconds
+
+
+def hull_of_records(records: Iterable[CrysRecord], label: EnergyLabel) -> Hull:
+    """The hull of records whose energies are of one label; those without an energy are left out.
+
+    Raises:
+        ForeignEnergyError: The records' energies were made by others; the message names them.
+    """
+    items = [(r, r.energy_per_atom) for r in records if r.energy_per_atom is not None]
+    foreign = sorted({r.functional for r, _ in items} - {label.made_by})
+    if foreign:
+        raise ForeignEnergyError(
+            f"CrysDB's energies are of {', '.join(map(repr, foreign))}, the candidates' of {label.made_by!r}: relax "
+            "the hull's phases with the same potential (hull: relaxed)"
+        )
+    entries = [HullEntry(count_atoms(r.atomic_numbers), energy, r.material_id) for r, energy in items]
+    return Hull.from_entries(entries, label)

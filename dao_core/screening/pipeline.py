@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from dao_core.hull.reference_hull import ReferenceHull
+from dao_core.hull.hull import Hull
+from dao_core.hull.label import check_label
 from dao_core.screening.candidate import Candidate, new_candidate
 from dao_core.screening.dedup import deduplicate
 from dao_core.screening.given import HELD
@@ -128,7 +129,7 @@ def _confirm(originals: Sequence[Candidate], snapped: Sequence[Candidate], poten
 def screen(
     candidates: Sequence[Candidate],
     *,
-    hull: ReferenceHull | None = None,
+    hull: Hull | None = None,
     novelty: NoveltyIndex | None = None,
     potential: Potential | None = None,
     symprec: float = SNAP_SYMPREC,
@@ -136,14 +137,12 @@ def screen(
 ) -> Screened:
     """Symmetrise, merge duplicates, place on the hull, compare with the database, and rank.
 
-    Raises HullIdentityError before anything else when the hull's energies come from another potential.
+    Raises ForeignEnergyError before anything else when the hull's energies come from another potential.
     """
-    from dao_core.hull.reference_hull import check_identity
-
     if hull is not None:
         for c in candidates:
             if c.usable:
-                check_identity(hull, c.energy_identity)
+                check_label(hull.label, c.energy_label)
     n_ok = sum(c.usable for c in candidates)
     reasons = Counter(c.relaxation_status for c in candidates if not c.usable)
     merged = deduplicate(symmetrize(candidates, symprec=symprec, potential=potential))

@@ -1,42 +1,34 @@
-"""Distance of candidates to a convex hull whose energies come from the same potential; anything else is refused.
-
-The hull at one composition is the linear programme min sum w_i e_i with sum w_i x_i = x, w >= 0 over the reference
-entries, which is exact in any number of elements and also names the competing phases.
-"""
+"""Distance of candidates to a convex hull of the same energies, with the competing phases; others are refused."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dao_core.hull.reference_hull import (
-    Decomposition,
-    HullCoverageError,
-    ReferenceHull,
-    check_identity,
-)
+from dao_core.hull.hull import Decomposition, Hull, HullCoverageError, count_atoms
+from dao_core.hull.label import check_label
 from dao_core.screening.candidate import Candidate
 
 
-def place_on_hull(candidates: Iterable[Candidate], hull: ReferenceHull) -> list[Candidate]:
+def place_on_hull(candidates: Iterable[Candidate], hull: Hull) -> list[Candidate]:
     """Fill `e_above_hull`, `formation_energy_per_atom`, `decomposition` and `hull_identity` of usable candidates.
 
     Negative values mean below the hull of the references. Where the hull lacks an element the fields stay None and
-    `provenance["hull"]` says why. Raises HullIdentityError before anything is computed when a potential differs.
+    `provenance["hull"]` says why. Raises ForeignEnergyError before anything is computed when a potential differs.
     """
     items = list(candidates)
     for c in items:
         if c.usable:
-            check_identity(hull, c.energy_identity)
+            check_label(hull.label, c.energy_label)
     cache: dict[str, Decomposition | HullCoverageError] = {}
     return [_place(c, hull, cache) for c in items]
 
 
-def _place(c: Candidate, hull: ReferenceHull, cache: dict[str, Decomposition | HullCoverageError]) -> Candidate:
+def _place(c: Candidate, hull: Hull, cache: dict[str, Decomposition | HullCoverageError]) -> Candidate:
     if not c.usable or c.energy_per_atom is None:
         return c
     if c.formula not in cache:
         try:
-            cache[c.formula] = hull.decompose(c.crystal.composition)
+            cache[c.formula] = hull.decompose(count_atoms(c.crystal.atomic_numbers))
         except HullCoverageError as error:
             cache[c.formula] = error
     found = cache[c.formula]
@@ -44,7 +36,9 @@ def _place(c: Candidate, hull: ReferenceHull, cache: dict[str, Decomposition | H
         return c.replace(provenance={**c.provenance, "hull": str(found)})
     return c.replace(
         e_above_hull=c.energy_per_atom - found.energy_per_atom,
-        formation_energy_per_atom=hull.formation_energy(c.crystal.composition, c.energy_per_atom),
+        formation_energy_per_atom=hull.formation_energy_per_atom(
+            count_atoms(c.crystal.atomic_numbers), c.energy_per_atom, label=hull.label
+        ),
         decomposition=str(found),
-        hull_identity=hull.identity,
+        hull_identity=hull.label.made_by,
     )

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from dao_core.artifacts import Ledger, content_key
 from dao_core.crystal import Crystal
+from dao_core.elements import atomic_number
+from dao_core.energy.potential import label_of
 from dao_core.energy.relaxation.settings import RelaxSettings
-from dao_core.hull.reference_hull import HullEntry, ReferenceHull
+from dao_core.hull.hull import Hull, HullEntry, count_atoms
 from dao_core.screening.candidate import USABLE_STATUSES
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ class PhaseRecord(Protocol):
 class RelaxedHull:
     """The hull; by material id, why a phase is not part of it; and the elements that have no phase."""
 
-    hull: ReferenceHull
+    hull: Hull
     left_out: dict[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     seconds: float = 0.0  # of the relaxations, in whichever run they were done
@@ -111,9 +113,10 @@ def relaxed_hull(
             if isinstance(found, str):
                 left_out[record.material_id] = found
             else:
-                entries.append(HullEntry(record.material_id, record.crystal.composition, found))
-    missing = set(elements) - {s for e in entries if len(e.composition) == 1 for s in e.composition}
-    return RelaxedHull(ReferenceHull(potential.identity, tuple(entries)), left_out, tuple(sorted(missing)), spent)
+                entries.append(HullEntry(count_atoms(record.atomic_numbers), found, record.material_id))
+    hull = Hull.from_entries(entries, label_of(potential))
+    missing = [s for s in sorted(elements) if atomic_number(s) not in hull.references.energies]
+    return RelaxedHull(hull, left_out, tuple(missing), spent)
 
 
 def _energies(

@@ -14,7 +14,7 @@ import numpy as np
 from dao_core.crystal import Crystal
 from dao_core.energy.potential import Potential, PotentialResult
 from dao_core.energy.relaxation.relax import relax
-from dao_core.hull.reference_hull import ReferenceHull
+from dao_core.hull.hull import Hull
 from dao_core.screening.candidate import Candidate, new_candidate
 from dao_core.screening.formulas import Formula, parse_formula
 from dao_core.screening.held_atoms import HeldPotential, restored
@@ -128,7 +128,7 @@ def search(
     models: SearchModels,
     settings: SearchSettings,
     *,
-    hull: ReferenceHull | None = None,
+    hull: Hull | None = None,
     known: NoveltyIndex | None = None,
     on_progress: Progress | None = None,
 ) -> SearchOutcome:

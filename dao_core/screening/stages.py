@@ -149,7 +149,7 @@ def rank_stage(
         relaxed=sorted(r.key for r in relaxed),
         potential=potential.identity,
         references=seen.key,
-        hull=None if seen.hull is None else seen.hull.identity,
+        hull=None if seen.hull is None else seen.hull.label.made_by,
     )
     return ledger.run("rank", key, work)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dao_core.hull.reference_hull import HullEntry, ReferenceHull
+from dao_core.hull.hull import Hull, HullEntry
+from dao_core.hull.label import EnergyLabel
 from dao_core.screening.candidate import Candidate
 from dao_core.screening.pipeline import symmetrize
 from dao_core.screening.ranking import with_probability
@@ -17,13 +18,13 @@ from dao_core.screening.report.page_data import ReportInfo
 from tests.browser.devtools import Browser, Page
 from tests.helpers.candidates import candidate, cesium_chloride, rattled, rocksalt
 
-HULL = ReferenceHull(
-    "test-potential+0123456789ab",
-    (
-        HullEntry("na", {"Na": 2}, -1.3),
-        HullEntry("cl", {"Cl": 4}, -1.8),
-        HullEntry("halite", {"Na": 1, "Cl": 1}, -3.4),
-    ),
+HULL = Hull.from_entries(
+    [
+        HullEntry({11: 2}, -1.3, "na"),
+        HullEntry({17: 4}, -1.8, "cl"),
+        HullEntry({11: 1, 17: 1}, -3.4, "halite"),
+    ],
+    EnergyLabel("test-potential+0123456789ab"),
 )
 
 
@@ -51,7 +52,7 @@ def some_candidates() -> list[Candidate]:
         candidate("cscl", cesium_chloride(), -3.30, relaxation_status="max_steps"),
         candidate("broken", rocksalt(length=9.5), -9.0, relaxation_status="rejected_volume"),
     ]
-    items = [c.replace(energy_identity=HULL.identity) for c in symmetrize(items)]
+    items = [c.replace(energy_identity=HULL.label.made_by) for c in symmetrize(items)]
     curve = [
         {"gpa": 0.0, "above_best": 0.0, "enthalpy_per_atom": -3.41, "volume_per_atom": 22.4, "status": "converged"},
         {"gpa": 10.0, "above_best": 0.02, "enthalpy_per_atom": None, "volume_per_atom": None, "status": "max_steps"},
@@ -83,7 +84,7 @@ def report(candidates: list[Candidate], tmp_path_factory: pytest.TempPathFactory
     info = ReportInfo(
         title="NaCl",
         model="test-model",
-        potential=HULL.identity,
+        potential=HULL.label.made_by,
         database_version="3",
         seed=7,
         n_asked=12,

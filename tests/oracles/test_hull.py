@@ -5,11 +5,19 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from dao_core.hull.hull import HullSet
+from dao_core.elements import SYMBOLS
+from dao_core.hull.facets import system_distances
+from dao_core.hull.hull import Hull, HullEntry
+from dao_core.hull.label import EnergyLabel
+
+LABEL = EnergyLabel("x")
 
 
 def compare(entries: list) -> float:
@@ -18,8 +26,8 @@ def compare(entries: list) -> float:
     diagram = PhaseDiagram(entries)
     theirs = [diagram.get_e_above_hull(e, allow_negative=True) for e in entries]
     pairs = [({el.Z: round(n) for el, n in e.composition.items()}, e.energy_per_atom) for e in entries]
-    hull = HullSet.from_entries(pairs, identity="x")
-    ours = [hull.e_above_hull(c, e, identity="x") for c, e in pairs]
+    hull = Hull.from_entries((HullEntry(*p) for p in pairs), LABEL)
+    ours = [hull.e_above_hull(c, e, label=LABEL) for c, e in pairs]
     assert None not in ours
     stable = {e.composition.reduced_formula for e in diagram.stable_entries if not e.is_element}
     assert len(hull.stable({el.Z for el in diagram.elements})) == len(stable)
@@ -78,8 +86,6 @@ def test_complete_systems_of_the_materials_project(shared_data: Path, system: st
 
 @pytest.mark.parametrize("n_elements", [2, 3, 4])
 def test_one_system_in_one_go_agrees_with_the_hulls_built_from_subsystems(n_elements: int) -> None:
-    from dao_core.hull.hull import system_distances
-
     rng = np.random.default_rng(n_elements)
     counts = np.concatenate([np.eye(n_elements, dtype=int), rng.integers(0, 4, (60, n_elements))])
     counts = counts[counts.sum(axis=1) > 0]
@@ -89,8 +95,36 @@ def test_one_system_in_one_go_agrees_with_the_hulls_built_from_subsystems(n_elem
         ({z: int(n) for z, n in zip(numbers, row, strict=True) if n}, e)
         for row, e in zip(counts, energies, strict=True)
     ]
-    hull = HullSet.from_entries(pairs, identity="x")
-    slow = np.array([hull.e_above_hull(c, e, identity="x") for c, e in pairs])
+    hull = Hull.from_entries((HullEntry(*p) for p in pairs), LABEL)
+    slow = np.array([hull.e_above_hull(c, e, label=LABEL) for c, e in pairs])
     assert np.abs(system_distances(counts.astype(float), energies) - slow).max() < 1e-9
     without = counts[:, 0] != counts.sum(axis=1)  # the first element's own entries taken away
     assert np.isnan(system_distances(counts[without].astype(float), energies[without])).all()
+
+
+@given(st.integers(0, 100_000))
+@settings(max_examples=25, deadline=None)
+def test_decompositions_agree_with_pymatgen_on_random_systems(seed: int) -> None:
+    from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
+
+    rng = np.random.default_rng(seed)
+    numbers = [3, 8, 15, 26][: rng.integers(2, 5)]
+    entries = [HullEntry({z: 1}, float(rng.normal(-4, 2))) for z in numbers]
+    for _ in range(12):
+        counts = rng.integers(0, 4, size=len(numbers))
+        if counts.sum():
+            composition = {z: int(n) for z, n in zip(numbers, counts, strict=True) if n}
+            entries.append(HullEntry(composition, float(rng.normal(-4.5, 1))))
+    diagram = PhaseDiagram([PDEntry(composition_of(e), e.energy_per_atom * sum(e.counts.values())) for e in entries])
+    target = {z: int(n) for z, n in zip(numbers, rng.integers(1, 6, size=len(numbers)), strict=True)}
+    ours = Hull.from_entries(entries, LABEL).decompose(target)
+    theirs = diagram.get_decomposition(composition_of(HullEntry(target, 0.0)))
+    expected = {e.composition.reduced_formula: w for e, w in theirs.items() if w > 1e-6}
+    assert {e.formula: w for e, w in ours.phases if w > 1e-6} == pytest.approx(expected, abs=1e-6)
+    assert ours.energy_per_atom == pytest.approx(sum(e.energy_per_atom * w for e, w in theirs.items()), abs=1e-8)
+
+
+def composition_of(entry: HullEntry) -> Any:
+    from pymatgen.core import Composition
+
+    return Composition({SYMBOLS[z]: n for z, n in entry.counts.items()})

@@ -11,8 +11,8 @@ from dao_core.artifacts import Ledger
 from dao_core.crysdb.schema import CrysRecord
 from dao_core.crysdb.table import TableError, write_records
 from dao_core.energy.potential import PotentialResult
-from dao_core.hull.reference_hull import HullIdentityError
-from dao_core.screening.load_references import load_references
+from dao_core.hull.label import EnergyLabel, ForeignEnergyError
+from dao_core.screening.load_references import hull_of_records, load_references
 from tests.helpers.potentials import emt
 from tests.helpers.small_runs import PROTOTYPES, crystals
 
@@ -38,7 +38,7 @@ def table(folder: Path, functional: str, *, elements: bool = True) -> Path:
 def test_energies_of_the_same_potential_are_taken_as_they_stand(tmp_path: Path) -> None:
     found = load_references(table(tmp_path, "EMT"), ["CuAu"], emt())
     assert found.hull is not None
-    assert found.hull.identity == "EMT"
+    assert found.hull.label.made_by == "EMT"
     assert found.notes == ()
     assert found.version == "0"
     assert found.known is not None
@@ -47,16 +47,16 @@ def test_energies_of_the_same_potential_are_taken_as_they_stand(tmp_path: Path) 
 
 def test_energies_of_another_potential_are_refused_or_relaxed_anew_and_told(tmp_path: Path) -> None:
     where = table(tmp_path, "PBE")
-    with pytest.raises(HullIdentityError, match="'PBE'"):
+    with pytest.raises(ForeignEnergyError, match="'PBE'"):
         load_references(where, ["CuAu"], emt(), hull="database")
     found = load_references(where, ["CuAu"], emt(), ledger=Ledger(tmp_path / "ledger"))
     assert found.hull is not None
-    assert found.hull.identity == "EMT"
+    assert found.hull.label.made_by == "EMT"
     assert "CrysDB's own hull is not used" in found.notes[0]
     assert list((tmp_path / "ledger" / "phases").glob("*/manifest.json"))
     own = load_references(table(tmp_path / "same", "EMT"), ["CuAu"], emt()).hull
     assert own is not None
-    relaxed, stored = (h.decompose({"Cu": 1, "Au": 1}).energy_per_atom for h in (found.hull, own))
+    relaxed, stored = (h.decompose({29: 1, 79: 1}).energy_per_atom for h in (found.hull, own))
     assert relaxed <= stored + 1e-9  # relaxation only lowers a phase
     assert not np.isclose(relaxed, stored, atol=1e-9)
 
@@ -83,3 +83,15 @@ def test_without_a_database_or_with_an_empty_system(tmp_path: Path) -> None:
     assert found.notes == ("CrysDB has nothing in these systems.",)
     with pytest.raises(TableError):
         load_references(tmp_path / "nowhere", ["CuAu"], emt())
+
+
+def test_a_hull_of_records_is_of_one_label() -> None:
+    def row(name: str, functional: str, energy: float | None) -> CrysRecord:
+        names = {"material_id": name, "source": "t", "functional": functional}
+        return CrysRecord.from_crystal(crystals(1)[0], **names, energy_per_atom=energy)
+
+    rows = [row("a", "PBE", -1.3), row("b", "PBE", -1.2), row("c", "SCAN", None)]
+    hull = hull_of_records(rows, EnergyLabel("PBE"))
+    assert [(e.id, e.energy_per_atom) for e in hull.phases()] == [("a", -1.3)]
+    with pytest.raises(ForeignEnergyError, match="'SCAN'"):
+        hull_of_records([*rows, row("d", "SCAN", -3.0)], EnergyLabel("PBE"))

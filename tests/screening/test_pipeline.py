@@ -6,7 +6,8 @@ import pytest
 from dao_core.crystal import Crystal
 from dao_core.energy.potential import PotentialResult
 from dao_core.energy.relaxation.relax import RelaxationResult, RelaxationStatus
-from dao_core.hull.reference_hull import HullEntry, HullIdentityError, ReferenceHull
+from dao_core.hull.hull import Hull, HullEntry
+from dao_core.hull.label import EnergyLabel, ForeignEnergyError
 from dao_core.screening.pipeline import candidate_from_relaxation, screen, symmetrize
 from tests.helpers.candidates import candidate, cesium_chloride, perovskite, rattled, rocksalt
 
@@ -64,8 +65,8 @@ def test_counts_add_up_and_nothing_is_lost() -> None:
 
 
 def test_a_foreign_hull_stops_the_screening_at_once() -> None:
-    hull = ReferenceHull("MP2020", (HullEntry("na", {"Na": 1}, -1.0),))
-    with pytest.raises(HullIdentityError):
+    hull = Hull.from_entries([HullEntry({11: 1}, -1.0, "na")], EnergyLabel("MP2020"))
+    with pytest.raises(ForeignEnergyError):
         screen([candidate("a", rocksalt(), -3.0)], hull=hull)
 
 

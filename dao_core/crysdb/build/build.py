@@ -211,7 +211,7 @@ def _publish(table: CrysTable, final: StageRecord, hull: StageRecord, report: Bu
         "build": final.key,
         "content_hash": report.content_hash,
         "sources": report.sources,
-        "hulls": report.hull["identities"],
+        "hulls": report.hull["labels"],
         "views": report.views,
     }
     temporary = root / f"{HULLS}.tmp"

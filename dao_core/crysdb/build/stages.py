@@ -19,7 +19,8 @@ from dao_core.crysdb.steps.dedup import (
     duplicates,
     members_of,
 )
-from dao_core.crysdb.steps.energies import ENTRY_COLUMNS, HullSettings, hull_entry_table, hull_results
+from dao_core.crysdb.steps.energies import ENTRY_COLUMNS, HullSettings, hull_results
+from dao_core.hull.table import hull_table
 from dao_core.crysdb.build.ingest import REFUSED, ROWS, write_jsonl
 from dao_core.crysdb.steps.keys import key_columns
 from dao_core.crysdb.steps.leakage import BenchmarkConfig, audit, leak_table, make_benchmark, prepare_benchmark, reachability
@@ -166,12 +167,12 @@ def hull_stage(cleaned: Sequence[StageRecord], ledger: Ledger, settings: HullSet
             }
         )
         pq.write_table(values.filter(entries["publishable"]), directory / "values.parquet", compression="zstd")
-        pq.write_table(hull_entry_table(hulls), directory / "hulls.parquet", compression="zstd")
+        pq.write_table(hull_table(hulls), directory / "hulls.parquet", compression="zstd")
         missing = int(np.isnan(above).sum())
         counts = {"n": entries.num_rows, "n_with_hull": entries.num_rows - missing, "n_without_hull": missing}
-        assumed = {h.identity: [SYMBOLS[z] for z in sorted(h.references.by_definition)] for h in hulls}
+        assumed = {str(h.label): [SYMBOLS[z] for z in sorted(h.references.by_definition)] for h in hulls}
         facts = {
-            "identities": [h.identity for h in hulls],
+            "labels": [str(h.label) for h in hulls],
             "elements_at_zero": {name: symbols for name, symbols in assumed.items() if symbols},
         }
         return {"counts": counts, "facts": facts}

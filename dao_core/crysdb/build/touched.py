@@ -13,20 +13,20 @@ import numpy as np
 
 from dao_core.crysdb.steps.energies import (
     HullSettings,
-    choose_kind,
+    by_functional,
+    choose_label,
     elements_at_zero,
-    hull_entry_table,
     hull_values,
     make_hull,
 )
+from dao_core.hull.hull import Elements, Hull
+from dao_core.hull.label import EnergyLabel
 from dao_core.hull.references import ElementalReferences
-from dao_core.hull.hull import HullSet
+from dao_core.hull.table import hull_table
 from dao_core.elements import atomic_number
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-Elements = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class TouchedValues:
     """New (formation energy, hull distance) by id, None where unknown, and all hulls as they are now."""
 
     by_id: dict[str, tuple[float | None, float | None]]
-    hulls: list[HullSet]
+    hulls: list[Hull]
     same: list[pa.Table]  # entries of the hulls that no change concerns, as they were
 
     def write_hulls(self, path: Path) -> None:
@@ -42,7 +42,7 @@ class TouchedValues:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        pq.write_table(pa.concat_tables([hull_entry_table(self.hulls), *self.same]), path, compression="zstd")
+        pq.write_table(pa.concat_tables([hull_table(self.hulls), *self.same]), path, compression="zstd")
 
 
 def touched_values(
@@ -54,7 +54,7 @@ def touched_values(
     that contain a moved one. `hulls` are the entries of all hulls as the last version left them.
     """
     by_id: dict[str, tuple[float | None, float | None]] = {}
-    made: list[HullSet] = []
+    made: list[Hull] = []
     same: list[pa.Table] = []
     ids = pa_strings(replaced)
     groups_old, groups_new = _groups(old), _groups(new)
@@ -62,13 +62,13 @@ def touched_values(
         previous = groups_old.get(name)
         unchanged = previous is not None and not (_any_of(table, ids) or _any_of(previous, ids))
         if unchanged and hulls is not None:
-            same.append(_hull_of(hulls, name))
+            same.append(_hulls_of(hulls, *name))
             continue
-        hull, kind = make_hull(table, settings)
+        hull = make_hull(table, settings)
         made.append(hull)
-        rows = _touched_rows(previous, table, hull, kind, ids, settings)
+        rows = _touched_rows(previous, table, hull, ids, settings)
         if rows.num_rows:
-            formation, above = hull_values(rows, hull, kind)
+            formation, above = hull_values(rows, hull)
             for i, f, a in zip(rows["material_id"].to_pylist(), formation, above, strict=True):
                 by_id[i] = (None if np.isnan(f) else float(f), None if np.isnan(a) else float(a))
     return TouchedValues(by_id, made, same)
@@ -87,29 +87,22 @@ def _any_of(table: pa.Table, ids: pa.Array) -> bool:
     return bool(pc.any(pc.is_in(table["material_id"], value_set=ids)).as_py())
 
 
-def _hull_of(hulls: pa.Table, name: str) -> pa.Table:
-    """The entries of the hull of one source and functional."""
+def _hulls_of(hulls: pa.Table, source: str, functional: str) -> pa.Table:
+    """The phases of the hulls of one source and functional."""
     import pyarrow.compute as pc
 
-    return hulls.filter(pc.starts_with(hulls["identity"], f"{name}|"))
+    return hulls.filter(pc.and_(pc.equal(hulls["source"], source), pc.equal(hulls["made_by"], functional)))
 
 
-def _groups(entries: pa.Table) -> dict[str, pa.Table]:
+def _groups(entries: pa.Table) -> dict[tuple[str, str], pa.Table]:
     """Entries by source and functional."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    if entries.num_rows == 0:
-        return {}
-    labels = pc.binary_join_element_wise(entries["source"], entries["functional"], "|").combine_chunks()
-    coded = labels.dictionary_encode()
-    codes = np.asarray(coded.indices)
-    names = coded.dictionary.to_pylist()
-    return {names[c]: entries.take(pa.array(np.flatnonzero(codes == c))) for c in range(len(names))}
+    return {(s, f): entries.take(pa.array(rows)) for s, f, rows in by_functional(entries)}
 
 
 def _touched_rows(
-    before: pa.Table | None, table: pa.Table, hull: HullSet, kind: str, ids: pa.Array, settings: HullSettings
+    before: pa.Table | None, table: pa.Table, hull: Hull, ids: pa.Array, settings: HullSettings
 ) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -121,17 +114,19 @@ def _touched_rows(
     if not pc.any(own).as_py() and removed.num_rows == 0:
         return table.slice(0, 0)
     zero = elements_at_zero(before, settings)
-    if choose_kind(before, settings) != kind or zero != elements_at_zero(table, settings):
+    if choose_label(before, settings) != hull.label or zero != elements_at_zero(table, settings):
         return table
     names = pc.unique(pa.concat_tables([table.filter(own), removed])["chemsys"]).to_pylist()
     changed = {_elements(name) for name in names}
-    moved = _moved(_hull_below(before, changed, settings, kind, zero), hull, changed)
+    moved = _moved(_hull_below(before, changed, settings, hull.label, zero), hull, changed)
     systems = pc.unique(table["chemsys"]).to_pylist()
     hit = pa.array([s for s in systems if _contains(_elements(s), moved)], type=pa.string())
     return table.filter(pc.or_(own, pc.is_in(table["chemsys"], value_set=hit)))
 
 
-def _hull_below(before: pa.Table, systems: set[Elements], settings: HullSettings, kind: str, zero: bool) -> HullSet:
+def _hull_below(
+    before: pa.Table, systems: set[Elements], settings: HullSettings, label: EnergyLabel, zero: bool
+) -> Hull:
     """The hull of these chemical systems as it was: from their own rows and those of their subsystems alone."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -140,8 +135,8 @@ def _hull_below(before: pa.Table, systems: set[Elements], settings: HullSettings
     names = [name for name in pc.unique(before["chemsys"]).to_pylist() if _elements(name) in inside]
     rows = before.filter(pc.is_in(before["chemsys"], value_set=pa.array(names, type=pa.string())))
     if rows.num_rows == 0:
-        return HullSet(ElementalReferences(""))
-    return make_hull(rows, settings, kind=kind, zero=zero)[0]
+        return Hull(ElementalReferences(label))
+    return make_hull(rows, settings, label=label, zero=zero)
 
 
 @lru_cache(maxsize=1_000_000)
@@ -149,7 +144,7 @@ def _elements(chemsys: str) -> Elements:
     return tuple(sorted(atomic_number(s) for s in chemsys.split("-")))
 
 
-def _moved(old: HullSet, new: HullSet, systems: Iterable[Elements]) -> set[Elements]:
+def _moved(old: Hull, new: Hull, systems: Iterable[Elements]) -> set[Elements]:
     """Of these systems, the ones whose own hull is another one now; an element counts when its reference changed."""
     systems = list(systems)
     elements = {z for s in systems for z in s

@@ -30,6 +30,7 @@ from dao_core.crysdb.build.stages import LEAK_COLUMNS, benchmark_stage
 from dao_core.crysdb.build.state import ASIDE, ENTRIES, State, UpdateError, read_state, write_state
 from dao_core.crysdb.table import CrysTable
 from dao_core.crysdb.build.touched import touched_values
+from dao_core.hull.table import current_hull_table
 from dao_core.units import STABLE_BELOW
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class _Update:
         self.table, self.state, self.changes, self.config, self.ledger = table, state, changes, config, ledger
         self.replaced = changes.replaced
         path = table.path.parent / HULLS
-        self.hulls = pq.read_table(path) if path.is_file() else None
+        self.hulls = current_hull_table(pq.read_table(path)) if path.is_file() else None
 
     def run(self, directory: Path) -> dict[str, Any]:
         import pyarrow as pa

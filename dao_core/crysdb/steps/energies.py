@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from dao_core.hull.hull import MIN_FORMATION, NOISE, HullSet
+from dao_core.hull.facets import NOISE
+from dao_core.hull.hull import MIN_FORMATION, Hull, HullEntry, count_atoms
+from dao_core.hull.label import EnergyLabel
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,7 +56,7 @@ class HullResult:
     rows: NDArray[np.intp]
     formation_energy_per_atom: NDArray[np.float64]
     e_above_hull: NDArray[np.float64]
-    hull: HullSet
+    hull: Hull
 
 
 def known_distance(ours: pa.ChunkedArray, theirs: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -67,49 +69,55 @@ def known_distance(ours: pa.ChunkedArray, theirs: pa.ChunkedArray) -> pa.Chunked
     return pc.max_element_wise(ours, theirs)
 
 
-def hull_identity(source: str, functional: str, kind: str) -> str:
-    """Name of what made a hull's energies; two hulls with different names are never mixed."""
-    return f"{source}|{functional}|{kind}"
+def by_functional(entries: pa.Table) -> Iterator[tuple[str, str, NDArray[np.intp]]]:
+    """The sources and functionals of a table, each with the numbers of its rows: what one hull is made for."""
+    import pyarrow.compute as pc
+
+    if entries.num_rows == 0:
+        return
+    separator = "\x1f"  # of units in ASCII: in no name
+    names = pc.binary_join_element_wise(entries["source"], entries["functional"], separator).combine_chunks()
+    coded = names.dictionary_encode()
+    codes = np.asarray(coded.indices)
+    for code, name in enumerate(coded.dictionary.to_pylist()):
+        source, functional = name.split(separator)
+        yield source, functional, np.flatnonzero(codes == code)
 
 
 def hull_results(entries: pa.Table, settings: HullSettings) -> Iterator[HullResult]:
-    """The hull of each (source, functional) in `entries` (columns ENTRY_COLUMNS) with all its rows' values."""
+    """The hull of each source and functional in `entries` (columns ENTRY_COLUMNS) with all its rows' values."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    labels = (
-        pc.binary_join_element_wise(entries["source"], entries["functional"], "|").combine_chunks().dictionary_encode()
-    )
-    codes = np.asarray(labels.indices)
-    for code in range(len(labels.dictionary)):
-        rows = np.flatnonzero(codes == code)
+    for _, _, rows in by_functional(entries):
         table = entries.take(pa.array(rows))
-        hull, kind = make_hull(table, settings)
-        yield HullResult(rows, *hull_values(table, hull, kind), hull)
+        hull = make_hull(table, settings)
+        yield HullResult(rows, *hull_values(table, hull), hull)
 
 
 def _floats(table: pa.Table, name: str) -> NDArray[np.float64]:
     return np.asarray(table[name].combine_chunks().to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
-def choose_kind(table: pa.Table, settings: HullSettings) -> str:
-    """The kind of energies that the hull of these rows (one source and functional) stands on."""
+def choose_label(table: pa.Table, settings: HullSettings) -> EnergyLabel:
+    """Which of their energies the hull of these rows (one source and functional) stands on."""
+    source, functional = table["source"][0].as_py(), table["functional"][0].as_py()
     total = _floats(table, "energy_per_atom")
     if settings.energy == "formation" or (settings.energy == "auto" and not np.isfinite(total).any()):
-        return "formation"
-    return "total+correction" if np.isfinite(_floats(table, "energy_correction_per_atom")).any() else "total"
+        return EnergyLabel(functional, "formation", source=source)
+    corrected = bool(np.isfinite(_floats(table, "energy_correction_per_atom")).any())
+    return EnergyLabel(functional, "total", corrected, source)
 
 
-def energies_of(table: pa.Table, kind: str) -> NDArray[np.float64]:
-    """The rows' energies per atom of a kind, NaN where a row has none.
+def energies_of(table: pa.Table, label: EnergyLabel) -> NDArray[np.float64]:
+    """The rows' energies per atom of a label, NaN where a row has none.
 
     Where a source corrects any of its energies, rows without a (possibly zero) correction stay out: raw and corrected
     energies do not mix.
     """
-    if kind == "formation":
+    if label.kind == "formation":
         return _floats(table, "formation_energy_per_atom_source")
     total = _floats(table, "energy_per_atom")
-    return total + _floats(table, "energy_correction_per_atom") if kind == "total+correction" else total
+    return total + _floats(table, "energy_correction_per_atom") if label.corrected else total
 
 
 def elements_at_zero(table: pa.Table, settings: HullSettings) -> bool:
@@ -120,47 +128,49 @@ def elements_at_zero(table: pa.Table, settings: HullSettings) -> bool:
 
 
 def make_hull(
-    table: pa.Table, settings: HullSettings, *, kind: str | None = None, zero: bool | None = None
-) -> tuple[HullSet, str]:
-    """The hull of rows of one source and functional, and the kind of energies it stands on.
+    table: pa.Table, settings: HullSettings, *, label: EnergyLabel | None = None, zero: bool | None = None
+) -> Hull:
+    """The hull of rows of one source and functional.
 
-    `kind` and `zero` (elements without a row at zero) are chosen by these rows unless given.
+    `label` and `zero` (elements without a row at zero) are chosen by these rows unless given.
     """
-    kind = kind or choose_kind(table, settings)
-    energy = energies_of(table, kind)
+    import pyarrow as pa
+
+    label = label or choose_label(table, settings)
+    energy = energies_of(table, label)
     formulas = _Formulas(table)
-    known = np.isfinite(energy)
-    lowest = np.full(len(formulas.counts), np.inf)
-    np.minimum.at(lowest, formulas.code[known], energy[known])
-    _leave_out_impossible(lowest, formulas, energy, kind)
-    hull = HullSet.from_entries(
-        ((c, e) for c, e in zip(formulas.counts, lowest, strict=True) if np.isfinite(e)),
-        identity=hull_identity(table["source"][0].as_py(), table["functional"][0].as_py(), kind),
-        kind="formation" if kind == "formation" else "total",
-        zero=elements_at_zero(table, settings) if zero is None else zero,
+    lowest = formulas.lowest(energy)
+    _leave_out_impossible(lowest, formulas, energy, label)
+    used = np.flatnonzero(lowest >= 0)
+    ids = table["material_id"].take(pa.array(lowest[used])).to_pylist()
+    entries = (HullEntry(formulas.counts[i], float(energy[lowest[i]]), name) for i, name in zip(used, ids, strict=True))
+    return Hull.from_entries(
+        entries, label, elements_at_zero=elements_at_zero(table, settings) if zero is None else zero
     )
-    return hull, kind
 
 
 def _leave_out_impossible(
-    lowest: NDArray[np.float64], formulas: _Formulas, energy: NDArray[np.float64], kind: str
+    lowest: NDArray[np.intp], formulas: _Formulas, energy: NDArray[np.float64], label: EnergyLabel
 ) -> None:
     """Where a formula's lowest energy is beyond any compound's, the lowest of its other rows takes the place."""
-    unary = {next(iter(c)): e for c, e in zip(formulas.counts, lowest, strict=True) if len(c) == 1}
-    references = {z: 0.0 if kind == "formation" else e for z, e in unary.items() if np.isfinite(e)}
+    unary = {next(iter(c)): energy[row] for c, row in zip(formulas.counts, lowest, strict=True)
+             if len(c) == 1 and row >= 0}  # fmt: skip
+    references = {z: 0.0 if label.kind == "formation" else e for z, e in unary.items()}
     highest = max(references.values(), default=0.0)
-    for i in np.flatnonzero(lowest < highest + MIN_FORMATION):
+    values = np.where(lowest >= 0, energy[lowest], np.inf)
+    for i in np.flatnonzero(values < highest + MIN_FORMATION):
         counts = formulas.counts[i]
-        if len(counts) < 2 or (kind != "formation" and not counts.keys() <= references.keys()):
+        if len(counts) < 2 or (label.kind != "formation" and not counts.keys() <= references.keys()):
             continue
         mean = sum(n * references.get(z, 0.0) for z, n in counts.items()) / sum(counts.values())
-        own = energy[formulas.code == i]
-        lowest[i] = np.min(own, where=own >= mean + MIN_FORMATION, initial=np.inf)
+        rows = np.flatnonzero(formulas.code == i)
+        possible = rows[energy[rows] >= mean + MIN_FORMATION]
+        lowest[i] = possible[np.argmin(energy[possible])] if len(possible) else -1
 
 
-def hull_values(table: pa.Table, hull: HullSet, kind: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def hull_values(table: pa.Table, hull: Hull) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Formation energy and hull distance of each row in eV/atom, NaN where unknown."""
-    energy = energies_of(table, kind)
+    energy = energies_of(table, hull.label)
     formulas = _Formulas(table)
     reference, floor = _per_formula(formulas.counts, hull)
     formation = energy - reference[formulas.code]
@@ -181,19 +191,27 @@ class _Formulas:
         first = np.full(len(formulas.dictionary), -1)
         first[self.code[::-1]] = np.arange(len(self.code))[::-1]  # a row of each formula
         atoms = table["atomic_numbers"].take(pa.array(first)).to_pylist()
-        self.counts = [_count(a) for a in atoms]
+        self.counts = [count_atoms(a) for a in atoms]
+
+    def lowest(self, energy: NDArray[np.float64]) -> NDArray[np.intp]:
+        """The row of each formula's lowest energy, (formulas,), -1 where no row has one."""
+        known = np.flatnonzero(np.isfinite(energy))
+        order = known[np.lexsort((known, energy[known]))[::-1]]
+        out = np.full(len(self.counts), -1)
+        out[self.code[order]] = order  # the last one written is the lowest
+        return out
 
 
-def _per_formula(counts: list[dict[int, int]], hull: HullSet) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _per_formula(counts: list[dict[int, int]], hull: Hull) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Energy of the elements and hull formation energy of each composition, NaN where an element has no reference."""
     reference = np.full(len(counts), np.nan)
     floor = np.full(len(counts), np.nan)
-    references = hull.references.energies
     systems: dict[tuple[int, ...], list[int]] = {}
     for i, c in enumerate(counts):
-        if all(z in references for z in c):
-            reference[i] = sum(n * references[z] for z, n in c.items()) / sum(c.values())
-            systems.setdefault(tuple(sorted(c)), []).append(i)
+        mean = hull.references.elements_energy(c)
+        if mean is not None:
+            reference[i] = mean
+            systems.setdefault(tuple(c), []).append(i)
     for elements in sorted(systems, key=len):  # subsystems first: larger ones reuse their vertices
         system = hull.system(elements)
         if system is not None:
@@ -201,34 +219,3 @@ def _per_formula(counts: list[dict[int, int]], hull: HullSet) -> tuple[NDArray[n
             x = np.array([[counts[i][z] for z in elements] for i in members], dtype=np.float64)
             floor[members] = system.energy_per_atom(x / x.sum(axis=1, keepdims=True))
     return reference, floor
-
-
-def _count(atomic_numbers: list[int]) -> dict[int, int]:
-    out: dict[int, int] = {}
-    for z in atomic_numbers:
-        out[z] = out.get(z, 0) + 1
-    return out
-
-
-def hull_entry_table(hulls: list[HullSet]) -> pa.Table:
-    """All hulls as one table that `HullSet.from_table` reads: the references, and the lowest entry of each formula."""
-    import pyarrow as pa
-
-    rows: list[dict[str, object]] = []
-    for hull in hulls:
-        for z, energy in sorted(hull.references.energies.items()):
-            rows.append({"elements": (z,), "counts": (1,), "energy": float(energy), "hull": hull})
-        for elements, reduced, formation in hull.entries():
-            mu = sum(n * hull.references.energies[z] for z, n in zip(elements, reduced, strict=True)) / sum(reduced)
-            rows.append({"elements": elements, "counts": reduced, "energy": float(formation + mu), "hull": hull})
-    identities = [r["hull"].identity for r in rows]  # type: ignore[attr-defined]
-    kinds = [r["hull"].references.kind for r in rows]  # type: ignore[attr-defined]
-    return pa.table(
-        {
-            "identity": pa.array(identities, type=pa.string()),
-            "kind": pa.array(kinds, type=pa.string()),
-            "atomic_numbers": pa.array([r["elements"] for r in rows], type=pa.list_(pa.int16())),
-            "counts": pa.array([r["counts"] for r in rows], type=pa.list_(pa.int32())),
-            "energy_per_atom": pa.array([r["energy"] for r in rows], type=pa.float64()),
-        }
-    )

@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from dao_core.hull.reference_hull import ReferenceHull
+from dao_core.hull.hull import Hull
 from dao_core.screening.candidate import Candidate
 from dao_core.screening.report.files import file_names, write_files
 from dao_core.screening.report.page_data import ReportInfo, report_data
@@ -32,7 +32,7 @@ def write_report(
     out_dir: str | Path,
     *,
     info: ReportInfo,
-    hull: ReferenceHull | None = None,
+    hull: Hull | None = None,
     with_files: bool = True,
 ) -> Path:
     """Write `index.html` (and, with `with_files`, CIFs, Parquet, extxyz and OPTIMADE JSON) and return its path.

@@ -12,8 +12,8 @@ import numpy as np
 
 from dao_core.artifacts import plain
 from dao_core.crystal import Crystal
-from dao_core.elements import SYMBOLS
-from dao_core.hull.reference_hull import HullCoverageError, ReferenceHull
+from dao_core.elements import SYMBOLS, atomic_number
+from dao_core.hull.hull import Hull, fractions
 from dao_core.screening.candidate import Candidate
 from dao_core.screening.ranking import ground_states, relative_energy
 from dao_core.screening.symmetry import (
@@ -61,7 +61,7 @@ class ReportInfo:
 
 
 def report_data(
-    ranked: Sequence[Candidate], info: ReportInfo, file_names: Mapping[str, str], hull: ReferenceHull | None = None
+    ranked: Sequence[Candidate], info: ReportInfo, file_names: Mapping[str, str], hull: Hull | None = None
 ) -> dict[str, Any]:
     """The page's data. Candidates must be in rank order; `file_names` maps candidate id -> name of its CIF."""
     best = ground_states(ranked)
@@ -157,25 +157,24 @@ def _calmer(rgb: list[float]) -> list[int]:
     return [round(255 * 0.96 * (0.75 * x + 0.25 * grey)) for x in rgb]
 
 
-def _hull(candidates: Sequence[Candidate], hull: ReferenceHull | None) -> dict[str, Any] | None:
+def _hull(candidates: Sequence[Candidate], hull: Hull | None) -> dict[str, Any] | None:
     """Reference points and hull edges for the plot, for two or three elements; None otherwise."""
     elements = sorted({s for c in candidates for s in c.crystal.composition})
     if hull is None or len(elements) not in (2, 3):
         return None
     points: list[dict[str, Any]] = []
-    for entry in hull.within(elements):
-        try:
-            energy = hull.formation_energy(entry.composition, entry.energy_per_atom)
-        except HullCoverageError:
-            return None
-        total = sum(entry.composition.values())
-        fractions = [entry.composition.get(e, 0) / total for e in elements]
-        points.append({"label": entry.formula, "id": entry.id, "x": fractions, "energy": energy})
+    numbers = [atomic_number(e) for e in elements]
+    if hull.system(numbers) is None:
+        return None
+    for entry in hull.phases(numbers):
+        energy = hull.formation_energy_per_atom(entry.counts, entry.energy_per_atom, label=hull.label)
+        x = fractions(entry.counts, numbers).tolist()
+        points.append({"label": entry.formula, "id": entry.id, "x": x, "energy": energy})
     edges = hull_edges(np.array([[*p["x"][1:], p["energy"]] for p in points]))
     stable = {i for edge in edges for i in edge}
     for i, p in enumerate(points):
         p["stable"] = i in stable
-    return {"elements": elements, "identity": hull.identity, "points": points, "edges": edges}
+    return {"elements": elements, "identity": hull.label.made_by, "points": points, "edges": edges}
 
 
 def hull_edges(points: np.ndarray) -> list[tuple[int, int]]:

@@ -10,7 +10,8 @@ from dao_core.crysdb.steps.clean import CleanSettings
 from dao_core.crysdb.config import BuildConfig, GuardSettings
 from dao_core.crysdb.steps.dedup import DedupSettings
 from dao_core.crysdb.steps.energies import HullSettings
-from dao_core.hull.hull import HullMismatchError, HullSet
+from dao_core.hull.label import EnergyLabel, ForeignEnergyError
+from dao_core.hull.table import read_hull
 from dao_core.crysdb.schema import CrysRecord, table_to_records
 from dao_core.crysdb.sources.base import Refusal
 from dao_core.crysdb.table import CrysTable
@@ -56,13 +57,15 @@ def test_one_build_end_to_end(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "report.json").read_text())["version"] == 0
 
 
-def test_hulls_are_left_for_others_with_their_identity(tmp_path: Path) -> None:
+def test_hulls_are_left_for_others_with_their_label(tmp_path: Path) -> None:
     report = build(CONFIG, tmp_path, sources=[ListSource(salt_records())])
-    assert report.hull["identities"] == ["test|PBE|total"]
-    hull = HullSet.load(tmp_path / "hulls.parquet", identity="test|PBE|total")
-    assert hull.e_above_hull({11: 1, 17: 1}, -3.3, identity="test|PBE|total") == pytest.approx(0.1)
-    with pytest.raises(HullMismatchError):
-        hull.e_above_hull({11: 1, 17: 1}, -3.3, identity="chgnet")
+    assert report.hull["labels"] == ["total energy, test PBE"]
+    label = EnergyLabel("PBE", source="test")
+    hull = read_hull(tmp_path / "hulls.parquet", label)
+    assert hull.e_above_hull({11: 1, 17: 1}, -3.3, label=label) == pytest.approx(0.1)
+    assert [e.id for e, _ in hull.decompose({11: 1, 17: 1}).phases] == ["test-salt"]
+    with pytest.raises(ForeignEnergyError):
+        hull.e_above_hull({11: 1, 17: 1}, -3.3, label=EnergyLabel("chgnet"))
 
 
 def test_formation_energies_get_a_hull_and_the_report_names_the_elements_at_zero(tmp_path: Path) -> None:
@@ -74,7 +77,7 @@ def test_formation_energies_get_a_hull_and_the_report_names_the_elements_at_zero
     found = rows_of(tmp_path)
     assert found["cscl"].e_above_hull == pytest.approx(0.05)
     assert (found["salt"].is_stable, found["cscl"].is_stable) == (True, False)  # the source knows rows that we don't
-    assert report.hull["elements_at_zero"] == {"test|PBE|formation": ["Na", "Cl"]}
+    assert report.hull["elements_at_zero"] == {"formation energy, test PBE": ["Na", "Cl"]}
     assert report.agreement["test"]["max"] == pytest.approx(0.25)
 
 

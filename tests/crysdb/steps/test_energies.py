@@ -6,22 +6,25 @@ import pytest
 
 from dao_core.crysdb.schema import CrysRecord, records_to_table
 from dao_core.crysdb.steps.energies import ENTRY_COLUMNS, HullSettings, hull_results, known_distance
+from dao_core.hull.label import EnergyLabel
 from tests.helpers.records import caesium_chloride, element, record, rocksalt, salt_records
 
+TOTAL, FORMATION = EnergyLabel("PBE", source="test"), EnergyLabel("PBE", "formation", source="test")
 
-def results(rows: list[CrysRecord], **settings: object) -> dict[str, tuple[str, np.ndarray, np.ndarray]]:
-    """identity -> (kind, formation, above) by row."""
+
+def results(rows: list[CrysRecord], **settings: object) -> dict[EnergyLabel, tuple[np.ndarray, np.ndarray]]:
+    """label -> (formation, above) by row."""
     table = records_to_table(rows).select(list(ENTRY_COLUMNS))
     out = {}
     for r in hull_results(table, HullSettings(**settings)):  # type: ignore[arg-type]
         assert len(r.rows) == len(r.e_above_hull)
-        out[r.hull.identity] = (r.hull.references.kind, r.formation_energy_per_atom, r.e_above_hull)
+        out[r.hull.label] = (r.formation_energy_per_atom, r.e_above_hull)
     return out
 
 
 def test_one_hull_for_each_source_and_functional() -> None:
     rows = salt_records() + salt_records("SCAN") + salt_records(source="other")
-    assert set(results(rows)) == {"test|PBE|total", "test|SCAN|total", "other|PBE|total"}
+    assert set(results(rows)) == {TOTAL, EnergyLabel("SCAN", source="test"), EnergyLabel("PBE", source="other")}
 
 
 def test_corrections_make_another_hull_and_raw_rows_stay_out() -> None:
@@ -31,8 +34,7 @@ def test_corrections_make_another_hull_and_raw_rows_stay_out() -> None:
         record("salt", rocksalt(), -3.0, energy_correction_per_atom=-0.6),
         record("raw", caesium_chloride(), -3.4),
     ]
-    kind, formation, above = results(rows)["test|PBE|total+correction"]
-    assert kind == "total"
+    formation, above = results(rows)[EnergyLabel("PBE", "total", corrected=True, source="test")]
     assert formation[2] == pytest.approx(-3.6 + 1.55)
     assert above[2] == 0.0
     assert np.isnan(above[3])
@@ -46,7 +48,7 @@ def test_formation_energies_where_there_are_no_total_ones() -> None:
         record("cscl", caesium_chloride(), formation_energy_per_atom_source=-1.9),
         record("none", rocksalt()),
     ]
-    _, formation, above = results(rows)["test|PBE|formation"]
+    formation, above = results(rows)[FORMATION]
     assert above[:4] == pytest.approx([0.0, 0.1, 0.0, 0.1])
     assert formation[2] == -2.0
     assert np.isnan(above[4])
@@ -57,15 +59,15 @@ def test_elements_of_formation_energies_are_at_zero_by_definition_or_left_out_on
         record("salt", rocksalt(), formation_energy_per_atom_source=-2.0),
         record("up", caesium_chloride("K", "O"), formation_energy_per_atom_source=0.3),
     ]
-    assert np.isnan(results(rows)["test|PBE|formation"][2]).all()  # nothing shows what rows are missing
-    assert results(rows, elements_at_zero=True)["test|PBE|formation"][2] == pytest.approx([0.0, 0.3])
+    assert np.isnan(results(rows)[FORMATION][1]).all()  # nothing shows what rows are missing
+    assert results(rows, elements_at_zero=True)[FORMATION][1] == pytest.approx([0.0, 0.3])
     rows[0].e_above_hull_source = 0.0
-    assert results(rows)["test|PBE|formation"][2] == pytest.approx([0.0, 0.3])
-    assert np.isnan(results(rows, elements_at_zero=False)["test|PBE|formation"][2]).all()
+    assert results(rows)[FORMATION][1] == pytest.approx([0.0, 0.3])
+    assert np.isnan(results(rows, elements_at_zero=False)[FORMATION][1]).all()
 
 
 def test_total_energies_never_get_an_element_that_has_no_row() -> None:
-    assert np.isnan(results([record("salt", rocksalt(), -3.4)])["test|PBE|total"][2]).all()
+    assert np.isnan(results([record("salt", rocksalt(), -3.4)])[TOTAL][1]).all()
 
 
 def test_the_larger_of_two_hull_distances_counts() -> None:
@@ -75,4 +77,4 @@ def test_the_larger_of_two_hull_distances_counts() -> None:
 
 def test_total_energies_can_be_set_aside() -> None:
     rows = [record("salt", rocksalt(), -3.4, formation_energy_per_atom_source=-2.0)]
-    assert set(results(rows, energy="formation")) == {"test|PBE|formation"}
+    assert set(results(rows, energy="formation")) == {FORMATION}

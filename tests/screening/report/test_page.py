@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from dao_core.artifacts import plain
-from dao_core.hull.reference_hull import HullEntry, ReferenceHull
+from dao_core.hull.hull import Hull, HullEntry
+from dao_core.hull.label import EnergyLabel
 from dao_core.screening.report.page import write_report
 from dao_core.screening.report.page_data import ReportInfo, hull_edges, report_data
 from tests.helpers.candidates import candidate, perovskite, rocksalt
@@ -60,16 +61,16 @@ def test_energies_are_counted_from_the_best_of_each_formula() -> None:
 
 def test_hull_plot_of_a_binary_system() -> None:
     entries = (
-        HullEntry("na", {"Na": 1}, -1.0),
-        HullEntry("cl", {"Cl": 2}, -2.0),
-        HullEntry("h", {"Na": 1, "Cl": 1}, -3.0),
+        HullEntry({11: 1}, -1.0, "na"),
+        HullEntry({17: 2}, -2.0, "cl"),
+        HullEntry({11: 1, 17: 1}, -3.0, "h"),
     )
-    hull = ReferenceHull("test-potential", entries)
+    hull = Hull.from_entries(entries, EnergyLabel("test-potential"))
     plot = report_data([candidate("a", rocksalt(), -3.0)], INFO, {}, hull)["hull"]
     assert plot["elements"] == ["Cl", "Na"]
     assert [p["energy"] for p in plot["points"]] == pytest.approx([0, 0, -1.5])
     assert sorted(tuple(e) for e in plot["edges"]) == [(0, 2), (1, 2)]
-    foreign = ReferenceHull("x", (HullEntry("na", {"Na": 1}, -1.0), HullEntry("h", {"Na": 1, "Cl": 1}, -3.0)))
+    foreign = Hull.from_entries([entries[0], entries[2]], EnergyLabel("x"))
     assert report_data([candidate("a", rocksalt(), -3.0)], INFO, {}, foreign)["hull"] is None
 
 
