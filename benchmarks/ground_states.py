@@ -114,17 +114,15 @@ def _lattice(number: int, a: float, c: float) -> Any:
 
 def search_one(formula: str, reference: Crystal, models: SearchModels, n: int, side: str) -> dict[str, Any]:
     """Search a compound; the place of its known structure (0: not found) and what stood first."""
-    from pymatgen.analysis.structure_matcher import StructureMatcher
-
+    from dao_core.matching.same import same_crystal
     from dao_core.screening.search import SearchSettings, search
     from dao_core.screening.settings import proposal_shares
 
     shares = proposal_shares(n, generator=side != "templates")
     begin, cpu = time.perf_counter(), time.process_time()
     outcome = search([formula], models, SearchSettings(max_atoms=14, **shares))
-    matcher, known = StructureMatcher(), reference.to_pymatgen()
     usable = [c for c in outcome.candidates if c.usable]
-    place = next((i for i, c in enumerate(usable, 1) if matcher.fit(known, c.crystal.to_pymatgen())), 0)
+    place = next((i for i, c in enumerate(usable, 1) if same_crystal(reference, c.crystal)), 0)
     return {
         "formula": formula, "side": side, "n": n, "place": place, "distinct": len(usable),
         "first": usable[0].spacegroup_after if usable else None, "known": _group(reference),

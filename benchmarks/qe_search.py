@@ -30,6 +30,7 @@ from dao_core.dft.pseudo.library import find_library
 from dao_core.dft.pw.build import build_input, check_distances
 from dao_core.dft.pw.input import InputError
 from dao_core.dft.settings import DftSettings
+from dao_core.matching.same import LOOSE, same_crystal
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from bars import machine
@@ -62,10 +63,7 @@ def random_start(seed: int) -> Crystal:
 
 def is_diamond(crystal: Crystal | None) -> bool:
     """Whether a structure is the diamond one."""
-    from pymatgen.analysis.structure_matcher import StructureMatcher
-
-    matcher = StructureMatcher(ltol=0.3, stol=0.5, angle_tol=10)
-    return crystal is not None and bool(matcher.fit(cubic("Si", 5.469).to_pymatgen(), crystal.to_pymatgen()))
+    return crystal is not None and same_crystal(cubic("Si", 5.469), crystal, LOOSE)
 
 
 def cpu_seconds() -> float:

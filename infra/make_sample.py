@@ -26,8 +26,8 @@ from dao_core.crysdb.schema import CrysRecord, records_to_table, table_to_record
 from dao_core.crysdb.sources.prototypes import Decorated, Prototype, decorations, load_prototypes
 from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.energy.potential import Potential, PotentialResult
-from dao_core.energy.relaxation.cell import min_distance
 from dao_core.energy.relaxation.relax import RelaxationResult, RelaxationStatus, RelaxSettings, relax
+from dao_core.matching.distances import shortest_distance
 
 FUNCTIONAL = "CHGNet-0.3.0"
 VERSION = "1"
@@ -207,7 +207,7 @@ def rattled(end: Crystal, potential: Potential, seed: int) -> list[tuple[Crystal
         copy = end.replace(lattice=lattice, frac_coords=cart @ np.linalg.inv(lattice))
     except InvalidCrystalError:
         return []
-    outcomes = potential.compute([copy] if min_distance(copy.lattice, copy.frac_coords) > 0.6 else [])
+    outcomes = potential.compute([copy] if shortest_distance(copy) > 0.6 else [])
     return [(copy, o) for o in outcomes if isinstance(o, PotentialResult)]
 
 

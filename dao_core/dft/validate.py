@@ -25,6 +25,7 @@ from dao_core.dft.repair.failures import Failure
 from dao_core.dft.session import Session, StageFailedError, StageSummary, functional_label, need
 from dao_core.dft.settings import DftSettings, ProtocolFileError
 from dao_core.dft.symmetry import LOOSE, symmetrised
+from dao_core.matching import same
 
 ValidationStatus = Literal[
     "validated", "missing_pseudopotential", "invalid_structure", "invalid_settings", "pw_missing", "disk_full",
@@ -158,7 +159,7 @@ def _stages(
         missing_references=missing_references(run.ledger, base.functional, relaxed),
         relaxation_energy_per_atom=(energy - before) / n,
         volume_change=relaxed.volume / start.volume - 1,
-        same_structure=_same(base.crystal_input, relaxed),
+        same_structure=same.same_crystal(base.crystal_input, relaxed, same.LOOSE),
         dao_error=None if dao is None or formation is None else dao - formation,
         pressure_gpa=float(-np.trace(stress) / 3 * 160.2176634),
         max_force=None if final.forces is None else float(np.abs(final.forces).max()),
@@ -167,10 +168,3 @@ def _stages(
         key=final.key,
         final=final,
     )
-
-
-def _same(a: Crystal, b: Crystal) -> bool:
-    """Whether relaxation kept the structure (pymatgen's matcher with the field's tolerances)."""
-    from pymatgen.analysis.structure_matcher import StructureMatcher
-
-    return bool(StructureMatcher(ltol=0.3, stol=0.5, angle_tol=10).fit(a.to_pymatgen(), b.to_pymatgen()))

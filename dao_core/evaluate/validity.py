@@ -10,6 +10,7 @@ from math import gcd
 import numpy as np
 
 from dao_core.crystal import Crystal
+from dao_core.matching.distances import distance_matrix
 
 MIN_DISTANCE = 0.5  # angstrom
 MIN_VOLUME = 0.1  # angstrom^3
@@ -21,11 +22,7 @@ def min_distance(crystal: Crystal) -> float:
 
     Infinite for one atom: distances of an atom to its own images don't count, as in the published filter.
     """
-    from pymatgen.core import Lattice
-
-    if crystal.n_atoms == 1:
-        return float("inf")
-    distances = Lattice(crystal.lattice).get_all_distances(crystal.frac_coords, crystal.frac_coords)
+    distances = distance_matrix(crystal.lattice, crystal.frac_coords)
     np.fill_diagonal(distances, np.inf)
     return float(distances.min())
 

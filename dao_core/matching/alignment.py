@@ -6,6 +6,7 @@ done on arrays: all cell mappings at once, and mappings that symmetry makes equi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -53,22 +54,63 @@ class Mapping:
 
 
 def best_mapping(first: Cell, second: Cell, tolerances: Tolerances, good_enough: float = EXACT) -> Mapping | str:
-    """The mapping of smallest rms, or why there is none: composition, cell_size, lattice or sites.
+    """The mapping of smallest rms, or why there is none.
 
-    Volumes are made equal first. The search ends at the first mapping better than `good_enough`.
+    Args:
+        first: Reduced cell to be laid on `second`; the volumes of both are made equal first.
+        second: Reduced cell.
+        tolerances: What counts as resemblance.
+        good_enough: The search ends at the first mapping of a smaller rms.
+
+    Returns:
+        The mapping, or the step at which none was left: composition, cell_size, lattice or sites.
     """
+    cells = _cells_alike(first, second, tolerances)
+    if isinstance(cells, str):
+        return cells
+    best: Mapping | None = None
+    for mapping in _mappings(first, second, cells, tolerances.sites):
+        if best is None or mapping.rms < best.rms:
+            best = mapping
+            if best.rms < good_enough:
+                break
+    return best if best is not None and best.rms < tolerances.sites else "sites"
+
+
+def can_be_mapped(first: Cell, second: Cell, tolerances: Tolerances) -> bool:
+    """Whether some mapping brings every site within the tolerance of its partner (`StructureMatcher.fit`'s question).
+
+    Args:
+        first: Reduced cell to be laid on `second`; the volumes of both are made equal first.
+        second: Reduced cell.
+        tolerances: What counts as resemblance.
+    """
+    cells = _cells_alike(first, second, tolerances)
+    if isinstance(cells, str):
+        return False
+    return any(m.max_distance <= tolerances.sites for m in _mappings(first, second, cells, tolerances.sites))
+
+
+@dataclass(frozen=True)
+class _CellPairs:
+    """Cell mappings `matrices` (M, 3, 3) and the mean cells (M, 3, 3) in which distances are measured."""
+
+    matrices: NDArray[np.int64]
+    means: NDArray[np.float64]
+
+
+def _cells_alike(first: Cell, second: Cell, tolerances: Tolerances) -> _CellPairs | str:
+    """The ways in which the lattices resemble each other at equal volume, or why there are none."""
     if len(first.numbers) != len(second.numbers):
         return "cell_size"
     if not np.array_equal(np.sort(first.numbers), np.sort(second.numbers)):
         return "composition"
     ratio = (abs(np.linalg.det(second.matrix)) / abs(np.linalg.det(first.matrix))) ** (1 / 6)
     matrix1, matrix2 = first.matrix * ratio, second.matrix / ratio
-    cell_matrices = _cell_mappings(matrix1, matrix2, tolerances)
-    if len(cell_matrices) == 0:
+    matrices = _cell_mappings(matrix1, matrix2, tolerances)
+    if len(matrices) == 0:
         return "lattice"
-    means = _mean_cells(cell_matrices @ matrix1, matrix2)
-    best = _search(first, second, means, cell_matrices, tolerances.sites, good_enough)
-    return best if best is not None and best.rms < tolerances.sites else "sites"
+    return _CellPairs(matrices, _mean_cells(matrices @ matrix1, matrix2))
 
 
 def _lengths_angles(matrices: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -144,27 +186,20 @@ def _distinct(
     return [divmod(int(i), shifts.shape[1]) for i in np.sort(first)]
 
 
-def _search(
-    first: Cell,
-    second: Cell,
-    means: NDArray[np.float64],
-    cell_matrices: NDArray[np.int64],
-    site_tolerance: float,
-    good_enough: float,
-) -> Mapping | None:
-    """Smallest rms over all cell mappings (M, 3, 3) and translations; `means` (M, 3, 3) are the cells to measure in."""
+def _mappings(first: Cell, second: Cell, cells: _CellPairs, site_tolerance: float) -> Iterator[Mapping]:
+    """The best assignment of sites for every cell mapping and translation that leaves each site a partner."""
     from pymatgen.core import Lattice
     from pymatgen.util.coord_cython import is_coord_subset_pbc
 
+    means = cells.means
     mask = (second.numbers[:, None] != first.numbers[None, :]).astype(np.int64)
     anchor = int(mask.sum(axis=1).argmax())  # a site of the rarest species: it has the fewest possible partners
-    frac1 = first.frac @ np.linalg.inv(cell_matrices)  # (M, n, 3)
+    frac1 = first.frac @ np.linalg.inv(cells.matrices)  # (M, n, 3)
     frac1 = frac1 - np.floor(frac1)
     shifts = frac1[:, mask[anchor] == 0] - second.frac[anchor]  # (M, T, 3)
     norms = (len(mask) / np.abs(np.linalg.det(means))) ** (1 / 3)
     limits = 2 * np.linalg.norm(np.linalg.inv(means), axis=1) * site_tolerance / norms[:, None]
     lattices: dict[bytes, tuple[Lattice, NDArray[np.float64]]] = {}
-    best: Mapping | None = None
     for m, t in _distinct(means, frac1, shifts, first.numbers):
         moved = second.frac + shifts[m, t]
         if not is_coord_subset_pbc(moved, frac1[m], limits[m], mask):
@@ -176,12 +211,8 @@ def _search(
             lattices[key] = lattice, reduced * site_tolerance / (np.pi * norms[m])
         distances, drift, order = _assign(*lattices[key], moved, frac1[m], mask)
         rms = float(np.sqrt((distances**2).mean()) * norms[m])
-        if best is None or rms < best.rms:
-            shift = shifts[m, t] + drift @ np.linalg.inv(means[m])
-            best = Mapping(rms, float(distances.max() * norms[m]), cell_matrices[m], shift, order)
-            if rms < good_enough:
-                break
-    return best
+        shift = shifts[m, t] + drift @ np.linalg.inv(means[m])
+        yield Mapping(rms, float(distances.max() * norms[m]), cells.matrices[m], shift, order)
 
 
 def _assign(

@@ -1,28 +1,43 @@
-"""Structure matching inside buckets, each structure reduced once.
+"""Are these the same crystal? One answer for everybody who asks, whatever cells the crystals are written in.
 
-pymatgen's StructureMatcher (Ong et al., Comput. Mater. Sci. 68, 314 (2013)) is the judge of "the same structure"; the
-exact key decides which pairs it ever sees.
+Both are reduced to their primitive Niggli cell (`dao_core.matching.reduction`) and laid on each other at equal volume
+(`dao_core.matching.alignment`): the question that pymatgen's `StructureMatcher.fit` answers (Ong et al., Comput. Mater.
+Sci. 68, 314 (2013)), with its tolerances, but without its dependence on the cell and on the order of the two. Mirror
+images count as the same. Benchmarks that must reproduce pymatgen use `dao_core.matching.rms`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from dao_core.crystal import Crystal
+from dao_core.matching.alignment import Cell, Tolerances, can_be_mapped
+from dao_core.matching.reduction import reduced_primitive
+
+STRICT = Tolerances(lengths=0.2, sites=0.3, angles=5.0)  # pymatgen's defaults: duplicates, novelty
+LOOSE = Tolerances(
+    lengths=0.3, sites=0.5, angles=10.0
+)  # the published benchmarks': did a relaxation keep the structure?
+
 
 class MatchSettings(BaseModel):
-    """Tolerances of the match: pymatgen's defaults, stricter than the benchmarks' match rate."""
+    """Tolerances of the match as a setting; the defaults are those of `STRICT`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    ltol: float = 0.2
-    stol: float = 0.3
-    angle_tol: float = 5.0
+    ltol: float = STRICT.lengths
+    stol: float = STRICT.sites
+    angle_tol: float = STRICT.angles
+
+    @property
+    def tolerances(self) -> Tolerances:
+        """The same numbers as the alignment takes them."""
+        return Tolerances(lengths=self.ltol, sites=self.stol, angles=self.angle_tol)
 
 
 @dataclass(frozen=True)
@@ -34,29 +49,51 @@ class Member:
     frac_coords: NDArray[np.float64]
     atomic_numbers: NDArray[np.integer]
 
+    @property
+    def crystal(self) -> Crystal:
+        """The structure. Raises InvalidCrystalError where the numbers are not a crystal."""
+        return Crystal(self.lattice, self.frac_coords, np.asarray(self.atomic_numbers))
+
+
+def same_crystal(first: Crystal, second: Crystal, tolerances: Tolerances = STRICT) -> bool:
+    """Whether two structures are one crystal: equal after reduction, scaling to equal volume and small displacements.
+
+    Args:
+        first: Any cell of a crystal; cell, origin, orientation and order of the atoms don't matter.
+        second: The other one; exchanging the two doesn't change the answer.
+        tolerances: `STRICT` or `LOOSE`.
+    """
+    return same_reduced(reduced_primitive(first), reduced_primitive(second), tolerances)
+
+
+def same_reduced(first: Cell, second: Cell, tolerances: Tolerances = STRICT) -> bool:
+    """`same_crystal` for cells made by `reduced_primitive` before, for those who compare one crystal with many."""
+    if len(first.numbers) != len(second.numbers):
+        return False
+    if _precedence(second) < _precedence(first):  # the alignment's tolerances refer to the second cell
+        first, second = second, first
+    return can_be_mapped(first, second, tolerances)
+
+
+def _precedence(cell: Cell) -> tuple[float, ...]:
+    return (abs(float(np.linalg.det(cell.matrix))), *np.linalg.norm(cell.matrix, axis=1).tolist())
+
 
 class Matcher:
-    """`same(a, b)` with the reductions cached by name."""
+    """`same(a, b)` with the reduction of each structure kept by its name."""
 
     def __init__(self, settings: MatchSettings) -> None:
-        from pymatgen.analysis.structure_matcher import StructureMatcher
+        self._tolerances = settings.tolerances
+        self._reduced: dict[str, Cell] = {}
 
-        self._matcher = StructureMatcher(
-            ltol=settings.ltol, stol=settings.stol, angle_tol=settings.angle_tol, primitive_cell=True, scale=True
-        )
-        self._reduced: dict[str, Any] = {}
-
-    def _reduce(self, member: Member) -> Any:
+    def _reduce(self, member: Member) -> Cell:
         if member.name not in self._reduced:
-            from pymatgen.core import Lattice, Structure
-
-            structure = Structure(Lattice(member.lattice), member.atomic_numbers.tolist(), member.frac_coords)
-            self._reduced[member.name] = self._matcher._get_reduced_structure(structure)
+            self._reduced[member.name] = reduced_primitive(member.crystal)
         return self._reduced[member.name]
 
     def same(self, a: Member, b: Member) -> bool:
-        """Whether two structures match after reduction and scaling to equal volume."""
-        return bool(self._matcher.fit(self._reduce(a), self._reduce(b), skip_structure_reduction=True))
+        """Whether two structures are one crystal."""
+        return same_reduced(self._reduce(a), self._reduce(b), self._tolerances)
 
 
 def group_bucket(members: Sequence[Member], settings: MatchSettings) -> dict[str, str]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from dao_core.crystal import Crystal
 from dao_core.hull.label import EnergyLabel
+from dao_core.matching.distances import shortest_distance
 
 # Statuses of a relaxation that leave an energy worth ranking.
 USABLE_STATUSES = frozenset({"converged", "max_steps", "not_relaxed"})
@@ -91,23 +92,6 @@ class Candidate:
     def replace(self, **changes: Any) -> Candidate:
         """A copy with some fields exchanged."""
         return dataclasses.replace(self, **changes)
-
-
-def shortest_distance(crystal: Crystal) -> float:
-    """Shortest distance between any two atoms, periodic images of the same atom included, in angstrom."""
-    i, j = np.triu_indices(crystal.n_atoms, k=1)
-    difference = crystal.frac_coords[j] - crystal.frac_coords[i]
-    difference -= np.round(difference)  # (pairs, 3)
-    # No distance can exceed the shortest lattice vector, which bounds the cells to look at in any cell, however skewed.
-    bound = float(np.linalg.norm(crystal.lattice, axis=1).min())
-    heights = 1 / np.linalg.norm(np.linalg.inv(crystal.lattice), axis=0)
-    ranges = [np.arange(-n, n + 1) for n in np.ceil(bound / heights).astype(int)]
-    shifts = np.array(np.meshgrid(*ranges, indexing="ij")).reshape(3, -1).T @ crystal.lattice  # (S, 3)
-    own = np.linalg.norm(shifts, axis=1)
-    shortest = float(own[own > 1e-8].min())
-    for vector in difference @ crystal.lattice:
-        shortest = min(shortest, float(np.sqrt(((shifts + vector) ** 2).sum(axis=1).min())))
-    return shortest
 
 
 def mass_density(crystal: Crystal) -> float:

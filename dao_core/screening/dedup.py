@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
+from dao_core.matching.alignment import Cell, Tolerances
+from dao_core.matching.reduction import reduced_primitive
+from dao_core.matching.same import STRICT, same_reduced
 from dao_core.screening.candidate import Candidate
-
-if TYPE_CHECKING:
-    from pymatgen.analysis.structure_matcher import StructureMatcher
-    from pymatgen.core import Structure
 
 SAME_ENERGY = 0.002  # eV/atom: closer than this, structures in different space groups may still be one
 
@@ -30,25 +28,20 @@ def energy_key(candidate: Candidate) -> tuple[bool, float, str]:
     return (not candidate.usable, float("inf") if energy is None else energy, candidate.id)
 
 
-def deduplicate(
-    candidates: Iterable[Candidate], *, ltol: float = 0.2, stol: float = 0.3, angle_tol: float = 5.0
-) -> Merged:
+def deduplicate(candidates: Iterable[Candidate], tolerances: Tolerances = STRICT) -> Merged:
     """Merge equal structures, keeping the one of lowest energy and the count.
 
-    Inside a bucket of equal formula and space group two candidates merge when StructureMatcher fits them. Across
+    Inside a bucket of equal formula and space group two candidates merge when they are the same crystal. Across
     space groups of one formula they merge only when their energies also agree within 2 meV/atom: a relaxed structure
     that just missed its symmetry is not a second polymorph. Candidates without a usable energy merge only among
     each other.
     """
-    from pymatgen.analysis.structure_matcher import StructureMatcher
-
-    matcher = StructureMatcher(ltol=ltol, stol=stol, angle_tol=angle_tol)
     ordered = sorted(candidates, key=energy_key)
     kept: dict[tuple[str, bool], list[_Group]] = {}
     for candidate in ordered:
         groups = kept.setdefault((candidate.formula, candidate.usable), [])
         entry = _Group(candidate)
-        home = next((g for g in groups if g.holds(entry, matcher)), None)
+        home = next((g for g in groups if g.holds(entry, tolerances)), None)
         if home is None:
             groups.append(entry)
         else:
@@ -66,17 +59,16 @@ class _Group:
         self.ids: list[str] = list(candidate.merged_ids)
         self.log_priors = [candidate.log_prior]
 
-    def holds(self, other: _Group, matcher: StructureMatcher) -> bool:
+    def holds(self, other: _Group, tolerances: Tolerances) -> bool:
         a, b = self.candidate, other.candidate
         if a.spacegroup_after != b.spacegroup_after and not _same_energy(a, b):
             return False
-        # Reduced once a structure, not once a comparison: half of the matcher's time.
-        return bool(matcher.fit(self.reduced, other.reduced, skip_structure_reduction=True))
+        return same_reduced(self.reduced, other.reduced, tolerances)
 
     @cached_property
-    def reduced(self) -> Structure:
-        """Niggli-reduced primitive structure, as the matcher would make it."""
-        return self.candidate.crystal.to_pymatgen().get_reduced_structure("niggli").get_primitive_structure()
+    def reduced(self) -> Cell:
+        """The reduced primitive cell, made once a structure and not once a comparison."""
+        return reduced_primitive(self.candidate.crystal)
 
     def absorb(self, candidate: Candidate) -> None:
         self.count += candidate.n_merged

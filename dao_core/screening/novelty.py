@@ -9,6 +9,9 @@ from math import gcd
 from typing import Any, Protocol
 
 from dao_core.crystal import Crystal
+from dao_core.matching.alignment import Cell
+from dao_core.matching.reduction import reduced_primitive
+from dao_core.matching.same import same_reduced
 from dao_core.screening.candidate import Candidate
 from dao_core.screening.symmetry import SNAP_SYMPREC, SymmetryError, prototype_label
 
@@ -46,7 +49,7 @@ class NoveltyIndex:
     def __init__(self, records: Iterable[StructureRecord]) -> None:
         self._by_formula: dict[str, list[StructureRecord]] = defaultdict(list)
         self._by_stoichiometry: dict[tuple[int, ...], list[StructureRecord]] = defaultdict(list)
-        self._structures: dict[int, Any] = {}
+        self._cells: dict[int, Cell] = {}
         self._labels: dict[int, str | None] = {}
         self.n_records = 0
         for record in records:
@@ -69,14 +72,11 @@ class NoveltyIndex:
         return NEW, None
 
     def _matching(self, candidate: Candidate) -> str | None:
-        from pymatgen.analysis.structure_matcher import StructureMatcher
-
-        matcher = StructureMatcher()
-        structure = _reduced(candidate.crystal)
+        cell = reduced_primitive(candidate.crystal)
         for record in self._by_formula.get(candidate.formula, []):
-            if id(record) not in self._structures:
-                self._structures[id(record)] = _reduced(record.crystal)
-            if matcher.fit(structure, self._structures[id(record)], skip_structure_reduction=True):
+            if id(record) not in self._cells:
+                self._cells[id(record)] = reduced_primitive(record.crystal)
+            if same_reduced(cell, self._cells[id(record)]):
                 return record.material_id
         return None
 
@@ -91,11 +91,6 @@ def stoichiometry(atomic_numbers: Iterable[int]) -> tuple[int, ...]:
     counts = Counter(int(z) for z in atomic_numbers).values()
     divisor = reduce(gcd, counts)
     return tuple(sorted(n // divisor for n in counts))
-
-
-def _reduced(crystal: Crystal) -> Any:
-    """Niggli-reduced primitive structure, as the matcher would make it, kept for the next comparison."""
-    return crystal.to_pymatgen().get_reduced_structure("niggli").get_primitive_structure()
 
 
 def _label(crystal: Crystal) -> str | None:

@@ -48,6 +48,15 @@ def rutile(a: str = "Ti", x: str = "O", length: float = 4.59, height: float = 2.
     return Crystal.from_pymatgen(Structure.from_spacegroup("P4_2/mnm", lattice, [a, x], [[0, 0, 0], [0.305, 0.305, 0]]))
 
 
+def peroxide(metal: str = "K", y: float = 0.33) -> Crystal:
+    """A conventional C2/c cell of 8 atoms; near y = 1/4 it is nearly a rocksalt of 2."""
+    from pymatgen.core import Lattice, Structure
+
+    lattice = Lattice.monoclinic(5.9, 3.7, 6.2, 108.0)
+    sites = [[0.25, 0.25, 0], [0, y, 0.25]]
+    return Crystal.from_pymatgen(Structure.from_spacegroup("C2/c", lattice, [metal, "O"], sites))
+
+
 def shaken(crystal: Crystal, seed: int, size: float = 0.03, strain: float = 0.03) -> Crystal:
     """Displaced by normal noise (fractional) and strained."""
     rng = np.random.default_rng(seed)

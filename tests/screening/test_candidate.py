@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from dao_core.crystal import Crystal
 from dao_core.energy.potential import label_of
 from dao_core.hull.label import EnergyLabel
-from dao_core.screening.candidate import mass_density, new_candidate, shortest_distance
-from tests.helpers.candidates import perovskite, rattled, rocksalt
+from dao_core.screening.candidate import mass_density, new_candidate
+from tests.helpers.candidates import perovskite, rocksalt
 
 
 def test_a_candidate_knows_what_its_structure_says() -> None:
@@ -55,28 +52,6 @@ def test_rejected_relaxations_are_not_usable() -> None:
 def test_formula_units() -> None:
     cell = Crystal.from_pymatgen(perovskite().to_pymatgen().make_supercell([2, 1, 1], in_place=False))
     assert new_candidate("a", cell, origin="x").z == 2
-
-
-@given(st.integers(0, 10_000))
-@settings(max_examples=15, deadline=None)
-def test_shortest_distance_agrees_with_pymatgen(seed: int) -> None:
-    crystal = rattled(perovskite(), 0.5, seed)
-    structure = crystal.to_pymatgen()
-    matrix = structure.distance_matrix + 1e9 * np.eye(len(structure))
-    expected = min(matrix.min(), *crystal.to_pymatgen().lattice.abc)
-    assert shortest_distance(crystal) == pytest.approx(expected, abs=1e-6)
-
-
-def test_shortest_distance_sees_through_a_skewed_cell() -> None:
-    crystal = rocksalt()
-    skewed = np.array([[1, 0, 0], [4, 1, 0], [-3, 2, 1]])
-    lattice = skewed @ crystal.lattice
-    moved = Crystal(lattice, crystal.cart_coords @ np.linalg.inv(lattice), crystal.atomic_numbers)
-    assert shortest_distance(moved) == pytest.approx(shortest_distance(crystal))
-
-
-def test_a_single_atom_is_as_far_as_its_own_image() -> None:
-    assert shortest_distance(Crystal(3.0 * np.eye(3), np.zeros((1, 3)), np.array([26]))) == pytest.approx(3.0)
 
 
 def test_density_agrees_with_pymatgen() -> None:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dao_core.crystal import MAX_VOLUME_PER_ATOM, MIN_VOLUME_PER_ATOM
 from dao_core.elements import MAX_ATOMIC_NUMBER
+from dao_core.matching.distances import any_closer_than
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -114,11 +115,7 @@ def _any_in_row(flags: NDArray[np.bool_], lengths: NDArray[np.int64]) -> NDArray
 
 
 def _too_close(table: pa.Table, reasons: list[str | None], cutoff: float) -> NDArray[np.bool_]:
-    """Rows in which two atoms (images within one cell around included) are closer than `cutoff` angstrom.
-
-    Rows of one size are handled together. The test is by the nearest image after rounding each difference, exact for
-    a cutoff far below half the cell, which any sound cell is.
-    """
+    """Rows in which two atoms, or an atom and its image, are closer than `cutoff` angstrom; rows of a size together."""
     import pyarrow as pa
 
     out = np.zeros(len(reasons), dtype=bool)
@@ -133,17 +130,5 @@ def _too_close(table: pa.Table, reasons: list[str | None], cutoff: float) -> NDA
         members = np.flatnonzero(counts[where] == size)
         for chunk in np.array_split(members, max(1, len(members) * int(size) ** 2 // 2_000_000)):
             x = frac[starts[chunk][:, None] + np.arange(size)]  # (R, N, 3)
-            out[where[chunk]] = _closest(x, lattices[chunk]) < cutoff
+            out[where[chunk]] = any_closer_than(lattices[chunk], x, cutoff)
     return out
-
-
-def _closest(x: NDArray[np.float64], lattices: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Shortest distance between different atoms, (R,); x (R, N, 3), lattices (R, 3, 3)."""
-    n = x.shape[1]
-    if n == 1:
-        return np.full(len(x), np.inf)
-    i, j = np.triu_indices(n, 1)
-    delta = x[:, i] - x[:, j]
-    delta -= np.rint(delta)
-    cartesian = delta @ lattices
-    return np.sqrt((cartesian**2).sum(axis=2).min(axis=1))

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal
 from dao_core.dft.pseudo.library import PseudoLibrary
 from dao_core.dft.pw.input import Calculation, InputError, PwInput
 from dao_core.dft.settings import DftSettings
+from dao_core.matching.distances import distance_matrix
 from dao_core.units import KBAR_PER_GPA
 
 OUTDIR, PREFIX = "../out", "dao"
@@ -39,19 +39,12 @@ def check_distances(crystal: Crystal) -> None:
     from ase.data import covalent_radii
 
     radii = covalent_radii[crystal.atomic_numbers]
-    distances = crystal.to_ase().get_all_distances(mic=True)  # (N, N)
-    np.fill_diagonal(distances, _shortest_translation(crystal.lattice))
+    distances = distance_matrix(crystal.lattice, crystal.frac_coords)  # (N, N)
     excess = distances - MIN_DISTANCE_FRACTION * (radii[:, None] + radii[None, :])
     i, j = np.unravel_index(int(excess.argmin()), excess.shape)
     if excess[i, j] < 0:
         pair = f"{crystal.symbols[i]}{i + 1}-{crystal.symbols[j]}{j + 1}"
         raise InputError(f"atoms overlap: {pair} at {distances[i, j]:.2f} A; relax the structure first")
-
-
-def _shortest_translation(lattice: NDArray[np.float64]) -> float:
-    from ase.geometry import minkowski_reduce
-
-    return float(np.linalg.norm(minkowski_reduce(lattice)[0], axis=1).min())
 
 
 def build_input(crystal: Crystal, library: PseudoLibrary, settings: DftSettings, calculation: Calculation) -> PwInput:

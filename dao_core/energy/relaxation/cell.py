@@ -8,7 +8,6 @@ This is the coordinate of ASE's FrechetCellFilter, restricted to symmetric strai
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,45 +84,3 @@ def walker_gradient(walker: CellWalker, x: Vector, result: PotentialResult, pres
 def _strain(walker: CellWalker, x: Vector) -> NDArray[np.float64]:
     strain = x[3 * walker.n_atoms :].reshape(3, 3) / walker.strain_weight
     return 0.5 * (strain + strain.T)
-
-
-def min_distance(lattice: NDArray[np.float64], frac_coords: NDArray[np.float64]) -> float:
-    """Shortest distance in angstrom between two atoms or an atom and its image.
-
-    Looks at the 26 cells around, which is exact for reduced cells and close for the cells a relaxation meets.
-    """
-    shifts = _shifts()
-    difference = frac_coords[:, None, :] - frac_coords[None, :, :]
-    difference -= np.round(difference)
-    i, j = np.triu_indices(len(frac_coords))  # the diagonal holds an atom's own images
-    vectors = (difference[i, j][:, None, :] + shifts[None, :, :]) @ lattice  # (pairs, 27, 3)
-    squared = np.einsum("psx,psx->ps", vectors, vectors)
-    squared[i == j, len(shifts) // 2] = np.inf  # the atom itself
-    return float(np.sqrt(squared.min()))
-
-
-def closer_than(lattice: NDArray[np.float64], frac_coords: NDArray[np.float64], limit: float) -> bool:
-    """Whether two atoms, or an atom and its image, are closer than `limit` angstrom.
-
-    Where all heights of the cell exceed twice the limit, a vector that short has fractional components below 1/2, so
-    the rounded difference finds it and no other image needs a look. That is the case in nearly every step.
-    """
-    inverse = np.linalg.inv(lattice)
-    if 1.0 / np.sqrt((inverse**2).sum(axis=0).max()) <= 2.0 * limit:
-        return min_distance(lattice, frac_coords) < limit
-    i, j = _pairs(len(frac_coords))
-    difference = frac_coords[i] - frac_coords[j]
-    vectors = (difference - np.rint(difference)) @ lattice
-    return bool(((vectors**2).sum(axis=1) < limit * limit).any())
-
-
-@lru_cache(maxsize=64)
-def _pairs(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    i, j = np.triu_indices(n, 1)
-    return i, j
-
-
-@lru_cache(maxsize=1)
-def _shifts() -> NDArray[np.float64]:
-    axis = np.array([-1.0, 0.0, 1.0])
-    return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(27, 3)

@@ -24,8 +24,6 @@ from dao_core.energy.potential import (
 from dao_core.energy.relaxation.cell import (
     CellWalker,
     Vector,
-    closer_than,
-    min_distance,
     walker_arrays,
     walker_gradient,
     walker_init,
@@ -40,6 +38,7 @@ from dao_core.energy.relaxation.optimizers import (
 )
 from dao_core.energy.relaxation.settings import RelaxationResult, RelaxationStatus, RelaxSettings
 from dao_core.energy.relaxation.symmetry import SymmetryOperations, find_operations, symmetrized
+from dao_core.matching.distances import closer_than, shortest_distance
 
 __all__ = ["Observer", "RelaxSettings", "RelaxationResult", "RelaxationStatus", "relax"]
 
@@ -117,7 +116,7 @@ class _Path:
     def refusal(self) -> RelaxationResult | None:
         """Rejection before any energy, where atoms overlap from the start."""
         if self._is_too_close(self.initial):
-            shortest = min_distance(self.initial.lattice, self.initial.frac_coords)
+            shortest = shortest_distance(self.initial)
             return self._end(RelaxationStatus.REJECTED_DISTANCE, f"atoms {shortest:.2f} A apart at the start")
         return None
 
@@ -171,7 +170,7 @@ class _Path:
         if not 1.0 / limit <= ratio <= limit:
             return self._end(RelaxationStatus.REJECTED_VOLUME, f"volume changed by a factor {ratio:.2f}")
         if self._is_too_close(crystal):
-            shortest = min_distance(crystal.lattice, crystal.frac_coords)
+            shortest = shortest_distance(crystal)
             return self._end(RelaxationStatus.REJECTED_DISTANCE, f"atoms came {shortest:.2f} A close")
         self.crystal = crystal
         return None

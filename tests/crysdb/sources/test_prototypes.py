@@ -12,7 +12,7 @@ from dao_core.crysdb.sources.prototypes import (
     iter_decorated,
     load_prototypes,
 )
-from dao_core.energy.relaxation.cell import min_distance
+from dao_core.matching.distances import shortest_distance
 
 ELEMENTS = ["Na", "Cl", "Mg", "O", "Sr", "Ti"]
 
@@ -39,7 +39,7 @@ def test_rock_salt_is_rock_salt_with_a_bond_near_the_real_one(prototypes: tuple[
     crystal = named(prototypes, "AB_cF8_225_a_b").decorate(["Na", "Cl"])
     cell = moyopy.Cell(crystal.lattice.tolist(), crystal.frac_coords.tolist(), crystal.atomic_numbers.tolist())
     assert moyopy.MoyoDataset(cell, symprec=1e-3).number == 225
-    assert min_distance(crystal.lattice, crystal.frac_coords) == pytest.approx(2.82, rel=0.05)
+    assert shortest_distance(crystal) == pytest.approx(2.82, rel=0.05)
 
 
 def test_elements_sit_on_their_slots(prototypes: tuple[Prototype, ...]) -> None:
@@ -65,7 +65,7 @@ def test_only_different_decorations_are_counted(prototypes: tuple[Prototype, ...
 def test_no_decoration_has_overlapping_atoms_or_impossible_density(prototypes: tuple[Prototype, ...]) -> None:
     for decorated in iter_decorated(prototypes, ELEMENTS, 300, seed=1):
         crystal = decorated.crystal
-        assert min_distance(crystal.lattice, crystal.frac_coords) > 0.6
+        assert shortest_distance(crystal) > 0.6
         assert crystal.volume / crystal.n_atoms > MIN_ATOM_VOLUME - 1e-6
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from dao_core.crysdb.schema import CrysRecord, records_to_table
 from dao_core.crysdb.steps.clean import CleanSettings, clean
+from dao_core.crystal import Crystal
 from tests.helpers.records import element, perovskite, record, rocksalt
 
 
@@ -54,6 +55,21 @@ def test_limits_set_aside_but_keep_for_the_hull() -> None:
 def test_distance_looks_across_the_border() -> None:
     near = rocksalt().replace(frac_coords=[[0.02, 0, 0], [0.97, 0, 0]])
     assert "near" in clean(records_to_table([record("near", near)]), CleanSettings()).refused
+
+
+def test_overlaps_are_found_in_a_skewed_cell_and_with_an_atoms_own_image() -> None:
+    cubic = np.diag([4.4, 4.4, 4.4])
+    frac = np.array([[0, 0, 0], [0.5, 0.5, 0.5], [0.1, 0, 0], [0.6, 0.5, 0.5]])  # 0.44 angstrom apart
+    skewed = np.array([[1, 0, 0], [0, 1, 0], [5, -3, 1]]) @ cubic
+    cells = {
+        "cubic": Crystal(cubic, frac, np.array([19, 9, 19, 9])),
+        "skewed": Crystal(skewed, frac @ cubic @ np.linalg.inv(skewed), np.array([19, 9, 19, 9])),
+        "own image": Crystal(np.diag([0.47, 9.0, 11.0]), np.array([[0, 0, 0], [0, 0.5, 0.5]]), np.array([19, 9])),
+        "one atom": Crystal(np.diag([0.47, 9.0, 11.0]), np.zeros((1, 3)), np.array([19])),
+    }
+    rows = [record(name, crystal) for name, crystal in cells.items()]
+    result = clean(records_to_table([*rows, record("good", rocksalt())]), CleanSettings(min_atoms=1))
+    assert result.refused == dict.fromkeys(cells, "atoms closer than 0.5 A")
 
 
 def test_no_rows() -> None:

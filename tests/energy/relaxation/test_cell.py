@@ -5,7 +5,7 @@ import pytest
 
 from dao_core.crystal import Crystal
 from dao_core.energy.potential import PotentialResult
-from dao_core.energy.relaxation.cell import closer_than, min_distance, walker_arrays, walker_gradient, walker_init
+from dao_core.energy.relaxation.cell import walker_arrays, walker_gradient, walker_init
 from tests.helpers.potentials import copper, copper_gold, emt
 
 
@@ -52,31 +52,3 @@ def test_fixed_cell_keeps_the_lattice_bit_by_bit() -> None:
     lattice, _ = walker_arrays(walker, x + 0.1)
     assert x.shape == (12,)
     np.testing.assert_array_equal(lattice, crystal.lattice)
-
-
-def test_min_distance_agrees_with_pymatgen() -> None:
-    for seed in range(5):
-        crystal = copper(seed, shift=0.5)
-        matrix = crystal.to_pymatgen().distance_matrix
-        expected = min(
-            matrix[np.triu_indices(4, 1)].min(), crystal.to_pymatgen().lattice.get_niggli_reduced_lattice().a
-        )
-        assert min_distance(crystal.lattice, crystal.frac_coords) == pytest.approx(expected, abs=1e-9)
-
-
-def test_min_distance_of_one_atom_is_its_nearest_image() -> None:
-    crystal = Crystal(np.diag([3.0, 4.0, 5.0]), np.zeros((1, 3)), np.array([29]))
-    assert min_distance(crystal.lattice, crystal.frac_coords) == pytest.approx(3.0)
-
-
-def test_closer_than_agrees_with_the_full_search() -> None:
-    """Thousand random cells, also flat and skewed ones, with limits around the true distance."""
-    rng = np.random.default_rng(0)
-    for _ in range(1000):
-        lattice = rng.normal(0.0, 2.0, (3, 3)) + np.diag([2.0, 3.0, 4.0])
-        if abs(np.linalg.det(lattice)) < 5.0:
-            continue
-        frac = rng.random((int(rng.integers(1, 5)), 3))
-        shortest = min_distance(lattice, frac)
-        assert closer_than(lattice, frac, 1.001 * shortest)
-        assert not closer_than(lattice, frac, 0.999 * shortest)
