@@ -25,14 +25,14 @@ RUNS, STAGES = 50, 10
 
 def make_runs(folder: Path) -> None:
     """Fifty finished runs."""
-    from tasks.run_log import Journal
+    from tasks.run_log import RunLog
 
     for i in range(RUNS):
-        journal = Journal(folder / f"run-{i:02d}", name=f"run-{i:02d}", command="dao campaign c.yaml")
+        run = RunLog(folder / f"run-{i:02d}", name=f"run-{i:02d}", command="dao campaign c.yaml")
         for k in range(STAGES):
-            with journal.stage(f"stage {k}") as entry:
+            with run.stage(f"stage {k}") as entry:
                 entry["counts"] = {"n_asked": 10, "n_ok": 9, "n_failed": 1}
-        journal.finish("completed")
+        run.finish("completed")
 
 
 def seconds(*arguments: str) -> tuple[float, float]:

@@ -34,7 +34,7 @@ def measure(tasks: int, root: str) -> list[float]:
     from dao_core.artifacts import StageRecord
     from tasks.config import Workers
     from tasks.prefect_api import flow, task
-    from tasks.workers import Crew, Place
+    from tasks.workers import FanOut, RunStage, WorkerPool
 
     @task(name="tiny")
     def tiny(number: int) -> StageRecord:
@@ -49,9 +49,10 @@ def measure(tasks: int, root: str) -> list[float]:
 
     @flow(name="memory")
     def memory() -> int:
-        crew = Crew(Workers(workers=2))
-        records = crew.each(tiny, range(tasks), (), Place(root, "memory", "tiny"), on_done=look, batch=1)
-        crew.close()
+        pool = WorkerPool(Workers(workers=2))
+        fan_out = FanOut(tiny, range(tasks), (), RunStage(root, "memory", "tiny"), batch=1)
+        records = pool.each(fan_out, on_done=look)
+        pool.close()
         return len(records)
 
     assert memory() == tasks

@@ -58,14 +58,14 @@ def flow_seconds(shards: int, seconds: float, root: str, workers: int) -> tuple[
     """Seconds of the flow, and the shards that it recorded."""
     from tasks.config import Workers
     from tasks.prefect_api import flow, task
-    from tasks.run_log import Journal
+    from tasks.run_log import RunLog
 
     shard = task(name="shard")(work)
 
     @flow(name="overhead")
     def overhead() -> int:
         engine = Workers(engine="dask", workers=workers)
-        with Journal(root, name="overhead", command="", workers=engine).watch() as run:
+        with RunLog(root, name="overhead", command="", workers=engine).watch() as run:
             records = run.step_each("wait", shard, range(shards), seconds, root)
             run.finish("completed")
         return len({r.key for r in records})

@@ -105,6 +105,25 @@ def deployments() -> list[Deployment]:
                 {"config": {**validation, "candidates": _label("candidates")}},
             ),
         ),
+        Deployment(
+            "benchmark-structures",
+            "flows/benchmark.py:benchmark_structures",
+            "Match rate and RMSE of DAO-G on a published split.",
+            {"name": "benchmark", "root": "runs/benchmark", "benchmark": "mp-20", "data": "../shared/data"},
+            queue="gpu",
+        ),
+        Deployment(
+            "finetune-property",
+            "flows/finetune.py:finetune_property",
+            "DAO-P learns a column of the user's own table.",
+            {
+                "name": "finetune",
+                "root": "runs/finetune",
+                "data": "property.parquet",
+                "property": _settings("finetune-property.yaml"),
+            },
+            queue="gpu",
+        ),
         Deployment("campaign", "flows/campaign.py:campaign", "The whole way from database to report.", campaign),
     ]
 

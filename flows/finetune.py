@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from dao_core.artifacts import StageRecord
-from dao_core.training.property_config import PropertySettings
-from tasks.config import RunSettings
+from tasks.config import FinetuneConfig
 from tasks.finetuning import assemble, read_rows, train_fold
-from tasks.prefect_api import flow, flow_run_id
-from tasks.run_log import Journal
+from tasks.prefect_api import flow
+from tasks.preflight import start_run
 
 RERUN = "prefect deployment run finetune-property/finetune-property"
-
-
-class FinetuneConfig(RunSettings):
-    """Which rows, which column, how."""
-
-    data: Path
-    property: PropertySettings
 
 
 @flow(name="finetune-property", flow_run_name="{config.name}")
 def finetune_property(config: FinetuneConfig, command: str = RERUN) -> StageRecord:
     """Train one member a fold; returns the record of the model with its out-of-fold error."""
     settings, root = config.property, str(config.root)
-    with Journal(config.root, name=config.name, command=command, flow_run_id=flow_run_id()).watch() as run:
+    with start_run(config, command).watch() as run:
         rows = run.step("read rows", read_rows, config.data, settings, root)
         folds = run.step_each("train fold", train_fold, list(range(settings.folds)), rows, settings, root)
         model = run.step("assemble model", assemble, rows, folds, settings, root)

@@ -9,7 +9,7 @@ from tasks.crysdb import build_crysdb, open_table, prepare_crysdb
 from tasks.prefect_api import flow
 from tasks.preflight import start_run
 from tasks.relaxation import relax_shard, select_unstable
-from tasks.run_log import Journal
+from tasks.run_log import RunLog
 from tasks.training import CHECKPOINT, train_generator, train_predictor
 
 RERUN = "prefect deployment run pretrain/pretrain"
@@ -24,7 +24,7 @@ def pretrain(config: PretrainConfig, command: str = RERUN) -> Models:
     return models
 
 
-def train_models(run: Journal, config: PretrainConfig) -> tuple[Models, TableRecord]:
+def train_models(run: RunLog, config: PretrainConfig) -> tuple[Models, TableRecord]:
     """The stages of the pretraining, for this flow and the campaign."""
     root = str(run.root)
     published = None if config.table is None else open_table(config.table)

@@ -11,7 +11,7 @@ from tasks.crysdb import open_table
 from tasks.dft import store_rows, validate_best
 from tasks.prefect_api import flow
 from tasks.preflight import start_run
-from tasks.run_log import Journal
+from tasks.run_log import RunLog
 from tasks.screening import (
     announce_screening,
     choose_formulas,
@@ -37,8 +37,8 @@ def screen_candidates(config: ScreenConfig, command: str = RERUN) -> StageRecord
         return search_formulas(run, config, config.models, table)
 
 
-def search_formulas(run: Journal, plan: SearchPlan, models: Models, table: TableRecord | None) -> StageRecord:
-    """The stages of a search, for this flow and the campaign; closes the journal."""
+def search_formulas(run: RunLog, plan: SearchPlan, models: Models, table: TableRecord | None) -> StageRecord:
+    """The stages of a search, for this flow and the campaign; closes the run."""
     name, root, asked = str(run.state["name"]), str(run.root), plan.diagnostics
     formulas = run.step("choose formulas", choose_formulas, plan)
     if table is not None and models.templates == "auto":

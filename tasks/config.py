@@ -17,7 +17,9 @@ from dao_core.screening.analysis.stages import DiagnosticsSettings
 from dao_core.screening.formulas import parse_formula
 from dao_core.screening.load_references import HullChoice
 from dao_core.screening.search import SearchSettings
+from dao_core.studies.csp_benchmark import BenchmarkSettings
 from dao_core.training.config import TrainingConfig
+from dao_core.training.property_config import PropertySettings
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -68,7 +70,7 @@ class HandOff(Settings):
 
 
 class Workers(Settings):
-    """Where the tasks of a flow run. The same flow, another engine."""
+    """Where the tasks of a flow run. The flow itself stays the same."""
 
     engine: Literal["threads", "dask", "slurm"] = "threads"
     workers: int = Field(1, ge=1)
@@ -176,6 +178,25 @@ class ScreenConfig(SearchPlan):
 
     models: Models = Models()
     crysdb: Path | None = Field(None, description="CrysDB table for the hull and for novelty")
+
+
+class BenchmarkConfig(RunSettings):
+    """Which structure prediction benchmark, on which data, with which models."""
+
+    benchmark: Literal["mp-20", "mpts-52", "perov-5", "carbon-24"]
+    data: Path = Field(description="folder with the splits")
+    generator: str = "generator"
+    baseline: str | None = None
+    potential: str = "dao"
+    templates: Literal["train", "shipped"] = "train"
+    settings: BenchmarkSettings = BenchmarkSettings()
+
+
+class FinetuneConfig(RunSettings):
+    """Which rows, which column, how."""
+
+    data: Path = Field(description="Parquet or CSV file, or the folder of a CrysDB table")
+    property: PropertySettings
 
 
 class Profile(Settings):

@@ -15,7 +15,7 @@ from tasks.secrets import open_sources
 
 if TYPE_CHECKING:
     from dao_core.crysdb.sources.base import Source
-    from tasks.run_log import Journal
+    from tasks.run_log import RunLog
 
 RELAXED = "dao-relaxed"  # the source name of structures relaxed with DAO-P
 ROWS = "rows.parquet"
@@ -195,7 +195,7 @@ def prepare_shard(shard: StageRecord, config: BuildConfig, folder: str) -> list[
     return list(stages.prepare_shard(shard, root=root, settings=config.clean, symprec=config.symprec))
 
 
-def prepare_crysdb(run: Journal, config: BuildConfig, folder: str) -> None:
+def prepare_crysdb(run: RunLog, config: BuildConfig, folder: str) -> None:
     """Ingest here, then clean and standardise the shards on the run's workers.
 
     With `threads` the shards are left to the build, which has processes of its own (`workers` of its settings).

@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 from dao_core.crysdb.config import BuildConfig, FilesConfig
 from dao_core.training.config import TrainingConfig
 from tasks.config import (
+    BenchmarkConfig,
     CampaignConfig,
+    FinetuneConfig,
     HandOff,
     PretrainConfig,
     RebuildConfig,
@@ -23,7 +25,7 @@ from tasks.config import (
     Workers,
 )
 from tasks.prefect_api import flow_run_id
-from tasks.run_log import Journal
+from tasks.run_log import RunLog
 
 MIN_FREE_BYTES = 500_000_000
 PINNED_SERVER = "3.8"
@@ -46,6 +48,8 @@ def preflight(config: RunSettings) -> None:
         problems += _table("crysdb", config.crysdb)
     if isinstance(config, ValidateConfig) and not config.candidates.is_file():
         problems.append(f"candidates: {config.candidates} is not there: name a screening's report/candidates.parquet")
+    if isinstance(config, BenchmarkConfig | FinetuneConfig) and not config.data.exists():
+        problems.append(f"data: {config.data} is not there: correct the path")
     if isinstance(config, CampaignConfig | ScreenConfig | ValidateConfig):
         problems += _pw(config.handoff)
     if problems:
@@ -120,16 +124,16 @@ def _server() -> Iterator[str]:
     if not url:
         return
     try:
-        found = httpx.get(f"{url.rstrip('/')}/admin/version", timeout=10).json()
+        version = httpx.get(f"{url.rstrip('/')}/admin/version", timeout=10).json()
     except (httpx.HTTPError, ValueError) as error:
         kind, host = type(error).__name__, urlsplit(url).netloc
         yield f"PREFECT_API_URL: no Prefect server answers at {host} ({kind}): start it or unset the variable"
         return
-    if not str(found).startswith(f"{PINNED_SERVER}."):
-        yield f"PREFECT_API_URL: the server is version {found}, this client {PINNED_SERVER}: use one version on both"
+    if not str(version).startswith(f"{PINNED_SERVER}."):
+        yield f"PREFECT_API_URL: the server is version {version}, this client {PINNED_SERVER}: use one version on both"
 
 
-def start_run(config: RunSettings, command: str) -> Journal:
-    """The journal of a run; `command` is what continues it. Raises PreflightError naming every key and its remedy."""
+def start_run(config: RunSettings, command: str) -> RunLog:
+    """The log of a run; `command` is what continues it. Raises PreflightError naming every key and its remedy."""
     preflight(config)
-    return Journal(config.root, name=config.name, command=command, flow_run_id=flow_run_id(), workers=config.workers)
+    return RunLog(config.root, name=config.name, command=command, flow_run_id=flow_run_id(), workers=config.workers)

@@ -1,6 +1,6 @@
-"""The journal of a run: what each stage did, in files that any process can read while the run goes on.
+"""The log of a run: what each stage did, in files that any process can read while the run goes on.
 
-`run.json` is the state (replaced whole at each change), `events.jsonl` the structured log. The journal informs; whether
+`run.json` is the state (replaced whole at each change), `events.jsonl` the structured log. The run log informs; whether
 a stage is done is decided by the ledger alone.
 """
 
@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
+import sys
 import threading
 import time
 import uuid
@@ -35,8 +37,8 @@ class RunNotFoundError(FileNotFoundError):
     """No run with this id; the message lists the ones there are."""
 
 
-class Journal:
-    """Writes the journal of one run in `root`; a later attempt of the same run continues it."""
+class RunLog:
+    """Writes the log of one run into its folder; a later attempt of the same run continues it."""
 
     def __init__(
         self,
@@ -47,30 +49,35 @@ class Journal:
         flow_run_id: str | None = None,
         workers: Workers | None = None,
     ) -> None:
+        """Begin an attempt.
+
+        Args:
+            root: Folder of the run, made where it is missing.
+            name: Name of the run; its id is this and six hexadecimal digits.
+            command: What a user types to continue the run.
+            flow_run_id: Id of Prefect's flow run, where there is one.
+            workers: Where the tasks of `step_each` run; threads of this process unless told otherwise.
+
+        Raises:
+            OSError: The folder cannot be made or written.
+        """
         self.root = Path(root).absolute()
         self.root.mkdir(parents=True, exist_ok=True)
         self.workers = workers
-        self._crew: Any = None
-        earlier = read_state(self.root) or {}
+        self._pool: Any = None
         self.state: dict[str, Any] = {
-            "id": earlier.get("id") or f"{name}-{uuid.uuid4().hex[:6]}",
-            "name": name,
-            "command": command,
-            "attempts": int(earlier.get("attempts", 0)) + 1,
-            "status": "running",
-            "host": platform.node(),
-            "pid": os.getpid(),
-            "pid_started": process_start(os.getpid()),
-            "flow_run_id": flow_run_id,
-            "started": now(),
-            "stages": {},
-        }
+            **_begun(name, command, read_state(self.root) or {}), "flow_run_id": flow_run_id, "stages": {}
+        }  # fmt: skip
+        self._begin()
+
+    def _begin(self) -> None:
         (self.root / HEARTBEAT).touch()
         self._save()
         self.event("run started", attempt=self.state["attempts"])
 
     @property
     def run_id(self) -> str:
+        """Id of the run, the same in every attempt."""
         return str(self.state["id"])
 
     @contextmanager
@@ -95,7 +102,7 @@ class Journal:
             self.event(f"stage {entry['status']}", stage=name, **{k: v for k, v in entry.items() if k != "status"})
 
     @contextmanager
-    def watch(self) -> Iterator[Journal]:
+    def watch(self) -> Iterator[RunLog]:
         """Close the run as failed when its body raises; `finish` closes it otherwise. Ends the workers in any case.
 
         Ctrl-C and a worker's SIGTERM leave it open (`interrupted`, to be continued) and end every process it started.
@@ -115,15 +122,15 @@ class Journal:
             raise
         finally:
             stop.set()
-            if self._crew is not None:
-                self._crew.close()
+            if self._pool is not None:
+                self._pool.close()
 
     def _beat(self, stop: threading.Event) -> None:
         while not stop.wait(BEAT_SECONDS):
             (self.root / HEARTBEAT).touch()
 
     def step(self, name: str, work: Callable[..., T], *args: Any, **options: Any) -> T:
-        """Run one task as a stage of this journal."""
+        """Run one task as a stage of this run."""
         with self.stage(name) as entry:
             out = work(*args, **options)
             entry.update(_facts([out]))
@@ -135,22 +142,22 @@ class Journal:
         One that fails doesn't stop the others; the first error is raised when all have ended.
         """
         from tasks.progress import progress
-        from tasks.workers import Crew, Place
+        from tasks.workers import FanOut, RunStage, WorkerPool
 
-        if self._crew is None:
-            self._crew = Crew(self.workers)
-        place = Place(str(self.root), self.run_id, name)
+        if self._pool is None:
+            self._pool = WorkerPool(self.workers)
+        fan_out = FanOut(work, items, args, RunStage(str(self.root), self.run_id, name))
         with self.stage(name) as entry, progress(self.root, name, len(items)) as shown:
             shown.update(0)
             entry["shards"] = len(items)
-            out: list[Any] = self._crew.each(work, items, args, place, on_done=lambda done, _: shown.update(done))
+            out: list[Any] = self._pool.each(fan_out, on_done=lambda done, _: shown.update(done))
             entry.update(_facts([r for item in out for r in (item if isinstance(item, list) else [item])]))
         return out
 
     def finish(self, status: str, *, error: str | None = None, summary: Mapping[str, Any] | None = None) -> None:
         """Close the run as completed or failed."""
-        said = {**(summary or {}), "costs": costs(self.state)}
-        self.state |= {"status": status, "finished": now(), "error": error, "summary": said}
+        total = {**(summary or {}), "costs": costs(self.state)}
+        self.state |= {"status": status, "finished": now(), "error": error, "summary": total}
         self._save()
         self.event(f"run {status}", error=error)
 
@@ -161,6 +168,68 @@ class Journal:
     def _save(self) -> None:
         write_atomic(self.root / STATE, json.dumps(self.state, indent=1, default=str))
         write_atomic(self.root / METRICS, prometheus_text(self.state))
+
+
+class LightRunLog(RunLog):
+    """The log of a command that no flow conducts: `run.json` and nothing else; without a folder nothing is written."""
+
+    def __init__(self, root: str | Path | None, *, name: str, command: str) -> None:
+        """Begin an attempt in the folder of the command's output, or in none."""
+        self._written = root is not None
+        if root is None:
+            self.root, self.workers, self._pool = Path(), None, None
+            self.state = {**_begun(name, command, {}), "flow_run_id": None, "stages": {}}
+        else:
+            super().__init__(root, name=name, command=command)
+
+    def _begin(self) -> None:
+        self._save()
+
+    def _save(self) -> None:
+        if self._written:
+            write_atomic(self.root / STATE, json.dumps(self.state, indent=1, default=str))
+
+    def event(self, message: str, **facts: Any) -> None:
+        """Stages stand in `run.json`; there is no log of events beside it."""
+
+
+@contextmanager
+def record_command(root: str | Path | None, name: str) -> Iterator[RunLog]:
+    """Record one run of a command in its output folder, so that `dao status` lists it and says how to repeat it.
+
+    The run is `completed` when the body ends, `failed` with the reason when it raises, and counts as `interrupted` when
+    the process ends before that. `stage` and `finish` of the yielded log may say more.
+
+    Args:
+        root: The folder of the command's output; None where it writes none, and then nothing is recorded.
+        name: What the run is called, such as "predict-SrTiO3".
+
+    Raises:
+        OSError: The folder cannot be made or written: the command stops before its work, not after.
+    """
+    run = LightRunLog(root, name=name, command=shlex.join(["dao", *sys.argv[1:]]))
+    try:
+        yield run
+    except Exception as error:
+        run.finish("failed", error=f"{type(error).__name__}: {error}"[:500])
+        raise
+    if run.state["status"] == "running":
+        run.finish("completed")
+
+
+def _begun(name: str, command: str, earlier: Mapping[str, Any]) -> dict[str, Any]:
+    """The state of an attempt at its beginning; it goes on with the id of an earlier one."""
+    return {
+        "id": earlier.get("id") or f"{name}-{uuid.uuid4().hex[:6]}",
+        "name": name,
+        "command": command,
+        "attempts": int(earlier.get("attempts", 0)) + 1,
+        "status": "running",
+        "host": platform.node(),
+        "pid": os.getpid(),
+        "pid_started": process_start(os.getpid()),
+        "started": now(),
+    }
 
 
 def _facts(results: Sequence[Any]) -> dict[str, Any]:
@@ -217,18 +286,23 @@ def _alive_elsewhere(pid: int) -> str | None:
     return "alive"
 
 
-def find_runs(root: str | Path) -> list[tuple[Path, dict[str, Any]]]:
-    """All runs one or two folders below `root`, newest first."""
-    folders = [*Path(root).glob(f"*/{STATE}"), *Path(root).glob(f"*/*/{STATE}")]
-    found = [(path.parent, state) for path in folders if (state := read_state(path.parent)) is not None]
-    return sorted(found, key=lambda item: str(item[1].get("started")), reverse=True)
+def find_runs(root: str | Path | None = None) -> list[tuple[Path, dict[str, Any]]]:
+    """All runs one or two folders below `root`, newest first; without one below `runs/` and in folders beside it."""
+    if root is None:
+        folders = [path for top in (Path(), Path("runs")) for path in top.glob(f"*/{STATE}")]
+        folders += Path("runs").glob(f"*/*/{STATE}")
+    else:
+        folders = [*Path(root).glob(f"*/{STATE}"), *Path(root).glob(f"*/*/{STATE}")]
+    runs = [(path.parent, state) for path in folders if (state := read_state(path.parent)) is not None]
+    return sorted(runs, key=lambda run: str(run[1].get("started")), reverse=True)
 
 
-def find_run(root: str | Path, run_id: str) -> tuple[Path, dict[str, Any]]:
+def find_run(root: str | Path | None, run_id: str) -> tuple[Path, dict[str, Any]]:
     """The run with this id (or name, or unambiguous beginning). Raises RunNotFoundError."""
     runs = find_runs(root)
     hits = [r for r in runs if r[1]["id"] == run_id] or [r for r in runs if str(r[1]["id"]).startswith(run_id)]
     if len(hits) == 1:
         return hits[0]
     known = ", ".join(str(state["id"]) for _, state in runs) or "none"
-    raise RunNotFoundError(f"{'no' if not hits else 'more than one'} run {run_id!r} below {root} (there: {known})")
+    where = "runs/ and this folder" if root is None else root
+    raise RunNotFoundError(f"{'no' if not hits else 'more than one'} run {run_id!r} below {where} (there: {known})")

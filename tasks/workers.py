@@ -1,4 +1,4 @@
-"""Where the tasks of a fan-out run: threads here, Dask processes, Slurm jobs. The same tasks, another engine.
+"""Where the tasks of a fan-out run: threads here, Dask processes, Slurm jobs. The tasks stay the same.
 
 Many small shards share one Prefect task: on Dask a task run costs about 0.3 s (a context, a client, states), which is
 nothing beside thirty shards and a third of a shard of one second.
@@ -39,7 +39,7 @@ class EngineError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Place:
+class RunStage:
     """Which run and stage a shard belongs to: the ids in the structured log."""
 
     root: str
@@ -47,8 +47,29 @@ class Place:
     stage: str
 
 
+@dataclass(frozen=True)
+class FanOut:
+    """One task for many items: `work(item, *args)` for each. `batch` fixes how many shards share a Prefect task."""
+
+    work: Task[Any, Any]
+    items: Sequence[Any]
+    args: Sequence[Any]
+    run_stage: RunStage
+    batch: int | None = None
+
+    def submission(self, first: int, size: int) -> tuple[Task[Any, Any], dict[str, Any]]:
+        """The Prefect task of the shards from `first` on, and its parameters."""
+        last = first + size
+        title = f"{self.run_stage.stage} {first + 1}-{last} of {len(self.items)}"
+        parameters = {"work": self.work, "first": first, "items": list(self.items[first:last]), "args": self.args,
+                      "run_stage": self.run_stage}  # fmt: skip
+        return batch_task(self.work, title), parameters
+
+
 @task(name="shards")
-def run_batch(work: Task[Any, Any], first: int, items: Sequence[Any], args: Sequence[Any], place: Place) -> list[Any]:
+def run_batch(
+    work: Task[Any, Any], first: int, items: Sequence[Any], args: Sequence[Any], run_stage: RunStage
+) -> list[Any]:
     """Run `work` for each item. One that fails doesn't stop the others; the first error is raised at the end."""
     out, errors = [], []
     for number, item in enumerate(items, start=first):
@@ -58,21 +79,29 @@ def run_batch(work: Task[Any, Any], first: int, items: Sequence[Any], args: Sequ
         except Exception as error:  # noqa: BLE001 - raised below, when the other shards have had their turn
             errors.append(error)
             status = "failed"
-            facts = {"error": f"{type(error).__name__}: {error}"[:300]}
+            facts: dict[str, Any] = {"error": f"{type(error).__name__}: {error}"[:300]}
         else:
             out.append(result)
             status = "done"
             facts = {"key": str(getattr(result, "key", ""))}
         seconds = round(time.monotonic() - begin, 3)
-        write_event(place.root, place.run, f"shard {status}", stage=place.stage, shard=number, seconds=seconds, **facts)
-        get_run_logger().debug("%s %s, shard %s %s in %s s", place.run, place.stage, number, status, seconds)
+        write_event(
+            run_stage.root,
+            run_stage.run,
+            f"shard {status}",
+            stage=run_stage.stage,
+            shard=number,
+            seconds=seconds,
+            **facts,
+        )
+        get_run_logger().debug("%s %s, shard %s %s in %s s", run_stage.run, run_stage.stage, number, status, seconds)
     if errors:
         errors[0].add_note(f"{len(errors)} of {len(items)} shards from {first} on failed")
         raise errors[0]
     return out
 
 
-class Crew:
+class WorkerPool:
     """The workers of one flow run, started with its first fan-out and ended with the flow."""
 
     def __init__(self, workers: Workers | None = None) -> None:
@@ -88,29 +117,30 @@ class Crew:
         self._runner = None
         self._open.close()
 
-    def each(
-        self,
-        work: Task[Any, Any],
-        items: Sequence[Any],
-        args: Sequence[Any],
-        place: Place,
-        *,
-        on_done: Callable[[int, int], None] = lambda _done, _of: None,
-        batch: int | None = None,
-    ) -> list[Any]:
-        """`work(item, *args)` for every item, in the order of the items; `on_done` hears (shards ended, of all).
+    def each(self, fan_out: FanOut, *, on_done: Callable[[int, int], None] = lambda _done, _of: None) -> list[Any]:
+        """Run the task of a fan-out for every item and wait for all of them.
 
-        Raises the first error when everything has ended. `batch` fixes the number of shards a task.
+        Args:
+            fan_out: The task, its items, and the stage they belong to.
+            on_done: Called with (shards ended, shards in all) whenever that may have changed.
+
+        Returns:
+            The results in the order of the items.
+
+        Raises:
+            EngineError: The workers are not installed or never come.
+            Exception: The first error of a shard, when all have ended.
         """
-        if not items:
+        n = len(fan_out.items)
+        if not n:
             return []
         if self._runner is None:
             self._runner = self._open.enter_context(task_runner(self.workers))
         results: dict[int, list[Any]] = {}
         errors: list[Exception] = []
         ended = 0
-        log = ShardLog(place)
-        for first, size, future in self._run(self._runner, work, items, args, place, batch):
+        log = ShardLog(fan_out.run_stage)
+        for first, size, future in self._run(self._runner, fan_out):
             if future is not None:
                 ended += size
                 try:
@@ -118,43 +148,30 @@ class Crew:
                 except Exception as error:  # noqa: BLE001 - raised below, when the other batches have ended
                     errors.append(error)
             forget_results()
-            on_done(max(ended, min(log.ended(), len(items))), len(items))
+            on_done(max(ended, min(log.ended(), n)), n)
         if errors:
             raise errors[0]
         return [result for first in sorted(results) for result in results[first]]
 
-    def _run(
-        self,
-        runner: TaskRunner[Any],
-        work: Task[Any, Any],
-        items: Sequence[Any],
-        args: Sequence[Any],
-        place: Place,
-        batch: int | None,
-    ) -> Iterator[tuple[int, int, Any]]:
+    def _run(self, runner: TaskRunner[Any], fan_out: FanOut) -> Iterator[tuple[int, int, Any]]:
         """(first shard, shards, future) of each batch that has ended, and (0, 0, None) now and then while none has.
 
         A few more than are worked on are queued.
         """
         ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
         open_: dict[Any, tuple[int, int]] = {}
-        position = 0
-        while position < len(items) or open_:
+        position, n = 0, len(fan_out.items)
+        while position < n or open_:
             let_reports_catch_up()
             if reason := getattr(getattr(runner, "_cluster", None), "given_up", None):  # see SlurmWorkers
                 raise EngineError(reason)
-            while position < len(items) and len(open_) < 2 * self.workers.workers + 2:
-                left = len(items) - position
-                size = min(left, batch or batch_size(left, self.workers.workers))
-                last = position + size
-                ready = batch_task(work, f"{place.stage} {position + 1}-{last} of {len(items)}")
-                parameters = {"work": work, "first": position, "items": list(items[position:last]), "args": args,
-                              "place": place}  # fmt: skip
+            while position < n and len(open_) < 2 * self.workers.workers + 2:
+                size = min(n - position, fan_out.batch or batch_size(n - position, self.workers.workers))
                 with reachable_server(self.workers):
-                    future = runner.submit(ready, parameters)
+                    future = runner.submit(*fan_out.submission(position, size))
                 open_[future.task_run_id] = (position, size)
                 future.add_done_callback(ended.put)
-                position = last
+                position += size
             try:
                 future = ended.get(timeout=LOOK_SECONDS)
             except queue.Empty:
@@ -166,8 +183,8 @@ class Crew:
 class ShardLog:
     """Counts the shards of a stage that have ended since now, in the run's structured log."""
 
-    def __init__(self, place: Place) -> None:
-        self._path, self._stage = Path(place.root) / EVENTS, json.dumps(place.stage)
+    def __init__(self, run_stage: RunStage) -> None:
+        self._path, self._stage = Path(run_stage.root) / EVENTS, json.dumps(run_stage.stage)
         self._at = self._path.stat().st_size if self._path.exists() else 0
         self._count = 0
 
@@ -180,8 +197,8 @@ class ShardLog:
             text = handle.read()
         whole = text[: text.rfind(b"\n") + 1]
         self._at += len(whole)
-        wanted = f'"stage": {self._stage}, "shard": '.encode()
-        self._count += sum(wanted in line for line in whole.splitlines())
+        mark = f'"stage": {self._stage}, "shard": '.encode()
+        self._count += sum(mark in line for line in whole.splitlines())
         return self._count
 
 

@@ -101,6 +101,15 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     (console if console.is_terminal else Console(width=200)).print(view)
 
 
+def print_json(value: object) -> None:
+    """Print a value as JSON for `--json`: numbers as they are, a number that isn't finite as null."""
+    import json
+
+    from dao_core.artifacts import plain
+
+    print(json.dumps(plain(value), indent=1, ensure_ascii=False))
+
+
 def quiet_libraries() -> None:
     """Silence warnings and advertisements of libraries about their own insides; ours stay."""
     import logging

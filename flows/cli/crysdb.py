@@ -245,10 +245,10 @@ def config_path(path: Path) -> Path:
 
 def _here(settings: Any, root: Path, command: str) -> None:
     from dao_core.crysdb.build.build import build
-    from tasks.run_log import Journal
+    from tasks.run_log import RunLog
     from tasks.secrets import open_sources
 
-    with Journal(root, name="crysdb", command=command).watch() as run:
+    with RunLog(root, name="crysdb", command=command).watch() as run:
         with run.stage("build CrysDB") as entry:
             report = build(settings, root, sources=open_sources(settings), log=print)
             entry["counts"] = {"n_published": sum(s["n_published"] for s in report.sources.values())}

@@ -14,6 +14,9 @@ Out = Annotated[
 ]
 
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
 Seed = Annotated[int, typer.Option(help="The same seed gives the same candidates.")]
 
 

@@ -1,4 +1,4 @@
-"""`dao status` and `dao runs ...`: what runs, what failed and why, how to continue. Reads files only, no server."""
+"""`dao status` and `dao runs`: what runs, what failed and why, how to continue. They read files and need no server."""
 
 from __future__ import annotations
 
@@ -10,26 +10,35 @@ from uuid import UUID
 import typer
 
 from flows.cli.errors import fail
+from flows.cli.options import AsJson
 
-app = typer.Typer(help="Look at single runs.", no_args_is_help=True, rich_markup_mode=None)
-Root = Annotated[Path, typer.Option(help="Folder that holds the runs.")]
+app = typer.Typer(help="Look at single runs (dao status lists them).", no_args_is_help=True, rich_markup_mode=None)
+Root = Annotated[
+    Path | None, typer.Option(help="Folder that holds the runs.", show_default="runs/ and the current folder")
+]
 
 
-def status(root: Root = Path("runs")) -> None:
-    """List runs: state, stages done, what failed and why, and the command that continues.
+def status(root: Root = None, as_json: AsJson = False) -> None:
+    """List all runs: their state, the stages done, what failed and why, and the command that continues them.
 
-    Example:  dao status --root runs
+    Examples:  dao status    dao status --root /shared/runs --json
     """
-    from flows.cli.console import table
+    from flows.cli.console import print_json, table
     from tasks.progress import read_progress
     from tasks.run_log import find_runs
 
     runs = find_runs(root)
-    if not runs:
-        print(f"no runs below {root}/ (start one: dao campaign configs/campaign-demo.yaml)")
-        return
+    where = "runs/ and this folder" if root is None else f"{root}/"
     columns = ("id", "state", "stage", "done", "progress", "started", "why")
-    table(f"runs below {root}/", columns, [_line(s, read_progress(folder)) for folder, s in runs])
+    rows = [_line(state, read_progress(folder)) for folder, state in runs]
+    if as_json:
+        folders = [{"folder": str(folder), "command": state["command"]} for folder, state in runs]
+        print_json([dict(zip(columns, row, strict=True)) | more for row, more in zip(rows, folders, strict=True)])
+        return
+    if not runs:
+        print(f"no runs below {where} (start one: dao campaign configs/campaign-demo.yaml)")
+        return
+    table(f"runs below {where}", columns, rows)
     for _, state in runs:
         if state["status"] in ("interrupted", "failed"):
             print(f"continue {state['id']}: {state['command']}")
@@ -39,7 +48,7 @@ def _line(state: dict[str, Any], under_way: list[dict[str, Any]]) -> tuple[objec
     stages = state.get("stages", {})
     done = sum(entry.get("status") == "done" for entry in stages.values())
     open_stage = next((name for name, entry in stages.items() if entry.get("status") != "done"), None)
-    progress = "; ".join(_far(p) for p in under_way) if state["status"] == "running" else ""
+    progress = "; ".join(_share(p) for p in under_way) if state["status"] == "running" else ""
     return (
         state["id"],
         state["status"],
@@ -51,23 +60,30 @@ def _line(state: dict[str, Any], under_way: list[dict[str, Any]]) -> tuple[objec
     )
 
 
-def _far(progress: dict[str, Any]) -> str:
+def _share(progress: dict[str, Any]) -> str:
     left = progress["seconds_left"]
     share = f"{progress['done']:.0f}/{progress['total']:.0f} {progress['unit']}"
     return share + ("" if left is None else f", {left} s left")
 
 
 @app.command()
-def show(run_id: Annotated[str, typer.Argument(help="Id, or its beginning.")], root: Root = Path("runs")) -> None:
+def show(
+    run_id: Annotated[str, typer.Argument(help="Id of the run, or its beginning.")],
+    root: Root = None,
+    as_json: AsJson = False,
+) -> None:
     """Show one run: every stage with its time, counts and files.
 
     Example:  dao runs show demo
     """
-    from flows.cli.console import table
+    from flows.cli.console import print_json, table
     from tasks.metrics import cost
     from tasks.run_log import find_run
 
     folder, state = find_run(root, run_id)
+    if as_json:
+        print_json({**state, "folder": str(folder)})
+        return
     print(f"{state['id']}: {state['status']}, attempt {state['attempts']}, started {state['started']}, in {folder}")
     rows = [
         (name, e.get("status"), e.get("seconds"), ", ".join(f"{v} {k}" for k, v in e.get("counts", {}).items()),
@@ -81,43 +97,33 @@ def show(run_id: Annotated[str, typer.Argument(help="Id, or its beginning.")], r
         print(f"continue: {state['command']}")
 
 
-@app.command("list")
-def list_runs(root: Root = Path("runs")) -> None:
-    """The same list as `dao status`.
-
-    Example:  dao runs list
-    """
-    status(root)
-
-
 @app.command()
-def sweep(root: Root = Path("runs")) -> None:
-    """Tell the Prefect server at PREFECT_API_URL which of its running flow runs have no process any more.
+def sweep(root: Root = None) -> None:
+    """Tell the Prefect server at PREFECT_API_URL which of its running flow runs have lost their process.
 
-    The server does the same by itself when a heartbeat is missing for some minutes (see `dao deploy`).
+    The server finds out by itself when a run has given no sign of life for some minutes (see `dao deploy`).
 
     Example:  dao runs sweep
     """
-
     sweep_runs(root)
 
 
 OPEN = ("RUNNING", "PENDING", "CANCELLING")
 
 
-def sweep_runs(root: Path) -> int:
+def sweep_runs(root: Path | None) -> int:
     """Mark the interrupted runs below `root` as crashed where the server still calls them running; how many."""
     from tasks.run_log import find_runs
 
     if not os.environ.get("PREFECT_API_URL"):
-        fail("PREFECT_API_URL is not set: without a server of its own nothing has to be told")
+        fail("PREFECT_API_URL is not set: a run without a server needs no sweep")
     import tasks.prefect_api  # noqa: F401 - Prefect's settings stand before it is imported
 
     from prefect.client.orchestration import get_client  # isort: skip
     from prefect.exceptions import ObjectNotFound  # isort: skip
     from prefect.states import Crashed  # isort: skip
 
-    told = 0
+    crashed = 0
     with get_client(sync_client=True) as client:
         for folder, state in find_runs(root):
             if state["status"] != "interrupted" or not state.get("flow_run_id"):
@@ -131,6 +137,6 @@ def sweep_runs(root: Path) -> int:
                 message = f"its process on {state.get('host')} is gone; continue with: {state['command']}"
                 client.set_flow_run_state(run, Crashed(message=message), force=True)
                 print(f"crashed: {state['id']} in {folder}; continue: {state['command']}")
-                told += 1
-    print(f"{told} of the server's running flow runs had no process")
-    return told
+                crashed += 1
+    print(f"{crashed} of the server's running flow runs had no process")
+    return crashed

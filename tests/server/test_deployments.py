@@ -26,7 +26,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def completed(site: Site, name: str, config: dict[str, Any]) -> dict[str, Any]:
-    """The journal of a run that must have completed on the server too."""
+    """The log of a run that must have completed on the server too."""
     run = site.run(name, config)
     assert run["state_type"] == "COMPLETED", f"{run['state']}\n{site.worker.log[-4000:]}"
     state = read_state(Path(config["root"]))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tasks.metrics import prometheus_text
-from tasks.run_log import METRICS, Journal
+from tasks.run_log import METRICS, RunLog
 
 
 def spin_until(end: float) -> None:
@@ -40,13 +40,13 @@ def test_the_text_is_valid_and_its_figures_are_right() -> None:
     assert len(heads) == len(set(heads))
 
 
-def test_the_journal_keeps_them_beside_the_state(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, name="demo", command="x")
-    with journal.stage("ingest") as entry:
+def test_the_run_log_keeps_them_beside_the_state(tmp_path: Path) -> None:
+    run = RunLog(tmp_path, name="demo", command="x")
+    with run.stage("ingest") as entry:
         entry["counts"] = {"n_in": 3}
         spin_until(time.monotonic() + 0.02)  # a stage of no time at all has no rate
     assert 'stage="ingest",count="n_in"} 3' in (tmp_path / METRICS).read_text()
-    journal.finish("completed", summary={"version": 1})
-    (figures,) = journal.state["summary"]["costs"].values()
+    run.finish("completed", summary={"version": 1})
+    (figures,) = run.state["summary"]["costs"].values()
     assert figures["structures_per_s"] * figures["s_per_structure"] == pytest.approx(1, rel=0.01)
-    assert journal.state["summary"]["version"] == 1
+    assert run.state["summary"]["version"] == 1

@@ -10,16 +10,16 @@ import pytest
 
 from dao_core.artifacts import StageRecord
 from tasks.events import EVENTS
-from tasks.run_log import Journal, RunNotFoundError, find_run, find_runs, process_start, read_state
+from tasks.run_log import RunLog, RunNotFoundError, find_run, find_runs, process_start, read_state, record_command
 
 
 def test_stages_and_events_are_recorded(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "demo", name="demo", command="dao campaign c.yaml")
+    run = RunLog(tmp_path / "demo", name="demo", command="dao campaign c.yaml")
     record = StageRecord("ingest", "abc", "/x", {"rows": 3})
-    assert journal.step("ingest", lambda: record) is record
-    with pytest.raises(ValueError, match="broken"), journal.stage("train"):
+    assert run.step("ingest", lambda: record) is record
+    with pytest.raises(ValueError, match="broken"), run.stage("train"):
         raise ValueError("broken")
-    journal.finish("failed", error="train: broken")
+    run.finish("failed", error="train: broken")
     state = read_state(tmp_path / "demo")
     assert state is not None
     assert state["stages"]["ingest"]["status"] == "done"
@@ -32,20 +32,20 @@ def test_stages_and_events_are_recorded(tmp_path: Path) -> None:
     assert [e["message"] for e in events] == [
         "run started", "stage started", "stage done", "stage started", "stage failed", "run failed",
     ]  # fmt: skip
-    assert {e["run"] for e in events} == {journal.run_id}
+    assert {e["run"] for e in events} == {run.run_id}
 
 
 def test_a_second_attempt_keeps_the_id(tmp_path: Path) -> None:
-    first = Journal(tmp_path, name="demo", command="x")
-    second = Journal(tmp_path, name="demo", command="x")
+    first = RunLog(tmp_path, name="demo", command="x")
+    second = RunLog(tmp_path, name="demo", command="x")
     assert second.run_id == first.run_id
     assert second.state["attempts"] == 2
 
 
 def test_a_killed_run_is_interrupted(tmp_path: Path) -> None:
     code = (
-        "import os, signal, sys; from tasks.run_log import Journal\n"
-        "Journal(sys.argv[1], name='demo', command='dao campaign c.yaml'); os.kill(os.getpid(), signal.SIGKILL)"
+        "import os, signal, sys; from tasks.run_log import RunLog\n"
+        "RunLog(sys.argv[1], name='demo', command='dao campaign c.yaml'); os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "demo")], check=False, timeout=60)
     state = read_state(tmp_path / "demo")
@@ -54,10 +54,10 @@ def test_a_killed_run_is_interrupted(tmp_path: Path) -> None:
 
 
 def test_a_running_one_is_running_until_its_pid_means_another_process(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, name="demo", command="x")
+    run = RunLog(tmp_path, name="demo", command="x")
     assert read_state(tmp_path)["status"] == "running"  # type: ignore[index]
-    journal.state["pid_started"] = "1"  # the number was given to another process since
-    journal.finish("running")
+    run.state["pid_started"] = "1"  # the number was given to another process since
+    run.finish("running")
     assert read_state(tmp_path)["status"] == "interrupted"  # type: ignore[index]
 
 
@@ -71,8 +71,8 @@ def test_process_start_tells_the_living_from_the_dead() -> None:
 
 
 def test_runs_are_found_by_id_or_beginning(tmp_path: Path) -> None:
-    one = Journal(tmp_path / "one", name="one", command="x")
-    Journal(tmp_path / "two", name="two", command="x")
+    one = RunLog(tmp_path / "one", name="one", command="x")
+    RunLog(tmp_path / "two", name="two", command="x")
     assert len(find_runs(tmp_path)) == 2
     assert find_run(tmp_path, one.run_id)[0] == tmp_path / "one"
     assert find_run(tmp_path, "two")[1]["name"] == "two"
@@ -82,7 +82,58 @@ def test_runs_are_found_by_id_or_beginning(tmp_path: Path) -> None:
         find_run(tmp_path, "")
 
 
-def test_a_damaged_journal_is_no_run(tmp_path: Path) -> None:
+def test_a_damaged_run_log_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "run.json").write_text("{")
     assert find_runs(tmp_path) == []
+
+
+def test_a_command_is_listed_with_its_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["/usr/bin/dao", "predict", "Ca(OH)2", "--out", "out"])
+    with record_command(tmp_path / "good", "predict-CaO2H2") as run:
+        assert read_state(tmp_path / "good")["status"] == "running"  # type: ignore[index]
+        with run.stage("relax") as entry:
+            entry["counts"] = {"n_ok": 3}
+    with pytest.raises(ValueError, match="no model"), record_command(tmp_path / "bad", "predict-X"):
+        raise ValueError("no model")
+    with pytest.raises(KeyboardInterrupt), record_command(tmp_path / "stopped", "predict-Y"):
+        raise KeyboardInterrupt
+    states = {state["name"]: state for _, state in find_runs(tmp_path)}
+    good, bad = states["predict-CaO2H2"], states["predict-X"]
+    assert (good["status"], good["stages"]["relax"]["counts"]) == ("completed", {"n_ok": 3})
+    assert good["command"] == "dao predict 'Ca(OH)2' --out out"
+    assert (bad["status"], bad["error"]) == ("failed", "ValueError: no model")
+    assert states["predict-Y"]["status"] == "running"  # until this process has ended: then it is interrupted
+    assert [p.name for p in (tmp_path / "good").iterdir()] == ["run.json"]
+
+
+def test_a_command_without_output_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with record_command(None, "predict-NaCl") as run, run.stage("relax"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_folder_that_cannot_be_made_stops_the_command_before_its_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"), record_command(tmp_path / "file" / "out", "predict-NaCl"):
+        pytest.fail("the work began")
+
+
+def test_without_a_root_runs_here_and_below_runs_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("nacl", "runs/a", "runs/b/c", "runs/b/c/d", "other/e"):
+        RunLog(folder, name=folder.replace("/", "-"), command="x")
+    assert {state["name"] for _, state in find_runs()} == {"nacl", "runs-a", "runs-b-c"}
+
+
+def test_a_state_of_the_release_before_is_read(tmp_path: Path) -> None:
+    """As b90917e wrote it."""
+    state = {
+        "id": "demo-0a1b2c", "name": "demo", "command": "dao campaign c.yaml", "attempts": 1, "status": "running",
+        "host": "elsewhere", "pid": 1, "pid_started": "5", "flow_run_id": None, "started": "2026-11-22T10:00:00+00:00",
+        "stages": {"ingest": {"status": "done", "seconds": 1.0, "counts": {"rows": 3}, "key": "abc", "path": "/x"}},
+    }  # fmt: skip
+    (tmp_path / "run.json").write_text(json.dumps(state))
+    assert read_state(tmp_path)["status"] == "interrupted"  # type: ignore[index]
+    assert RunLog(tmp_path, name="demo", command="dao campaign c.yaml").state["attempts"] == 2

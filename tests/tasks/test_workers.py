@@ -14,7 +14,7 @@ import pytest
 
 from tasks.config import Workers
 from tasks.events import EVENTS, write_event
-from tasks.workers import EngineError, Place, ShardLog, batch_size, let_reports_catch_up, task_runner
+from tasks.workers import EngineError, RunStage, ShardLog, batch_size, let_reports_catch_up, task_runner
 from tests.server.services import Server, running
 
 SCRIPT = """
@@ -24,7 +24,7 @@ from pathlib import Path
 from dao_core.artifacts import Ledger, StageRecord, content_key
 from tasks.config import Workers
 from tasks.prefect_api import flow, task
-from tasks.run_log import Journal
+from tasks.run_log import RunLog
 
 
 @task(name="square", retries=1)
@@ -47,9 +47,9 @@ def square(number, root):
 
 @flow
 def run(root, workers):
-    with Journal(root, name="run", command="again", workers=workers).watch() as journal:
-        out = journal.step_each("squares", square, range(12), root)
-        journal.finish("completed")
+    with RunLog(root, name="run", command="again", workers=workers).watch() as log:
+        out = log.step_each("squares", square, range(12), root)
+        log.finish("completed")
     return [int(r.file("out").read_text()) for r in out]
 
 
@@ -172,9 +172,9 @@ def test_tasks_shrink_towards_the_end(workers: int) -> None:
 
 
 def test_finished_shards_of_unfinished_tasks_are_counted(tmp_path: Path) -> None:
-    place = Place(str(tmp_path), "run-1", "relax")
+    run_stage = RunStage(str(tmp_path), "run-1", "relax")
     write_event(tmp_path, "run-1", "shard done", stage="relax", shard=0)  # of an earlier attempt
-    log = ShardLog(place)
+    log = ShardLog(run_stage)
     assert log.ended() == 0
     write_event(tmp_path, "run-1", "shard done", stage="relax", shard=1)
     write_event(tmp_path, "run-1", "shard done", stage="other", shard=1)

@@ -67,7 +67,8 @@ def test_a_mistake_is_named(tmp_path: Path, arguments: tuple[str, ...], message:
 
 
 def test_the_flow_s_parameters_load() -> None:
-    from flows.benchmark import BenchmarkConfig, benchmark_structures
+    from flows.benchmark import benchmark_structures
+    from tasks.config import BenchmarkConfig
 
     config = {"name": "b", "root": "r", "benchmark": "mp-20", "data": "d", "settings": {"k": 5}}
     assert BenchmarkConfig.model_validate(config).settings.k == 5

@@ -53,7 +53,7 @@ def test_a_build_tells_rows_hulls_leaks_and_what_comes_next(folder: Path) -> Non
     assert held[1:4] == ["30", "30", "(100.0"]  # the test entries are in the table: all are reached
 
 
-def test_the_run_is_in_the_journal(folder: Path) -> None:
+def test_the_run_is_in_the_run_log(folder: Path) -> None:
     said = dao("status", "--root", folder)
     assert "completed" in said
     assert "build CrysDB" in dao("runs", "show", "crysdb", "--root", folder)
@@ -115,7 +115,7 @@ def test_settings_that_ship_are_found_by_name(tmp_path: Path, monkeypatch: pytes
     assert config_path(Path("nothing.yaml")) == Path("nothing.yaml")
 
 
-def test_a_build_that_cannot_read_says_so_and_is_in_the_journal(folder: Path) -> None:
+def test_a_build_that_cannot_read_says_so_and_is_in_the_run_log(folder: Path) -> None:
     (folder / "bad.yaml").write_text("sources: [{kind: files, name: x, paths: [missing.parquet], functional: f}]\n")
     result = CliRunner().invoke(app, ["crysdb", "build", str(folder / "bad.yaml"), "--root", str(folder / "bad")])
     assert "missing.parquet is not a file" in str(result.exception)

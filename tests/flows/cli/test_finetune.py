@@ -65,7 +65,8 @@ def test_a_mistake_is_one_line(tmp_path: Path, arguments: tuple[str, ...], messa
 
 
 def test_the_flow_s_parameters_load() -> None:
-    from flows.finetune import FinetuneConfig, finetune_property
+    from flows.finetune import finetune_property
+    from tasks.config import FinetuneConfig
 
     config = {"name": "a", "root": "r", "data": "x.csv", "property": SETTINGS}
     assert FinetuneConfig.model_validate(config).property.folds == 2

@@ -15,14 +15,14 @@ import pytest
 from flows.cli.console import live_progress
 from flows.cli.runs import show, status
 from tasks.progress import Progress, listeners
-from tasks.run_log import HEARTBEAT, SILENT_SECONDS, STATE, Journal, read_state
+from tasks.run_log import HEARTBEAT, SILENT_SECONDS, STATE, RunLog, read_state
 
 
 def test_status_tells_what_runs_and_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    running = Journal(tmp_path / "a", name="running", command="dao campaign a.yaml")
+    running = RunLog(tmp_path / "a", name="running", command="dao campaign a.yaml")
     with running.stage("relax unstable"):
         Progress(tmp_path / "a", "relax unstable", 8).update(8)
-        failed = Journal(tmp_path / "b", name="failed", command="dao campaign b.yaml")
+        failed = RunLog(tmp_path / "b", name="failed", command="dao campaign b.yaml")
         with pytest.raises(ValueError, match="no data"), failed.watch(), failed.stage("train"):
             raise ValueError("no data")
         status(tmp_path)
@@ -43,7 +43,7 @@ def test_no_runs_say_how_to_start_one(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_a_run_on_another_machine_lives_by_its_heartbeat(tmp_path: Path) -> None:
-    Journal(tmp_path, name="far", command="x")
+    RunLog(tmp_path, name="far", command="x")
     state = json.loads((tmp_path / STATE).read_text())
     assert state["host"] == platform.node()
     (tmp_path / STATE).write_text(json.dumps({**state, "host": "elsewhere", "pid": 1, "pid_started": "0"}))
@@ -58,7 +58,7 @@ def test_status_does_without_prefect(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from flows.cli.runs import status\n"
         "status(Path(sys.argv[1])); print([m for m in ('prefect', 'torch', 'pymatgen') if m in sys.modules])"
     )
-    Journal(tmp_path / "a", name="a", command="x").finish("completed")
+    RunLog(tmp_path / "a", name="a", command="x").finish("completed")
     out = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True).stdout
     assert out.strip().endswith("[]"), out
 
