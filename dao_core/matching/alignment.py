@@ -6,6 +6,8 @@ done on arrays: all cell mappings at once, and mappings that symmetry makes equi
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -53,7 +55,13 @@ class Mapping:
     order: NDArray[np.int64]
 
 
-def best_mapping(first: Cell, second: Cell, tolerances: Tolerances, good_enough: float = EXACT) -> Mapping | str:
+class TimeLimitError(TimeoutError):
+    """A search went on beyond its deadline."""
+
+
+def best_mapping(
+    first: Cell, second: Cell, tolerances: Tolerances, good_enough: float = EXACT, deadline: float = math.inf
+) -> Mapping | str:
     """The mapping of smallest rms, or why there is none.
 
     Args:
@@ -61,15 +69,19 @@ def best_mapping(first: Cell, second: Cell, tolerances: Tolerances, good_enough:
         second: Reduced cell.
         tolerances: What counts as resemblance.
         good_enough: The search ends at the first mapping of a smaller rms.
+        deadline: On the clock of `time.monotonic`, in seconds.
 
     Returns:
         The mapping, or the step at which none was left: composition, cell_size, lattice or sites.
+
+    Raises:
+        TimeLimitError: The deadline has passed.
     """
     cells = _cells_alike(first, second, tolerances)
     if isinstance(cells, str):
         return cells
     best: Mapping | None = None
-    for mapping in _mappings(first, second, cells, tolerances.sites):
+    for mapping in _mappings(first, second, cells, tolerances.sites, deadline):
         if best is None or mapping.rms < best.rms:
             best = mapping
             if best.rms < good_enough:
@@ -186,7 +198,9 @@ def _distinct(
     return [divmod(int(i), shifts.shape[1]) for i in np.sort(first)]
 
 
-def _mappings(first: Cell, second: Cell, cells: _CellPairs, site_tolerance: float) -> Iterator[Mapping]:
+def _mappings(
+    first: Cell, second: Cell, cells: _CellPairs, site_tolerance: float, deadline: float = math.inf
+) -> Iterator[Mapping]:
     """The best assignment of sites for every cell mapping and translation that leaves each site a partner."""
     from pymatgen.core import Lattice
     from pymatgen.util.coord_cython import is_coord_subset_pbc
@@ -201,6 +215,8 @@ def _mappings(first: Cell, second: Cell, cells: _CellPairs, site_tolerance: floa
     limits = 2 * np.linalg.norm(np.linalg.inv(means), axis=1) * site_tolerance / norms[:, None]
     lattices: dict[bytes, tuple[Lattice, NDArray[np.float64]]] = {}
     for m, t in _distinct(means, frac1, shifts, first.numbers):
+        if time.monotonic() > deadline:
+            raise TimeLimitError("the search for a mapping took longer than its limit: raise the limit")
         moved = second.frac + shifts[m, t]
         if not is_coord_subset_pbc(moved, frac1[m], limits[m], mask):
             continue

@@ -1,31 +1,24 @@
-"""Many pairs of structures compared: reductions kept, processes, a time limit for each pair."""
+"""Many pairs of structures compared for a benchmark: reductions kept, processes, a time limit for each pair."""
 
 from __future__ import annotations
 
-import ctypes
-import signal
-import threading
+import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import lru_cache, partial
 from multiprocessing import get_context
-from types import FrameType
 
 from dao_core.artifacts import content_key
 from dao_core.crystal import Crystal
-from dao_core.matching.alignment import Cell
+from dao_core.matching.alignment import Cell, TimeLimitError
 from dao_core.matching.rms import Comparison, compare, reduce_crystal
 
 FAILED = ("timeout", "failed")  # reasons that mean "not measured", as against "measured, no match"
 CHUNK = 64  # pairs handed to a process at a time
+GRACE_S = 5.0  # a search that looks at the clock itself ends by then, and its process goes on
 Pair = tuple[Crystal | None, Crystal]
-
-
-class PairTimeoutError(TimeoutError):
-    """A pair took longer than its limit."""
+CompareChunk = Callable[[Sequence[Pair]], list[Comparison]]
 
 
 def match_pairs(
@@ -33,54 +26,100 @@ def match_pairs(
 ) -> tuple[list[Comparison], int, int, dict[str, int]]:
     """Compare predicted[i] with reference[i]: values of pymatgen's `get_rms_dist(predicted, reference)`, faster.
 
-    Returns (comparisons, n_ok, n_failed, reasons). Pairs over `timeout_s` and pairs whose process died are failed, with
-    reason `timeout` or `failed`; a prediction that is None is measured as `none`. Equal pairs are compared once. Keep
-    pairs of one reference together: its reduction is then computed once. `processes` > 1 starts new interpreters, so a
-    script needs the usual `if __name__ == "__main__"`.
+    Equal pairs are compared once. Keep pairs of one reference together: its reduction is then computed once.
+
+    Args:
+        predicted: One structure for each reference; None is measured as `none`.
+        reference: What they are compared with.
+        processes: More than one starts new interpreters, so a script needs the usual `if __name__ == "__main__"`.
+        timeout_s: Seconds for one pair. A search in this process looks at the clock itself, a process that doesn't
+            answer in time is killed.
+
+    Returns:
+        (comparisons, n_ok, n_failed, reasons). Pairs over `timeout_s` and pairs whose process died are failed, with
+        reason `timeout` or `failed`.
     """
     if len(predicted) != len(reference):
         raise ValueError(f"{len(predicted)} predictions for {len(reference)} references: give one for each")
     keys = [_pair_key(p, r) for p, r in zip(predicted, reference, strict=True)]
     first = {key: i for i, key in reversed(list(enumerate(keys)))}
     todo = sorted(first.values())
-    chunks = [todo[i : i + CHUNK] for i in range(0, len(todo), CHUNK)]
-    work = [([(predicted[i], reference[i]) for i in chunk], timeout_s) for chunk in chunks]
-    done: dict[str, Comparison] = {}
-    for chunk, results in zip(chunks, _run(work, processes), strict=True):
-        done |= {keys[i]: result for i, result in zip(chunk, results, strict=True)}
+    pairs = [(predicted[i], reference[i]) for i in todo]
+    chunk = partial(compare_chunk, timeout_s=timeout_s)
+    results = chunk(pairs) if processes <= 1 else in_processes(chunk, pairs, processes, timeout_s)
+    done = {keys[i]: result for i, result in zip(todo, results, strict=True)}
     comparisons = [done[key] for key in keys]
     reasons = Counter(c.reason for c in comparisons)
     n_failed = sum(reasons[r] for r in FAILED)
     return comparisons, len(comparisons) - n_failed, n_failed, dict(reasons)
 
 
-def _run(work: list[tuple[list[Pair], float]], processes: int) -> Iterator[list[Comparison]]:
-    if processes <= 1 or len(work) <= 1:
-        for pairs, timeout_s in work:
-            yield compare_chunk(pairs, timeout_s)
-        return
+def in_processes(chunk: CompareChunk, pairs: Sequence[Pair], processes: int, timeout_s: float) -> list[Comparison]:
+    """Compare pairs in new interpreters, many at a time; where those fail together, each alone.
+
+    Args:
+        chunk: Compares some pairs; a function that other processes can import.
+        pairs: What to compare.
+        processes: How many interpreters.
+        timeout_s: Seconds for one pair. It is also the limit of a chunk, which usually takes a fraction of a second: a
+            chunk that is slower, or kills its process, is repeated pair by pair, so that only the guilty ones fail.
+
+    Returns:
+        A comparison for each pair, in order.
+    """
+    from pebble import ProcessPool
+
+    out: list[Comparison | None] = [None] * len(pairs)
+    pieces = [range(i, min(i + CHUNK, len(pairs))) for i in range(0, len(pairs), CHUNK)]
     context = get_context("spawn")  # a fork of a process that runs torch threads can hang
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        futures = [pool.submit(compare_chunk, pairs, timeout_s) for pairs, timeout_s in work]
-        for future, (pairs, _) in zip(futures, work, strict=True):
-            try:
-                yield future.result()
-            except BrokenProcessPool:  # killed from outside (memory, signal): these pairs are counted as failed
-                yield [Comparison(None, None, "failed")] * len(pairs)
+    with ProcessPool(max_workers=processes, context=context, initializer=_imported) as pool:
+
+        def schedule(piece: Sequence[int], limit: float) -> Future[list[Comparison]]:
+            return pool.schedule(chunk, args=([pairs[i] for i in piece],), timeout=limit)  # type: ignore[no-any-return]
+
+        whole = [(piece, schedule(piece, timeout_s + GRACE_S)) for piece in pieces]
+        for piece, future in whole:
+            if _failure(future) is None:
+                out[piece.start : piece.stop] = future.result()
+        single = [([i], schedule([i], timeout_s + GRACE_S)) for i, c in enumerate(out) if c is None]
+        for (i,), future in single:
+            reason = _failure(future)
+            out[i] = future.result()[0] if reason is None else Comparison(None, None, reason)
+    return [c for c in out if c is not None]
+
+
+def _imported() -> None:
+    """Import what a comparison needs before the first limit begins to run."""
+    from pymatgen.core import Lattice  # noqa: F401
+    from pymatgen.util import coord_cython  # noqa: F401
+
+
+def _failure(future: Future[list[Comparison]]) -> str | None:
+    """Why a chunk has no result, once it has ended."""
+    from pebble import ProcessExpired
+
+    error = future.exception()
+    if isinstance(error, TimeoutError):
+        return "timeout"
+    if isinstance(error, ProcessExpired):  # killed from outside: memory, a signal
+        return "failed"
+    if error is not None:
+        raise error
+    return None
 
 
 def compare_chunk(pairs: Sequence[Pair], timeout_s: float) -> list[Comparison]:
-    """Compare some pairs in this process."""
+    """Compare some pairs in this process, each within `timeout_s` seconds."""
     return [_compare_one(predicted, reference, timeout_s) for predicted, reference in pairs]
 
 
 def _compare_one(predicted: Crystal | None, reference: Crystal, timeout_s: float) -> Comparison:
     if predicted is None:
         return Comparison(None, None, "none")
+    deadline = time.monotonic() + timeout_s
     try:
-        with _time_limit(timeout_s):
-            return compare(_reduced(_Key(predicted)), _reduced(_Key(reference)))
-    except PairTimeoutError:
+        return compare(_reduced(_Key(predicted)), _reduced(_Key(reference)), deadline)
+    except TimeLimitError:
         return Comparison(None, None, "timeout")
     except (ValueError, ArithmeticError, IndexError, RuntimeError):  # what degenerate cells raise in the reductions
         return Comparison(None, None, "failed")
@@ -112,50 +151,3 @@ def _crystal_key(crystal: Crystal) -> bytes:
 def _pair_key(predicted: Crystal | None, reference: Crystal) -> str:
     first = b"" if predicted is None else _crystal_key(predicted)
     return content_key(first=first.hex(), second=_crystal_key(reference).hex())
-
-
-@contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    """Raise PairTimeoutError in the block after `seconds`: by a signal in the main thread, by a timer elsewhere.
-
-    Both act between two Python instructions.
-    """
-    limit = _signal_limit if threading.current_thread() is threading.main_thread() else _timer_limit
-    with limit(seconds):
-        yield
-
-
-@contextmanager
-def _signal_limit(seconds: float) -> Iterator[None]:
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        raise PairTimeoutError
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
-@contextmanager
-def _timer_limit(seconds: float) -> Iterator[None]:
-    """Signals reach the main thread only; CPython raises an exception in any other thread on request."""
-    thread, lock, over = threading.get_ident(), threading.Lock(), threading.Event()
-
-    def stop() -> None:
-        with lock:
-            if not over.is_set():
-                raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
-                raise_in(ctypes.c_ulong(thread), ctypes.py_object(PairTimeoutError))
-
-    timer = threading.Timer(seconds, stop)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        with lock:  # the timer has not run yet and never will, or its exception arrives with the next call: in here
-            over.set()
-        timer.cancel()

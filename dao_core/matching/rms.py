@@ -7,15 +7,17 @@ skipped where the site counts rule it out; `dao_core.matching.alignment` does th
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from math import gcd
 
 import numpy as np
 
 from dao_core.crystal import Crystal, wrap
-from dao_core.matching.alignment import Cell, Tolerances, best_mapping
+from dao_core.matching.alignment import Cell, best_mapping
+from dao_core.matching.same import LOOSE
 
-BENCHMARK = Tolerances(lengths=0.3, sites=0.5, angles=10.0)
+BENCHMARK = LOOSE  # those of the published figures
 PRIMITIVE_TOLERANCE = 0.25  # angstrom, pymatgen's
 
 
@@ -69,9 +71,18 @@ def _primitive(cell: Cell) -> Cell:
     return Cell(np.array(structure.lattice.matrix), wrap(np.array(structure.frac_coords)), numbers)
 
 
-def compare(first: Cell, second: Cell) -> Comparison:
-    """Root-mean-square and largest distance of the best mapping of `first` on `second`, both reduced."""
-    found = best_mapping(first, second, BENCHMARK)
+def compare(first: Cell, second: Cell, deadline: float = math.inf) -> Comparison:
+    """Root-mean-square and largest distance of the best mapping of `first` on `second`.
+
+    Args:
+        first: A cell made by `reduce_crystal`.
+        second: Another one.
+        deadline: On the clock of `time.monotonic`, in seconds.
+
+    Raises:
+        TimeLimitError: The deadline has passed.
+    """
+    found = best_mapping(first, second, BENCHMARK, deadline=deadline)
     if isinstance(found, str):
         return Comparison(None, None, found)
     return Comparison(found.rms, found.max_distance, "matched")

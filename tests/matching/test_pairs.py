@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from dao_core.crystal import Crystal
 from dao_core.matching import pairs as matching
-from dao_core.matching.alignment import Cell
-from dao_core.matching.pairs import match_pairs
-from tests.helpers.structures import cesium_chloride, perovskite, rocksalt, shaken
+from dao_core.matching.pairs import Pair, match_pairs
+from dao_core.matching.rms import Comparison
+from tests.helpers.structures import cesium_chloride, perovskite, rocksalt, rutile, shaken
 
 
 def test_results_keep_the_order_and_name_their_reason() -> None:
@@ -35,7 +38,7 @@ def test_equal_pairs_are_compared_once(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     real = matching.compare_chunk
 
-    def counting(pairs: list[tuple[Crystal | None, Crystal]], timeout_s: float) -> list[matching.Comparison]:
+    def counting(pairs: list[tuple[Crystal | None, Crystal]], timeout_s: float) -> list[Comparison]:
         seen.append(len(pairs))
         return real(pairs, timeout_s)
 
@@ -62,20 +65,28 @@ def test_a_pair_over_its_time_fails_alone() -> None:
     assert reasons == {"timeout": 1, "none": 1}
 
 
-def test_a_pair_over_its_time_fails_alone_outside_the_main_thread_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = matching.compare
-
-    def endless(predicted: Cell, reference: Cell) -> matching.Comparison:
-        while len(predicted.numbers) == 5:
-            pass
-        return real(predicted, reference)
-
-    monkeypatch.setattr(matching, "compare", endless)
-    pairs = {"predicted": [perovskite(), rocksalt()], "reference": [perovskite(), rocksalt()]}
+def test_a_limit_holds_in_any_thread() -> None:
+    pairs = {"predicted": [shaken(perovskite(), 901)], "reference": [perovskite()]}
     with ThreadPoolExecutor(1) as pool:
-        found, _, n_failed, _ = pool.submit(match_pairs, **pairs, timeout_s=0.2).result()  # type: ignore[arg-type]
-    assert [c.reason for c in found] == ["timeout", "matched"]
-    assert n_failed == 1
+        found = pool.submit(match_pairs, **pairs, timeout_s=1e-5).result()[0]  # type: ignore[arg-type]
+    assert [c.reason for c in found] == ["timeout"]
+
+
+def stubborn(pairs: Sequence[Pair]) -> list[Comparison]:
+    """Stands in for a comparison that never looks at the clock, or takes its process with it."""
+    for predicted, _ in pairs:
+        while predicted is not None and predicted.n_atoms == 5:
+            pass
+        if predicted is not None and predicted.n_atoms == 6:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return [Comparison(None, None, "sites")] * len(pairs)
+
+
+def test_a_process_that_hangs_or_dies_fails_its_pair_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matching, "GRACE_S", 0.0)
+    pairs: list[Pair] = [(c, rocksalt()) for c in (rocksalt(), perovskite(), None, rutile(), rocksalt())]
+    found = matching.in_processes(stubborn, pairs, processes=2, timeout_s=0.5)
+    assert [c.reason for c in found] == ["sites", "timeout", "sites", "failed", "sites"]
 
 
 def test_lists_of_different_length_are_refused() -> None:
