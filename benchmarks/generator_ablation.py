@@ -25,7 +25,7 @@ from dao_core.artifacts import write_atomic
 from dao_core.crystal import Crystal, CrystalBatch
 from dao_core.evaluate.scorecard import scorecard
 from dao_core.generate.flow_matching import flow_loss, training_base
-from dao_core.generate.sampler import Generator, Task, sample_seed
+from dao_core.generate.sampler import Generator, SampleStart, sample_seed
 from dao_core.models.build import build_network, parse_model_config
 from dao_core.models.checkpoint_io import load_checkpoint, save_checkpoint
 from dao_core.models.heads import parameter_count
@@ -62,11 +62,11 @@ def samples(folder: Path, targets: list[tuple[str, Crystal]], args: argparse.Nam
     path = folder / f"samples-{args.n}-{args.k}.json"
     if not path.exists():
         generator = Generator.load(folder / "checkpoint")
-        tasks = [
-            Task(np.sort(c.atomic_numbers), sample_seed(args.seed, c.composition, i))
+        starts = [
+            SampleStart(np.sort(c.atomic_numbers), sample_seed(args.seed, c.composition, i))
             for _, c in targets for i in range(args.k)
         ]  # fmt: skip
-        drawn = [p.crystal for p in generator.sample(tasks)]
+        drawn = [p.crystal for p in generator.sample(starts)]
         write_atomic(path, json.dumps([_arrays(c) for c in drawn]))
     rows = [
         None if r is None else Crystal(np.array(r[0]), np.array(r[1]), np.array(r[2]))

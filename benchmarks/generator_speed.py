@@ -150,12 +150,12 @@ def sampling_ratio(rounds: int) -> list[float]:
 def sampling_memory() -> float:
     """Peak resident memory in GiB of drawing 1,000 structures of 20 atoms (few steps: memory doesn't grow with
     them)."""
-    from dao_core.generate.sampler import Generator, Task
+    from dao_core.generate.sampler import Generator, SampleStart
 
     generator = Generator.load("generator", SamplerSettings(steps=3))
     seen = np.array(sorted(generator.elements))
     rng = np.random.default_rng(0)
-    generator.sample([Task(np.sort(rng.choice(seen, 20)), seed) for seed in range(1000)])
+    generator.sample([SampleStart(np.sort(rng.choice(seen, 20)), seed) for seed in range(1000)])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 

@@ -32,7 +32,7 @@ from dao_core.energy.relaxation.relax import RelaxSettings, relax
 from dao_core.evaluate.statistics import bootstrap_mean
 from dao_core.generate.guidance import EnergyGuidance, GuidanceSettings
 from dao_core.generate.integrate import SamplerSettings
-from dao_core.generate.sampler import Generator, Task, sample_seed
+from dao_core.generate.sampler import Generator, SampleStart, sample_seed
 
 SHARD = 20
 STABLE = 0.08  # eV/atom
@@ -70,15 +70,15 @@ def run_shard(
     part: list[Target], args: argparse.Namespace, generator: Generator, potential: DaoPotential, judge: Potential
 ) -> list[dict[str, Any]]:
     settings = GuidanceSettings(scale=args.scale, window=tuple(args.window), every=args.every)
-    tasks = [
-        Task(np.sort(c.atomic_numbers), sample_seed(args.seed, c.composition, i))
+    starts = [
+        SampleStart(np.sort(c.atomic_numbers), sample_seed(args.seed, c.composition, i))
         for _, c, _ in part for i in range(args.samples)
     ]  # fmt: skip
     known = energies(judge, [c for _, c, _ in part])
     rows = [{"target": name, "hull": hull, "known": e} for (name, _, hull), e in zip(part, known, strict=True)]
     for side in ("plain", "guided"):
         guide = EnergyGuidance(potential.network, generator.base, settings) if side == "guided" else None
-        raw = [p.crystal for p in generator.sample(tasks, guide)]
+        raw = [p.crystal for p in generator.sample(starts, guide)]
         ready = _relaxed(raw, potential, args.steps) if args.steps else raw
         found = energies(judge, ready)
         for i, row in enumerate(rows):

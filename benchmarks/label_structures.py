@@ -34,7 +34,7 @@ from dao_core.energy.adapters.sevennet import SevenNetPotential
 from dao_core.energy.potential import PotentialResult
 from dao_core.energy.predictor import DaoPotential
 from dao_core.energy.relaxation.relax import RelaxSettings, relax
-from dao_core.generate.sampler import DE_NOVO, Generator, Task, sample_seed
+from dao_core.generate.sampler import DE_NOVO, Generator, SampleStart, sample_seed
 from dao_core.generate.templates.aflow import aflow_index
 from dao_core.generate.templates.index import TemplateIndex
 from dao_core.generate.templates.store import load_index, save_index
@@ -144,12 +144,12 @@ class StructureSource:
 
     def samples(self, rng: np.random.Generator) -> list[Crystal]:
         """De novo samples of training compositions."""
-        tasks = []
+        starts = []
         for _, crystal, _ in self.crystals(rng):
             if crystal.n_atoms <= 12 and not self.generator.unseen(crystal):
                 seed = sample_seed(int(rng.integers(1 << 30)), crystal.composition, 0)
-                tasks.append(Task(np.sort(crystal.atomic_numbers), seed, None, DE_NOVO))
-        return [p.crystal for p in self.generator.sample(tasks) if p.crystal is not None]
+                starts.append(SampleStart(np.sort(crystal.atomic_numbers), seed, None, DE_NOVO))
+        return [p.crystal for p in self.generator.sample(starts) if p.crystal is not None]
 
     def relaxed(self, rng: np.random.Generator) -> list[Crystal]:
         """Where DAO-P leads templates and samples, on the way and at the end: its own false minima."""

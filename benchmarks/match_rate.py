@@ -23,7 +23,7 @@ from train_mp20 import read_split
 from dao_core.crystal import Crystal
 from dao_core.evaluate.scorecard import scorecard
 from dao_core.generate.integrate import SamplerSettings
-from dao_core.generate.sampler import DE_NOVO, Generator, Proposal, Task, sample_seed
+from dao_core.generate.sampler import DE_NOVO, Generator, Proposal, SampleStart, sample_seed
 from dao_core.generate.templates.aflow import aflow_index
 from dao_core.generate.templates.index import TemplateIndex
 from dao_core.generate.templates.store import load_index
@@ -33,18 +33,18 @@ SHARD = 100  # compositions a shard
 
 def tasks_for(
     crystal: Crystal, name: str, args: argparse.Namespace, index: TemplateIndex | None
-) -> tuple[list[Task], list[Crystal]]:
+) -> tuple[list[SampleStart], list[Crystal]]:
     """What is sampled for one target, and the templates that are used as they are."""
     numbers = np.sort(crystal.atomic_numbers)
     cell = crystal.composition
-    free = [Task(numbers, sample_seed(args.seed, cell, i)) for i in range(args.k)]
+    free = [SampleStart(numbers, sample_seed(args.seed, cell, i)) for i in range(args.k)]
     if args.mode == "denovo" or index is None:
         return free, []
     hits = index.query(cell, args.k, exclude_ids=(name,))
     if args.mode == "templates":
         return [], [h.crystal for h in hits]
     found = [
-        Task(h.crystal.atomic_numbers, sample_seed(args.seed, cell, i, h.template_id), h.crystal, h.template_id)
+        SampleStart(h.crystal.atomic_numbers, sample_seed(args.seed, cell, i, h.template_id), h.crystal, h.template_id)
         for i, h in enumerate(hits)
     ]
     n_free = max(args.free, args.k - len(found))
@@ -58,15 +58,15 @@ def run_shard(
     index: TemplateIndex | None,
 ) -> pa.Table:
     """Predictions of some targets in rank order."""
-    tasks: list[Task] = []
+    starts: list[SampleStart] = []
     owners: list[int] = []
     rows: list[dict[str, object]] = []
     for i, (name, crystal) in enumerate(targets):
         sampled, ready = tasks_for(crystal, name, args, index)
-        tasks += sampled
+        starts += sampled
         owners += [i] * len(sampled)
         rows += [_row(name, k, c, "template") for k, c in enumerate(ready)]
-    proposals: list[Proposal] = generator.sample(tasks) if generator and tasks else []
+    proposals: list[Proposal] = generator.sample(starts) if generator and starts else []
     ranks: dict[int, int] = {}
     for i, proposal in zip(owners, proposals, strict=True):
         rank = ranks[i] = ranks.get(i, -1) + 1

@@ -25,7 +25,7 @@ from dao_core.crystal import Crystal
 from dao_core.energy.predictor import DaoPotential
 from dao_core.energy.relaxation.relax import RelaxationResult, RelaxSettings, relax
 from dao_core.generate.integrate import SamplerSettings
-from dao_core.generate.sampler import DE_NOVO, Generator, Task, sample_seed
+from dao_core.generate.sampler import DE_NOVO, Generator, SampleStart, sample_seed
 from dao_core.generate.templates.index import TemplateIndex
 from dao_core.generate.templates.store import load_index
 from dao_core.matching.pairs import match_pairs
@@ -37,14 +37,14 @@ KEPT = ("converged", "max_steps")
 
 def candidates(
     crystal: Crystal, name: str, args: argparse.Namespace, index: TemplateIndex, generator: Generator
-) -> tuple[list[tuple[str, float, Crystal]], list[Task]]:
+) -> tuple[list[tuple[str, float, Crystal]], list[SampleStart]]:
     """Templates with their log-prior, and the de novo samples to draw for the rest of the pool."""
     hits = index.query(crystal.composition, args.k - args.free, exclude_ids=(name,))
     found = [(h.template_id, h.log_prior, h.crystal) for h in hits]
     if not set(crystal.atomic_numbers.tolist()) <= generator.elements:
         return found, []
     numbers, cell = np.sort(crystal.atomic_numbers), crystal.composition
-    return found, [Task(numbers, sample_seed(args.seed, cell, i)) for i in range(args.k - len(found))]
+    return found, [SampleStart(numbers, sample_seed(args.seed, cell, i)) for i in range(args.k - len(found))]
 
 
 def run_shard(
@@ -53,7 +53,7 @@ def run_shard(
 ) -> pa.Table:  # fmt: skip
     rows: list[dict[str, Any]] = []
     raw: list[Crystal] = []
-    tasks: list[Task] = []
+    starts: list[SampleStart] = []
     owners: list[tuple[str, int, float]] = []
     for name, crystal in targets:
         found, free = candidates(crystal, name, args, index, generator)
@@ -62,9 +62,9 @@ def run_shard(
             raw.append(structure)
         left = max(1.0 - sum(np.exp(p) for _, p, _ in found), SMALLEST_SHARE)  # as screening/proposing.py shares it
         owners += [(name, len(found) + i, float(np.log(left / len(free)))) for i in range(len(free))]
-        tasks += free
+        starts += free
     failed = 0
-    for (name, rank, prior), proposal in zip(owners, generator.sample(tasks) if tasks else [], strict=True):
+    for (name, rank, prior), proposal in zip(owners, generator.sample(starts) if starts else [], strict=True):
         if proposal.crystal is None:
             failed += 1
             continue

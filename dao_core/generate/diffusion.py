@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from dao_core.crystal import CrystalBatch
-from dao_core.generate.divergence import Shield
+from dao_core.generate.divergence import DivergenceGuard
 from dao_core.models.geometry import wrap_centered
 from dao_core.models.noise import BatchDraws, RowDraws, normal
 
@@ -110,17 +110,17 @@ def sample_diffusion(
     lattice, frac = draws.cells(), draws.positions()
     schedule = torch.linspace(STEPS, 0, steps + 1).round().long().tolist()
     abar, sigma, norms = alpha_bar(), sigmas(), score_norms()
-    shield = Shield(lattice)
+    guard = DivergenceGuard(lattice)
     for now, then in itertools.pairwise(schedule):
         t = torch.full((b,), now / STEPS, device=atomic_numbers.device)
-        lattice, frac = shield.sound(lattice, frac)
+        lattice, frac = guard.sound(lattice, frac)
         # corrector
         out = network(lattice, frac, atomic_numbers, t)
         size = step_lr * (sigma[now] / SIGMA_BEGIN) ** 2
         noise = draws.atoms() if then > 0 else torch.zeros_like(frac)
         frac = frac + size * out.coords * norms[now].sqrt() + (2 * size).sqrt() * noise
         # predictor
-        lattice, frac = shield.sound(lattice, frac)
+        lattice, frac = guard.sound(lattice, frac)
         out = network(lattice, frac, atomic_numbers, t)
         drop = sigma[now] ** 2 - sigma[then] ** 2
         noise = draws.atoms() if then > 0 else torch.zeros_like(frac)
@@ -134,4 +134,4 @@ def sample_diffusion(
         mean = (lattice - (1 - ratio) / (1 - abar[now]).sqrt() * eps) / ratio.sqrt()
         variance = (1 - ratio) * (1 - abar[then]) / (1 - abar[now])
         lattice = mean - variance * d_lattice + variance.sqrt() * (draws.cells() if then > 0 else 0.0)
-    return CrystalBatch(shield.marked(lattice), frac, atomic_numbers)
+    return CrystalBatch(guard.marked(lattice), frac, atomic_numbers)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal
-from dao_core.generate.sampler import DE_NOVO, Generator, Proposal, Task, numbers_of, sample_seed
+from dao_core.generate.sampler import DE_NOVO, Generator, Proposal, SampleStart, numbers_of, sample_seed
 from dao_core.generate.templates.index import SAME_DISTANCE
 from dao_core.matching.fingerprint import fingerprint, fingerprint_distance, slots_of
 
@@ -21,8 +21,8 @@ KERNEL_WIDTH = 0.06  # fingerprint distance over which draws vote for each other
 
 
 @dataclass(frozen=True)
-class Wish:
-    """So many different structures of a cell content (symbol -> count); `known` ones count as already there."""
+class SampleRequest:
+    """`n` different structures are asked for a cell content (symbol -> count); `known` ones count as already there."""
 
     composition: dict[str, int]
     n: int
@@ -56,43 +56,43 @@ def repeats(crystals: Sequence[Crystal | None], known: Sequence[Crystal] = ()) -
 
 def sample_distinct(
     generator: Generator,
-    wishes: Sequence[Wish],
+    requests: Sequence[SampleRequest],
     seed: int,
     *,
     rounds: int = 3,
     failed: list[Proposal] | None = None,
 ) -> list[list[Proposal]]:
-    """For each wish its `n` proposals: different structures first, repeats only where `rounds` of drawing gave no more.
+    """For each request its `n` proposals: different structures first, repeats only where drawing gave no more.
 
     The different ones are in the order of `by_density`. Sample i of a composition has the same seed as sample i of
     `Generator.propose`, replacements continue the count: the answer depends on (seed, composition, n) alone, not on the
-    other wishes. Draws without a structure are appended to `failed`, also where another draw took their place. The
+    other requests. Draws without a structure are appended to `failed`, also where another draw took their place. The
     caller asks `Generator.check` whether the elements are known.
     """
-    drawn: list[list[Proposal]] = [[] for _ in wishes]
-    kept: list[list[int]] = [[] for _ in wishes]
+    drawn: list[list[Proposal]] = [[] for _ in requests]
+    kept: list[list[int]] = [[] for _ in requests]
     for _ in range(rounds):
-        tasks, owners = [], []
-        for w, wish in enumerate(wishes):
-            missing = wish.n - len(kept[w])
+        starts, owners = [], []
+        for w, request in enumerate(requests):
+            missing = request.n - len(kept[w])
             first = len(drawn[w])
-            tasks += _tasks(wish, seed, range(first, first + missing))
+            starts += _starts(request, seed, range(first, first + missing))
             owners += [w] * missing
-        if not tasks:
+        if not starts:
             break
-        for w, proposal in zip(owners, generator.sample(tasks), strict=True):
+        for w, proposal in zip(owners, generator.sample(starts), strict=True):
             drawn[w].append(proposal)
             if failed is not None and proposal.crystal is None:
                 failed.append(proposal)
-        for w, wish in enumerate(wishes):
-            flags = repeats([p.crystal for p in drawn[w]], wish.known)
+        for w, request in enumerate(requests):
+            flags = repeats([p.crystal for p in drawn[w]], request.known)
             kept[w] = [i for i, (p, again) in enumerate(zip(drawn[w], flags, strict=True)) if p.crystal and not again]
-    return [_chosen(d, k, w.n) for d, k, w in zip(drawn, kept, wishes, strict=True)]
+    return [_chosen(d, k, w.n) for d, k, w in zip(drawn, kept, requests, strict=True)]
 
 
-def _tasks(wish: Wish, seed: int, numbers: range) -> list[Task]:
-    atoms = numbers_of(wish.composition)
-    return [Task(atoms, sample_seed(seed, wish.composition, i), None, DE_NOVO) for i in numbers]
+def _starts(request: SampleRequest, seed: int, numbers: range) -> list[SampleStart]:
+    atoms = numbers_of(request.composition)
+    return [SampleStart(atoms, sample_seed(seed, request.composition, i), None, DE_NOVO) for i in numbers]
 
 
 def by_density(crystals: Sequence[Crystal], chosen: Sequence[int]) -> list[tuple[int, float]]:

@@ -9,7 +9,7 @@ LARGEST = 1e7  # angstrom; a cell beyond it has diverged, early steps of a diffu
 HARMLESS = 5.0  # angstrom; edge of the cell that stands in for one
 
 
-class Shield:
+class DivergenceGuard:
     """Rows of a batch that diverged. A linear algebra routine refuses a whole batch for one NaN in it."""
 
     def __init__(self, like: Tensor) -> None:

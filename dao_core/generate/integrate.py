@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dao_core.crystal import CrystalBatch
 from dao_core.generate.diffusion import STEPS
-from dao_core.generate.divergence import Shield
+from dao_core.generate.divergence import DivergenceGuard
 from dao_core.generate.flow_matching import FlowSettings, FlowState, remove_mean, velocities
 from dao_core.models.lattice_base import LatticeBase
 
@@ -61,13 +61,13 @@ def integrate(
     seeded = bool(start.seeded.any())
     steps = settings.seeded_steps if seeded else settings.steps
     state = FlowState(start.frac_coords, start.z, numbers, start.seeded)
-    shield = Shield(state.z)
+    guard = DivergenceGuard(state.z)
     dt = 1.0 / steps
     for k in range(steps):
         t = k * dt
         time = torch.full((len(numbers),), t, dtype=state.z.dtype, device=state.z.device)
-        lattice, state.frac_coords = shield.sound(base.to_lattice(state.z, numbers), state.frac_coords)
-        state.z = state.z.masked_fill(shield.failed.unsqueeze(1), 0.0)
+        lattice, state.frac_coords = guard.sound(base.to_lattice(state.z, numbers), state.frac_coords)
+        state.z = state.z.masked_fill(guard.failed.unsqueeze(1), 0.0)
         outputs = network(lattice, state.frac_coords, numbers, time, state.seeded)
         coords, z = velocities(outputs, state, base, flow)
         if guidance is not None:
@@ -84,7 +84,7 @@ def integrate(
         if rules is not None:
             frac, z_next = rules.symmetric(frac, z_next)
         state = FlowState(frac - torch.floor(frac), z_next, numbers, state.seeded)
-    return CrystalBatch(shield.marked(base.to_lattice(state.z, numbers)), state.frac_coords, numbers)
+    return CrystalBatch(guard.marked(base.to_lattice(state.z, numbers)), state.frac_coords, numbers)
 
 
 def _renew_noise(

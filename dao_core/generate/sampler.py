@@ -47,7 +47,7 @@ class Proposal:
 
 
 @dataclass(frozen=True)
-class Task:
+class SampleStart:
     """One sample to draw: its atoms (N,), its own seed, the template to start from and what is given of it, if any."""
 
     atomic_numbers: NDArray[np.int64]
@@ -68,11 +68,13 @@ def numbers_of(composition: dict[str, int]) -> NDArray[np.int64]:
     return np.concatenate([np.full(count, atomic_number(symbol)) for symbol, count in sorted(composition.items())])
 
 
-def _noise(tasks: Sequence[Task], streams: Sequence[np.random.Generator], n: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _noise(
+    starts: Sequence[SampleStart], streams: Sequence[np.random.Generator], n: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Fresh base noise of each sample's own stream, (B, n, 3) and (B, 6)."""
-    frac = np.zeros((len(tasks), n, 3), dtype=np.float32)
+    frac = np.zeros((len(starts), n, 3), dtype=np.float32)
     for row, stream in enumerate(streams):
-        size = len(tasks[row].atomic_numbers)
+        size = len(starts[row].atomic_numbers)
         frac[row, :size] = stream.random((size, 3)) - 0.5
     return torch.as_tensor(frac), torch.as_tensor(np.stack([s.normal(size=6) for s in streams]), dtype=torch.float32)
 
@@ -150,105 +152,112 @@ class Generator:
         """
         self.check(composition)
         numbers = numbers_of(composition) if constraint is None else constraint.numbers(composition)
-        tasks = [Task(numbers, sample_seed(seed, composition, i), constraint=constraint) for i in range(n)]
-        tasks += [
-            Task(t.atomic_numbers, sample_seed(seed, composition, i, name), t, name)
+        starts = [SampleStart(numbers, sample_seed(seed, composition, i), constraint=constraint) for i in range(n)]
+        starts += [
+            SampleStart(t.atomic_numbers, sample_seed(seed, composition, i, name), t, name)
             for i, (name, t) in enumerate(templates)
         ]
-        return self.sample(tasks)
+        return self.sample(starts)
 
-    def sample(self, tasks: Sequence[Task], guidance: Guidance | DiffusionGuide | None = None) -> list[Proposal]:
-        """Draw many samples, batched by size; the order of the answer is the order of the tasks."""
-        out, plans = self._plans(tasks)
+    def sample(
+        self, starts: Sequence[SampleStart], guidance: Guidance | DiffusionGuide | None = None
+    ) -> list[Proposal]:
+        """Draw many samples, batched by size; the order of the answer is the order of the starts."""
+        out, plans = self._plans(starts)
         order = sorted(
             (i for i, p in enumerate(out) if p is None),
-            key=lambda i: (tasks[i].template is not None, len(tasks[i].atomic_numbers)),
+            key=lambda i: (starts[i].template is not None, len(starts[i].atomic_numbers)),
         )
         while order:
-            first = tasks[order[0]]
+            first = starts[order[0]]
             rows = [order.pop(0)]
-            while order and (tasks[order[0]].template is None) == (first.template is None):
-                size = len(tasks[order[0]].atomic_numbers)
+            while order and (starts[order[0]].template is None) == (first.template is None):
+                size = len(starts[order[0]].atomic_numbers)
                 if (len(rows) + 1) * size**2 > self.batch_pairs or size > len(first.atomic_numbers) + 2:
                     break  # full, or padding would cost more than another call
                 rows.append(order.pop(0))
-            made = self._batch([tasks[i] for i in rows], [plans.get(i) for i in rows], guidance)
+            made = self._batch([starts[i] for i in rows], [plans.get(i) for i in rows], guidance)
             for row, proposal in zip(rows, made, strict=True):
                 out[row] = proposal
         return [p for p in out if p is not None]
 
-    def _plans(self, tasks: Sequence[Task]) -> tuple[list[Proposal | None], dict[int, SitePlan]]:
+    def _plans(self, starts: Sequence[SampleStart]) -> tuple[list[Proposal | None], dict[int, SitePlan]]:
         """Sites of the samples that keep a space group; a sample for which there are none is answered already."""
-        out: list[Proposal | None] = [None] * len(tasks)
+        out: list[Proposal | None] = [None] * len(starts)
         plans: dict[int, SitePlan] = {}
-        for i, task in enumerate(tasks):
+        for i, start in enumerate(starts):
             plan = None
             try:
-                if task.constraint is not None:
-                    plan = task.constraint.plan(task.atomic_numbers, task.seed)
-                elif task.template is not None and self.settings.seeded_symprec:
-                    plan = kept_sites(task.template, self.settings.seeded_symprec)
+                if start.constraint is not None:
+                    plan = start.constraint.plan(start.atomic_numbers, start.seed)
+                elif start.template is not None and self.settings.seeded_symprec:
+                    plan = kept_sites(start.template, self.settings.seeded_symprec)
             except SitesError as error:
-                out[i] = Proposal(None, task.origin, task.seed, self.identity, str(error))
+                out[i] = Proposal(None, start.origin, start.seed, self.identity, str(error))
                 continue
             if plan is not None:
                 plans[i] = plan
         return out, plans
 
     def _batch(
-        self, tasks: Sequence[Task], plans: Sequence[SitePlan | None], guidance: Guidance | DiffusionGuide | None
+        self,
+        starts: Sequence[SampleStart],
+        plans: Sequence[SitePlan | None],
+        guidance: Guidance | DiffusionGuide | None,
     ) -> list[Proposal]:
-        n = max(len(t.atomic_numbers) for t in tasks)
-        streams = [np.random.default_rng(t.seed) for t in tasks]
-        numbers = np.zeros((len(tasks), n), dtype=np.int64)
-        for row, task in enumerate(tasks):
-            numbers[row, : len(task.atomic_numbers)] = task.atomic_numbers
-        given = any(t.constraint is not None for t in tasks)
+        n = max(len(t.atomic_numbers) for t in starts)
+        streams = [np.random.default_rng(t.seed) for t in starts]
+        numbers = np.zeros((len(starts), n), dtype=np.int64)
+        for row, start in enumerate(starts):
+            numbers[row, : len(start.atomic_numbers)] = start.atomic_numbers
+        given = any(t.constraint is not None for t in starts)
         if self.process == "diffusion":
-            if given or tasks[0].template is not None:
+            if given or starts[0].template is not None:
                 what = "constraints need" if given else "templates need"
                 raise ConstraintError(f"{what} a generator trained by flow matching; this one is a diffusion")
             batch = sample_diffusion(
                 self.network, torch.as_tensor(numbers), streams, steps=self.settings.diffusion_steps,
                 guidance=guidance,  # type: ignore[arg-type]
             )  # fmt: skip
-            return [self._proposal(c, t) for c, t in zip(batch.to_crystals(), tasks, strict=True)]
-        start = self._start(tasks, streams, torch.as_tensor(numbers))
+            return [self._proposal(c, t) for c, t in zip(batch.to_crystals(), starts, strict=True)]
+        state = self._flow_state(starts, streams, torch.as_tensor(numbers))
         given = given or any(p is not None for p in plans)
-        rules = Rules([t.constraint for t in tasks], start.atomic_numbers, self.base, plans) if given else None
+        rules = Rules([t.constraint for t in starts], state.atomic_numbers, self.base, plans) if given else None
         if rules is not None:
-            start.frac_coords, start.z = rules.start(start.frac_coords, start.z)
+            state.frac_coords, state.z = rules.start(state.frac_coords, state.z)
         batch = integrate(
-            self.network, start, self.base, self.flow, self.settings,
-            noise=lambda: _noise(tasks, streams, n), guidance=guidance, rules=rules,  # type: ignore[arg-type]
+            self.network, state, self.base, self.flow, self.settings,
+            noise=lambda: _noise(starts, streams, n), guidance=guidance, rules=rules,  # type: ignore[arg-type]
         )  # fmt: skip
         crystals = batch.to_crystals()
         if rules is not None:
             crystals = [c if isinstance(c, InvalidCrystalError) else rules.finish(i, c) for i, c in enumerate(crystals)]
-        return [self._proposal(c, t) for c, t in zip(crystals, tasks, strict=True)]
+        return [self._proposal(c, t) for c, t in zip(crystals, starts, strict=True)]
 
-    def _start(self, tasks: Sequence[Task], streams: Sequence[np.random.Generator], numbers: torch.Tensor) -> FlowState:
+    def _flow_state(
+        self, starts: Sequence[SampleStart], streams: Sequence[np.random.Generator], numbers: torch.Tensor
+    ) -> FlowState:
         b, n = numbers.shape
         frac, z = np.zeros((b, n, 3), dtype=np.float32), np.zeros((b, 6), dtype=np.float32)
-        seeded = tasks[0].template is not None
-        for row, (task, stream) in enumerate(zip(tasks, streams, strict=True)):
-            size = len(task.atomic_numbers)
+        seeded = starts[0].template is not None
+        for row, (start, stream) in enumerate(zip(starts, streams, strict=True)):
+            size = len(start.atomic_numbers)
             jitter = stream.normal(size=(size, 3)) if seeded else stream.random((size, 3))
             z[row] = stream.normal(size=6)
             frac[row, :size] = (
-                jitter if task.template is None else (task.template.frac_coords + self.flow.seed_coord_noise * jitter)
+                jitter if start.template is None else (start.template.frac_coords + self.flow.seed_coord_noise * jitter)
             )
-        start = FlowState(torch.as_tensor(frac), torch.as_tensor(z), numbers, torch.full((b,), float(seeded)))
+        state = FlowState(torch.as_tensor(frac), torch.as_tensor(z), numbers, torch.full((b,), float(seeded)))
         if seeded:
-            cells = CrystalBatch.from_crystals([t.template for t in tasks if t.template is not None], pad_to=n)
+            cells = CrystalBatch.from_crystals([t.template for t in starts if t.template is not None], pad_to=n)
             center = self.base.to_normal(cells.lattice, numbers)
-            start.z = center + self.flow.seed_lattice_noise / self.base.std * start.z
-        return start
+            state.z = center + self.flow.seed_lattice_noise / self.base.std * state.z
+        return state
 
-    def _proposal(self, crystal: Crystal | InvalidCrystalError, task: Task) -> Proposal:
+    def _proposal(self, crystal: Crystal | InvalidCrystalError, start: SampleStart) -> Proposal:
         if isinstance(crystal, InvalidCrystalError):
-            return Proposal(None, task.origin, task.seed, self.identity, str(crystal))
-        return Proposal(crystal, task.origin, task.seed, self.identity)
+            return Proposal(None, start.origin, start.seed, self.identity, str(crystal))
+        return Proposal(crystal, start.origin, start.seed, self.identity)
 
     def unseen(self, crystal: Crystal) -> list[str]:
         """Symbols of a crystal that the generator was not trained on."""

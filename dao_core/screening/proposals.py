@@ -223,31 +223,31 @@ def _de_novo(
     found: Sequence[Crystal],
 ) -> list[Proposal]:
     """So many samples of each cell; a repeat is drawn anew, unless something is given or steers the samples."""
-    from dao_core.generate.distinct_samples import Wish, sample_distinct
-    from dao_core.generate.sampler import Task, numbers_of, sample_seed
+    from dao_core.generate.distinct_samples import SampleRequest, sample_distinct
+    from dao_core.generate.sampler import SampleStart, numbers_of, sample_seed
 
     generator, guidance = models.generator, _guidance(models, settings)
     assert generator is not None
     if constraint is None and guidance is None:
-        wishes = [
-            Wish(cell, n, tuple(c for c in found if c.composition == cell))
+        requests = [
+            SampleRequest(cell, n, tuple(c for c in found if c.composition == cell))
             for cell, n in zip(cells, counts, strict=True)
         ]
-        return [p for row in sample_distinct(generator, wishes, settings.seed) for p in row]
-    tasks = []
+        return [p for row in sample_distinct(generator, requests, settings.seed) for p in row]
+    starts = []
     for cell, n in zip(cells, counts, strict=True):
         numbers = numbers_of(cell) if constraint is None else constraint.numbers(cell)
         seeds = [sample_seed(settings.seed, cell, j) for j in range(n)]
-        tasks += [Task(numbers, seed, constraint=constraint) for seed in seeds]
-    return generator.sample(tasks, guidance)
+        starts += [SampleStart(numbers, seed, constraint=constraint) for seed in seeds]
+    return generator.sample(starts, guidance)
 
 
 def _seeded(hits: Sequence[_Hit], generator: Generator, seed: int) -> list[Proposal]:
     """One sample from each template."""
-    from dao_core.generate.sampler import Task, sample_seed
+    from dao_core.generate.sampler import SampleStart, sample_seed
 
-    tasks = []
+    starts = []
     for j, hit in enumerate(hits):
         start, origin = hit.found.crystal, f"template {hit.found.template_id}"
-        tasks.append(Task(start.atomic_numbers, sample_seed(seed, start.composition, j, origin), start, origin))
-    return generator.sample(tasks)
+        starts.append(SampleStart(start.atomic_numbers, sample_seed(seed, start.composition, j, origin), start, origin))
+    return generator.sample(starts)

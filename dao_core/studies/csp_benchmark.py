@@ -16,8 +16,8 @@ from dao_core.crystal import Crystal
 from dao_core.energy.relaxation.relax import RelaxSettings
 from dao_core.evaluate.scorecard import Scorecard, compare_all, metre_rms, score_table
 from dao_core.evaluate.statistics import bootstrap_mean
-from dao_core.generate.distinct_samples import Wish, sample_distinct
-from dao_core.generate.sampler import DE_NOVO, Generator, Proposal, Task, numbers_of, sample_seed
+from dao_core.generate.distinct_samples import SampleRequest, sample_distinct
+from dao_core.generate.sampler import DE_NOVO, Generator, Proposal, SampleStart, numbers_of, sample_seed
 from dao_core.generate.templates.index import TemplateIndex
 from dao_core.matching.fingerprint import prototype_key, slots_of, symmetry_of
 from dao_core.matching.rms import Comparison
@@ -178,12 +178,12 @@ def predict(
         return _denovo(generator, targets, known, [settings.k] * len(targets), settings, seed, failed)
     index = _given(models.templates, column)
     hits = [_hits(index, t, max(0, settings.k - (settings.free if column == "mixed" else 0))) for t in targets]
-    tasks = [
-        Task(c.atomic_numbers, sample_seed(seed, t.crystal.composition, i, name), c, name)
+    starts = [
+        SampleStart(c.atomic_numbers, sample_seed(seed, t.crystal.composition, i, name), c, name)
         for t, found, ok in zip(targets, hits, known, strict=True) if ok
         for i, (name, c) in enumerate(found)
     ]  # fmt: skip
-    drawn = iter(generator.sample(tasks) if tasks else [])
+    drawn = iter(generator.sample(starts) if starts else [])
     # a template of elements that the generator never saw is given as it is: better than nothing
     first = [
         [next(drawn) if ok else _plain(name, c) for name, c in found] for found, ok in zip(hits, known, strict=True)
@@ -211,27 +211,33 @@ def _denovo(
             levels.setdefault(seen[cell], []).append(i)
         seen[cell] += 1
     for level, members in levels.items():
-        wishes = [Wish(targets[i].crystal.composition, counts[i]) for i in members]
-        found = _samples(generator, wishes, settings, seed + 1_000_003 * level, failed)
+        requests = [SampleRequest(targets[i].crystal.composition, counts[i]) for i in members]
+        found = _samples(generator, requests, settings, seed + 1_000_003 * level, failed)
         for i, row in zip(members, found, strict=True):
             out[i] = row
     return out
 
 
 def _samples(
-    generator: Generator, wishes: Sequence[Wish], settings: BenchmarkSettings, seed: int, failed: list[Proposal]
+    generator: Generator,
+    requests: Sequence[SampleRequest],
+    settings: BenchmarkSettings,
+    seed: int,
+    failed: list[Proposal],
 ) -> list[list[Proposal]]:
-    for wish in wishes:
-        generator.check(wish.composition)
+    for request in requests:
+        generator.check(request.composition)
     if settings.distinct:
-        return sample_distinct(generator, wishes, seed, failed=failed)
-    tasks = [
-        Task(numbers_of(w.composition), sample_seed(seed, w.composition, i)) for w in wishes for i in range(w.n)
-    ]  # fmt: skip
-    made = generator.sample(tasks)
+        return sample_distinct(generator, requests, seed, failed=failed)
+    starts = [
+        SampleStart(numbers_of(r.composition), sample_seed(seed, r.composition, i))
+        for r in requests
+        for i in range(r.n)
+    ]
+    made = generator.sample(starts)
     failed += [p for p in made if p.crystal is None]
     drawn = iter(made)
-    return [[next(drawn) for _ in range(w.n)] for w in wishes]
+    return [[next(drawn) for _ in range(r.n)] for r in requests]
 
 
 def _hits(index: TemplateIndex, target: Target, k: int) -> list[tuple[str, Crystal]]:

@@ -16,7 +16,7 @@ from dao_core.energy.predictor import N_ENERGIES, DaoPotential, EnergyScale
 from dao_core.energy.relaxation.relax import RelaxationStatus, RelaxSettings, relax
 from dao_core.generate.constraints import Constraint, ConstraintError
 from dao_core.generate.flow_matching import FlowSettings
-from dao_core.generate.sampler import Generator, Task, UnseenElementError, numbers_of
+from dao_core.generate.sampler import Generator, SampleStart, UnseenElementError, numbers_of
 from dao_core.models.build import build_network
 from dao_core.models.checkpoint_io import CheckpointError, save_checkpoint
 from dao_core.models.config import CrysformerConfig, LocalConfig
@@ -94,10 +94,10 @@ class Poisoned(nn.Module):
 @pytest.mark.parametrize("process", ["flow", "diffusion"])
 def test_a_diverging_sample_fails_alone(tmp_path: Path, process: str, value: float) -> None:
     generator = Generator.load(write_generator(tmp_path, process))
-    tasks = [Task(numbers_of(c), i) for i, c in enumerate(({"Na": 2}, {"Cl": 2}, {"Cl": 1, "Na": 1}))]
-    sound = generator.sample(tasks)
+    starts = [SampleStart(numbers_of(c), i) for i, c in enumerate(({"Na": 2}, {"Cl": 2}, {"Cl": 1, "Na": 1}))]
+    sound = generator.sample(starts)
     generator.network = Poisoned(generator.network, value)
-    first, poisoned, last = generator.sample(tasks)
+    first, poisoned, last = generator.sample(starts)
     assert poisoned.crystal is None
     assert "NaN" in poisoned.reason
     for a, b in ((first, sound[0]), (last, sound[2])):
@@ -113,11 +113,11 @@ def test_a_diverging_sample_that_keeps_a_symmetry_fails_alone(generator_folder: 
     generator = Generator.load(generator_folder)
     cells = [grid(1, 1, 2, number=11), grid(1, 1, 2, number=17)]
     if given == "template":
-        tasks = [Task(c.atomic_numbers, i, c, f"grid {i}") for i, c in enumerate(cells)]
+        starts = [SampleStart(c.atomic_numbers, i, c, f"grid {i}") for i, c in enumerate(cells)]
     else:
-        tasks = [Task(c.atomic_numbers, i, constraint=Constraint(spacegroup=2)) for i, c in enumerate(cells)]
+        starts = [SampleStart(c.atomic_numbers, i, constraint=Constraint(spacegroup=2)) for i, c in enumerate(cells)]
     generator.network = Poisoned(generator.network, value)
-    sound, poisoned = generator.sample(tasks)
+    sound, poisoned = generator.sample(starts)
     assert sound.crystal is not None
     assert poisoned.crystal is None
     assert "NaN" in poisoned.reason

@@ -12,7 +12,7 @@ from dao_core.crystal import Crystal, CrystalBatch
 from dao_core.generate.constraints import Constraint, ConstraintError, Rules
 from dao_core.generate.flow_matching import COORD_SCALE, FlowSettings, base_sample
 from dao_core.generate.integrate import SamplerSettings, integrate
-from dao_core.generate.sampler import Generator, Task
+from dao_core.generate.sampler import Generator, SampleStart
 from dao_core.models.geometry import wrap_centered
 from dao_core.models.heads import Outputs, masked_mean
 from dao_core.models.lattice_base import LatticeBase
@@ -89,9 +89,9 @@ def test_every_sample_has_the_operations_of_the_space_group(number: int, composi
 
 def test_a_template_s_symmetry_is_kept_unless_it_is_not_to_be() -> None:
     templates = [("rutile", rutile("Sn")), ("perovskite", perovskite()), ("none", random_crystals(3, (5,))[0])]
-    tasks = [Task(t.atomic_numbers, 7 + i, t, name) for i, (name, t) in enumerate(templates)]
-    kept = [p.crystal for p in generator().sample(tasks)]
-    loose = Generator.load(settings=SamplerSettings(seeded_symprec=0.0)).sample(tasks)
+    starts = [SampleStart(t.atomic_numbers, 7 + i, t, name) for i, (name, t) in enumerate(templates)]
+    kept = [p.crystal for p in generator().sample(starts)]
+    loose = Generator.load(settings=SamplerSettings(seeded_symprec=0.0)).sample(starts)
     for (_, template), crystal, other in zip(templates, kept, loose, strict=True):
         assert crystal is not None
         assert other.crystal is not None

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from dao_core.crystal import Crystal
-from dao_core.generate.distinct_samples import Wish, by_density, distinct_share, repeats, sample_distinct
-from dao_core.generate.sampler import Proposal, Task, sample_seed
+from dao_core.generate.distinct_samples import SampleRequest, by_density, distinct_share, repeats, sample_distinct
+from dao_core.generate.sampler import Proposal, SampleStart, sample_seed
 
 ROCKSALT = [[0, 0, 0], [0.5, 0.5, 0.5]]
 
@@ -25,9 +25,9 @@ class Scripted:
         self.made = {sample_seed(seed, composition, i): c for i, c in enumerate(made)}
         self.calls: list[int] = []
 
-    def sample(self, tasks: Sequence[Task]) -> list[Proposal]:
-        self.calls.append(len(tasks))
-        return [Proposal(self.made[t.seed], "de novo", t.seed, "script") for t in tasks]
+    def sample(self, starts: Sequence[SampleStart]) -> list[Proposal]:
+        self.calls.append(len(starts))
+        return [Proposal(self.made[t.seed], "de novo", t.seed, "script") for t in starts]
 
 
 NACL = {"Na": 1, "Cl": 1}
@@ -35,8 +35,8 @@ NACL = {"Na": 1, "Cl": 1}
 
 def drawn(made: Sequence[Crystal | None], n: int, **options: object) -> tuple[list[Proposal], Scripted]:
     generator = Scripted(NACL, made)
-    wish = Wish(NACL, n, options.pop("known", ()))  # type: ignore[arg-type]
-    return sample_distinct(generator, [wish], 0, **options)[0], generator  # type: ignore[arg-type]
+    request = SampleRequest(NACL, n, options.pop("known", ()))  # type: ignore[arg-type]
+    return sample_distinct(generator, [request], 0, **options)[0], generator  # type: ignore[arg-type]
 
 
 def test_repeats_are_seen_and_volume_counts() -> None:
@@ -101,6 +101,6 @@ def test_a_known_structure_is_not_asked_for_again() -> None:
 def test_wishes_do_not_touch_each_other() -> None:
     made = [cell(4.0), cell(4.0), cell(5.0), cell(6.0)]
     generator = Scripted(NACL, made)
-    both = sample_distinct(generator, [Wish(NACL, 2), Wish(NACL, 3)], 0)  # type: ignore[arg-type]
+    both = sample_distinct(generator, [SampleRequest(NACL, 2), SampleRequest(NACL, 3)], 0)  # type: ignore[arg-type]
     assert [p.crystal for p in both[0]] == [made[0], made[2]]
     assert [p.crystal for p in both[1]] == [made[0], made[2], made[3]]

@@ -19,7 +19,7 @@ from dao_core.crystal import CrystalBatch
 from dao_core.energy.predictor import composition_fractions, residual_members, strained
 from dao_core.generate.diffusion import diffusion_loss, sample_diffusion
 from dao_core.generate.flow_matching import FlowSettings, flow_loss, training_base
-from dao_core.generate.sampler import Generator, Task
+from dao_core.generate.sampler import Generator, SampleStart
 from dao_core.models.build import build_network, parse_model_config
 from dao_core.models.checkpoint_io import Checkpoint
 from dao_core.models.geometry import edge_distances, gram, neighbor_edges
@@ -94,7 +94,7 @@ def test_a_sampler_on_the_cpu_asks_its_network_on_another_device(process: str) -
     }  # fmt: skip
     asked = Asked(network(PLAIN))
     generator = Generator(Checkpoint(asked, "generator", config, Path("made here")), device=META)
-    made = generator.sample([Task(np.array([11, 17]), 0)])
+    made = generator.sample([SampleStart(np.array([11, 17]), 0)])
     assert asked.devices == {"meta"}
     assert len(made) == 1
 
