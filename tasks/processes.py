@@ -5,21 +5,29 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dao_core.dft.launch.programs import RunningPrograms
 
 GRACE_SECONDS = 3.0
 
 
-def end_descendants(*, keep: Sequence[str] = ("prefect.server.api.server:create_app",)) -> int:
+def end_descendants(
+    programs: RunningPrograms | None = None, *, keep: Sequence[str] = ("prefect.server.api.server:create_app",)
+) -> int:
     """End all processes below this one, politely and then for good; how many are left.
+
+    So do the `programs` that the run took over from a dead worker, which are no children of this process.
 
     A process whose command line holds a word of `keep` stays: the ephemeral server is told last how the run ended.
     Jobs that were handed to Slurm are nobody's children and go on; the next attempt finds them by their ids.
     """
     import psutil
 
-    from dao_core.dft.launch.local import stop_runs
+    from dao_core.dft.launch.programs import current_programs
 
-    stop_runs()
+    (programs or current_programs()).stop()
     found = []
     for child in psutil.Process(os.getpid()).children(recursive=True):
         try:

@@ -16,7 +16,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -107,10 +107,13 @@ class RunLog:
 
         Ctrl-C and a worker's SIGTERM leave it open (`interrupted`, to be continued) and end every process it started.
         """
+        from dao_core.dft.launch.programs import running_programs
         from tasks.processes import end_descendants
 
         stop = threading.Event()
         threading.Thread(target=self._beat, args=(stop,), daemon=True).start()
+        scope = ExitStack()
+        programs = scope.enter_context(running_programs())
         try:
             yield self
         except Exception as error:
@@ -118,10 +121,11 @@ class RunLog:
             raise
         except BaseException:
             self.event("run interrupted")
-            end_descendants()
+            end_descendants(programs)
             raise
         finally:
             stop.set()
+            scope.close()
             if self._pool is not None:
                 self._pool.close()
 

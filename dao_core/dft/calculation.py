@@ -1,8 +1,8 @@
 """One calculation to its end: run, name the failure, repair, run again; resumable, with one directory per content key.
 
 While it runs, the rounds stand in `<ledger>/dft_scratch/<key>/round_<n>`, where they survive the death of the worker.
-A verdict (done, accepted or failed for good) moves their files into the ledger's stage `dft_pw`; what the machine is
-to blame for (no pw.x, full disk, scheduler, wall time) is no verdict: the rounds stay, the next call goes on there.
+An end (done, accepted or failed for good) moves their files into the ledger's stage `dft_pw`. What the machine is to
+blame for (no pw.x, full disk, scheduler, wall time) is no end: the rounds stay, the next call goes on there.
 """
 
 from __future__ import annotations
@@ -11,29 +11,34 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from dao_core.artifacts import ArtifactError, Ledger, write_atomic
 from dao_core.dft.launch.base import Launcher, LaunchError
+from dao_core.dft.launch.outcome import RunOutcome
 from dao_core.dft.pw.input import Action, InputMismatchError, PwInput, from_dict
+from dao_core.dft.pw.job import pw_job
 from dao_core.dft.pw.output import PwOutput, parse_directory
 from dao_core.dft.pw.result import RESULT, PwResult, Status, read_result, result_to_dict
 from dao_core.dft.pw.write import INPUT_JSON, write_input
-from dao_core.dft.repair.failures import Failure, RunOutcome, classify
-from dao_core.dft.repair.table import handle
+from dao_core.dft.repair.failures import NONE, classify, is_final, repair
 
 STAGE, SCRATCH, OUTCOME = "dft_pw", "dft_scratch", "outcome.json"
-# Not the calculation's fault, or a matter of more time: never recorded as its result.
-RESUMABLE = {
-    Failure.PW_MISSING, Failure.DISK_FULL, Failure.SCHEDULER, Failure.OUT_OF_MEMORY, Failure.HANGING,
-    Failure.UNREADABLE, Failure.KILLED_AT_WALLTIME, Failure.INTERRUPTED, Failure.MAX_SECONDS,
-    Failure.STOPPED_IN_FORCES, Failure.NO_OUTPUT,
-}  # fmt: skip
 
 
-class _Blocked(Exception):
+@dataclass(frozen=True)
+class _End:
+    """How the last round ended: its folder, when the call began, what it wrote, the failure's name."""
+
+    folder: Path
+    begin: float
+    output: PwOutput
+    failure: str
+
+
+class _BlockedError(Exception):
     def __init__(self, result: PwResult) -> None:
         super().__init__(result.message)
         self.result = result
@@ -48,7 +53,7 @@ def calculate(
     keep_scratch: bool = False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> PwResult:
-    """Run a calculation until it has a verdict, at most `max_rounds` runs in this call.
+    """Run a calculation to its end, with at most `max_rounds` runs in this call.
 
     Never raises for a failure of pw.x, the machine or the scheduler: they are in the result's status and `failure`.
     A finished one is read back from the ledger; an unfinished one continues from its last good structure.
@@ -59,7 +64,7 @@ def calculate(
     def work(directory: Path) -> dict[str, Any]:
         result = _rounds(pw_input, launcher, scratch, max_rounds, sleep)
         if result.status == "blocked":
-            raise _Blocked(result)
+            raise _BlockedError(result)
         for path in sorted(scratch.glob("round_*")):
             shutil.copytree(path, directory / path.name)
         write_atomic(directory / RESULT, json.dumps(result_to_dict(result), indent=1))
@@ -67,10 +72,13 @@ def calculate(
 
     try:
         record = ledger.run(STAGE, key, work)
-    except _Blocked as blocked:
+    except _BlockedError as blocked:
         return blocked.result
     except ArtifactError as error:
-        return PwResult(key, "blocked", str(Failure.DISK_FULL), str(error), str(scratch))
+        return PwResult(key, "blocked", "disk_full", str(error), str(scratch))
+    except FileNotFoundError as error:
+        note = f"{error.filename} was removed while the calculation was recorded; run it again"
+        return PwResult(key, "blocked", "folder_removed", note, str(scratch))
     if not keep_scratch:
         shutil.rmtree(scratch, ignore_errors=True)
     return read_result(record)
@@ -88,19 +96,18 @@ def _rounds(
             output, outcome = _one_round(current, launcher, folder)
         except OSError as error:
             output, outcome = PwOutput(), RunOutcome("disk_full", note=str(error))
-        failure = classify(current, output, outcome)
-        if failure is Failure.NONE:
-            return _result(current, output, failure, "done", "", scratch, number, begin)
-        current, action = handle(current, output, failure)
-        _note(folder, outcome, failure, action)
+        end = _End(folder, begin, output, classify(current, output, outcome))
+        if end.failure == NONE:
+            return _result(current, end, "done", "")
+        current, action = repair(current, output, end.failure)
+        _note(folder, outcome, action)
         note = "; ".join(x for x in (action.note, outcome.note) if x)
         if action.decision == "accept":
-            return _result(current, output, failure, "accepted", note, scratch, number, begin)
+            return _result(current, end, "accepted", note)
         if action.decision == "give_up" or number >= last:
             if action.decision != "give_up":
-                note = f"still {failure} after {max_rounds} runs; {note}".rstrip("; ")
-            status: Status = "blocked" if failure in RESUMABLE else "failed"
-            return _result(current, output, failure, status, note, scratch, number, begin)
+                note = f"still {end.failure} after {max_rounds} runs; {note}".rstrip("; ")
+            return _result(current, end, "failed" if is_final(end.failure) else "blocked", note)
         if "delay_seconds" in action.changes:
             sleep(float(action.changes["delay_seconds"]))
         number += 1
@@ -110,17 +117,19 @@ def _one_round(current: PwInput, launcher: Launcher, folder: Path) -> tuple[PwOu
     runnable = replace(current, restart=_possible_restart(current, folder.parent / "out"))
     try:
         if launcher.started(folder):  # asked before the output is read: a job may end in between
-            outcome = launcher.wait(folder, runnable)
+            outcome = launcher.wait(folder, pw_job(runnable))
         elif _finished_unseen(folder, parse_directory(folder, current.crystal)):
             outcome = RunOutcome("lost")
         else:
             write_input(runnable, folder)
-            launcher.start(folder, runnable)
-            outcome = launcher.wait(folder, runnable)
+            launcher.start(folder, pw_job(runnable))
+            outcome = launcher.wait(folder, pw_job(runnable))
     except LaunchError as error:
         outcome = error.outcome
     except InputMismatchError as error:
         return PwOutput(routine="write_input", message=str(error), text_length=1), RunOutcome("exited", 1)
+    if outcome.kind == "folder_removed":  # whatever it wrote lies in files that nobody can open
+        return PwOutput(), outcome
     output = parse_directory(folder, current.crystal)
     if outcome.kind == "lost":  # the exit status went with the worker; what the output says has to do
         outcome = RunOutcome("exited", 0 if output.job_done and not output.routine else 1, outcome.note)
@@ -159,8 +168,8 @@ def _resume(start: PwInput, launcher: Launcher, scratch: Path) -> tuple[PwInput,
         # a new call begins with a clean slate of repairs, at the last structure and with the last parameters
         moved = replace(previous, crystal=output.crystal or previous.crystal, restart="scratch")
         return replace(moved, history=()), numbers[-1] + 1
-    repaired, action = handle(previous, output, Failure.INTERRUPTED)
-    _note(folder, RunOutcome("lost", note="the worker ended first"), Failure.INTERRUPTED, action)
+    repaired, action = repair(previous, output, "interrupted")
+    _note(folder, RunOutcome("lost", note="the worker ended first"), action)
     return repaired, numbers[-1] + 1
 
 
@@ -168,30 +177,22 @@ def _finished_unseen(folder: Path, output: PwOutput) -> bool:
     return output.job_done and not (folder / OUTCOME).exists()
 
 
-def _note(folder: Path, outcome: RunOutcome, failure: Failure, action: Action) -> None:
-    content = {"outcome": asdict(outcome), "failure": str(failure), "action": vars(action)}
+def _note(folder: Path, outcome: RunOutcome, action: Action) -> None:
+    content = {"outcome": asdict(outcome), "failure": action.failure, "action": vars(action)}
     try:
         write_atomic(folder / OUTCOME, json.dumps(content, indent=1, default=str))
     except OSError:
-        return  # a full disk: the action is still in the result
+        return  # a full disk, a removed folder: the action is still in the result
 
 
-def _result(
-    pw_input: PwInput,
-    output: PwOutput,
-    failure: Failure,
-    status: Status,
-    note: str,
-    scratch: Path,
-    rounds: int,
-    begin: float,
-) -> PwResult:
-    said = f"{output.routine}: {output.message}" if output.routine and status != "done" else ""
-    message = "; ".join(dict.fromkeys(x for x in (note, said if said not in note else "") if x))
+def _result(pw_input: PwInput, end: _End, status: Status, note: str) -> PwResult:
+    output, scratch = end.output, end.folder.parent
+    error = f"{output.routine}: {output.message}" if output.routine and status != "done" else ""
+    message = "; ".join(dict.fromkeys(x for x in (note, error if error not in note else "") if x))
     return PwResult(
         key=scratch.name,
         status=status,
-        failure=str(failure),
+        failure=end.failure,
         message=message,
         directory=str(scratch),
         crystal=output.crystal,
@@ -200,7 +201,7 @@ def _result(
         stress=None if output.stress is None else tuple(map(tuple, output.stress.tolist())),
         total_magnetization=output.total_magnetization,
         actions=pw_input.history,
-        rounds=rounds,
-        wall_seconds=round(time.monotonic() - begin, 2),
+        rounds=int(end.folder.name.split("_")[1]),
+        wall_seconds=round(time.monotonic() - end.begin, 2),
         version=output.version,
     )

@@ -12,6 +12,7 @@ from dao_core.dft.pseudo.library import PseudoLibrary
 from dao_core.dft.pw.build import build_input
 from dao_core.dft.pw.input import Calculation, PwInput
 from dao_core.dft.pw.result import PwResult
+from dao_core.dft.repair.failures import describe
 from dao_core.dft.settings import DftSettings
 
 
@@ -48,7 +49,7 @@ class Session:
             max_rounds=self.settings.max_rounds,
             keep_scratch=self.settings.keep_scratch,
         )
-        actions = tuple(f"{a.failure} -> {a.handler}" for a in result.actions)
+        actions = tuple(describe(a) for a in result.actions)
         summary = StageSummary(
             name,
             result.status,

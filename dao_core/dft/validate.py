@@ -21,31 +21,17 @@ from dao_core.dft.launch.local import LocalLauncher
 from dao_core.dft.pseudo.library import MissingElementError, PseudopotentialError, find_library
 from dao_core.dft.pw.input import InputError, PwInput
 from dao_core.dft.pw.result import PwResult
-from dao_core.dft.repair.failures import Failure
+from dao_core.dft.repair.failures import BY_NAME
 from dao_core.dft.session import Session, StageFailedError, StageSummary, functional_label, need
 from dao_core.dft.settings import DftSettings, ProtocolFileError
 from dao_core.dft.symmetry import LOOSE, symmetrised
 from dao_core.matching import same
+from dao_core.units import GPA_PER_EV_A3
 
 ValidationStatus = Literal[
     "validated", "missing_pseudopotential", "invalid_structure", "invalid_settings", "pw_missing", "disk_full",
-    "scheduler_failed", "out_of_memory", "timeout", "not_converged", "code_failed",
+    "scheduler_failed", "out_of_memory", "timeout", "not_converged", "code_failed", "folder_removed",
 ]  # fmt: skip
-_STATUS: dict[str, ValidationStatus] = {
-    Failure.PW_MISSING: "pw_missing",
-    Failure.DISK_FULL: "disk_full",
-    Failure.SCHEDULER: "scheduler_failed",
-    Failure.OUT_OF_MEMORY: "out_of_memory",
-    Failure.HANGING: "timeout",
-    Failure.KILLED_AT_WALLTIME: "timeout",
-    Failure.MAX_SECONDS: "timeout",
-    Failure.STOPPED_IN_FORCES: "timeout",
-    Failure.SCF_NOT_CONVERGED: "not_converged",
-    Failure.SCF_IN_RELAX: "not_converged",
-    Failure.SCF_STUCK: "not_converged",
-    Failure.IONIC_NOT_CONVERGED: "not_converged",
-    Failure.BFGS_HISTORY: "not_converged",
-}
 
 
 @dataclass(frozen=True)
@@ -126,7 +112,7 @@ def validate_crystal(
     try:
         result = _stages(run, first, base, references)
     except StageFailedError as stop:
-        status = _STATUS.get(stop.result.failure, "code_failed")
+        status = BY_NAME[stop.result.failure].status
         message = f"{stop.stage}: {stop.result.failure}: {stop.result.message}"
         result = replace(base, status=status, message=message, failure=stop.result.failure, crystal=stop.result.crystal)
     except ArtifactError as error:
@@ -161,7 +147,7 @@ def _stages(
         volume_change=relaxed.volume / start.volume - 1,
         same_structure=same.same_crystal(base.crystal_input, relaxed, same.LOOSE),
         dao_error=None if dao is None or formation is None else dao - formation,
-        pressure_gpa=float(-np.trace(stress) / 3 * 160.2176634),
+        pressure_gpa=float(-np.trace(stress) / 3 * GPA_PER_EV_A3),
         max_force=None if final.forces is None else float(np.abs(final.forces).max()),
         total_magnetization=final.total_magnetization,
         code_version=final.version,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
@@ -70,16 +70,19 @@ def interruptible(hint: str) -> Iterator[None]:
     import signal
     import threading
 
+    from dao_core.dft.launch.programs import running_programs
     from tasks.processes import end_descendants
 
     stopped: list[int] = []
     owner = os.getpid()
+    scope = ExitStack()
+    programs = scope.enter_context(running_programs())
 
     def leave(status: int = INTERRUPTED) -> NoReturn:
         print(f"\nstopped; {hint}", file=sys.stderr, flush=True)
         sys.stdout.flush()
         if os.getpid() == owner:
-            end_descendants(keep=())
+            end_descendants(programs, keep=())
         os._exit(status)  # exit handlers of libraries would wait for a server that is gone
 
     def stop(number: int, _: object) -> None:
@@ -101,3 +104,4 @@ def interruptible(hint: str) -> Iterator[None]:
     finally:
         signal.signal(signal.SIGINT, previous[0])
         signal.signal(signal.SIGTERM, previous[1])
+        scope.close()

@@ -15,6 +15,7 @@ from dao_core.artifacts import Ledger
 from dao_core.dft.calculation import OUTCOME, SCRATCH, STAGE, calculate
 from dao_core.dft.launch.local import LocalLauncher
 from dao_core.dft.pseudo.library import PseudoLibrary
+from dao_core.dft.pw.job import pw_job
 from dao_core.dft.pw.result import PwResult, result_from_dict, result_to_dict
 from dao_core.dft.pw.write import write_input
 from dao_core.dft.settings import DftSettings
@@ -74,7 +75,7 @@ def test_running_pw_is_waited_for(library: PseudoLibrary, settings: DftSettings,
     folder = ledger.root / SCRATCH / pw_input.key() / "round_1"
     write_input(pw_input, folder)
     orphan = launcher(settings)
-    orphan.start(folder, pw_input)
+    orphan.start(folder, pw_job(pw_input))
     other = launcher(settings)
     assert other.started(folder)
     result = calculate(pw_input, other, ledger)

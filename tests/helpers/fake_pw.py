@@ -8,12 +8,12 @@ from pathlib import Path
 from types import ModuleType
 
 from dao_core.crystal import Crystal, crystal_from_symbols
+from dao_core.dft.launch.outcome import RunOutcome
 from dao_core.dft.pseudo.library import PseudoLibrary
 from dao_core.dft.pw.build import build_input
 from dao_core.dft.pw.input import Calculation, PwInput
 from dao_core.dft.pw.output import PwOutput, parse_text
 from dao_core.dft.pw.write import write_input
-from dao_core.dft.repair.failures import RunOutcome
 from dao_core.dft.settings import DftSettings
 
 INFRA = Path(__file__).resolve().parents[2] / "infra"

@@ -1,4 +1,4 @@
-"""pw.x through Slurm: submit once, write the job id down, poll by it, so that a lost worker doesn't lose the job."""
+"""Slurm: submit once, write the job id down, poll by it, so that a lost worker doesn't lose the job."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from dao_core.artifacts import write_atomic
-from dao_core.dft.launch.base import Launcher, LaunchError, pw_command
+from dao_core.dft.launch.base import Job, Launcher, LaunchError, job_command
 from dao_core.dft.launch.local import LocalLauncher
-from dao_core.dft.pw.input import PwInput
-from dao_core.dft.pw.output import STDERR, STDOUT
-from dao_core.dft.repair.failures import RunOutcome
+from dao_core.dft.launch.outcome import RunOutcome
 from dao_core.dft.settings import DftSettings
 
 JOB_FILE, SCRIPT, EXIT_FILE = "job.json", "job.sh", "exit_code"
@@ -53,9 +51,9 @@ class SlurmLauncher:
         self.slurm = slurm
         self.sleep = sleep
 
-    def start(self, directory: Path, pw_input: PwInput) -> None:
+    def start(self, directory: Path, job: Job) -> None:
         """Submit. Raises LaunchError: scheduler when sbatch refuses, missing when there is no sbatch."""
-        write_atomic(directory / SCRIPT, self.script(pw_input))
+        write_atomic(directory / SCRIPT, self.script(job))
         if shutil.which(shlex.split(self.slurm.sbatch)[0]) is None:
             raise LaunchError(RunOutcome("missing", note=f"{self.slurm.sbatch} not found; is this a Slurm machine?"))
         done = _call([*shlex.split(self.slurm.sbatch), "--parsable", SCRIPT], directory)
@@ -66,41 +64,47 @@ class SlurmLauncher:
 
     def started(self, directory: Path) -> bool:
         """Whether a job was submitted from here and has not ended yet."""
-        job = _job_id(directory)
-        return job is not None and job_state(job, self.slurm, directory) in RUNNING
+        number = _job_id(directory)
+        return number is not None and job_state(number, self.slurm, directory) in RUNNING
 
-    def wait(self, directory: Path, pw_input: PwInput) -> RunOutcome:
+    def wait(self, directory: Path, job: Job) -> RunOutcome:
         """Poll until the job has ended; squeue forgets ended jobs, then sacct or the exit code on disk has to say."""
-        job, unknown = _job_id(directory), 0
-        if job is None:
+        number, unknown = _job_id(directory), 0
+        if number is None:
             return RunOutcome("scheduler", note="no job id was written down")
         while True:
-            state = job_state(job, self.slurm, directory)
+            state = job_state(number, self.slurm, directory)
             if state is not None and state not in RUNNING:
-                return _outcome(state, directory, pw_input)
+                return _outcome(state, directory, job)
             if state is None and (code := _exit_code(directory)) is not None:
                 return RunOutcome("exited", code)
             unknown = unknown + 1 if state is None else 0
             if unknown >= self.slurm.unknown_limit:
-                return RunOutcome("scheduler", note=f"job {job} is unknown to squeue and sacct and left no exit code")
+                return RunOutcome(
+                    "scheduler", note=f"job {number} is unknown to squeue and sacct and left no exit code"
+                )
             self.sleep(self.slurm.poll_seconds)
 
-    def script(self, pw_input: PwInput) -> str:
-        """The job script; pw.x's exit code goes into a file, since job states don't tell codes 1, 2 and 3 apart."""
-        minutes = max(1, int(pw_input.wall_seconds // 60))
+    def script(self, job: Job) -> str:
+        """The job script; the exit code goes into a file, since job states don't tell codes 1, 2 and 3 apart."""
+        minutes = max(1, int(job.wall_seconds // 60))
         lines = [
             "#!/bin/bash",
             "#SBATCH --job-name=dao-pw",
-            f"#SBATCH --ntasks={pw_input.ranks}",
+            f"#SBATCH --ntasks={job.ranks}",
             f"#SBATCH --time={minutes}",
         ]
         options = {"partition": self.slurm.partition, "account": self.slurm.account}
         lines += [f"#SBATCH --{name}={value}" for name, value in options.items() if value]
-        if pw_input.memory_gb:
-            lines.append(f"#SBATCH --mem={round(1024 * pw_input.memory_gb)}M")
+        if job.memory_gb:
+            lines.append(f"#SBATCH --mem={round(1024 * job.memory_gb)}M")
         lines += [*self.slurm.extra, "export OMP_NUM_THREADS=1"]
-        command = shlex.join(pw_command(self.settings, pw_input))
-        lines += [f"{command} > {STDOUT} 2> {STDERR} < /dev/null", f"code=$?; echo $code > {EXIT_FILE}; exit $code", ""]
+        command = shlex.join(job_command(self.settings, job))
+        lines += [
+            f"{command} > {job.stdout} 2> {job.stderr} < /dev/null",
+            f"code=$?; echo $code > {EXIT_FILE}; exit $code",
+            "",
+        ]
         return "\n".join(lines)
 
     def cancel(self, directory: Path) -> None:
@@ -131,21 +135,25 @@ def _call(command: list[str], directory: Path | None) -> subprocess.CompletedPro
 
 
 def make_launcher(settings: DftSettings, slurm: SlurmSettings | None = None) -> Launcher:
-    """pw.x here, or through Slurm where its settings are given."""
+    """The launcher of a run: programs here, or through Slurm where its settings are given."""
     return LocalLauncher(settings) if slurm is None else SlurmLauncher(settings, slurm)
 
 
-def _outcome(state: str, directory: Path, pw_input: PwInput) -> RunOutcome:
+def _outcome(state: str, directory: Path, job: Job) -> RunOutcome:
     if state == "TIMEOUT":
-        return RunOutcome("timeout", note=f"Slurm ended it after {pw_input.wall_seconds:.0f} s")
+        return RunOutcome("timeout", note=f"Slurm ended it after {job.wall_seconds:.0f} s")
     if state == "OUT_OF_MEMORY":
         return RunOutcome("out_of_memory", note="Slurm: OUT_OF_MEMORY")
     if state in SCHEDULER_FAULTS:
         return RunOutcome("scheduler", note=f"Slurm: {state}")
     code = _exit_code(directory)
     if code is None:
-        return RunOutcome("scheduler", note=f"Slurm says {state}, but pw.x left no exit code")
-    return RunOutcome("missing", code, "pw.x was not found on the node") if code == 127 else RunOutcome("exited", code)
+        return RunOutcome("scheduler", note=f"Slurm says {state}, but {job.program} left no exit code")
+    return (
+        RunOutcome("missing", code, f"{job.program} was not found on the node")
+        if code == 127
+        else RunOutcome("exited", code)
+    )
 
 
 def _job_id(directory: Path) -> str | None:

@@ -14,7 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal
-from dao_core.dft.pw.output_blocks import FLOAT, crystals, forces, last, number, stress, top_band, wall
+from dao_core.dft.pw.output_blocks import (
+    FLOAT,
+    crystals,
+    forces,
+    last,
+    number,
+    stress,
+    top_band,
+    unreadable_values,
+    wall,
+)
 from dao_core.units import EV_PER_RY, GPA_PER_EV_A3
 
 STDOUT, STDERR, CRASH = "espresso.pwo", "espresso.err", "CRASH"
@@ -38,7 +48,8 @@ class PwOutput:
 
     `energies` (eV) and `crystals` follow the ionic steps; `crystals` starts with the input structure and its last entry
     is the last structure seen. `forces` (N, 3), `stress` (3, 3), tension positive as in ASE, belong to the last step
-    that printed them. `signs` are the known messages found in stdout, stderr and CRASH.
+    that printed them. `unreadable` names those of the last energy, forces and stress that are stars or NaN. `log` is
+    all that was written (stdout, CRASH, stderr), in which the table of failures looks for its messages.
     """
 
     text_length: int = 0
@@ -61,7 +72,8 @@ class PwOutput:
     wall_seconds: float | None = None
     routine: str = ""
     message: str = ""
-    signs: frozenset[str] = field(default_factory=frozenset)
+    unreadable: tuple[str, ...] = ()
+    log: str = field(default="", repr=False)
 
     @property
     def energy(self) -> float | None:
@@ -84,38 +96,8 @@ class PwOutput:
         return None if self.stress is None else float(-np.trace(self.stress) / 3 * GPA_PER_EV_A3)
 
 
-# message in the output -> our name of it
-SIGNS: dict[str, str] = {
-    "problems computing cholesky": "diagonalization",
-    "too many bands are not converged": "diagonalization",
-    "S matrix not positive definite": "diagonalization",
-    "zhegvd failed": "diagonalization",
-    "[Q, R] = qr(X, 0) failed": "diagonalization",
-    "eigenvectors failed to converge": "diagonalization",
-    "Error in routine broyden": "diagonalization",
-    "from broyden": "diagonalization",
-    "Maximum CPU time exceeded": "max_seconds",
-    "convergence NOT achieved after": "scf_not_converged",
-    "history already reset at previous step": "bfgs_history",
-    "The maximum number of steps has been reached": "nstep",
-    "Not enough space allocated for radial FFT": "radial_fft",
-    "probably because G_par is NOT": "g_par",
-    "dexx is negative": "dexx",
-    "some nodes have no k-points": "pools",
-    "charge is wrong": "charge_wrong",
-    "not orthogonal operation": "symmetry_broken",
-    "symmetry operation is non orthogonal": "symmetry_broken",
-    "No space left on device": "disk_full",
-    "Disk quota exceeded": "disk_full",
-    "Cannot allocate memory": "out_of_memory",
-    "oom-kill": "out_of_memory",
-}
-
-
 def parse_text(text: str, *, crash: str = "", stderr: str = "", start: Crystal | None = None) -> PwOutput:
     """Parse stdout with what CRASH and stderr add. `start` is the input structure (it names the atoms)."""
-    everything = "\n".join((text, crash, stderr))
-    signs = frozenset(name for sign, name in SIGNS.items() if sign in everything)
     routine, message = _error(crash) or _error(text) or ("", _first_words(stderr))
     version = re.search(r"Program PWSCF v\.(\S+)", text)
     n_atoms = start.n_atoms if start else None
@@ -133,7 +115,7 @@ def parse_text(text: str, *, crash: str = "", stderr: str = "", start: Crystal |
         forces_complete="Total force =" in text.split("convergence has been achieved in")[-1],
         relaxed="End final coordinates" in text or bool(re.search(r"bfgs converged in", text)),
         in_final_scf="Final scf calculation at the relaxed structure" in text,
-        nstep_reached="nstep" in signs,
+        nstep_reached="The maximum number of steps has been reached" in text,
         ionic_steps=steps,
         top_band_occupation=top_band(text),
         n_bands=_integer(r"number of Kohn-Sham states=\s*(\d+)", text),
@@ -141,7 +123,8 @@ def parse_text(text: str, *, crash: str = "", stderr: str = "", start: Crystal |
         wall_seconds=wall(text),
         routine=routine,
         message=message,
-        signs=signs,
+        unreadable=unreadable_values(text),
+        log="\n".join((text, crash, stderr)),
     )
 
 
@@ -160,8 +143,8 @@ def _read(path: Path) -> str:
 
 
 def _integer(pattern: str, text: str) -> int | None:
-    found = re.search(pattern, text)
-    return int(found.group(1)) if found else None
+    match = re.search(pattern, text)
+    return int(match.group(1)) if match else None
 
 
 def _error(text: str) -> tuple[str, str] | None:

@@ -13,6 +13,9 @@ from dao_core.units import BOHR, EV_PER_RY
 FLOAT = r"[-+]?\d+\.?\d*(?:[EeDd][-+]?\d+)?"
 
 
+_NO_NUMBER = re.compile(r"\*{3,}|\bnan\b|\binf(?:inity)?\b", re.IGNORECASE)
+
+
 def number(text: str) -> float:
     """A Fortran number."""
     return float(text.replace("D", "E").replace("d", "e"))
@@ -20,8 +23,21 @@ def number(text: str) -> float:
 
 def last(pattern: str, text: str) -> float | None:
     """The last number that a pattern's group finds."""
-    found = re.findall(pattern, text)
-    return number(found[-1]) if found else None
+    values = re.findall(pattern, text)
+    return number(values[-1]) if values else None
+
+
+def unreadable_values(text: str) -> tuple[str, ...]:
+    """Which of the last energy, forces and stress are no numbers: Fortran's stars, NaN or Infinity.
+
+    The energy before the last would else pass for the last one.
+    """
+    energies = re.findall(r"^!\s+total energy\s+=(.*)$", text, re.M)
+    forces_ = text.split("Forces acting on atoms")[-1].split("Total force")[0] if "Forces acting" in text else ""
+    parts = re.split(r"total\s+stress\s+\(Ry/bohr\*\*3\)", text)
+    stress_ = "\n".join(parts[-1].splitlines()[:4]) if len(parts) > 1 else ""
+    blocks = {"energy": energies[-1] if energies else "", "forces": forces_, "stress": stress_}
+    return tuple(name for name, block in blocks.items() if _NO_NUMBER.search(block))
 
 
 def forces(text: str, n_atoms: int | None) -> NDArray[np.float64] | None:
@@ -65,10 +81,10 @@ def top_band(text: str) -> float | None:
 
 def wall(text: str) -> float | None:
     """Wall time (s) of a finished run."""
-    found = re.search(r"PWSCF\s+:.*CPU\s+(?:(\d+)d)?\s*(?:(\d+)h)?\s*(?:(\d+)m)?\s*(?:([\d.]+)s)?\s+WALL", text)
-    if not found:
+    match = re.search(r"PWSCF\s+:.*CPU\s+(?:(\d+)d)?\s*(?:(\d+)h)?\s*(?:(\d+)m)?\s*(?:([\d.]+)s)?\s+WALL", text)
+    if not match:
         return None
-    days, hours, minutes, seconds = (float(x or 0) for x in found.groups())
+    days, hours, minutes, seconds = (float(x or 0) for x in match.groups())
     return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
 

@@ -1,167 +1,147 @@
-"""Give what happened a name: from the input, the parsed output and how the process ended to one `Failure`."""
+"""The one table of pw.x failures: how each is recognised, what is done about it, how often, what it means in the end.
+
+A new failure is one row here (and a remedy in `scf`, `ionic` or `machine` where none fits). Rows are tried from the
+top; the first that applies names the run. The numbers beside the names are the exit codes of aiida-quantumespresso.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from dao_core.dft.pw.input import PwInput
-from dao_core.dft.pw.output import PwOutput, ScfCycle
-from dao_core.units import BOHR, EV_PER_RY, KBAR_PER_GPA
+from dao_core.dft.launch.outcome import RunOutcome
+from dao_core.dft.pw.input import Action, PwInput
+from dao_core.dft.pw.output import PwOutput
+from dao_core.dft.repair import conditions, ionic, machine, scf
+from dao_core.dft.repair.actions import Remedy, Repair, give_up
+from dao_core.dft.repair.conditions import Condition, Run, any_of, ended, says, stopped_with
 
-OutcomeKind = Literal[
-    "exited", "timeout", "stalled", "stuck", "missing", "scheduler", "out_of_memory", "disk_full", "lost"
-]
-TOP_BAND_LIMIT = 0.005
-STUCK_AFTER, STUCK_WINDOW = 25, 12  # iterations of one SCF cycle, and those in which nothing got better
+NONE = "none"
+FailedStatus = Literal[
+    "pw_missing", "disk_full", "scheduler_failed", "out_of_memory", "timeout", "not_converged", "code_failed",
+    "folder_removed",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
-class RunOutcome:
-    """How a launched pw.x ended, whatever it wrote. `note` is for people."""
+class Failure:
+    """One row.
 
-    kind: OutcomeKind
-    returncode: int | None = None
-    note: str = ""
+    Attributes:
+        name: Its name in results and messages.
+        when: Recognises it.
+        remedy: A pure function from input and output to the next input and an action.
+        final: Whether giving up on it is a result of the calculation, recorded for good. The machine's faults and what
+            only needs more time are not: the next call goes on.
+        status: What a validation that ends with it is called.
+        tries: How often the remedy may be used in one call; None where it knows its own end.
+        exhausted: Why no more is tried, after `tries`.
+    """
 
-
-class Failure(StrEnum):
-    """Every way a run can end. The numbers are the exit codes that aiida-quantumespresso gives the same failures."""
-
-    NONE = "none"
-    TOP_BAND_OCCUPIED = "top_band_occupied"  # 0, sanity check
-    SCF_STUCK = "scf_stuck"  # monitor
-    BFGS_HISTORY = "bfgs_history"  # 520, 521
-    DIAGONALIZATION = "diagonalization"  # 462-468
-    MAX_SECONDS = "max_seconds"  # 400
-    STOPPED_IN_FORCES = "stopped_in_forces"  # 400, after the SCF and before the forces
-    INTERRUPTED = "interrupted"  # 503
-    FINAL_SCF_THRESHOLDS = "final_scf_thresholds"  # 501
-    IONIC_NOT_CONVERGED = "ionic_not_converged"  # 500, 502
-    RADIAL_FFT = "radial_fft"  # 542
-    SCF_IN_RELAX = "scf_in_relax"  # 510, 511
-    SCF_UNCONVERGED_ALLOWED = "scf_unconverged_allowed"  # 710
-    SCF_NOT_CONVERGED = "scf_not_converged"  # 410
-    KILLED_AT_WALLTIME = "killed_at_walltime"  # 340
-    UNREADABLE = "unreadable"  # 350
-    NO_G_VECTOR = "no_g_vector"  # 360
-    DEXX_NEGATIVE = "dexx_negative"  # 461
-    TOO_MANY_POOLS = "too_many_pools"  # 481
-    CHARGE_WRONG = "charge_wrong"  # 531
-    SYMMETRY_BROKEN = "symmetry_broken"  # 541
-    NO_OUTPUT = "no_output"  # 301-305, 320-322
-    HANGING = "hanging"
-    OUT_OF_MEMORY = "out_of_memory"  # 120
-    SCHEDULER = "scheduler"  # 100-119
-    DISK_FULL = "disk_full"
-    PW_MISSING = "pw_missing"
-    CRASHED = "crashed"  # an error of pw.x that is none of the above
+    name: str
+    when: Condition
+    remedy: Remedy
+    final: bool
+    status: FailedStatus = "code_failed"
+    tries: int | None = None
+    exhausted: str = ""
 
 
-_BY_OUTCOME: dict[str, Failure] = {
-    "missing": Failure.PW_MISSING,
-    "scheduler": Failure.SCHEDULER,
-    "out_of_memory": Failure.OUT_OF_MEMORY,
-    "disk_full": Failure.DISK_FULL,
-    "stuck": Failure.SCF_STUCK,
-    "stalled": Failure.HANGING,
-}
-_BY_SIGN: dict[str, Failure] = {
-    "disk_full": Failure.DISK_FULL,
-    "out_of_memory": Failure.OUT_OF_MEMORY,
-    "diagonalization": Failure.DIAGONALIZATION,
-    "radial_fft": Failure.RADIAL_FFT,
-    "g_par": Failure.NO_G_VECTOR,
-    "dexx": Failure.DEXX_NEGATIVE,
-    "pools": Failure.TOO_MANY_POOLS,
-    "charge_wrong": Failure.CHARGE_WRONG,
-    "symmetry_broken": Failure.SYMMETRY_BROKEN,
-    "bfgs_history": Failure.BFGS_HISTORY,
-}
+FAILURES: tuple[Failure, ...] = (
+    # how the launcher saw it end
+    Failure("pw_missing", ended("missing"), give_up("a program of Quantum ESPRESSO was not found; install it with "
+            "infra/install_qe.sh or set `command`"), final=False, status="pw_missing"),
+    Failure("scheduler", ended("scheduler"), machine.resubmit, final=False, status="scheduler_failed",  # 100-119
+            tries=3, exhausted="the scheduler failed four times"),
+    Failure("folder_removed", ended("folder_removed"), machine.start_anew, final=False, status="folder_removed",
+            tries=2, exhausted="the folder of the calculation was removed three times"),
+    Failure("disk_full",
+            any_of(ended("disk_full"), stopped_with("No space left on device", "Disk quota exceeded")),
+            give_up("the disk is full; free space and run again"), final=False, status="disk_full"),
+    Failure("out_of_memory",  # 120
+            any_of(ended("out_of_memory"), stopped_with("Cannot allocate memory", "oom-kill")), machine.more_memory,
+            final=False, status="out_of_memory", tries=2,
+            exhausted="killed for memory three times; use a smaller cell or a larger node"),
+    Failure("scf_stuck", ended("stuck"), scf.smaller_upscale, final=True, status="not_converged"),
+    Failure("hanging", ended("stalled"), machine.restart_hanging, final=False, status="timeout",
+            tries=1, exhausted="hung twice"),
+    # errors that pw.x names
+    Failure("diagonalization",  # 462-468
+            stopped_with("problems computing cholesky", "too many bands are not converged",
+                         "S matrix not positive definite", "zhegvd failed", "[Q, R] = qr(X, 0) failed",
+                         "eigenvectors failed to converge", "Error in routine broyden", "from broyden"),
+            scf.other_diagonalization, final=True),
+    Failure("radial_fft", stopped_with("Not enough space allocated for radial FFT"),  # 542
+            ionic.larger_cell_factor, final=True),
+    Failure("no_g_vector", stopped_with("probably because G_par is NOT"), machine.fewer_processes, final=True),  # 360
+    Failure("dexx_negative", stopped_with("dexx is negative"), scf.tighter_scf, final=True,  # 461
+            tries=1, exhausted="dexx is negative with a tighter SCF too"),
+    Failure("too_many_pools", stopped_with("some nodes have no k-points"), machine.fewer_processes, final=True),  # 481
+    Failure("charge_wrong", stopped_with("charge is wrong"), scf.smear_or_add_bands, final=True),  # 531
+    Failure("symmetry_broken",  # 541
+            stopped_with("not orthogonal operation", "symmetry operation is non orthogonal"),
+            ionic.restore_symmetry, final=True),
+    # ends without an error
+    Failure("unreadable_values", conditions.unreadable_values, machine.run_again, final=False,
+            tries=1, exhausted="twice stars or NaN among the last numbers"),
+    Failure("stopped_in_forces", conditions.stopped_in_forces, scf.continue_from_charge, final=False,  # 400
+            status="timeout"),
+    Failure("max_seconds", says("Maximum CPU time exceeded"), machine.continue_run, final=False,  # 400
+            status="timeout"),
+    Failure("bfgs_history", says("history already reset at previous step"), ionic.other_ionic_steps,  # 520, 521
+            final=True, status="not_converged"),
+    Failure("scf_unconverged_allowed", conditions.scf_allowed_not_to_converge, scf.accept_unconverged,  # 710
+            final=True),
+    Failure("scf_in_relax", conditions.scf_not_converged_in_relaxation, scf.gentler_mixing_in_relax,  # 510, 511
+            final=True, status="not_converged"),
+    Failure("scf_not_converged", conditions.scf_not_converged, scf.gentler_mixing, final=True,  # 410
+            status="not_converged"),
+    Failure("killed_at_walltime", ended("timeout"), machine.shorter_max_seconds, final=False,  # 340
+            status="timeout"),
+    Failure("no_output", conditions.nothing_written, machine.run_again, final=False,  # 301-305, 320-322
+            tries=1, exhausted="twice without a readable output"),
+    Failure("crashed", conditions.crashed, give_up("pw.x stopped with an error that has no repair:"), final=True),
+    Failure("unreadable", conditions.unreadable, machine.run_again, final=False,  # 350
+            tries=1, exhausted="twice without a readable output"),
+    Failure("interrupted", conditions.interrupted, machine.from_last_structure, final=False),  # 503
+    # runs that say that all is well
+    Failure("ionic_not_converged", conditions.ions_not_converged, ionic.more_ionic_steps, final=True,  # 500, 502
+            status="not_converged"),
+    Failure("top_band_occupied", conditions.top_band_occupied, scf.more_bands, final=True),  # 0, sanity check
+    Failure("final_scf_thresholds", conditions.above_thresholds, ionic.accept_final_scf, final=True),  # 501
+)  # fmt: skip
+BY_NAME = {failure.name: failure for failure in FAILURES}
 
 
-def classify(pw_input: PwInput, output: PwOutput, outcome: RunOutcome) -> Failure:
-    """The failure of a run, `Failure.NONE` for a good one. "JOB DONE." alone proves nothing: failures print it too."""
-    if outcome.kind in _BY_OUTCOME:
-        return _BY_OUTCOME[outcome.kind]
-    if not (output.job_done and outcome.returncode == 0):
-        for sign, failure in _BY_SIGN.items():
-            if sign in output.signs:
-                return failure
-    ionic = pw_input.calculation != "scf"
-    if "max_seconds" in output.signs:
-        return Failure.STOPPED_IN_FORCES if _in_forces(output) else Failure.MAX_SECONDS
-    if "bfgs_history" in output.signs:
-        return Failure.BFGS_HISTORY
-    if output.cycles and not output.cycles[-1].converged and "scf_not_converged" in output.signs:
-        if pw_input.get("electrons", "scf_must_converge", True) is False:
-            return Failure.SCF_UNCONVERGED_ALLOWED
-        return Failure.SCF_IN_RELAX if ionic else Failure.SCF_NOT_CONVERGED
-    return _unfinished(output, outcome) or _finished(pw_input, output)
+def classify(pw_input: PwInput, output: PwOutput, outcome: RunOutcome) -> str:
+    """The name of the failure of a run, `NONE` for a good one."""
+    run = Run(pw_input, output, outcome)
+    return next((failure.name for failure in FAILURES if failure.when(run)), NONE)
 
 
-def _in_forces(output: PwOutput) -> bool:
-    return bool(output.cycles) and output.cycles[-1].converged and not output.forces_complete
+def repair(pw_input: PwInput, output: PwOutput, name: str) -> Repair:
+    """The input to run next and the action that explains it, which is added to the input's history.
+
+    Args:
+        pw_input: The input that failed, with the repairs before.
+        output: What the run wrote.
+        name: The failure, as `classify` names it.
+    """
+    failure = BY_NAME[name]
+    used = sum(BY_NAME[a.failure].remedy is failure.remedy for a in pw_input.history if a.failure in BY_NAME)
+    if failure.tries is not None and used >= failure.tries:
+        new_input, action = give_up(failure.exhausted, failure.remedy.__name__)(pw_input, output)
+    else:
+        new_input, action = failure.remedy(pw_input, output)
+    action = replace(action, failure=name)
+    return replace(new_input, restart=action.restart, history=(*pw_input.history, action)), action
 
 
-def _unfinished(output: PwOutput, outcome: RunOutcome) -> Failure | None:
-    if outcome.kind == "timeout":
-        return Failure.KILLED_AT_WALLTIME
-    if output.text_length == 0:
-        return Failure.NO_OUTPUT
-    if output.routine:
-        return Failure.CRASHED
-    if not output.started:
-        return Failure.UNREADABLE
-    if not output.job_done:
-        return Failure.INTERRUPTED
-    return None
+def is_final(name: str) -> bool:
+    """Whether giving up on this failure is a result; what the machine is to blame for is none."""
+    return BY_NAME[name].final
 
 
-def _only_said_to_converge(pw_input: PwInput, output: PwOutput) -> bool:
-    """With `scf_must_converge = .false.` pw.x 6.7 says "convergence has been achieved" at the last iteration whatever
-    the accuracy is, and exits with 0: only the number tells."""
-    if pw_input.get("electrons", "scf_must_converge", True) is not False or not output.cycles:
-        return False
-    accuracies = output.cycles[-1].accuracies
-    return bool(accuracies) and accuracies[-1] > pw_input.get("electrons", "conv_thr", 1e-6)
-
-
-def _finished(pw_input: PwInput, output: PwOutput) -> Failure:
-    if not output.energies:
-        return Failure.UNREADABLE
-    if _only_said_to_converge(pw_input, output):
-        return Failure.SCF_UNCONVERGED_ALLOWED
-    if pw_input.calculation != "scf":
-        if output.nstep_reached or not output.relaxed:
-            return Failure.IONIC_NOT_CONVERGED
-        if output.in_final_scf and not output.cycles[-1].converged:
-            return Failure.SCF_IN_RELAX
-    smeared = pw_input.get("system", "occupations") == "smearing"
-    if smeared and output.top_band_occupation is not None and output.top_band_occupation > TOP_BAND_LIMIT:
-        return Failure.TOP_BAND_OCCUPIED
-    if pw_input.calculation != "scf" and not within_thresholds(pw_input, output):
-        return Failure.FINAL_SCF_THRESHOLDS
-    return Failure.NONE
-
-
-def within_thresholds(pw_input: PwInput, output: PwOutput) -> bool:
-    """Whether the last forces (and, with a variable cell, the stress) are below the input's own limits."""
-    if output.max_force is None or output.max_force > pw_input.get("control", "forc_conv_thr", 1e-3) * EV_PER_RY / BOHR:
-        return False
-    if pw_input.calculation != "vc-relax":
-        return True
-    if output.pressure is None:
-        return False
-    target = pw_input.get("cell", "press", 0.0) / KBAR_PER_GPA
-    return abs(output.pressure - target) <= pw_input.get("cell", "press_conv_thr", 0.5) / KBAR_PER_GPA
-
-
-def scf_is_stuck(cycles: tuple[ScfCycle, ...]) -> bool:
-    """Whether the running SCF cycle of a relaxation (not its first) has stopped improving: its accuracy has not gone
-    below the best earlier value for `STUCK_WINDOW` iterations, after at least `STUCK_AFTER`."""
-    if len(cycles) < 2 or cycles[-1].converged or len(cycles[-1].accuracies) < STUCK_AFTER:
-        return False
-    accuracies = cycles[-1].accuracies
-    return min(accuracies[-STUCK_WINDOW:]) >= min(accuracies[:-STUCK_WINDOW])
+def describe(action: Action) -> str:
+    """One repair in a line: failure -> handler."""
+    return f"{action.failure} -> {action.handler}"

@@ -15,6 +15,7 @@ from dao_core.dft.calculation import SCRATCH, calculate
 from dao_core.dft.launch.base import LaunchError
 from dao_core.dft.launch.slurm import JOB_FILE, SlurmLauncher, SlurmSettings
 from dao_core.dft.pseudo.library import PseudoLibrary
+from dao_core.dft.pw.job import pw_job
 from dao_core.dft.pw.write import write_input
 from dao_core.dft.settings import DftSettings
 from tests.helpers.fake_pw import INFRA, an_input
@@ -100,7 +101,7 @@ def test_job_outlives_its_worker_and_is_not_submitted_twice(
     ledger = Ledger(tmp_path / "ledger")
     folder = ledger.root / SCRATCH / pw_input.key() / "round_1"
     write_input(pw_input, folder)
-    launcher.start(folder, pw_input)  # the first worker submits and dies
+    launcher.start(folder, pw_job(pw_input))  # the first worker submits and dies
     job = json.loads((folder / JOB_FILE).read_text())["job_id"]
     result = calculate(pw_input, launcher, ledger, sleep=lambda _: None)
     assert (result.status, result.rounds) == ("done", 1)
@@ -114,15 +115,15 @@ def test_cancelled_job_counts_as_the_schedulers(
     (slurm_dir / "plan").write_text("hold")
     pw_input, folder = an_input(library, "scf"), tmp_path / "round_1"
     write_input(pw_input, folder)
-    launcher.start(folder, pw_input)
+    launcher.start(folder, pw_job(pw_input))
     assert launcher.started(folder)
     launcher.cancel(folder)
     assert not launcher.started(folder)
-    assert launcher.wait(folder, pw_input).kind == "scheduler"
+    assert launcher.wait(folder, pw_job(pw_input)).kind == "scheduler"
 
 
 def test_script_asks_for_what_the_input_needs(launcher: SlurmLauncher, library: PseudoLibrary) -> None:
-    text = launcher.script(replace(an_input(library), ranks=4, pools=2, memory_gb=8.0, wall_seconds=7200))
+    text = launcher.script(pw_job(replace(an_input(library), ranks=4, pools=2, memory_gb=8.0, wall_seconds=7200)))
     for line in ("#SBATCH --ntasks=4", "#SBATCH --time=120", "#SBATCH --mem=8192M", "srun -n 4", "-nk 2", "exit $code"):
         assert line in text
 
@@ -130,4 +131,4 @@ def test_script_asks_for_what_the_input_needs(launcher: SlurmLauncher, library: 
 def test_no_slurm_is_said(settings: DftSettings, library: PseudoLibrary, tmp_path: Path) -> None:
     launcher = SlurmLauncher(settings, SlurmSettings(sbatch="no-such-sbatch"))
     with pytest.raises(LaunchError, match="no-such-sbatch not found"):
-        launcher.start(tmp_path, an_input(library))
+        launcher.start(tmp_path, pw_job(an_input(library)))

@@ -13,8 +13,8 @@ import pytest
 from dao_core.dft.pseudo.library import PseudoLibrary
 from dao_core.dft.pw.input import Action, Calculation, PwInput
 from dao_core.dft.pw.output import PwOutput
-from dao_core.dft.repair.failures import Failure, classify
-from dao_core.dft.repair.table import HANDLERS, handle
+from dao_core.dft.repair.failures import FAILURES, classify
+from dao_core.dft.repair.failures import repair as repaired
 from tests.helpers.fake_pw import an_input, fake_output, silicon
 
 Repaired = tuple[PwInput, Action, PwOutput]
@@ -28,14 +28,16 @@ def repair(library: PseudoLibrary, tmp_path: Path) -> Repairing:
     def do(scenario: str, calculation: Calculation = "vc-relax", start: PwInput | None = None) -> Repaired:
         pw_input = start or an_input(library, calculation)
         output, outcome = fake_output(pw_input, scenario, tmp_path / scenario)
-        new, action = handle(pw_input, output, classify(pw_input, output, outcome))
+        new, action = repaired(pw_input, output, classify(pw_input, output, outcome))
         return new, action, output
 
     return do
 
 
-def test_every_failure_has_a_handler() -> None:
-    assert set(HANDLERS) == set(Failure) - {Failure.NONE}
+def test_names_are_unique_and_limits_say_why_they_end() -> None:
+    names = [failure.name for failure in FAILURES]
+    assert len(set(names)) == len(names)
+    assert all(bool(failure.exhausted) == (failure.tries is not None) for failure in FAILURES)
 
 
 # scenario, calculation, restart, {(section, key): value}
@@ -165,12 +167,12 @@ def test_scheduler_failures_are_resubmitted_unchanged_with_growing_delay(library
     start = new = an_input(library)
     delays = []
     for _ in range(3):
-        new, action = handle(new, PwOutput(), Failure.SCHEDULER)
+        new, action = repaired(new, PwOutput(), "scheduler")
         assert action.decision == "resubmit"
         assert new.namelists == start.namelists
         delays.append(action.changes["delay_seconds"])
     assert delays == sorted(set(delays))
-    _, action = handle(new, PwOutput(), Failure.SCHEDULER)
+    _, action = repaired(new, PwOutput(), "scheduler")
     assert action.decision == "give_up"
 
 
