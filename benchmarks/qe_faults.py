@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dao_core.artifacts import Ledger, file_sha256
-from dao_core.dft.calculation import calculate
+from dao_core.dft.calculation import RunLimits, calculate
 from dao_core.dft.launch.local import LocalLauncher
 from dao_core.dft.pseudo.library import find_library
 from dao_core.dft.pw.build import build_input
@@ -111,7 +111,7 @@ def run_row(name: str, root: Path, folder: Path) -> PwResult:
     )  # fmt: skip
     monitor = 0.1 if "scf_stuck" in failures else 60.0
     launcher = LocalLauncher(settings, poll_seconds=0.05, monitor_seconds=monitor)
-    return calculate(prepared(kind, settings), launcher, Ledger(root / plan.stem), sleep=lambda _: None)
+    return calculate(prepared(kind, settings), launcher, Ledger(root / plan.stem), RunLimits(sleep=lambda _: None))
 
 
 def main() -> int:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dao_core.dft.settings import DftSettings
-from dao_core.dft.validate import validate_crystal
+from dao_core.dft.validate import ValidationRun, validate_crystal
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from bars import machine
@@ -39,7 +39,7 @@ def main() -> int:
     rows, failed = [], []
     for formula in args.formulas:
         start, published = CASES[formula]
-        result = validate_crystal(cubic(formula, start), settings, args.work)
+        result = validate_crystal(cubic(formula, start), ValidationRun(settings, args.work))
         if result.crystal is None or not result.ok:
             failed.append(f"{formula}: {result.status}: {result.message}")
             continue

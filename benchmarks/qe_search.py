@@ -24,7 +24,7 @@ import numpy as np
 
 from dao_core.artifacts import Ledger
 from dao_core.crystal import Crystal, InvalidCrystalError
-from dao_core.dft.calculation import calculate
+from dao_core.dft.calculation import RunLimits, calculate
 from dao_core.dft.launch.local import LocalLauncher
 from dao_core.dft.pseudo.library import find_library
 from dao_core.dft.pw.build import build_input, check_distances
@@ -80,7 +80,7 @@ def qe_side(n: int, seed: int, work: Path) -> Row:
     wall = cpu = 0.0
     for i in range(n):
         pw_input = replace(build_input(random_start(seed + i), library, settings, "vc-relax"), kpoints=COARSE)
-        result = calculate(pw_input, launcher, ledger, max_rounds=settings.max_rounds)
+        result = calculate(pw_input, launcher, ledger, RunLimits(max_rounds=settings.max_rounds))
         failed += not result.ok
         solved += result.ok and is_diamond(result.crystal)
         wall, cpu = wall + result.wall_seconds, cpu + pw_cpu_seconds(Path(result.directory))

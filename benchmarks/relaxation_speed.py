@@ -27,8 +27,9 @@ from bars import record_bar
 from dao_core.crysdb.sources.prototypes import iter_decorated, load_prototypes
 from dao_core.crystal import Crystal
 from dao_core.energy.adapters.ase import AsePotential, PotentialCalculator
-from dao_core.energy.potential import GPA_PER_EV_A3, Potential
+from dao_core.energy.potential import Potential
 from dao_core.energy.relaxation.relax import RelaxationResult, RelaxSettings, relax
+from dao_core.units import GPA_PER_EV_A3
 
 ELEMENTS = ["Na", "Cl", "Mg", "O", "Sr", "Ti", "Si", "Al", "F", "K", "Zn", "S"]
 METALS = ["Cu", "Au", "Ag", "Al", "Ni", "Pd", "Pt"]

@@ -8,7 +8,7 @@ from dao_core.artifacts import StageRecord, publish_folder
 from dao_core.crysdb.table import TableRecord
 from tasks.config import Models, ScreenConfig, SearchPlan
 from tasks.crysdb import open_table
-from tasks.dft import store_rows, validate_best
+from tasks.dft import collect_rows, validate_best
 from tasks.prefect_api import flow
 from tasks.preflight import start_run
 from tasks.run_log import RunLog
@@ -56,7 +56,7 @@ def search_formulas(run: RunLog, plan: SearchPlan, models: Models, table: TableR
     )
     page = publish_folder(report.file("report"), Path(root) / "report") / "index.html"
     checked = run.step("validate with pw.x", validate_best, report, plan.handoff, root)
-    stored = run.step("rows for CrysDB", store_rows, plan.handoff, root) if checked else None
+    stored = run.step("rows for CrysDB", collect_rows, plan.handoff, root) if checked else None
     run.step("announce", announce_screening, report, name, str(page.with_name("candidates.parquet")), root)
     run.finish("completed", summary=summarise(report, page, checked, stored))
     return report

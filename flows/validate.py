@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from tasks.config import ValidateConfig
-from tasks.dft import NothingValidatedError, Verdict, choose_best, store_rows, validate_candidate
+from tasks.dft import NothingValidatedError, ValidationSummary, choose_best, collect_rows, validate_candidate
 from tasks.prefect_api import flow
 from tasks.preflight import start_run
 
@@ -13,16 +13,16 @@ RERUN = "prefect deployment run validate-dft/validate-dft"
 
 
 @flow(name="validate-dft", flow_run_name="{config.name}")
-def validate_dft(config: ValidateConfig, command: str = RERUN) -> list[Verdict]:
+def validate_dft(config: ValidateConfig, command: str = RERUN) -> list[ValidationSummary]:
     """One task a candidate; a failed calculation is a status, and the flow fails only when all of them do."""
     with start_run(config, command).watch() as run:
         chosen = run.step("choose", choose_best, str(config.candidates), config.handoff)
-        verdicts = run.step_each("pw.x", validate_candidate, chosen, config.handoff, str(run.root))
-        stored = run.step("rows for CrysDB", store_rows, config.handoff, str(run.root))
-        failed = bool(verdicts) and all(v.status != "validated" for v in verdicts)
-        error = f"none of {len(verdicts)} candidates could be validated: {verdicts[0].message}" if failed else None
-        summary = {"verdicts": [f"{v.formula}: {v.status}" for v in verdicts], "rows": asdict(stored)}
+        summaries = run.step_each("pw.x", validate_candidate, chosen, config.handoff, str(run.root))
+        rows = run.step("rows for CrysDB", collect_rows, config.handoff, str(run.root))
+        failed = bool(summaries) and all(v.status != "validated" for v in summaries)
+        error = f"none of {len(summaries)} candidates could be validated: {summaries[0].message}" if failed else None
+        summary = {"validations": [f"{v.formula}: {v.status}" for v in summaries], "rows": asdict(rows)}
         run.finish("failed" if failed else "completed", error=error, summary=summary)
     if error is not None:
         raise NothingValidatedError(error)
-    return verdicts
+    return summaries

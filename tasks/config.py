@@ -60,7 +60,7 @@ class HandOff(Settings):
 
     when: Literal["auto", "never", "always"] = "never"
     top: int = Field(1, ge=1)
-    max_atoms: int = Field(8, ge=1, description="larger cells are left out")
+    max_atoms: int | None = Field(None, ge=1, description="larger cells are left out, and named; none: no limit")
     settings: DftSettings = Field(default_factory=DftSettings)
     slurm: SlurmSettings | None = Field(None, description="submit pw.x to Slurm instead of running it here")
     references: tuple[Path, ...] = Field((), description="CIF files of elements, preferred to the built-in ones")

@@ -5,15 +5,16 @@ from __future__ import annotations
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dao_core.artifacts import StageRecord
-from dao_core.crystal import Crystal
-from dao_core.dft.to_crysdb import Stored
-from dao_core.screening.candidate import Candidate
+from dao_core.dft.to_crysdb import CrysdbRows
 from tasks.config import HandOff
 from tasks.crysdb import ledger_of
 from tasks.prefect_api import create_table_artifact, get_run_logger, task
+
+if TYPE_CHECKING:
+    from dao_core.dft.validate import ValidationRun
 
 
 class NothingValidatedError(RuntimeError):
@@ -21,8 +22,8 @@ class NothingValidatedError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What pw.x said about one candidate: a named status, and energies in eV/atom where there are any."""
+class ValidationSummary:
+    """What pw.x says about one candidate: a named status, and energies in eV/atom where there are any."""
 
     id: str
     formula: str
@@ -36,11 +37,8 @@ class Verdict:
 
 
 @task(name="validate with pw.x")
-def validate_best(ranked: StageRecord, handoff: HandOff, root: str) -> list[Verdict]:
-    """Take the best candidates through pw.x. A failed calculation is a status, never the end of the flow."""
-    from dao_core.screening.candidate_table import load_candidates
-    from dao_core.screening.stages import CANDIDATES
-
+def validate_best(report: StageRecord, handoff: HandOff, root: str) -> list[ValidationSummary]:
+    """Take the best candidates of a report through pw.x. A failed one is a status, never the end of the flow."""
     log = get_run_logger()
     command = handoff.settings.command.split()[0]
     if handoff.when == "never":
@@ -48,80 +46,60 @@ def validate_best(ranked: StageRecord, handoff: HandOff, root: str) -> list[Verd
     if handoff.when == "auto" and handoff.slurm is None and shutil.which(command) is None:
         log.info("%s is not installed: nothing validated (handoff.when: auto)", command)
         return []
-    verdicts = [
-        _verdict(c.id, c.crystal, c.model_formation_energy, handoff, root)
-        for c in best(load_candidates(ranked.file(CANDIDATES)), handoff)
-    ]
-    for verdict in verdicts:
-        log.info("pw.x on %s: %s %s", verdict.formula, verdict.status, verdict.message)
-    if verdicts:
-        create_table_artifact(key="pw-x", table=[asdict(v) for v in verdicts], description="Quantum ESPRESSO")
-    return verdicts
+    chosen = choose_best.fn(str(report.file("report") / "candidates.parquet"), handoff)
+    summaries = [validate_candidate.fn(row, handoff, root) for row in chosen]
+    for summary in summaries:
+        log.info("pw.x on %s: %s %s", summary.formula, summary.status, summary.message)
+    if summaries:
+        create_table_artifact(key="pw-x", table=[asdict(s) for s in summaries], description="Quantum ESPRESSO")
+    return summaries
 
 
 @task(name="choose candidates")
 def choose_best(path: str, handoff: HandOff) -> list[dict[str, Any]]:
-    """The best candidates of a screening's `candidates.parquet`, as small plain records."""
+    """The best candidates of a screening's `candidates.parquet`, as small plain records; what is left out is logged."""
     from dao_core.screening.report.files import best_rows
 
-    return best_rows(Path(path), top=handoff.top, max_atoms=handoff.max_atoms)
+    best = best_rows(Path(path), top=handoff.top, max_atoms=handoff.max_atoms)
+    if best.left_out:
+        get_run_logger().warning("not validated: %s; handoff.max_atoms lifts the limit", best.left_out)
+    return best.rows
 
 
 @task(name="rows for CrysDB")
-def store_rows(handoff: HandOff, root: str) -> Stored:
+def collect_rows(handoff: HandOff, root: str) -> CrysdbRows:
     """Everything validated so far as rows: a file, and the CrysDB that the settings name. The loop closes here."""
-    from dao_core.dft.to_crysdb import store
+    from dao_core.dft import to_crysdb
 
-    stored = store(ledger_of(root), handoff.settings, source=handoff.source, crysdb=handoff.crysdb,
-                   config=handoff.crysdb_build)  # fmt: skip
-    if stored.problem:
-        get_run_logger().warning("rows of validated structures: %s", stored.problem)
-    return stored
+    rows = to_crysdb.collect_rows(ledger_of(root), handoff.settings, source=handoff.source, crysdb=handoff.crysdb,
+                                  config=handoff.crysdb_build)  # fmt: skip
+    if rows.problem:
+        get_run_logger().warning("rows of validated structures: %s", rows.problem)
+    return rows
 
 
 @task(name="validate a candidate")
-def validate_candidate(row: dict[str, Any], handoff: HandOff, root: str) -> Verdict:
+def validate_candidate(row: dict[str, Any], handoff: HandOff, root: str) -> ValidationSummary:
     """Take one chosen candidate through pw.x."""
     import numpy as np
 
     from dao_core.crystal import Crystal
-
-    lattice = np.array(row["lattice"]).reshape(3, 3)
-    crystal = Crystal(lattice, np.array(row["frac_coords"]).reshape(-1, 3), np.array(row["atomic_numbers"]))
-    return _verdict(str(row["id"]), crystal, row["model_formation_energy"], handoff, root)
-
-
-def best(candidates: list[Candidate], handoff: HandOff) -> list[Candidate]:
-    """The best candidate of each formula that is small enough, in rank order."""
-    chosen: dict[str, Candidate] = {}
-    for c in candidates:
-        if c.usable and c.crystal.n_atoms <= handoff.max_atoms:
-            chosen.setdefault(c.formula, c)
-    return list(chosen.values())[: handoff.top]
-
-
-def _verdict(name: str, crystal: Crystal, formation: float | None, handoff: HandOff, root: str) -> Verdict:
-    from dao_core.dft.element_references import read_references
-    from dao_core.dft.launch.slurm import make_launcher
     from dao_core.dft.pw.input import InputError
     from dao_core.dft.validate import validate_crystal
 
+    lattice = np.array(row["lattice"]).reshape(3, 3)
+    crystal = Crystal(lattice, np.array(row["frac_coords"]).reshape(-1, 3), np.array(row["atomic_numbers"]))
+    name, formula = str(row["id"]), crystal.formula_reduced
     try:
-        references = read_references(handoff.references)
+        run = _run(handoff, root)
     except InputError as error:
-        return Verdict(name, crystal.formula_reduced, "invalid_settings", str(error))
+        return ValidationSummary(name, formula, "invalid_settings", str(error))
     result = validate_crystal(
-        crystal,
-        handoff.settings,
-        ledger_of(root).root,
-        dao_formation_energy_per_atom=formation,
-        references=references,
-        launcher=make_launcher(handoff.settings, handoff.slurm),
-        material_id=name,
+        crystal, run, material_id=name, dao_formation_energy_per_atom=row["model_formation_energy"]
     )
-    return Verdict(
+    return ValidationSummary(
         name,
-        crystal.formula_reduced,
+        formula,
         result.status,
         result.message,
         result.formation_energy_per_atom,
@@ -130,3 +108,12 @@ def _verdict(name: str, crystal: Crystal, formation: float | None, handoff: Hand
         result.wall_seconds,
         result.dao_error,
     )
+
+
+def _run(handoff: HandOff, root: str) -> ValidationRun:
+    from dao_core.dft.element_references import read_references
+    from dao_core.dft.launch.slurm import make_launcher
+    from dao_core.dft.validate import ValidationRun
+
+    launcher = make_launcher(handoff.settings, handoff.slurm)
+    return ValidationRun(handoff.settings, ledger_of(root).root, launcher, read_references(handoff.references))

@@ -11,14 +11,14 @@ from typing import Any
 
 from dao_core.artifacts import StageRecord, content_key
 from dao_core.crysdb.table import TableRecord
-from dao_core.dft.to_crysdb import Stored
+from dao_core.dft.to_crysdb import CrysdbRows
 from dao_core.screening.analysis.stages import DiagnosticsSettings
 from dao_core.screening.formulas import parse_formula
 from dao_core.screening.load_references import HullChoice, References
 from dao_core.screening.search import SearchModels, SearchSettings
 from tasks.config import Models, SearchPlan
 from tasks.crysdb import ledger_of
-from tasks.dft import Verdict
+from tasks.dft import ValidationSummary
 from tasks.prefect_api import create_markdown_artifact, create_table_artifact, emit_event, get_run_logger, task
 
 SCREENING, FINISHED = "dao.screening", "dao.screening.finished"  # resource and event that may start a validation
@@ -204,7 +204,9 @@ def report_artifacts(title: str, record: StageRecord, *, limit: int = 20) -> Non
     create_markdown_artifact(key="report", markdown=f"# {title}\n\n{counts}\n\nPage: `{page}`")
 
 
-def summarise(ranked: StageRecord, page: Path, checked: list[Verdict], stored: Stored | None) -> dict[str, Any]:
-    """Counts, the report's path, pw.x's verdicts and where their rows are."""
+def summarise(
+    ranked: StageRecord, page: Path, checked: list[ValidationSummary], stored: CrysdbRows | None
+) -> dict[str, Any]:
+    """Counts, the report's path, pw.x's summaries and where their rows are."""
     rows = None if stored is None else asdict(stored)
     return {"counts": ranked.counts, "report": str(page), "pw.x": [asdict(v) for v in checked], "rows": rows}

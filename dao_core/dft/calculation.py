@@ -29,6 +29,15 @@ STAGE, SCRATCH, OUTCOME = "dft_pw", "dft_scratch", "outcome.json"
 
 
 @dataclass(frozen=True)
+class RunLimits:
+    """How many runs one call may make, whether a finished one keeps wavefunctions and charge, how to wait."""
+
+    max_rounds: int = 5
+    keep_scratch: bool = False
+    sleep: Callable[[float], None] = time.sleep
+
+
+@dataclass(frozen=True)
 class _End:
     """How the last round ended: its folder, when the call began, what it wrote, the failure's name."""
 
@@ -48,21 +57,28 @@ def calculate(
     pw_input: PwInput,
     launcher: Launcher,
     ledger: Ledger,
-    *,
-    max_rounds: int = 5,
-    keep_scratch: bool = False,
-    sleep: Callable[[float], None] = time.sleep,
+    limits: RunLimits | None = None,
 ) -> PwResult:
-    """Run a calculation to its end, with at most `max_rounds` runs in this call.
+    """Run a calculation to its end.
 
     Never raises for a failure of pw.x, the machine or the scheduler: they are in the result's status and `failure`.
     A finished one is read back from the ledger; an unfinished one continues from its last good structure.
+
+    Args:
+        pw_input: What to compute.
+        launcher: Where pw.x runs.
+        ledger: Where the result is kept; unfinished rounds lie in its folder `dft_scratch`.
+        limits: How many runs this call may make, and what stays of a finished one.
+
+    Returns:
+        The result; `directory` holds the files of every run.
     """
+    limits = limits or RunLimits()
     key = pw_input.key()
     scratch = ledger.root / SCRATCH / key
 
     def work(directory: Path) -> dict[str, Any]:
-        result = _rounds(pw_input, launcher, scratch, max_rounds, sleep)
+        result = _rounds(pw_input, launcher, scratch, limits)
         if result.status == "blocked":
             raise _BlockedError(result)
         for path in sorted(scratch.glob("round_*")):
@@ -79,17 +95,15 @@ def calculate(
     except FileNotFoundError as error:
         note = f"{error.filename} was removed while the calculation was recorded; run it again"
         return PwResult(key, "blocked", "folder_removed", note, str(scratch))
-    if not keep_scratch:
+    if not limits.keep_scratch:
         shutil.rmtree(scratch, ignore_errors=True)
     return read_result(record)
 
 
-def _rounds(
-    start: PwInput, launcher: Launcher, scratch: Path, max_rounds: int, sleep: Callable[[float], None]
-) -> PwResult:
+def _rounds(start: PwInput, launcher: Launcher, scratch: Path, limits: RunLimits) -> PwResult:
     begin = time.monotonic()
     current, number = _resume(start, launcher, scratch)
-    last = number + max_rounds - 1
+    last = number + limits.max_rounds - 1
     while True:
         folder = scratch / f"round_{number}"
         try:
@@ -106,10 +120,10 @@ def _rounds(
             return _result(current, end, "accepted", note)
         if action.decision == "give_up" or number >= last:
             if action.decision != "give_up":
-                note = f"still {end.failure} after {max_rounds} runs; {note}".rstrip("; ")
+                note = f"still {end.failure} after {limits.max_rounds} runs; {note}".rstrip("; ")
             return _result(current, end, "failed" if is_final(end.failure) else "blocked", note)
         if "delay_seconds" in action.changes:
-            sleep(float(action.changes["delay_seconds"]))
+            limits.sleep(float(action.changes["delay_seconds"]))
         number += 1
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from dao_core.artifacts import Ledger, content_key, write_atomic
@@ -45,34 +45,44 @@ def _run_element(run: Session, functional: str, reference: ElementReference) -> 
             final, crystal, energy = need(run, f"{name}, scf", run.build(relaxed, "scf"))
     except (StageFailedError, InputError, PseudopotentialError):
         return  # its stage is in the summary; the compound's own result stands
-    add_entry(run.ledger, functional, crystal, energy / crystal.n_atoms, final.key, role="reference")
+    entry = DftEntry(functional, crystal, energy / crystal.n_atoms, final.key, role="reference")
+    add_entry(run.ledger, entry)
 
 
-def add_entry(
-    ledger: Ledger,
-    functional: str,
-    crystal: Crystal,
-    energy_per_atom: float,
-    source_key: str,
-    *,
-    role: Role = "candidate",
-    parent_id: str | None = None,
-) -> None:
-    """Record an energy for the hull; a `reference` is the elements' zero, whatever candidates there are.
+@dataclass(frozen=True)
+class DftEntry:
+    """An energy for the hull; a `reference` is the elements' zero, whatever candidates there are.
 
-    `source_key` is the calculation (stage `dft_pw`), `parent_id` the candidate that it started from.
+    Attributes:
+        functional: Label of the energies; only equal ones share a hull.
+        crystal: The structure.
+        energy_per_atom: In eV/atom.
+        calculation: Key of the calculation in the stage `dft_pw`.
+        role: Candidate or elemental reference.
+        parent_id: The candidate that the calculation started from.
     """
-    numbers = crystal.atomic_numbers.tolist()
-    entry: dict[str, Any] = {
-        "functional": functional,
+
+    functional: str
+    crystal: Crystal
+    energy_per_atom: float
+    calculation: str
+    role: Role = "candidate"
+    parent_id: str | None = None
+
+
+def add_entry(ledger: Ledger, entry: DftEntry) -> None:
+    """Record an energy for the hull, once."""
+    numbers = entry.crystal.atomic_numbers.tolist()
+    content: dict[str, Any] = {
+        "functional": entry.functional,
         "counts": {str(z): numbers.count(z) for z in sorted(set(numbers))},
-        "energy_per_atom": energy_per_atom,
-        "calculation": source_key,
-        "role": role,
-        "parent_id": parent_id,
+        "energy_per_atom": entry.energy_per_atom,
+        "calculation": entry.calculation,
+        "role": entry.role,
+        "parent_id": entry.parent_id,
     }
-    key = content_key(functional=functional, calculation=source_key, role=role)
-    ledger.run(ENTRIES, key, lambda folder: write_atomic(folder / ENTRY, json.dumps(entry)))
+    key = content_key(functional=entry.functional, calculation=entry.calculation, role=entry.role)
+    ledger.run(ENTRIES, key, lambda folder: write_atomic(folder / ENTRY, json.dumps(content)))
 
 
 def entry_files(ledger: Ledger, functional: str) -> list[dict[str, Any]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dao_core.artifacts import Ledger
+from dao_core.artifacts import Ledger, content_key
 from dao_core.crystal import Crystal
-from dao_core.dft.calculation import calculate
+from dao_core.dft.calculation import RunLimits, calculate
 from dao_core.dft.launch.base import Launcher
 from dao_core.dft.pseudo.library import PseudoLibrary
 from dao_core.dft.pw.build import build_input
@@ -42,13 +42,8 @@ class Session:
 
     def do(self, name: str, pw_input: PwInput) -> PwResult:
         """One calculation, noted."""
-        result = calculate(
-            pw_input,
-            self.launcher,
-            self.ledger,
-            max_rounds=self.settings.max_rounds,
-            keep_scratch=self.settings.keep_scratch,
-        )
+        limits = RunLimits(self.settings.max_rounds, self.settings.keep_scratch)
+        result = calculate(pw_input, self.launcher, self.ledger, limits)
         actions = tuple(describe(a) for a in result.actions)
         summary = StageSummary(
             name,
@@ -85,13 +80,30 @@ def need(run: Session, name: str, pw_input: PwInput) -> tuple[PwResult, Crystal,
     return result, result.crystal, result.energy
 
 
+NOT_IN_ENERGIES = {"mixing_beta", "electron_maxstep", "nstep"}  # of a protocol: ways to the same energy
+
+
 def functional_label(library: PseudoLibrary, settings: DftSettings) -> str:
-    """Identity of the energies: functional, code, pseudopotentials, protocol. Only equal ones share a hull."""
+    """What the energies are: functional, code, pseudopotentials and protocol by name, and a hash of what is in them.
+
+    Only equal labels share a hull. The hash covers the content of the protocol, cutoffs, occupations, spin and the
+    checksums of the pseudopotentials, so that a file that is edited starts a hull of its own.
+    """
     parts = [library.functional, "QE", library.label, settings.protocol]
     if settings.ecutwfc:
         parts.append(f"ecut{settings.ecutwfc:g}")
+    if settings.electronic_type != "metal":
+        parts.append(settings.electronic_type)
     if settings.spin != "auto":
         parts.append(f"spin-{settings.spin}")
     if settings.pressure_gpa:
         parts.append(f"{settings.pressure_gpa:g}GPa")
-    return "|".join(parts)
+    content = content_key(
+        protocol=settings.resolved_protocol().model_dump(exclude=NOT_IN_ENERGIES),
+        cutoffs=[settings.ecutwfc, settings.ecutrho],
+        electronic_type=settings.electronic_type,
+        spin=settings.spin,
+        pressure_gpa=settings.pressure_gpa,
+        pseudopotentials={element: row["sha256"] for element, row in library.table.items()},
+    )
+    return "|".join([*parts, content[:8]])

@@ -33,7 +33,7 @@ SOURCE, FOLDER = "qe", "dft_rows"
 
 
 @dataclass(frozen=True)
-class Stored:
+class CrysdbRows:
     """Where the rows are: how many in which file, the version of CrysDB that has them, or why none does."""
 
     n_rows: int
@@ -100,14 +100,14 @@ def write_rows(rows: Sequence[CrysRecord], path: Path) -> Path:
     return path
 
 
-def store(
+def collect_rows(
     ledger: Ledger,
     settings: DftSettings,
     *,
     source: str = SOURCE,
     crysdb: Path | None = None,
     config: BuildConfig | None = None,
-) -> Stored:
+) -> CrysdbRows:
     """Everything validated so far at the level of `settings`: as a file below the ledger, and in a CrysDB if one is
     named. A database that refuses is a `problem`, the file stands all the same; no validated row means no file.
     """
@@ -119,19 +119,19 @@ def store(
     try:
         label = functional_label(find_library(settings.pseudo_dir), settings)
     except PseudopotentialError as error:
-        return Stored(0, problem=str(error))
+        return CrysdbRows(0, problem=str(error))
     rows = ledger_records(ledger, label, source=source)
     if not rows:
-        return Stored(0)
+        return CrysdbRows(0)
     slug = re.sub(r"[^A-Za-z0-9.]+", "_", label)
     path = write_rows(rows, ledger.root / FOLDER / f"{source}_{slug}.parquet")
     if crysdb is None:
-        return Stored(len(rows), str(path))
+        return CrysdbRows(len(rows), str(path))
     try:
         report = feed_back(path, crysdb, config or Defaults())
     except (FeedbackError, UpdateError, TableError, BuildStoppedError) as error:
-        return Stored(len(rows), str(path), problem=f"not in {crysdb}: {error}")
-    return Stored(len(rows), str(path), report.version)
+        return CrysdbRows(len(rows), str(path), problem=f"not in {crysdb}: {error}")
+    return CrysdbRows(len(rows), str(path), report.version)
 
 
 def feed_back(rows_file: Path, root: Path, config: BuildConfig) -> UpdateReport:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from dao_core.artifacts import ArtifactError, Ledger
 from dao_core.crystal import Crystal
-from dao_core.dft.hull import add_entry, element_energies, missing_references, on_hull
+from dao_core.dft.hull import DftEntry, add_entry, element_energies, missing_references, on_hull
 from dao_core.dft.launch.base import Launcher
 from dao_core.dft.launch.local import LocalLauncher
 from dao_core.dft.pseudo.library import MissingElementError, PseudopotentialError, find_library
@@ -75,30 +75,52 @@ class ValidationResult:
         return self.status == "validated"
 
 
+@dataclass(frozen=True)
+class ValidationRun:
+    """What the validations of one run share.
+
+    Attributes:
+        settings: Protocol, program, limits.
+        root: Folder of the ledger that keeps every calculation.
+        launcher: Where the programs run; by default on this machine.
+        references: Element structures by symbol, preferred to the built-in ones.
+    """
+
+    settings: DftSettings
+    root: str | Path
+    launcher: Launcher | None = None
+    references: Mapping[str, Crystal] = field(default_factory=dict)
+
+
 def validate_crystal(
     crystal: Crystal,
-    settings: DftSettings,
-    ledger_root: str | Path,
+    run: ValidationRun,
     *,
-    dao_formation_energy_per_atom: float | None = None,
-    references: Mapping[str, Crystal] | None = None,
-    launcher: Launcher | None = None,
     material_id: str | None = None,
+    dao_formation_energy_per_atom: float | None = None,
 ) -> ValidationResult:
     """Take one crystal through pw.x. Repeating a call continues or reuses what is in the ledger.
 
-    `references` are element structures by symbol, preferred to the built-in ones; `material_id` names the candidate
-    that the result belongs to. Never raises for a failure of input, code, machine or scheduler.
+    Never raises for a failure of input, code, machine or scheduler: the status names it.
+
+    Args:
+        crystal: The structure; it is brought to its primitive cell first.
+        run: Settings, ledger, launcher and element structures.
+        material_id: The candidate that the result belongs to.
+        dao_formation_energy_per_atom: The model's answer (eV/atom), for the comparison.
+
+    Returns:
+        Energies, relaxed structure and every stage on the way.
     """
     begin = time.monotonic()
-    formula = crystal.formula_reduced
+    formula, settings = crystal.formula_reduced, run.settings
     try:
         library = find_library(settings.pseudo_dir)
         library.select(set(crystal.symbols))
-        run = Session(settings, library, Ledger(ledger_root), launcher or LocalLauncher(settings))
+        session = Session(settings, library, Ledger(run.root), run.launcher or LocalLauncher(settings))
         label = functional_label(library, settings)
         start = symmetrised(crystal, LOOSE, primitive=True) or crystal
-        first = run.build(start, "scf")  # every mistake of the input shows here, before anything runs
+        first = session.build(start, "scf")  # every mistake of the input shows here, before anything runs
     except MissingElementError as error:
         return ValidationResult(formula, "missing_pseudopotential", str(error), crystal)
     except InputError as error:
@@ -110,14 +132,14 @@ def validate_crystal(
         dao_formation_energy_per_atom=dao_formation_energy_per_atom,
     )  # fmt: skip
     try:
-        result = _stages(run, first, base, references)
+        result = _stages(session, first, base, run.references)
     except StageFailedError as stop:
         status = BY_NAME[stop.result.failure].status
         message = f"{stop.stage}: {stop.result.failure}: {stop.result.message}"
         result = replace(base, status=status, message=message, failure=stop.result.failure, crystal=stop.result.crystal)
     except ArtifactError as error:
         result = replace(base, status="disk_full", message=str(error))
-    return replace(result, stages=tuple(run.stages), wall_seconds=round(time.monotonic() - begin, 2))
+    return replace(result, stages=tuple(session.stages), wall_seconds=round(time.monotonic() - begin, 2))
 
 
 def _stages(
@@ -127,7 +149,8 @@ def _stages(
     _, relaxed, _ = need(run, "vc-relax", run.build(start, "vc-relax"))
     final, relaxed, energy = need(run, "final scf", run.build(relaxed, "scf"))
     n = relaxed.n_atoms
-    add_entry(run.ledger, base.functional, relaxed, energy / n, final.key, parent_id=base.material_id)
+    entry = DftEntry(base.functional, relaxed, energy / n, final.key, parent_id=base.material_id)
+    add_entry(run.ledger, entry)
     if run.settings.elements:
         element_energies(run, base.functional, relaxed, references)
     formation, above = on_hull(run.ledger, base.functional, relaxed, energy / n)

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from dao_core.crystal import Crystal
 from dao_core.hull.label import EnergyLabel
 
-GPA_PER_EV_A3 = 160.21766208  # 1 eV/angstrom^3 in GPa
-
 
 class PotentialMissingError(ImportError):
     """The potential's package is not installed or does not load; the message says what to install."""

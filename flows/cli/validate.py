@@ -15,7 +15,7 @@ from flows.cli.errors import fail
 if TYPE_CHECKING:
     from dao_core.crystal import Crystal
     from dao_core.dft.settings import DftSettings
-    from dao_core.dft.validate import ValidationResult
+    from dao_core.dft.validate import ValidationResult, ValidationRun
 
 app = typer.Typer(help="Validate structures with Quantum ESPRESSO.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -27,6 +27,9 @@ def run(
     ],
     protocol: Annotated[str, typer.Option(help="fast, balanced or stringent.")] = "fast",
     top: Annotated[int, typer.Option(min=1, help="Of a report: the best of so many formulas.")] = 3,
+    max_atoms: Annotated[
+        int | None, typer.Option(min=1, help="Of a report: leave larger cells out, and say which; default: no limit.")
+    ] = None,
     pseudo_dir: Annotated[
         Path | None, typer.Option(help="Folder of UPF files; default: what `setup` installed.")
     ] = None,
@@ -66,9 +69,9 @@ def run(
         "poll_seconds": poll,
     }
     with interruptible("the same command continues from the last good structure"):
-        status = validate_files(files, settings, root, slurm=queue if slurm else None, references=reference or (),
-                                top=top, compare=compare, crysdb=crysdb, crysdb_config=crysdb_config)  # fmt: skip
-        raise typer.Exit(status)
+        options = ValidateOptions(settings, root, queue if slurm else None, reference or (), top, max_atoms, compare,
+                                  crysdb, crysdb_config)  # fmt: skip
+        raise typer.Exit(validate_files(files, options))
 
 
 @app.command()
@@ -84,35 +87,53 @@ def setup(
     install_pseudopotentials(origin, target)
 
 
-MAX_ATOMS = 20
-
-
 @dataclass(frozen=True)
-class Wanted:
+class NamedStructure:
     """One structure to validate: a name for people, the candidate's id, the structure or why there is none."""
 
     name: str
     id: str
     crystal: Crystal | None
     reason: str = ""
-    guess: float | None = None  # the model's formation energy, eV/atom, where a screening knows it
+    model_formation_energy: float | None = None  # eV/atom, where a screening knows it
 
 
-def validate_files(
-    files: Sequence[Path],
-    settings: Mapping[str, Any],
-    root: Path,
-    *,
-    slurm: Mapping[str, Any] | None = None,
-    references: Sequence[Path] = (),
-    top: int = 3,
-    compare: bool = True,
-    crysdb: Path | None = None,
-    crysdb_config: Path | None = None,
-) -> int:
-    """Take each structure through pw.x; 0 where at least one was validated, 1 where none was.
+@dataclass(frozen=True)
+class ValidateOptions:
+    """How the structures are validated.
 
-    `files` are CIFs, or the report of a screening (its folder or `candidates.parquet`), whose best `top` are taken.
+    Attributes:
+        settings: Of `DftSettings`.
+        root: Folder where every calculation is kept.
+        slurm: Of `SlurmSettings`; none: programs run here.
+        references: CIF files of elements, preferred to the built-in ones.
+        top: Of a report, the best of so many formulas.
+        max_atoms: Of a report, larger cells are left out, and named.
+        compare: Whether DAO-P's formation energy is computed too.
+        crysdb: Folder of a CrysDB that gets the rows.
+        crysdb_config: Settings that it was built with.
+    """
+
+    settings: Mapping[str, Any]
+    root: Path
+    slurm: Mapping[str, Any] | None = None
+    references: Sequence[Path] = ()
+    top: int = 3
+    max_atoms: int | None = None
+    compare: bool = True
+    crysdb: Path | None = None
+    crysdb_config: Path | None = None
+
+
+def validate_files(files: Sequence[Path], options: ValidateOptions) -> int:
+    """Take each structure through pw.x.
+
+    Args:
+        files: CIFs, or the report of a screening (its folder or `candidates.parquet`), whose best are taken.
+        options: How.
+
+    Returns:
+        The exit status: 0 where at least one was validated, 1 where none was.
     """
     quiet_libraries()
     from dao_core.artifacts import Ledger
@@ -120,41 +141,50 @@ def validate_files(
     from dao_core.dft.element_references import read_references
     from dao_core.dft.launch.slurm import SlurmSettings, make_launcher
     from dao_core.dft.settings import DftSettings
-    from dao_core.dft.to_crysdb import store
-    from dao_core.dft.validate import validate_crystal
+    from dao_core.dft.to_crysdb import collect_rows
+    from dao_core.dft.validate import ValidationRun
     from tasks.config import load_config
 
-    level, known = DftSettings(**settings), read_references(references)
-    launcher = make_launcher(level, None if slurm is None else SlurmSettings(**slurm))
-    config = BuildConfig() if crysdb_config is None else load_config(crysdb_config, BuildConfig)
-    wanted = [w for path in files for w in _structures(path, top)]
-    _check_elements(level, wanted, known)
-    asked = [w.crystal for w in wanted if w.crystal is not None and w.guess is None]
-    guesses = _dao_energies(asked) if compare and level.elements and asked else {}
-    rows: list[tuple[object, ...]] = []
-    n_ok = 0
-    for w in wanted:
-        if w.crystal is None:
-            rows.append((w.name, "unreadable", None, None, None, None, None, w.reason))
-            continue
-        result = validate_crystal(w.crystal, level, root, launcher=launcher, references=known, material_id=w.id,
-                                  dao_formation_energy_per_atom=guesses.get(id(w.crystal), w.guess))  # fmt: skip
-        n_ok += result.ok
-        rows.append(_line(w.name, result))
-    names = ("file", "status", "eV/atom", "formation", "above QE hull", "DAO-P off", "same structure", "message")
-    table(f"pw.x, protocol {level.protocol}; every run is kept below {root}", names, rows)
-    stored = store(Ledger(root), level, crysdb=crysdb, config=config)
-    where = "" if stored.version is None else f", in {crysdb} since version {stored.version}"
+    level, references = DftSettings(**options.settings), read_references(options.references)
+    launcher = make_launcher(level, None if options.slurm is None else SlurmSettings(**options.slurm))
+    config = BuildConfig() if options.crysdb_config is None else load_config(options.crysdb_config, BuildConfig)
+    structures = [s for path in files for s in _structures(path, options)]
+    _check_elements(level, structures, references)
+    n_ok = _validate_all(structures, ValidationRun(level, options.root, launcher, references), options.compare)
+    rows = collect_rows(Ledger(options.root), level, crysdb=options.crysdb, config=config)
+    where = "" if rows.version is None else f", in {options.crysdb} since version {rows.version}"
     print(
-        f"{n_ok} of {len(wanted)} validated; {stored.n_rows} rows for CrysDB"
-        + (f": {stored.file}{where}" if stored.file else "")
+        f"{n_ok} of {len(structures)} validated; {rows.n_rows} rows for CrysDB"
+        + (f": {rows.file}{where}" if rows.file else "")
     )
-    if stored.problem:
-        print(stored.problem)
+    if rows.problem:
+        print(rows.problem)
     return 0 if n_ok else 1
 
 
-def _structures(path: Path, top: int) -> list[Wanted]:
+def _validate_all(structures: Sequence[NamedStructure], run: ValidationRun, compare: bool) -> int:
+    """Validate and print the table; how many were validated."""
+    from dao_core.dft.validate import validate_crystal
+
+    level = run.settings
+    unknown = [s.crystal for s in structures if s.crystal is not None and s.model_formation_energy is None]
+    predicted = _dao_energies(unknown) if compare and level.elements and unknown else {}
+    rows: list[tuple[object, ...]] = []
+    n_ok = 0
+    for s in structures:
+        if s.crystal is None:
+            rows.append((s.name, "unreadable", None, None, None, None, None, s.reason))
+            continue
+        energy = predicted.get(id(s.crystal), s.model_formation_energy)
+        result = validate_crystal(s.crystal, run, material_id=s.id, dao_formation_energy_per_atom=energy)
+        n_ok += result.ok
+        rows.append(_line(s.name, result))
+    names = ("file", "status", "eV/atom", "formation", "above QE hull", "DAO-P off", "same structure", "message")
+    table(f"pw.x, protocol {level.protocol}; every run is kept below {run.root}", names, rows)
+    return n_ok
+
+
+def _structures(path: Path, options: ValidateOptions) -> list[NamedStructure]:
     """The structures of one argument; what cannot be read is kept with its reason."""
     import numpy as np
 
@@ -165,26 +195,32 @@ def _structures(path: Path, top: int) -> list[Wanted]:
     if listed.suffix == ".parquet":
         if not listed.is_file():
             fail(f"{listed} is not there: name a CIF, or the report folder of a screening")
+        best = best_rows(listed, top=options.top, max_atoms=options.max_atoms)
+        if best.left_out:
+            print(f"left out: {best.left_out}; a larger --max-atoms takes them")
         out = []
-        for row in best_rows(listed, top=top, max_atoms=MAX_ATOMS):
+        for row in best.rows:
             frac = np.array(row["frac_coords"]).reshape(-1, 3)
             crystal = Crystal(np.array(row["lattice"]).reshape(3, 3), frac, np.array(row["atomic_numbers"]))
             name = f"#{row['rank']} {row['formula']}"
-            out.append(Wanted(name, str(row["id"]), crystal, guess=row["model_formation_energy"]))
+            energy = row["model_formation_energy"]
+            out.append(NamedStructure(name, str(row["id"]), crystal, model_formation_energy=energy))
         return out
     try:
-        return [Wanted(path.name, path.stem, Crystal.from_cif(path.read_text(errors="replace")))]
+        return [NamedStructure(path.name, path.stem, Crystal.from_cif(path.read_text(errors="replace")))]
     except InvalidCrystalError as error:
-        return [Wanted(path.name, path.stem, None, str(error))]
+        return [NamedStructure(path.name, path.stem, None, str(error))]
     except OSError as error:
-        return [Wanted(path.name, path.stem, None, f"{error.strerror or error}")]
+        return [NamedStructure(path.name, path.stem, None, f"{error.strerror or error}")]
 
 
-def _check_elements(level: DftSettings, wanted: Sequence[Wanted], references: Mapping[str, Crystal]) -> None:
+def _check_elements(
+    level: DftSettings, structures: Sequence[NamedStructure], references: Mapping[str, Crystal]
+) -> None:
     """Raise MissingElementError before anything runs, naming every element without a pseudopotential."""
     from dao_core.dft.pseudo.library import find_library
 
-    crystals = [w.crystal for w in wanted if w.crystal is not None]
+    crystals = [s.crystal for s in structures if s.crystal is not None]
     if crystals:
         find_library(level.pseudo_dir).select({s for c in (*crystals, *references.values()) for s in c.symbols})
 

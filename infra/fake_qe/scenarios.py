@@ -42,7 +42,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Reply:
-    """What the fake writes, and what it does `then`: exit, sleep (until killed), wait_exit (an EXIT file), kill9."""
+    """What the fake writes, and what it does `then`.
+
+    exit, sleep (until killed), wait_exit (for an EXIT file), kill9, remove (its folders; _and_sleep: and work on).
+    """
 
     stdout: str = ""
     crash: str = ""
@@ -234,4 +237,15 @@ SCENARIOS: dict[str, Callable[[Job], Reply]] = {
     "out_of_memory": lambda j: Reply(HEADER + step(j, 1), then="kill9"),
     "disk_full": lambda _: Reply(HEADER, stderr="forrtl: No space left on device\n", code=1),
     "crashed": _stopped("readpp", "file Si.upf not readable"),
+    "stars_in_energy": lambda j: Reply(
+        HEADER + re.sub(r"(!    total energy  .*=).*Ry", r"\1 **************** Ry", good(j).stdout)
+    ),
+    "nan_in_forces": lambda j: Reply(
+        re.sub(r"force =  .*", "force =           NaN           NaN           NaN", good(j).stdout)
+    ),
+    "stars_in_stress": lambda j: Reply(
+        re.sub(r"(\(kbar\).*\n)  .*", r"\1   *************   0.0000   0.0000", good(j).stdout)
+    ),
+    "folder_removed": lambda _: Reply(HEADER, then="remove"),
+    "folder_removed_while_working": lambda _: Reply(HEADER, then="remove_and_sleep"),
 }

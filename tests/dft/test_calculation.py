@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dao_core.artifacts import Ledger
-from dao_core.dft.calculation import OUTCOME, SCRATCH, STAGE, calculate
+from dao_core.dft.calculation import OUTCOME, SCRATCH, STAGE, RunLimits, calculate
 from dao_core.dft.launch.local import LocalLauncher
 from dao_core.dft.pseudo.library import PseudoLibrary
 from dao_core.dft.pw.job import pw_job
@@ -90,10 +90,10 @@ def test_blocked_calculation_is_not_recorded_and_goes_on_later(
 ) -> None:
     plan("max_seconds", "max_seconds")
     pw_input = an_input(library)
-    first = calculate(pw_input, launcher(settings), ledger, max_rounds=2)
+    first = calculate(pw_input, launcher(settings), ledger, RunLimits(max_rounds=2))
     assert (first.status, first.failure, first.rounds) == ("blocked", "max_seconds", 2)
     assert ledger.find(STAGE, pw_input.key()) is None
-    second = calculate(pw_input, launcher(settings), ledger, max_rounds=2)
+    second = calculate(pw_input, launcher(settings), ledger, RunLimits(max_rounds=2))
     assert (second.status, second.rounds) == ("done", 3)
     started = json.loads((Path(second.directory) / "round_3" / "input.json").read_text())
     assert not np.allclose(started["lattice"], pw_input.crystal.lattice)
@@ -128,7 +128,7 @@ def test_scratch_goes_unless_it_is_wanted(
 ) -> None:
     plan()
     kept, gone = an_input(library, "scf"), an_input(library, "relax")
-    calculate(kept, launcher(settings), ledger, keep_scratch=True)
+    calculate(kept, launcher(settings), ledger, RunLimits(keep_scratch=True))
     calculate(gone, launcher(settings), ledger)
     assert (ledger.root / SCRATCH / kept.key() / "out").is_dir()
     assert not (ledger.root / SCRATCH / gone.key()).exists()

@@ -16,7 +16,7 @@ from dao_core.crystal import Crystal
 from dao_core.dft.launch.local import LocalLauncher
 from dao_core.dft.settings import DftSettings
 from dao_core.dft.to_crysdb import FeedbackError, feed_back, ledger_records, to_record, write_rows
-from dao_core.dft.validate import ValidationResult, validate_crystal
+from dao_core.dft.validate import ValidationResult, ValidationRun, validate_crystal
 from tests.helpers.records import ListSource, salt_records
 
 CONFIG = BuildConfig(benchmarks=(), workers=1, clean=CleanSettings(min_atoms=1))
@@ -27,7 +27,7 @@ def validated(settings: DftSettings, plan: Callable[..., Path], tmp_path: Path, 
     plan()
     used = settings.model_copy(update={"elements": True})
     launcher = LocalLauncher(used, poll_seconds=0.02)
-    result = validate_crystal(si, used, tmp_path / "ledger", launcher=launcher, material_id="Si-g0001")
+    result = validate_crystal(si, ValidationRun(used, tmp_path / "ledger", launcher), material_id="Si-g0001")
     assert result.ok
     return result
 
@@ -42,7 +42,7 @@ def test_rows_come_from_the_ledger_with_their_parent_and_their_elements(
     assert row.energy_per_atom == mine.energy_per_atom
     assert row.forces is not None
     assert (row.forces == mine.forces).all()
-    assert {r.functional for r in rows} == {"PBE|QE|test-1|fast"}
+    assert {r.functional for r in rows} == {validated.functional}
     assert {r.source for r in rows} == {"qe"}
     assert ledger_records(Ledger(tmp_path / "ledger"), "PBE|QE|test-1|balanced") == []
 
@@ -74,7 +74,7 @@ def test_the_file_of_rows_is_a_source_for_the_next_build(validated: ValidationRe
 def test_another_level_of_the_same_source_is_refused(validated: ValidationResult, tmp_path: Path) -> None:
     root = tmp_path / "crysdb"
     rows = ledger_records(Ledger(tmp_path / "ledger"), validated.functional)
-    source = FilesConfig(name="qe", paths=(write_rows(rows, tmp_path / "qe.parquet"),), functional="PBE|QE|test-1|fast")
+    source = FilesConfig(name="qe", paths=(write_rows(rows, tmp_path / "qe.parquet"),), functional=validated.functional)
     build(CONFIG.model_copy(update={"sources": (source,)}), root)
     for row in rows:
         row.functional = "PBE|QE|test-1|balanced"

@@ -11,13 +11,13 @@ import pytest
 
 from dao_core.artifacts import Ledger
 from dao_core.crystal import Crystal, crystal_from_symbols
-from dao_core.dft.hull import add_entry, on_hull, read_entries
+from dao_core.dft.hull import DftEntry, add_entry, on_hull, read_entries
 from dao_core.dft.launch.local import LocalLauncher
 from dao_core.dft.pseudo.library import PseudoLibrary
 from dao_core.dft.session import functional_label
 from dao_core.dft.settings import DftSettings
 from dao_core.dft.to_crysdb import to_record
-from dao_core.dft.validate import ValidationResult, validate_crystal
+from dao_core.dft.validate import ValidationResult, ValidationRun, validate_crystal
 
 Validate = Callable[..., ValidationResult]
 
@@ -30,9 +30,8 @@ def validate(settings: DftSettings, plan: Callable[..., Path], tmp_path: Path) -
         plan(*names)
         used = settings.model_copy(update=changes)
         launcher = LocalLauncher(used, poll_seconds=0.02)
-        return validate_crystal(
-            crystal, used, tmp_path / "ledger", launcher=launcher, material_id="c-1", dao_formation_energy_per_atom=0.02
-        )
+        run = ValidationRun(used, tmp_path / "ledger", launcher)
+        return validate_crystal(crystal, run, material_id="c-1", dao_formation_energy_per_atom=0.02)
 
     return run
 
@@ -46,7 +45,7 @@ def test_three_stages_and_a_row(validate: Validate, si: Crystal) -> None:
     assert result.formation_energy_per_atom is None  # no element was computed
     record = to_record(result)
     assert (record.source, record.parent_id, record.source_version) == ("qe", "c-1", "6.7MaX")
-    assert record.functional == "PBE|QE|test-1|fast"
+    assert record.functional.startswith("PBE|QE|test-1|fast|")
     assert record.energy_per_atom == result.energy_per_atom
     assert record.forces is not None
     assert record.forces.shape == (2, 3)
@@ -127,8 +126,8 @@ def test_hulls_never_mix_levels(library: PseudoLibrary, tmp_path: Path, nio: Cry
     ni = crystal_from_symbols(3.5 * np.eye(3), ["Ni"], [[0, 0, 0]])
     o = crystal_from_symbols(4.0 * np.eye(3), ["O"], [[0, 0, 0]])
     for crystal, energy in ((ni, -10.0), (o, -5.0)):
-        add_entry(ledger, fast, crystal, energy, f"k{energy}", role="reference")
-    add_entry(ledger, fast, nio, -9.0, "nio")
+        add_entry(ledger, DftEntry(fast, crystal, energy, f"k{energy}", role="reference"))
+    add_entry(ledger, DftEntry(fast, nio, -9.0, "nio"))
     assert on_hull(ledger, fast, nio, -9.0) == (pytest.approx(-1.5), pytest.approx(0.0))
     assert on_hull(ledger, fast, nio, -8.9)[1] == pytest.approx(0.1)
     assert on_hull(ledger, balanced, nio, -9.0) == (None, None)

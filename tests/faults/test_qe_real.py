@@ -11,7 +11,7 @@ from ase.io import read
 
 from dao_core.artifacts import Ledger
 from dao_core.crystal import Crystal
-from dao_core.dft.calculation import calculate
+from dao_core.dft.calculation import RunLimits, calculate
 from dao_core.dft.launch.local import LocalLauncher
 from dao_core.dft.pseudo.library import PseudoLibrary
 from dao_core.dft.pw.build import build_input
@@ -50,7 +50,7 @@ def test_relaxation_agrees_with_ase(real_library: PseudoLibrary, tmp_path: Path)
 def test_clean_stop_is_continued(real_library: PseudoLibrary, tmp_path: Path) -> None:  # noqa: F811
     pw_input = cheap(real_library, "vc-relax", silicon(0.02)).with_values("control", max_seconds=0.5)
     launcher = LocalLauncher(CHEAP)
-    first = calculate(pw_input, launcher, Ledger(tmp_path), max_rounds=1)
+    first = calculate(pw_input, launcher, Ledger(tmp_path), RunLimits(max_rounds=1))
     assert (first.status, first.failure) == ("blocked", "max_seconds")
     second = calculate(pw_input.with_values("control", max_seconds=600.0), launcher, Ledger(tmp_path / "b"))
     assert second.ok, second.message

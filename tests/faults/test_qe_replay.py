@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dao_core.artifacts import Ledger
-from dao_core.dft.calculation import calculate
+from dao_core.dft.calculation import STAGE, RunLimits, calculate
 from dao_core.dft.launch.local import LocalLauncher
 from dao_core.dft.pseudo.library import PseudoLibrary
 from dao_core.dft.pw.build import build_input
@@ -38,7 +38,7 @@ def replay(
         monitor = 0.05 if "scf_stuck" in names else 20.0
         launcher = LocalLauncher(used, poll_seconds=0.02, monitor_seconds=monitor)
         pw_input = build_input(silicon(), library, used, calculation)
-        return calculate(pw_input, launcher, Ledger(tmp_path / "ledger"), max_rounds=5, sleep=lambda _: None)
+        return calculate(pw_input, launcher, Ledger(tmp_path / "ledger"), RunLimits(sleep=lambda _: None))
 
     return run
 
@@ -70,6 +70,9 @@ SURVIVED: list[tuple[Calculation, list[str], list[str]]] = [
     ("scf", ["charge_wrong"], ["more_bands_for_charge"]),
     ("vc-relax", ["symmetry_broken", "symmetry_broken"], ["symmetrise", "no_symmetry"]),
     ("vc-relax", ["out_of_memory"], ["more_memory"]),
+    ("vc-relax", ["stars_in_energy"], ["run_again"]),
+    ("scf", ["nan_in_forces"], ["run_again"]),
+    ("scf", ["stars_in_stress"], ["run_again"]),
     ("vc-relax", ["interrupted", "cholesky", "radial_fft", "nstep"],
      ["from_last_structure", "other_diagonalization", "larger_cell_factor", "more_ionic_steps"]),
 ]  # fmt: skip
@@ -121,6 +124,17 @@ def test_hanging_is_noticed(replay: Replay) -> None:
     assert result.status == "done"
 
 
+@pytest.mark.parametrize("how", ["folder_removed", "folder_removed_while_working"])
+def test_removed_folder_is_computed_anew_and_never_a_result(replay: Replay, how: str, tmp_path: Path) -> None:
+    result = replay("vc-relax", how)
+    assert (result.status, result.failure) == ("done", "none")
+    assert [a.handler for a in result.actions] == ["start_anew"]
+    result = replay("scf", *[how] * 9)
+    assert (result.status, result.failure) == ("blocked", "folder_removed")
+    assert Ledger(tmp_path / "ledger").find(STAGE, result.key) is None
+    assert replay("scf").status == "done"
+
+
 # calculation, failures, status, failure
 ENDED: list[tuple[Calculation, list[str], str, str]] = [
     ("scf", ["scf_not_converged"] * 9, "failed", "scf_not_converged"),
@@ -129,6 +143,7 @@ ENDED: list[tuple[Calculation, list[str], str, str]] = [
     ("scf", ["disk_full"], "blocked", "disk_full"),
     ("scf", ["crashed"], "failed", "crashed"),
     ("scf", ["unreadable"] * 2, "blocked", "unreadable"),
+    ("vc-relax", ["stars_in_energy"] * 2, "blocked", "unreadable_values"),
     ("scf", ["no_output"] * 2, "blocked", "no_output"),
     ("vc-relax", ["out_of_memory"] * 9, "blocked", "out_of_memory"),
     ("scf", ["no_g_vector"], "failed", "no_g_vector"),

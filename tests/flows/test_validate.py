@@ -52,9 +52,9 @@ def test_each_way_to_fail_is_a_named_status(
     plan(*names)
     chosen = handoff(settings, **changes)
     row = choose_best.fn(str(report), chosen)[0]
-    verdict = validate_candidate.fn(row, chosen, str(tmp_path / "run"))
-    assert (verdict.id, verdict.formula, verdict.status) == ("Si-1", "Si", status)
-    assert status == "validated" or verdict.message
+    summary = validate_candidate.fn(row, chosen, str(tmp_path / "run"))
+    assert (summary.id, summary.formula, summary.status) == ("Si-1", "Si", status)
+    assert status == "validated" or summary.message
 
 
 def test_an_element_without_a_pseudopotential_is_a_status_of_its_candidate_alone(
@@ -65,9 +65,9 @@ def test_an_element_without_a_pseudopotential_is_a_status_of_its_candidate_alone
     plan()
     write_files([candidate("NaCl-1", cesium_chloride(), -3.0)], tmp_path / "report")
     row = choose_best.fn(str(tmp_path / "report" / "candidates.parquet"), handoff(settings))[0]
-    verdict = validate_candidate.fn(row, handoff(settings), str(tmp_path / "run"))
-    assert verdict.status == "missing_pseudopotential"
-    assert "Cl, Na" in verdict.message
+    summary = validate_candidate.fn(row, handoff(settings), str(tmp_path / "run"))
+    assert summary.status == "missing_pseudopotential"
+    assert "Cl, Na" in summary.message
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +90,11 @@ def test_the_flow_ends_with_a_summary_and_fails_only_when_everything_did(
 
     plan("crashed")
     part = ValidateConfig(name="part", root=tmp_path / "part", candidates=report, handoff=handoff(settings))
-    verdicts = validate_dft(part)
-    assert sorted(v.status for v in verdicts) == ["code_failed", "validated"]
+    summaries = validate_dft(part)
+    assert sorted(v.status for v in summaries) == ["code_failed", "validated"]
     state = json.loads((tmp_path / "part" / "run.json").read_text())
     assert state["status"] == "completed"
-    assert len(state["summary"]["verdicts"]) == 2
+    assert len(state["summary"]["validations"]) == 2
     assert state["summary"]["rows"]["n_rows"] == 1
     assert Path(state["summary"]["rows"]["file"]).is_file()
 
@@ -104,4 +104,4 @@ def test_the_flow_ends_with_a_summary_and_fails_only_when_everything_did(
         validate_dft(none)
     state = json.loads((tmp_path / "none" / "run.json").read_text())
     assert state["status"] == "failed"
-    assert state["summary"]["verdicts"] == ["Si: code_failed", "NiO: code_failed"]
+    assert state["summary"]["validations"] == ["Si: code_failed", "NiO: code_failed"]

@@ -63,6 +63,7 @@ def fake_output(pw_input: PwInput, scenario: str, folder: Path) -> tuple[PwOutpu
     reply = module.SCENARIOS[scenario](module.read_job(write_input(pw_input, folder).read_text()))
     text = reply.raw.decode("utf-8", errors="replace") or reply.stdout
     kinds = {"kill9": "out_of_memory", "sleep": "timeout", "wait_exit": "stuck"}
+    kinds |= {"remove": "folder_removed", "remove_and_sleep": "folder_removed"}
     if scenario == "hanging":
         kinds["sleep"] = "stalled"
     outcome = RunOutcome(kinds.get(reply.then, "exited"), None if reply.then != "exit" else reply.code)

@@ -11,8 +11,9 @@ from ase.optimize import FIRE, LBFGS
 
 from dao_core.crystal import Crystal
 from dao_core.energy.adapters.ase import PotentialCalculator
-from dao_core.energy.potential import GPA_PER_EV_A3, Potential
+from dao_core.energy.potential import Potential
 from dao_core.energy.relaxation.relax import RelaxSettings, relax
+from dao_core.units import GPA_PER_EV_A3
 from tests.helpers.potentials import copper, copper_gold, emt, lennard_jones
 
 SETTINGS = RelaxSettings(fmax=0.005, stress_gpa=0.02, max_steps=400)

@@ -111,7 +111,7 @@ def test_validating_the_best_candidates(
         below(settings, "validate", candidates=str(folder / "report" / "candidates.parquet"),
               handoff={"when": "always", "top": 1, "settings": dft}),
     )  # fmt: skip
-    assert state["summary"]["verdicts"] == ["Si: validated"]
+    assert state["summary"]["validations"] == ["Si: validated"]
 
 
 def test_a_wrong_setting_fails_at_once_and_says_what_to_do(site: Site, settings: dict[str, Any]) -> None:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from dao_core.screening.candidate import Candidate, new_candidate
 from dao_core.screening.ranking import rank
-from dao_core.screening.report.files import write_files
+from dao_core.screening.report.files import best_rows, write_files
 from tasks.config import HandOff
-from tasks.dft import best, choose_best
+from tasks.dft import choose_best
 from tests.helpers.small_runs import crystals
 
 
@@ -18,16 +19,24 @@ def candidates() -> list[Candidate]:
     return rank(out)
 
 
-def test_the_best_small_candidate_of_each_formula() -> None:
-    chosen = best(candidates(), HandOff(top=3, max_atoms=2))
-    assert [c.id for c in chosen] == ["c5"]
-    assert len({c.formula for c in best(candidates(), HandOff(top=9, max_atoms=8))}) == 5
-    assert all(c.usable for c in best(candidates(), HandOff(top=9, max_atoms=8)))
+def choose(path: Path, **settings: int) -> list[dict[str, Any]]:
+    return choose_best.fn(str(path / "candidates.parquet"), HandOff(**settings))
 
 
-def test_choosing_from_the_report_s_file_gives_the_same(tmp_path: Path) -> None:
+def test_the_best_candidate_of_each_formula(tmp_path: Path) -> None:
+    write_files(candidates(), tmp_path)
+    assert [r["id"] for r in best_rows(tmp_path / "candidates.parquet", top=3, max_atoms=2).rows] == ["c5"]
+    assert len({r["formula"] for r in choose(tmp_path, top=9)}) == 5
+    assert "c2" not in {r["id"] for r in choose(tmp_path, top=9)}  # rejected
+
+
+def test_what_the_limit_of_size_leaves_out_is_named(tmp_path: Path) -> None:
     ranked = candidates()
     write_files(ranked, tmp_path)
-    handoff = HandOff(top=3, max_atoms=8)
-    rows = choose_best.fn(str(tmp_path / "candidates.parquet"), handoff)
-    assert [r["id"] for r in rows] == [c.id for c in best(ranked, handoff)]
+    path = tmp_path / "candidates.parquet"
+    assert best_rows(path, top=9).left_out == ""
+    limited = best_rows(path, top=9, max_atoms=2)
+    large = {c.formula for c in ranked if c.usable and c.crystal.n_atoms > 2} - {r["formula"] for r in limited.rows}
+    assert large
+    assert all(formula in limited.left_out for formula in large)
+    assert "limit 2" in limited.left_out

@@ -113,12 +113,14 @@ def _move_into(staged: Path, folder: Path, listing: Mapping[str, Any]) -> None:
         raise PseudopotentialError(f"cannot write pseudopotentials to {folder}: {error}") from error
 
 
+FOLDER_VERSION = "1"  # a folder of one's own has no version; its checksums tell it from another
+
+
 def install_folder(
     source: str | Path,
     target: str | Path | None = None,
     *,
     name: str | None = None,
-    version: str = "1",
     functional: str = "PBE",
     cutoffs: Mapping[str, float] | None = None,
 ) -> tuple[PseudoLibrary, dict[str, str]]:
@@ -146,12 +148,14 @@ def install_folder(
         )
         elements[element] = row | {k: v for k, v in given.items() if v}
     label = name or origin.name
-    folder = Path(target).expanduser() if target else user_folder().parent / f"{label}-{version}"
+    folder = Path(target).expanduser() if target else user_folder().parent / f"{label}-{FOLDER_VERSION}"
     with tempfile.TemporaryDirectory(prefix="dao-pseudo-") as temporary:
         for path in chosen.values():
             shutil.copyfile(path, Path(temporary) / path.name)
         _move_into(
-            Path(temporary), folder, {"name": label, "version": version, "functional": functional, "elements": elements}
+            Path(temporary),
+            folder,
+            {"name": label, "version": FOLDER_VERSION, "functional": functional, "elements": elements},
         )
     return find_library(folder), refused
 

@@ -1,4 +1,4 @@
-"""`PwResult`, the verdict on one calculation, and its JSON form."""
+"""`PwResult`, what one calculation gave, and its JSON form."""
 
 from __future__ import annotations
 

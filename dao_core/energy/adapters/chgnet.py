@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dao_core.crystal import Crystal
-from dao_core.energy.potential import GPA_PER_EV_A3, Outcome, PotentialFailure, PotentialResult, checked
+from dao_core.energy.potential import Outcome, PotentialFailure, PotentialResult, checked
+from dao_core.units import GPA_PER_EV_A3
 
 if TYPE_CHECKING:
     from chgnet.graph.crystalgraph import CrystalGraph

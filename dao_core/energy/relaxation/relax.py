@@ -14,7 +14,6 @@ import numpy as np
 
 from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.energy.potential import (
-    GPA_PER_EV_A3,
     Outcome,
     Potential,
     PotentialFailure,
@@ -39,6 +38,7 @@ from dao_core.energy.relaxation.optimizers import (
 from dao_core.energy.relaxation.settings import RelaxationResult, RelaxationStatus, RelaxSettings
 from dao_core.energy.relaxation.symmetry import SymmetryOperations, find_operations, symmetrized
 from dao_core.matching.distances import closer_than, shortest_distance
+from dao_core.units import GPA_PER_EV_A3
 
 __all__ = ["Observer", "RelaxSettings", "RelaxationResult", "RelaxationStatus", "relax"]
 

@@ -63,7 +63,7 @@ def with_enthalpies(
 
 
 def _entry(gpa: float, crystal: Crystal, energy_per_atom: float | None, status: str) -> dict[str, Any]:
-    from dao_core.energy.potential import GPA_PER_EV_A3
+    from dao_core.units import GPA_PER_EV_A3
 
     known = energy_per_atom is not None and status in USABLE_STATUSES
     volume = crystal.volume / crystal.n_atoms

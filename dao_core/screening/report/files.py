@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -100,17 +101,38 @@ def candidates_table(ranked: Sequence[Candidate], names: dict[str, str] | None =
     return pa.Table.from_pylist(rows, schema=_table_schema())
 
 
-def best_rows(path: Path, *, top: int, max_atoms: int) -> list[dict[str, Any]]:
-    """The best small candidate of each formula in a `candidates.parquet`, in rank order, as plain records."""
+@dataclass(frozen=True)
+class BestRows:
+    """The candidates chosen for first principles, and in words those that a limit of size left out."""
+
+    rows: list[dict[str, Any]]
+    left_out: str = ""
+
+
+def best_rows(path: Path, *, top: int, max_atoms: int | None = None) -> BestRows:
+    """The best candidate of each formula in a `candidates.parquet`, in rank order, as plain records.
+
+    Args:
+        path: The file of a report.
+        top: So many formulas at most.
+        max_atoms: Larger cells are left out, and named.
+    """
     import pyarrow.parquet as pq
 
     rows = sorted((r for r in pq.read_table(path).to_pylist() if r["file"] is not None), key=lambda r: r["rank"])
     first: dict[str, dict[str, Any]] = {}
+    large: dict[str, int] = {}
     for row in rows:
-        if len(row["atomic_numbers"]) <= max_atoms:
+        n_atoms = len(row["atomic_numbers"])
+        if max_atoms is not None and n_atoms > max_atoms:
+            if row["formula"] not in first:  # better than the one that is taken, if any is
+                large.setdefault(str(row["formula"]), n_atoms)
+        else:
             first.setdefault(str(row["formula"]), row)
     names = ("id", "formula", "lattice", "frac_coords", "atomic_numbers", "model_formation_energy", "rank")
-    return [{name: row[name] for name in names} for row in list(first.values())[:top]]
+    left_out = ", ".join(f"{formula} with {n} atoms" for formula, n in list(large.items())[:top])
+    chosen = [{name: row[name] for name in names} for row in list(first.values())[:top]]
+    return BestRows(chosen, f"{left_out} (limit {max_atoms})" if large else "")
 
 
 _TEXT = ("id", "formula", "origin", "energy_identity", "decomposition", "hull_identity", "prototype", "novelty")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dao_core.artifacts import Ledger
-from dao_core.dft.calculation import SCRATCH, calculate
+from dao_core.dft.calculation import SCRATCH, RunLimits, calculate
 from dao_core.dft.launch.base import LaunchError
 from dao_core.dft.launch.slurm import JOB_FILE, SlurmLauncher, SlurmSettings
 from dao_core.dft.pseudo.library import PseudoLibrary
@@ -39,7 +39,7 @@ def launcher(settings: DftSettings, slurm_dir: Path) -> SlurmLauncher:
 
 
 def run(launcher: SlurmLauncher, library: PseudoLibrary, root: Path) -> tuple[str, str, list[str], int]:
-    result = calculate(an_input(library, "scf"), launcher, Ledger(root), sleep=lambda _: None)
+    result = calculate(an_input(library, "scf"), launcher, Ledger(root), RunLimits(sleep=lambda _: None))
     return result.status, result.failure, [a.handler for a in result.actions], result.rounds
 
 
@@ -103,7 +103,7 @@ def test_job_outlives_its_worker_and_is_not_submitted_twice(
     write_input(pw_input, folder)
     launcher.start(folder, pw_job(pw_input))  # the first worker submits and dies
     job = json.loads((folder / JOB_FILE).read_text())["job_id"]
-    result = calculate(pw_input, launcher, ledger, sleep=lambda _: None)
+    result = calculate(pw_input, launcher, ledger, RunLimits(sleep=lambda _: None))
     assert (result.status, result.rounds) == ("done", 1)
     assert [p.name for p in slurm_dir.iterdir() if p.is_dir()] == [job]
 

@@ -47,6 +47,11 @@ EXPECTED = {
     "out_of_memory": ("vc-relax", "out_of_memory"),
     "disk_full": ("scf", "disk_full"),
     "crashed": ("scf", "crashed"),
+    "stars_in_energy": ("vc-relax", "unreadable_values"),
+    "nan_in_forces": ("scf", "unreadable_values"),
+    "stars_in_stress": ("scf", "unreadable_values"),
+    "folder_removed": ("vc-relax", "folder_removed"),
+    "folder_removed_while_working": ("scf", "folder_removed"),
 }
 
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from dao_core.crystal import Crystal
-from dao_core.energy.potential import GPA_PER_EV_A3, Outcome, PotentialFailure, PotentialResult
+from dao_core.energy.potential import Outcome, PotentialFailure, PotentialResult
 from dao_core.energy.relaxation.relax import RelaxationResult, RelaxationStatus, RelaxSettings, relax
 from dao_core.energy.relaxation.symmetry import find_operations
+from dao_core.units import GPA_PER_EV_A3
 from tests.helpers.hexagonal import hexagonal
 from tests.helpers.potentials import Scripted, constant, copper, copper_gold, emt
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from dao_core.crystal import Crystal
-from dao_core.energy.potential import GPA_PER_EV_A3, PotentialFailure, PotentialResult
+from dao_core.energy.potential import PotentialFailure, PotentialResult
 from dao_core.energy.relaxation.relax import RelaxSettings
 from dao_core.screening.analysis.pressure import enthalpy_order, transitions, with_enthalpies
+from dao_core.units import GPA_PER_EV_A3
 from tests.helpers.candidates import candidate
 
 # Two polymorphs with parabolic E(V): (energy, volume, stiffness) per atom; told apart by their number of atoms.
