@@ -83,6 +83,7 @@ class Ledger:
         self.root = Path(root)
 
     def directory(self, stage: str, key: str) -> Path:
+        """Where a stage is, or will be."""
         return self.root / stage / key
 
     def find(self, stage: str, key: str) -> StageRecord | None:
@@ -113,8 +114,8 @@ class Ledger:
         temporary = self.root / stage / f"{key}.tmp-{uuid.uuid4().hex[:12]}"
         try:
             temporary.mkdir(parents=True)
-            said = dict(work(temporary) or {})
-            write_manifest(temporary, stage=stage, key=key, **said)
+            facts = dict(work(temporary) or {})
+            write_manifest(temporary, stage=stage, key=key, **facts)
             final = self.directory(stage, key)
             if final.exists():  # `find` refused it, and only the holder of the lock may move it
                 final.rename(final.with_name(f"{key}.damaged-{uuid.uuid4().hex[:8]}"))

@@ -1,14 +1,16 @@
-"""Pages of the documentation that are made from the benchmarks' results while the site is built (mkdocs.yml: hooks)."""
+"""Pages of the documentation that are made while the site is built (mkdocs.yml: hooks): benchmarks, command line."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 BARS = ROOT / "benchmarks" / "results" / "bars.jsonl"
-PAGE = "benchmarks.md"
+PAGE, COMMANDS = "benchmarks.md", "cli.md"
 TITLES = {
     "first-light": "First light",
     "crysdb": "CrysDB",
@@ -17,6 +19,12 @@ TITLES = {
     "screening-dft": "Screening and Quantum ESPRESSO",
     "orchestration": "Orchestration",
     "studies": "Studies",
+    "house": "The code base",
+    "faults": "Faults and hostile input",
+    "first-answer": "The first answer",
+    "predictor": "DAO-P, the predictor",
+    "dft": "First principles",
+    "people": "Installing and using it",
 }
 INTRODUCTION = """# Benchmarks
 
@@ -60,6 +68,12 @@ def benchmark_page(lines: list[dict[str, Any]]) -> str:
     return "\n".join(parts) + "\n"
 
 
+def command_page() -> str:
+    """The page of the command line as Markdown: what `--help` says of every command."""
+    write = [sys.executable, "-m", "typer", "flows.cli.main", "utils", "docs", "--name", "dao"]
+    return subprocess.run(write, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+
+
 def _row(x: dict[str, Any]) -> str:
     met = "-" if x["met"] is None else "met" if x["met"] else "**not met**"
     cells = (x["what"], _figure(x["value"]), _figure(x["bar"]), met, x.get("n", ""), x.get("interval", ""))
@@ -82,8 +96,9 @@ def _cell(value: Any) -> str:
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """mkdocs calls this before it builds: add the page."""
+    """Add the pages; mkdocs calls this before it builds."""
     from mkdocs.structure.files import File
 
     files.append(File.generated(config, PAGE, content=benchmark_page(newest())))
+    files.append(File.generated(config, COMMANDS, content=command_page()))
     return files

@@ -193,7 +193,6 @@ def report_stage(
     root: str,
 ) -> StageRecord:
     """The ledger stage behind `tabulate`."""
-
     models = models_used(names, settings)
 
     def work(directory: Path) -> dict[str, Any]:

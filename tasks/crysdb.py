@@ -120,7 +120,8 @@ def _key(config: BuildConfig, relaxed: Sequence[StageRecord], base: TableRecord 
 
 def _rows_of(base: TableRecord, directory: Path) -> list[Source]:
     """The rows of a table as sources: one file for each source and functional. What an earlier DAO-P relaxed is left
-    out: this run relaxes anew."""
+    out: this run relaxes anew.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq

@@ -214,7 +214,7 @@ def record_command(root: str | Path | None, name: str) -> Iterator[RunLog]:
     run = LightRunLog(root, name=name, command=shlex.join(["dao", *sys.argv[1:]]))
     try:
         yield run
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # SystemExit: the user's mistake, told in one line
         run.finish("failed", error=f"{type(error).__name__}: {error}"[:500])
         raise
     if run.state["status"] == "running":

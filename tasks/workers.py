@@ -218,7 +218,8 @@ def let_reports_catch_up(limit: int = MAX_REPORTS, seconds: float = CATCH_UP_SEC
 
 def forget_results() -> None:
     """Prefect keeps the state and result of every task run of a flow to draw who used whose; thousands of shards that
-    all go to the next stage make that drawing no better."""
+    all go to the next stage make that drawing no better.
+    """
     context = FlowRunContext.get()
     if context is not None:
         context.run_results.clear()

@@ -30,7 +30,6 @@ def build(
 
     Examples:  dao crysdb build    dao crysdb build configs/crysdb-full.yaml --root runs/full --profile slurm
     """
-
     from flows.cli.errors import interruptible
 
     with interruptible("the same command continues with the stage that was running"):

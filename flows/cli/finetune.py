@@ -31,7 +31,6 @@ def property_(
 
     Examples:  dao finetune property moduli.parquet --column bulk_modulus --log --compare
     """
-
     changes = {"column": column, **({"transform": "log"} if log else {}), **({"folds": folds} if folds else {})}
     finetune_file(data, config, changes, root, compare=compare)
 
@@ -45,7 +44,6 @@ def predict(
 
     Example:  dao finetune predict runs/finetune/ledger/property-model/KEY/model a.cif b.cif
     """
-
     raise typer.Exit(predict_files(model, files))
 
 
@@ -64,12 +62,14 @@ def finetune_file(data: Path, config: Path | None, changes: Mapping[str, Any], r
     settings = load_config(path, PropertySettings, **changes)
     quiet_libraries()
     from tasks.finetuning import fold_stage, model_stage, rows_stage
+    from tasks.run_log import record_command
 
     variants = [("fine-tuned", settings)]
     if compare and settings.start is not None:
         variants.append(("from scratch", _from_scratch(settings)))
     lines: list[tuple[object, ...]] = []
-    with interruptible("the same command continues with the next fold"):
+    hint = "the same command continues with the next fold"
+    with interruptible(hint), record_command(root, f"finetune-{settings.column}"):
         rows = rows_stage(data, settings, str(root))
         print(f"rows: {rows.counts}")
         for name, variant in variants:

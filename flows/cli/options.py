@@ -51,6 +51,7 @@ Unbalanced = Annotated[bool, typer.Option("--unbalanced", help="Also formulas th
 def given_settings(
     framework: Path | None, keep: str | None, lattice: Path | None, spacegroup: int | None, free: bool
 ) -> dict[str, Any]:
+    """The options that hold a part of the structure as the settings of a search."""
     elements = tuple(e.strip() for e in keep.split(",")) if keep else ()
     if elements and framework is None:
         fail("--keep names elements of a --framework: give its CIF")
@@ -58,6 +59,7 @@ def given_settings(
 
 
 def parse_pressures(text: str | None) -> tuple[float, ...]:
+    """Pressures in GPa out of a list such as "0,10,20"; a user error otherwise."""
     try:
         return tuple(float(x) for x in text.split(",")) if text else ()
     except ValueError:
@@ -65,6 +67,7 @@ def parse_pressures(text: str | None) -> tuple[float, ...]:
 
 
 def split_proposals(n: int, generator: str) -> dict[str, int]:
+    """How many of `n` structures come from prototypes and how many from the generator, as settings of a search."""
     from dao_core.screening.settings import proposal_shares
 
     return proposal_shares(n, generator=generator != "none")

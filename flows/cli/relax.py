@@ -33,19 +33,20 @@ def relax_files(files: Sequence[Path], out: Path, potential: str, settings: Mapp
     from dao_core.artifacts import write_atomic
     from dao_core.energy.registry import load_potential
     from dao_core.energy.relaxation.relax import RelaxSettings, relax
+    from tasks.run_log import record_command
 
     model = load_potential(potential)
-    results = relax(crystals, model, RelaxSettings(**settings))
-    out.mkdir(parents=True, exist_ok=True)
     rows: list[tuple[object, ...]] = list(refused)
-    for name, result in zip(names, results, strict=True):
-        write_atomic(out / f"{Path(name).stem}.cif", result.crystal.to_cif())
-        energy = None if result.energy_per_atom is None else f"{result.energy_per_atom:.4f}"
-        rows.append((name, str(result.status), energy, result.n_steps, f"{result.fmax:.3f}", result.reason))
     columns = ("file", "status", "energy_per_atom", "steps", "fmax", "reason")
-    lines = io.StringIO()
-    csv.writer(lines).writerows([columns, *rows])
-    write_atomic(out / "relaxed.csv", lines.getvalue())
+    with record_command(out, "relax"):
+        results = relax(crystals, model, RelaxSettings(**settings))
+        for name, result in zip(names, results, strict=True):
+            write_atomic(out / f"{Path(name).stem}.cif", result.crystal.to_cif())
+            energy = None if result.energy_per_atom is None else f"{result.energy_per_atom:.4f}"
+            rows.append((name, str(result.status), energy, result.n_steps, f"{result.fmax:.3f}", result.reason))
+        lines = io.StringIO()
+        csv.writer(lines).writerows([columns, *rows])
+        write_atomic(out / "relaxed.csv", lines.getvalue())
     table(f"energies in eV/atom from {model.identity}", columns, rows)
     return 1 if refused or any("rejected" in str(r.status) or "failed" in str(r.status) for r in results) else 0
 

@@ -1,9 +1,10 @@
-"""`dao train ...`: the generator's two stages and the energy model, on a view of CrysDB."""
+"""`dao train`: the generator's two stages and the energy model, on a view of CrysDB."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -24,8 +25,7 @@ def stage1(config: Config, table: Table = TABLE, version: Version = None, root: 
 
     Example:  dao train stage1 configs/train-laptop.yaml --table runs/crysdb/table
     """
-
-    train("stage1", config, table, version, root)
+    train("stage1", Training(config, table, version, root))
 
 
 @app.command()
@@ -34,8 +34,7 @@ def predictor(config: Config, table: Table = TABLE, version: Version = None, roo
 
     Example:  dao train predictor configs/train-predictor-laptop.yaml --table runs/crysdb/table
     """
-
-    train("predictor", config, table, version, root)
+    train("predictor", Training(config, table, version, root))
 
 
 @app.command()
@@ -50,34 +49,42 @@ def stage2(
 
     Example:  dao train stage2 configs/train-laptop.yaml --start runs/train/ledger/train-generator/KEY/checkpoint
     """
-
-    train("stage2", config, table, version, root, start=start)
-
-
-Stage = Literal["stage1", "predictor", "stage2"]
+    train("stage2", Training(config, table, version, root, start))
 
 
-def train(
-    stage: Stage, config: Path, table: Path, version: int | None, root: Path, *, start: Path | None = None
-) -> None:
+@dataclass(frozen=True)
+class Training:
+    """What a command trains: the settings file, the table and its version, the folder, the earlier checkpoint."""
+
+    config: Path
+    table: Path
+    version: int | None
+    root: Path
+    start: Path | None = None
+
+
+def train(stage: Literal["stage1", "predictor", "stage2"], asked: Training) -> None:
     """Train and print where the checkpoint is. Raises CheckpointError, TableError and TrainingDataError."""
     from dao_core.training.config import TrainingConfig
     from tasks.config import load_config
+    from tasks.run_log import record_command
 
-    settings = load_config(config, TrainingConfig)
+    settings = load_config(asked.config, TrainingConfig)
     quiet_libraries()
     from tasks.crysdb import open_table
     from tasks.preflight import check_training
     from tasks.training import fit_generator_stage, fit_predictor_stage
 
-    record = open_table(table, version)
+    table, root = open_table(asked.table, asked.version), str(asked.root)
     check_training("settings", settings)
-    with interruptible("the same command continues at the last checkpoint"), live_progress():
+    hint = "the same command continues at the last checkpoint"
+    with interruptible(hint), record_command(asked.root, f"train-{stage}") as run, live_progress():
         if stage == "predictor":
-            done = fit_predictor_stage(record, settings, str(root))
+            done = run.step("train DAO-P", fit_predictor_stage, table, settings, root)
         else:
             view: Literal["leak_free", "relaxed"] = "leak_free" if stage == "stage1" else "relaxed"
-            done = fit_generator_stage(record, settings, str(root), view=view, start_from=start)
+            options: dict[str, Any] = {"view": view, "start_from": asked.start}
+            done = run.step(f"train DAO-G, {stage}", fit_generator_stage, table, settings, root, **options)
     print(f"checkpoint: {done.file('checkpoint')}")
     for name, value in done.facts.items():
         print(f"{name}: {value}")

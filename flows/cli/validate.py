@@ -83,7 +83,6 @@ def setup(
 
     Examples:  dao validate setup    dao validate setup --from ~/SSSP_1.3_PBE
     """
-
     install_pseudopotentials(origin, target)
 
 

@@ -1,25 +1,23 @@
-"""The generated page of the command line is up to date; pages that are linked exist."""
+"""Generated pages are made whole; pages that are linked exist."""
 
 from __future__ import annotations
 
 import json
 import re
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-WRITE = [sys.executable, "-m", "typer", "flows.cli.main", "utils", "docs", "--name", "dao"]
 
 
-def test_the_command_line_page_is_what_the_commands_say() -> None:
-    out = subprocess.run(WRITE, capture_output=True, text=True, check=True, cwd=ROOT).stdout
-    page = (ROOT / "docs" / "cli.md").read_text()
-    assert page.strip() == out.strip(), f"run: {' '.join(WRITE[1:])} --output docs/cli.md"
+def test_the_command_line_page_has_every_command_and_option() -> None:
+    page = runpy.run_path(str(ROOT / "infra" / "docs_hooks.py"))["command_page"]()
+    for title in ("## `dao predict`", "### `dao crysdb build`", "## `dao status`", "### `dao validate run`"):
+        assert title in page
+    assert "* `--spacegroup <int range>`" in page
 
 
 def test_every_page_of_the_navigation_exists() -> None:
@@ -30,7 +28,7 @@ def test_every_page_of_the_navigation_exists() -> None:
         return [page for value in values for page in pages(value)]  # type: ignore[union-attr]
 
     listed = pages(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"])
-    made = {"benchmarks.md"}  # by infra/docs_hooks.py
+    made = {"benchmarks.md", "cli.md"}  # by infra/docs_hooks.py
     found = {str(p.relative_to(ROOT / "docs")) for p in (ROOT / "docs").rglob("*.md")}
     assert found | made == set(listed), "the pages in docs/ and the navigation in mkdocs.yml differ"
 

@@ -14,7 +14,7 @@ from tests.helpers.cli import dao
 
 def test_the_list_names_benchmarks_and_scripts() -> None:
     out = dao("benchmark").stdout
-    for name in ("mp-20", "carbon-24", "match_rate"):
+    for name in ("mp-20", "carbon-24", "ranking"):
         assert name in out
 
 
