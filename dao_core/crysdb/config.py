@@ -9,7 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dao_core.crysdb.sources.base import Source
 from dao_core.crysdb.sources.mapping import ColumnMapping
-from dao_core.crysdb.sources.settings import MaterialsProjectConfig, OptimadeConfig, OqmdConfig, PrototypesConfig
+from dao_core.crysdb.sources.settings import (
+    MaterialsProjectConfig,
+    OptimadeConfig,
+    OqmdConfig,
+    OqmdIcsdConfig,
+    PrototypesConfig,
+)
 from dao_core.crysdb.steps.clean import CleanSettings
 from dao_core.crysdb.steps.dedup import DedupSettings
 from dao_core.crysdb.steps.energies import HullSettings
@@ -40,7 +46,13 @@ class SampleConfig(BaseModel):
 
 
 SourceConfig = Annotated[
-    FilesConfig | SampleConfig | PrototypesConfig | MaterialsProjectConfig | OqmdConfig | OptimadeConfig,
+    FilesConfig
+    | SampleConfig
+    | PrototypesConfig
+    | OqmdIcsdConfig
+    | MaterialsProjectConfig
+    | OqmdConfig
+    | OptimadeConfig,
     Field(discriminator="kind"),
 ]
 
@@ -97,6 +109,10 @@ def open_source(config: Any) -> Source:
         from dao_core.crysdb.sources.decorated import PrototypeSource
 
         return PrototypeSource(config)
+    if isinstance(config, OqmdIcsdConfig):
+        from dao_core.crysdb.sources.oqmd_icsd import OqmdIcsdSource
+
+        return OqmdIcsdSource(config.path)
     from dao_core.crysdb.sources.remote import open_remote
 
     return open_remote(config)

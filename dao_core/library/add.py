@@ -1,0 +1,125 @@
+"""More sources for the library: databases that answer without a key, and files."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dao_core.crysdb.config import FilesConfig, open_source
+from dao_core.crysdb.sources.base import SourceError
+from dao_core.crysdb.sources.materials_project import KEY_VARIABLE, THERMO_TYPE
+from dao_core.crysdb.sources.settings import MaterialsProjectConfig, OptimadeConfig, OptimadeFields, OqmdConfig
+from dao_core.library.build import build_library
+from dao_core.library.collect import collect
+from dao_core.library.folder import Library, LibraryError, library_folder
+
+DESCRIPTIONS = {
+    "materials-project": "Materials Project, GGA and GGA+U",
+    "alexandria": "Alexandria, PBE, most of it hypothetical",
+    "oqmd": "OQMD, all of it",
+    "cod": "Crystallography Open Database, experimental structures",
+}
+PROVIDERS = tuple(DESCRIPTIONS)
+NEAR_HULL = 0.1  # eV/atom: what a database of millions is asked for
+
+
+def add_source(
+    what: str,
+    folder: str | Path | None = None,
+    *,
+    filter: str | None = None,
+    base_url: str | None = None,
+    workers: int = 1,
+    log: Callable[[str], None] = lambda _: None,
+) -> Library:
+    """Read one more source and build the library with it.
+
+    Args:
+        what: One of PROVIDERS, or a file or folder of structures.
+        folder: Another place than the user's own library.
+        filter: What a provider is asked for, in its own filter language; for the Materials Project with a key a
+            chemical system such as Li-Fe-O.
+        base_url: Another server than the provider's own.
+        workers: Processes.
+        log: Told what is done.
+
+    Returns:
+        The new library.
+
+    Raises:
+        LibraryError: The source cannot be read to its end; the library is what it was, what was read is kept, and the
+            same call goes on behind it.
+    """
+    place = library_folder(folder)
+    config = source_config(what, filter=filter, base_url=base_url)
+    described = DESCRIPTIONS.get(what, f"structures of {Path(what).name}")
+    origin = what if isinstance(config, FilesConfig) else _address(config)
+    try:
+        found = collect(open_source(config), place, description=described, origin=origin)
+    except SourceError as error:
+        raise LibraryError(
+            f"{what} was not added ({error}); what was read is kept: run the same command again"
+        ) from error
+    log(f"{found.name}: {found.n_read} rows read, {found.n_refused} refused")
+    return build_library(place, workers=workers, log=log)
+
+
+def source_config(what: str, *, filter: str | None = None, base_url: str | None = None) -> Any:
+    """The configuration of a provider or a file.
+
+    Raises:
+        LibraryError: Neither a provider nor a path.
+    """
+    if what == "materials-project":
+        if os.environ.get(KEY_VARIABLE) and base_url is None:
+            return MaterialsProjectConfig(chemsys=filter)
+        return _optimade(_MATERIALS_PROJECT, filter, base_url)
+    if what in ("alexandria", "cod"):
+        return _optimade(_ALEXANDRIA if what == "alexandria" else _COD, filter, base_url)
+    if what == "oqmd":
+        return OqmdConfig(route="optimade", filter=filter, **({"base_url": base_url} if base_url else {}))
+    path = Path(what).expanduser()
+    if not path.exists():
+        raise LibraryError(f"{what} is neither one of {', '.join(PROVIDERS)} nor a file or folder: correct the name")
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", path.name.split(".")[0]) or "files"
+    return FilesConfig(name=f"file-{name}", paths=(path,), functional=f"file-{name}")
+
+
+def _optimade(config: OptimadeConfig, filter: str | None, base_url: str | None) -> OptimadeConfig:
+    changes = {"filter": filter or config.filter, "base_url": base_url or config.base_url}
+    return config.model_copy(update=changes)
+
+
+def _address(config: Any) -> str:
+    return str(getattr(config, "base_url", None) or config.endpoint)
+
+
+_MATERIALS_PROJECT = OptimadeConfig(
+    name="materials_project_optimade",
+    base_url="https://optimade.materialsproject.org",
+    functional=THERMO_TYPE,
+    license="CC-BY-4.0",
+    fields=OptimadeFields(
+        formation_energy_per_atom="_mp_stability.gga_gga+u.formation_energy_per_atom",
+        e_above_hull="_mp_stability.gga_gga+u.energy_above_hull",
+    ),
+)
+_ALEXANDRIA = OptimadeConfig(
+    name="alexandria",
+    base_url="https://alexandria.icams.rub.de/pbe",
+    functional="Alexandria_PBE",
+    license="CC-BY-4.0",
+    filter=f"_alexandria_hull_distance <= {NEAR_HULL}",
+    fields=OptimadeFields(
+        formation_energy_per_atom="_alexandria_formation_energy_per_atom", e_above_hull="_alexandria_hull_distance"
+    ),
+)
+_COD = OptimadeConfig(
+    name="cod",
+    base_url="https://www.crystallography.net/cod/optimade",
+    functional="experiment",
+    license="CC0-1.0",
+)

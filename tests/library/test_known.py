@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from dao_core.library.folder import Library
+from dao_core.library.known import known_in_systems, known_structures
+
+
+def test_all_polymorphs_lowest_first_with_the_library_s_hull_distance(library: Library) -> None:
+    found = known_structures(library, "ClNa")
+    assert [k.material_id for k in found] == ["oqmd-icsd-101", "oqmd-icsd-102"]
+    assert found[0].e_above_hull == 0.0  # the database's -0.3 says how far it makes the hull
+    assert found[1].e_above_hull == pytest.approx(0.1)
+    assert [k.spacegroup_number for k in found] == [225, 221]
+    assert all(k.formula_reduced == "NaCl" for k in found)
+
+
+def test_measured_structures_without_an_energy_come_last_and_unknown(library: Library) -> None:
+    (only,) = known_structures(library, "FeCuO2")
+    assert only.source == "aflow-encyclopedia"
+    assert only.e_above_hull is None
+
+
+def test_a_composition_that_is_not_there_is_empty(library: Library) -> None:
+    assert known_structures(library, "LaB6") == []
+
+
+def test_systems_take_their_subsystems(library: Library) -> None:
+    names = {k.material_id for k in known_in_systems(library, [{"Sr", "Ti", "O"}, {"Zn", "S", "Se"}])}
+    assert names == {"oqmd-icsd-103", "oqmd-icsd-104", "oqmd-icsd-105"}
+    assert known_in_systems(library, [{"He"}]) == []
