@@ -11,10 +11,14 @@ export TORCH_INDEX PYTHON
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-setup: $(VENV)/.stamp-core ## virtual environment with the pinned packages (CPU torch unless CUDA is found)
+setup: $(VENV)/.stamp-library ## virtual environment with the pinned packages (CPU torch unless CUDA is found), and the library
 
 $(VENV)/.stamp-core: pyproject.toml infra/setup.sh
 	@bash infra/setup.sh $(VENV) core && touch $@
+
+# once for the user, whatever the environment; without a network it says so and everything else works
+$(VENV)/.stamp-library: $(VENV)/.stamp-core
+	@$(BIN)/dao library install && touch $@
 
 $(VENV)/.stamp-test: pyproject.toml infra/setup.sh
 	@bash infra/setup.sh $(VENV) test,chgnet && touch $@ $(VENV)/.stamp-core
@@ -25,7 +29,7 @@ $(VENV)/.stamp-dev: pyproject.toml infra/setup.sh
 $(VENV)/.stamp-docs: pyproject.toml infra/setup.sh
 	@bash infra/setup.sh $(VENV) docs && touch $@ $(VENV)/.stamp-core
 
-demo: $(VENV)/.stamp-core ## the whole campaign on the embedded sample, offline, under 10 minutes on 2 cores
+demo: $(VENV)/.stamp-library ## the whole campaign on the embedded sample, offline, under 10 minutes on 2 cores
 	@$(BIN)/dao campaign configs/campaign-demo.yaml
 
 test: $(VENV)/.stamp-test ## every test that needs nothing but this checkout

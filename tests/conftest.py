@@ -15,6 +15,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
+# A search takes the user's library where there is one; what a test finds must not depend on it.
+os.environ["DAO_LIBRARY"] = str(Path(__file__).parent / "no-library-here")
 
 PEERS = Path(os.environ.get("DAO_PEERS_VENV", Path(__file__).resolve().parents[1] / ".venv-peers"))
 SHARED = Path(os.environ.get("DAO_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from functools import lru_cache
+from math import gcd
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,9 @@ def _elements(prototype: str, formula: str) -> list[int]:
     """Atomic numbers of the label's species A, B, ...: the elements of the formula in alphabetical order."""
     counts = {s: int(n or 1) for s, n in re.findall(r"([A-Z][a-z]?)(\d*)", prototype)}
     expected = [int(n or 1) for n in re.findall(r"[A-Z](\d*)", formula)]
-    if "".join(f"{s}{n if n > 1 else ''}" for s, n in counts.items()) != prototype or [*counts.values()] != expected:
+    units = gcd(*counts.values()) if counts else 1  # labels are reduced, formulas such as B2H6 need not be
+    whole = "".join(f"{s}{n if n > 1 else ''}" for s, n in counts.items()) == prototype
+    if not whole or [n // units for n in counts.values()] != expected:
         raise EncyclopediaError(f"{prototype} is not {formula} with whole elements: partially occupied")
     return [atomic_number(s) for s in counts]
 

@@ -44,6 +44,11 @@ def test_rhombohedral_parameters_are_in_rhombohedral_axes() -> None:
     assert same(crystal, expected)
 
 
+def test_a_molecular_formula_is_the_reduced_label_s() -> None:
+    label = {"label": "A2B_tP6_136_f_a-001", "prototype": "O4Ti2"}
+    assert entry_crystal(RUTILE | label).composition == {"Ti": 2, "O": 4}
+
+
 def test_the_second_origin_is_taken() -> None:
     spinel = entry("A2BC4_cF56_227_d_a_e-001", "Al2MgO4", a=8.08, x3=0.2624)
     # pymatgen's from_spacegroup takes origin 1: there O is at x + 1/8
