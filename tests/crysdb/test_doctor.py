@@ -112,7 +112,7 @@ def test_the_card_tells_sources_licences_accounts_and_hulls(built: Path, tmp_pat
         "version 0",
         "| test | 1 | PBE | 4 |",
         "| test | 6 | 0 | 2 | 4 |",
-        "test|PBE|total",
+        "total energy, test PBE",
         "superconductors",
     ):
         assert expected in text, expected
