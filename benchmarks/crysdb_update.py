@@ -19,8 +19,10 @@ import pyarrow.parquet as pq
 from bars import cpu_seconds, machine, record_bar
 from crysdb_build import config_for, timed_build, write_rows
 
+from dao_core.crysdb.build.changes import Reading
 from dao_core.crysdb.build.update import update
 from dao_core.crysdb.sources.files import FileSource
+from dao_core.crysdb.sources.mapping import MappingOptions
 
 
 def write_delta(rows: pa.Table, percent: float, path: Path, seed: int) -> int:
@@ -51,9 +53,9 @@ def main() -> None:
     config = config_for(folder, args.data, args.workers, 10_000)
     _, wall, cpu = timed_build(config, root)
     changed = write_delta(pq.read_table(folder / "prototypes.parquet"), args.percent, root / "delta.parquet", args.seed)
-    source = FileSource(root / "delta.parquet", name="prototypes", functional="made-up")
+    source = FileSource(root / "delta.parquet", MappingOptions(name="prototypes", functional="made-up"))
     begin, used = time.perf_counter(), cpu_seconds()
-    report = update(config, root, sources=[source], partial=True, log=print)
+    report = update(config, root, sources=[source], reading=Reading(partial=True), log=print)
     update_wall, update_cpu = time.perf_counter() - begin, cpu_seconds() - used
     share = 100 * update_cpu / cpu
     line = {

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from dao_core.crysdb.sources.base import Source
+<<<<<<< HEAD
 from dao_core.crysdb.sources.mapping import ColumnMapping
 from dao_core.crysdb.sources.settings import (
     MaterialsProjectConfig,
@@ -16,6 +17,10 @@ from dao_core.crysdb.sources.settings import (
     OqmdIcsdConfig,
     PrototypesConfig,
 )
+=======
+from dao_core.crysdb.sources.mapping import ColumnMapping, Columns, MappingOptions
+from dao_core.crysdb.sources.settings import MaterialsProjectConfig, OptimadeConfig, OqmdConfig, PrototypesConfig
+>>>>>>> 742576d (CrysDB's stages carry the computed version of their code; builds take one context)
 from dao_core.crysdb.steps.clean import CleanSettings
 from dao_core.crysdb.steps.dedup import DedupSettings
 from dao_core.crysdb.steps.energies import HullSettings
@@ -34,7 +39,11 @@ class FilesConfig(BaseModel):
     functional: str
     version: str | None = None
     license: str | None = None
-    mapping: str | ColumnMapping = "default"
+    mapping: Columns = ColumnMapping()
+
+    def options(self) -> MappingOptions:
+        """What the source adds to each row of its files."""
+        return MappingOptions(**self.model_dump(exclude={"kind", "paths"}))
 
 
 class SampleConfig(BaseModel):
@@ -93,14 +102,7 @@ def open_source(config: Any) -> Source:
     if isinstance(config, FilesConfig):
         from dao_core.crysdb.sources.files import FileSource
 
-        return FileSource(
-            config.paths,
-            name=config.name,
-            functional=config.functional,
-            version=config.version,
-            license=config.license,
-            mapping=config.mapping,
-        )
+        return FileSource(config.paths, config.options())
     if isinstance(config, SampleConfig):
         from dao_core.crysdb.sources.sample import SampleSource
 

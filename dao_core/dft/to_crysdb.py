@@ -140,6 +140,7 @@ def feed_back(rows_file: Path, root: Path, config: BuildConfig) -> UpdateReport:
     Only what is new is worked on; what the source gave before stays. Raises FeedbackError where the database has rows
     of this source at another level, UpdateError where the settings differ, TableError where there is no table.
     """
+    from dao_core.crysdb.build.changes import Reading
     from dao_core.crysdb.build.update import update
     from dao_core.crysdb.sources.records import RecordsSource
     from dao_core.crysdb.table import CrysTable
@@ -151,4 +152,4 @@ def feed_back(rows_file: Path, root: Path, config: BuildConfig) -> UpdateReport:
             f"{root} holds rows of {source.name!r} at the level {known['functional']}, these are at "
             f"{source.functional}: give the source another name, one level has one hull"
         )
-    return update(config, root, sources=[source], partial=True)
+    return update(config, root, sources=[source], reading=Reading(partial=True))

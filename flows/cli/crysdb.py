@@ -116,6 +116,7 @@ def update(
 
     Example:  dao crysdb update configs/crysdb-sample.yaml --root runs/crysdb
     """
+    from dao_core.crysdb.build.changes import Reading
     from dao_core.crysdb.build.update import update as run_update
     from dao_core.crysdb.config import BuildConfig
     from flows.cli.console import quiet_libraries
@@ -124,7 +125,7 @@ def update(
 
     settings = load_config(config_path(config), BuildConfig)
     quiet_libraries()
-    r = run_update(settings, root, sources=open_sources(settings), since=since, log=print)
+    r = run_update(settings, root, sources=open_sources(settings), reading=Reading(since=since), log=print)
     counts = {"read": r.n_in, "same": r.n_same, "new": r.n_new, "changed": r.n_changed, "gone": r.n_gone}
     print(f"version {r.version}: " + ", ".join(f"{n} {k}" for k, n in counts.items()) + f", {r.n_refused} refused")
 

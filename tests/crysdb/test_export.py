@@ -16,13 +16,14 @@ from dao_core.crysdb.export import (
 )
 from dao_core.crysdb.schema import records_to_table
 from dao_core.crysdb.sources.files import FileSource
+from dao_core.crysdb.sources.mapping import MappingOptions
 from tests.helpers.records import perovskite, record, rocksalt, salt_records
 
 
 def test_extxyz_reads_back_exactly(tmp_path: Path) -> None:
     rows = [record("a", perovskite(), -7.0, forces=np.full((5, 3), 0.25), e_above_hull=0.1), record("b", rocksalt())]
     assert write_extxyz([records_to_table(rows)], tmp_path / "out.xyz") == 2
-    items = FileSource(tmp_path / "out.xyz", name="x", functional="f").iter_records()
+    items = FileSource(tmp_path / "out.xyz", MappingOptions(name="x", functional="f")).iter_records()
     first, second = (item.record for item in items)
     assert first is not None
     assert second is not None

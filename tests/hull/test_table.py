@@ -30,9 +30,13 @@ def test_a_hull_that_was_written_and_read_says_the_same(tmp_path: Path) -> None:
 
 
 def test_a_file_of_the_version_before_is_read(tmp_path: Path) -> None:
-    rows = {"identity": ["mp|PBE|total+correction"] * 3, "kind": ["total"] * 3,
-            "atomic_numbers": [[NA], [CL], [NA, CL]], "counts": [[1], [1], [1, 1]],
-            "energy_per_atom": [-1.3, -1.8, -3.4]}  # fmt: skip
+    rows = {
+        "identity": ["mp|PBE|total+correction"] * 3,
+        "kind": ["total"] * 3,
+        "atomic_numbers": [[NA], [CL], [NA, CL]],
+        "counts": [[1], [1], [1, 1]],
+        "energy_per_atom": [-1.3, -1.8, -3.4],
+    }
     pq.write_table(pa.table(rows), tmp_path / "hulls.parquet")
     hull = read_hull(tmp_path / "hulls.parquet", ME)
     assert hull.e_above_hull({NA: 1, CL: 1}, -3.3, label=ME) == pytest.approx(0.1)

@@ -4,68 +4,77 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dao_core.artifacts import Ledger, StageRecord, content_key
+from dao_core.code_version import code_version
+from dao_core.crysdb.build.ingest import ROWS, write_jsonl
+from dao_core.crysdb.build.stages import DROPPED
+from dao_core.crysdb.schema import conform
 from dao_core.crysdb.steps.clean import CleanSettings
 from dao_core.crysdb.steps.content import ContentDigest
 from dao_core.crysdb.steps.energies import known_distance
-from dao_core.hull.hull import MIN_FORMATION
-from dao_core.crysdb.build.ingest import ROWS, write_jsonl
-from dao_core.crysdb.schema import conform
-from dao_core.crysdb.build.stages import DROPPED
 from dao_core.crysdb.views import LEAK_LEVELS, VIEWS, select_view
+from dao_core.hull.hull import MIN_FORMATION
 from dao_core.units import STABLE_BELOW
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ASSEMBLE = "assemble-6"
 AGREEMENT = "agreement.parquet"  # every row where both hulls speak: ours, the source's
 
 
-def assemble(
-    shards: Sequence[StageRecord],
-    *,
-    hull: StageRecord,
-    dedup: StageRecord,
-    leaks: StageRecord,
-    ledger: Ledger,
-    settings: CleanSettings,
-) -> StageRecord:
-    """Final shards `part-*.parquet` of the rows to publish, the rows dropped here, and the counts.
+@dataclass(frozen=True)
+class Computed:
+    """The stages that looked at all rows together: hulls, duplicates and leaks."""
 
-    `aside-*.parquet` keeps the rows too far above the hull: an update may lower them into the table.
+    hull: StageRecord
+    dedup: StageRecord
+    leaks: StageRecord
 
-    Facts: `content_hash` (of all published values but the time of ingestion), `published` and `dropped` by source,
-    `views` with their rows, `agreement` of our hull distance with the source's own in eV/atom.
+
+def assemble(shards: Sequence[StageRecord], computed: Computed, ledger: Ledger, settings: CleanSettings) -> StageRecord:
+    """Join what was computed to the rows and apply the limits.
+
+    Args:
+        shards: The standardised shards.
+        computed: The stages to join.
+        ledger: Where this stage goes.
+        settings: The limits.
+
+    Returns:
+        Shards `part-*.parquet` of the rows to publish; `aside-*.parquet` with the rows too far above the hull, which an
+        update may lower into the table; the rows dropped here. Facts: `content_hash` (of all published values but the
+        time of ingestion), `published` and `dropped` by source, `views` with their rows, `agreement` of our hull
+        distance with the source's own in eV/atom.
     """
 
     def work(directory: Path) -> dict[str, Any]:
-        return _Assembly(hull, dedup, leaks, settings).run(shards, directory)
+        return _Assembly(computed, settings).run(shards, directory)
 
-    keys = [s.key for s in (*shards, hull, dedup, leaks)]
-    key = content_key(code=ASSEMBLE, keys=keys, max_e_above_hull=settings.max_e_above_hull)
+    keys = [s.key for s in (*shards, computed.hull, computed.dedup, computed.leaks)]
+    key = content_key(code=code_version(assemble), keys=keys, max_e_above_hull=settings.max_e_above_hull)
     return ledger.run("assemble", key, work)
 
 
 class _Assembly:
-    def __init__(self, hull: StageRecord, dedup: StageRecord, leaks: StageRecord, settings: CleanSettings) -> None:
+    def __init__(self, computed: Computed, settings: CleanSettings) -> None:
         import pyarrow.compute as pc
         import pyarrow.parquet as pq
 
         self.settings = settings
-        self.values = pq.read_table(hull.file("values.parquet"))
+        self.values = pq.read_table(computed.hull.file("values.parquet"))
         self.names = self.values["material_id"].to_pylist()
-        twins = pq.read_table(dedup.file("duplicates.parquet"))
+        twins = pq.read_table(computed.dedup.file("duplicates.parquet"))
         far = self.values.filter(is_far(self.values, settings))["material_id"]
         # a row whose representative lies too high to be published stands for itself
         kept = twins.filter(pc.invert(pc.is_in(twins["duplicate_of"], value_set=far.combine_chunks())))
         self.duplicate_of = dict(zip(*(kept[c].to_pylist() for c in kept.column_names), strict=True))
-        found = pq.read_table(leaks.file("leaks.parquet"))
+        found = pq.read_table(computed.leaks.file("leaks.parquet"))
         self.leaks_into = dict(zip(*(found[c].to_pylist() for c in found.column_names), strict=True))
         self.aside: pa.Table = None  # the rows too far above the hull, of the shard at hand
         self.taken: dict[str, str] = {}

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dao_core.artifacts import Ledger, StageRecord, content_key, write_atomic
-from dao_core.crysdb.build.assemble import assemble
-from dao_core.crysdb.config import BuildConfig, GuardSettings, open_source
+from dao_core.crysdb.build.assemble import Computed, assemble
 from dao_core.crysdb.build.ingest import REFUSED, ingest, read_jsonl
-from dao_core.crysdb.sources.base import Source
 from dao_core.crysdb.build.stages import DROPPED, ENTRIES, dedup_stage, hull_stage, leak_stage, prepare_shards
 from dao_core.crysdb.build.state import write_state
+from dao_core.crysdb.config import BuildConfig, GuardSettings, open_source
+from dao_core.crysdb.sources.base import Source
 from dao_core.crysdb.table import CrysTable
 
 if TYPE_CHECKING:
@@ -91,21 +91,20 @@ def build(
         flat = [shard for shards in raw for shard in shards]
         prepared = clock("clean and standardise", lambda: _prepare(flat, ledger, config))
         cleaned, standard = [c for c, _ in prepared], [s for _, s in prepared]
-        dedup = clock("dedup", lambda: dedup_stage(standard, ledger, config.dedup, workers=config.workers))
-        hull = clock("hull", lambda: hull_stage(cleaned, ledger, config.hull))
-        leaks = clock("leak audit", lambda: _leaks(standard, ledger, config))
-        final = clock(
-            "views",
-            lambda: assemble(standard, hull=hull, dedup=dedup, leaks=leaks, ledger=ledger, settings=config.clean),
+        computed = Computed(
+            dedup=clock("dedup", lambda: dedup_stage(standard, ledger, config.dedup, workers=config.workers)),
+            hull=clock("hull", lambda: hull_stage(cleaned, ledger, config.hull)),
+            leaks=clock("leak audit", lambda: leak_stage(standard, ledger, config)),
         )
-        report = _report(opened, raw, prepared, dedup, hull, leaks, final)
+        final = clock("views", lambda: assemble(standard, computed, ledger, config.clean))
+        report = _report(opened, raw, prepared, computed, final)
         check_guards(table, report, config.guards)
-        report.version = clock("publish", lambda: _publish(table, final, hull, report, root))
+        report.version = clock("publish", lambda: _publish(table, final, computed.hull, report, root))
         clock("state", lambda: _write_state(root, report, cleaned, final, config))
         report.seconds = {k: round(v, 3) for k, v in clock.seconds.items()}
         write_atomic(root / REPORT, json.dumps(asdict(report), indent=1))
         if not config.keep_old_stages:
-            _prune(ledger, [*flat, *cleaned, *standard, dedup, hull, leaks, final])
+            _prune(ledger, [*flat, *cleaned, *standard, *vars(computed).values(), final])
         return report
 
 
@@ -122,21 +121,14 @@ def _prepare(
     )
 
 
-def _leaks(shards: Sequence[StageRecord], ledger: Ledger, config: BuildConfig) -> StageRecord:
-    return leak_stage(
-        shards, ledger, config.benchmarks, config.dedup.match, symprec=config.symprec, workers=config.workers
-    )
-
-
 def _report(
     sources: Sequence[Source],
     raw: Sequence[Sequence[StageRecord]],
     prepared: Sequence[tuple[StageRecord, StageRecord]],
-    dedup: StageRecord,
-    hull: StageRecord,
-    leaks: StageRecord,
+    computed: Computed,
     final: StageRecord,
 ) -> BuildReport:
+    hull, leaks = computed.hull, computed.leaks
     per_source: dict[str, dict[str, Any]] = {}
     refused: Counter[str] = Counter()
     dropped: Counter[str] = Counter(r["reason"] for r in read_jsonl(final.file(DROPPED)))
@@ -164,7 +156,7 @@ def _report(
         sources=per_source,
         refused=dict(refused.most_common()),
         dropped=dict(dropped.most_common()),
-        duplicates=dict(dedup.counts),
+        duplicates=dict(computed.dedup.counts),
         hull={**hull.counts, **hull.facts},
         agreement=final.facts["agreement"],
         leaks=leaks.facts["rows"],
@@ -194,15 +186,13 @@ def check_sources(before: Mapping[str, Any], after: Mapping[str, Any], guards: G
             raise BuildStoppedError(
                 f"source {name} changed its functional from {old['functional']} to {new['functional']}: {remedy}"
             )
-        _check_shrink(name, "rows", new["n_in"], old["n_in"], guards, remedy)
+        counts = {"rows": (old["n_in"], new["n_in"])}
         if "n_refused" in new and "n_refused" in old:
-            now, then = (s["n_in"] - s["n_refused"] for s in (new, old))
-            _check_shrink(name, "sound rows", now, then, guards, remedy)
-
-
-def _check_shrink(name: str, what: str, new: int, old: int, guards: GuardSettings, remedy: str) -> None:
-    if new < (1.0 - guards.max_shrink) * old:
-        raise BuildStoppedError(f"source {name} shrank from {old} to {new} {what}: {remedy}")
+            before_after = ((s["n_in"] - s["n_refused"]) for s in (old, new))
+            counts["sound rows"] = (next(before_after), next(before_after))
+        for what, (then, now) in counts.items():
+            if now < (1.0 - guards.max_shrink) * then:
+                raise BuildStoppedError(f"source {name} shrank from {then} to {now} {what}: {remedy}")
 
 
 def _publish(table: CrysTable, final: StageRecord, hull: StageRecord, report: BuildReport, root: Path) -> int:

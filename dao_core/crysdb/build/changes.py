@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,25 +10,52 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dao_core.artifacts import Ledger, StageRecord, content_key
-from dao_core.crysdb.steps.clean import clean
-from dao_core.crysdb.config import BuildConfig
-from dao_core.crysdb.steps.energies import ENTRY_COLUMNS
 from dao_core.crysdb.build.ingest import ROWS, ingest
-from dao_core.crysdb.steps.keys import key_columns
-from dao_core.crysdb.sources.base import Source
-from dao_core.crysdb.steps.standardise import standardise
 from dao_core.crysdb.build.state import State
+from dao_core.crysdb.config import BuildConfig
+from dao_core.crysdb.sources.base import Source
+from dao_core.crysdb.steps.clean import clean
+from dao_core.crysdb.steps.energies import ENTRY_COLUMNS
+from dao_core.crysdb.steps.keys import key_columns
+from dao_core.crysdb.steps.standardise import standardise
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
 @dataclass(frozen=True)
-class Changes:
-    """New and changed rows: `changed` whole and standardised (publishable ones), `entries` what they say to hulls.
+class Reading:
+    """How much of its sources an update reads.
 
-    `replaced` ids had a row before or have one now; `gone` ids are no longer given. `n_by_source` is None for sources
-    that were read in part.
+    Attributes:
+        since: Ask remote sources only for rows changed after this date (ISO 8601).
+        partial: The sources give only what is new or changed: an id that they don't give is not gone.
+    """
+
+    since: str | None = None
+    partial: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether an id that no source gives is gone."""
+        return not (self.partial or self.since)
+
+
+WHOLE = Reading()
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What differs from the last build.
+
+    Attributes:
+        changed: New and changed rows, whole and standardised (publishable ones).
+        entries: What all of them say to hulls.
+        gone: Ids that are no longer given.
+        replaced: Ids that had a row before or have one now.
+        n_by_source: Rows read, by source; None where the sources were read in part.
+        functionals: Of each source.
+        key: Names this reading in the ledger.
     """
 
     changed: pa.Table
@@ -44,40 +72,30 @@ class Changes:
 
 
 def find_changes(
-    sources: Sequence[Source],
-    state: State,
-    ledger: Ledger,
-    config: BuildConfig,
-    *,
-    since: str | None = None,
-    complete: bool = True,
+    sources: Sequence[Source], state: State, ledger: Ledger, config: BuildConfig, reading: Reading
 ) -> Changes:
-    """Read the sources and keep what differs from `state`."""
+    """Read the sources and keep what differs from `state`. Raises SourceError where a source fails."""
     import pyarrow as pa
 
-    columns = ("material_id", "source", "row_hash")
-    known: dict[str, tuple[str, str]] = {}
-    for name, owner, value in zip(*(state.entries[c].to_pylist() for c in columns), strict=True):
-        known.setdefault(name, (owner, value))  # of two sources with one id the first has it
+    known = _known_rows(state)
     seen: set[str] = set()
     tables: list[pa.Table] = []
-    by_source: dict[str, int] = {}
+    by_source: Counter[str] = Counter()
     shard_keys: list[str] = []
-    n_in = n_refused = 0
+    n_refused = 0
     for source in sources:
-        shards = ingest(source, ledger, shard_rows=config.shard_rows, snapshot=config.snapshot, since=since)
+        shards = ingest(source, ledger, shard_rows=config.shard_rows, snapshot=config.snapshot, since=reading.since)
         shard_keys += [s.key for s in shards]
-        by_source[source.name] = by_source.get(source.name, 0) + sum(s.counts["n_in"] for s in shards)
-        n_in += sum(s.counts["n_in"] for s in shards)
+        by_source[source.name] += sum(s.counts["n_in"] for s in shards)
         n_refused += sum(s.counts["n_refused"] for s in shards)
         tables += _different(shards, known, seen)
-    raw = pa.concat_tables(tables)
+    raw, n_in = pa.concat_tables(tables), by_source.total()
     cleaned = clean(raw, config.clean)
     mask = pa.array(cleaned.publishable, type=pa.bool_())
     entries = cleaned.sound.select(list(ENTRY_COLUMNS)).append_column("publishable", mask)
     standard, failed = standardise(cleaned.sound.filter(mask))
     names = {s.name for s in sources}
-    gone = sorted(i for i, (s, _) in known.items() if s in names and i not in seen) if complete else []
+    gone = sorted(i for i, (s, _) in known.items() if s in names and i not in seen) if reading.complete else []
     replaced = set(raw["material_id"].to_pylist()) | set(gone)
     return Changes(
         changed=key_columns(standard, symprec=config.symprec),
@@ -88,10 +106,19 @@ def find_changes(
         n_same=n_in - n_refused - raw.num_rows,
         n_new=sum(i not in known for i in raw["material_id"].to_pylist()),
         n_refused=n_refused + len(cleaned.refused) + len(failed),
-        n_by_source=by_source if complete else None,
+        n_by_source=dict(by_source) if reading.complete else None,
         functionals={s.name: s.functional for s in sources},
-        key=content_key(shards=shard_keys, since=since, complete=complete),
+        key=content_key(shards=shard_keys, since=reading.since, complete=reading.complete),
     )
+
+
+def _known_rows(state: State) -> dict[str, tuple[str, str]]:
+    """id -> (source, row hash); of two sources with one id the first has it."""
+    known: dict[str, tuple[str, str]] = {}
+    columns = ("material_id", "source", "row_hash")
+    for name, owner, value in zip(*(state.entries[c].to_pylist() for c in columns), strict=True):
+        known.setdefault(name, (owner, value))
+    return known
 
 
 def _different(shards: Sequence[StageRecord], known: dict[str, tuple[str, str]], seen: set[str]) -> Iterator[pa.Table]:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dao_core.artifacts import Ledger, StageRecord, content_key
+from dao_core.code_version import code_version
 from dao_core.crysdb.schema import CrysRecord, records_to_table, utc_now
 from dao_core.crysdb.sources.base import Refusal, Source, SourceItem
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-CODE = "ingest-1"  # raise it when the stage's output changes for the same input
 ROWS = "rows.parquet"
 REFUSED = "refused.jsonl"
 
@@ -59,19 +59,25 @@ def ingest(
     Each record's counts are n_in and n_refused, its files `rows.parquet` and `refused.jsonl`. A repeated id is refused.
     Raises SourceError where the source fails; whole shards before it are kept and the next call continues there.
     """
-    identity = source_identity(source, snapshot)
+    identity, code = source_identity(source, snapshot), reading_code(source)
     feed = _Feed(source, since)
     seen: set[str] = set()
     shards: list[StageRecord] = []
     cursor: str | None = None
     while True:
-        key = content_key(code=CODE, identity=identity, since=since, rows=shard_rows, cursor=cursor, index=len(shards))
+        key = content_key(code=code, identity=identity, since=since, rows=shard_rows, cursor=cursor, index=len(shards))
         shard = ledger.run("ingest", key, _shard_work(feed, cursor, shard_rows, seen))
         seen.update(_ids(shard))
         shards.append(shard)
         cursor = shard.facts["cursor"]
         if shard.counts["n_in"] < shard_rows:
             return shards
+
+
+def reading_code(source: Source) -> str:
+    """The version of the code that turns a source's rows into ours; a source from elsewhere has none of its own."""
+    own = type(source).__module__.startswith("dao_core.")
+    return code_version(ingest, type(source)) if own else code_version(ingest)
 
 
 def _ids(shard: StageRecord) -> list[str]:

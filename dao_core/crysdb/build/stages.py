@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dao_core.artifacts import Ledger, StageRecord, content_key
+from dao_core.code_version import code_version
+from dao_core.crysdb.build.ingest import REFUSED, ROWS, write_jsonl
+from dao_core.crysdb.pool import ordered_map
 from dao_core.crysdb.steps.clean import CleanSettings, clean
 from dao_core.crysdb.steps.dedup import (
     DEDUP_COLUMNS,
@@ -20,21 +23,26 @@ from dao_core.crysdb.steps.dedup import (
     members_of,
 )
 from dao_core.crysdb.steps.energies import ENTRY_COLUMNS, HullSettings, hull_results
-from dao_core.hull.table import hull_table
-from dao_core.crysdb.build.ingest import REFUSED, ROWS, write_jsonl
 from dao_core.crysdb.steps.keys import key_columns
-from dao_core.crysdb.steps.leakage import BenchmarkConfig, audit, leak_table, make_benchmark, prepare_benchmark, reachability
-from dao_core.matching.same import MatchSettings, Member
-from dao_core.crysdb.pool import ordered_map
+from dao_core.crysdb.steps.leakage import (
+    Benchmark,
+    BenchmarkConfig,
+    audit,
+    leak_table,
+    make_benchmark,
+    prepare_benchmark,
+    reachability,
+)
 from dao_core.crysdb.steps.standardise import standardise
 from dao_core.elements import SYMBOLS
+from dao_core.hull.table import hull_table
+from dao_core.matching.same import Member
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# raise a stage's number when its output changes for the same input
-CLEAN, STANDARDISE, DEDUP = "clean-2", "standardise-1", "dedup-1"
-HULL, BENCHMARK, LEAKS = "hull-4", "benchmark-1", "leaks-1"
+    from dao_core.crysdb.config import BuildConfig
+
 DROPPED = "dropped.jsonl"
 ENTRIES = "entries.parquet"
 
@@ -60,7 +68,8 @@ def _clean_work(directory: Path, *, shard: StageRecord, settings: CleanSettings)
 
 def clean_shard(shard: StageRecord, *, root: Path, settings: CleanSettings) -> StageRecord:
     """Clean one ingested shard."""
-    key = content_key(code=CLEAN, shard=shard.key, settings=settings.model_dump(exclude={"max_e_above_hull"}))
+    limits = settings.model_dump(exclude={"max_e_above_hull"})
+    key = content_key(code=code_version(_clean_work), shard=shard.key, settings=limits)
     return Ledger(root).run("clean", key, partial(_clean_work, shard=shard, settings=settings))
 
 
@@ -75,7 +84,7 @@ def _standardise_work(directory: Path, *, shard: StageRecord, symprec: float) ->
 
 def standardise_shard(shard: StageRecord, *, root: Path, symprec: float) -> StageRecord:
     """Niggli cells and exact keys of one cleaned shard: the costly stage, a symmetry analysis for every row."""
-    key = content_key(code=STANDARDISE, shard=shard.key, symprec=symprec)
+    key = content_key(code=code_version(_standardise_work), shard=shard.key, symprec=symprec)
     return Ledger(root).run("standardise", key, partial(_standardise_work, shard=shard, symprec=symprec))
 
 
@@ -139,7 +148,7 @@ def dedup_stage(shards: Sequence[StageRecord], ledger: Ledger, settings: DedupSe
         in_buckets = sum(len(rows) for rows in buckets.rows)
         return {"counts": {"n_buckets": len(buckets.rows), "n_in_buckets": in_buckets, "n_duplicates": len(found)}}
 
-    key = content_key(code=DEDUP, shards=[s.key for s in shards], settings=settings.model_dump())
+    key = content_key(code=code_version(dedup_stage), shards=[s.key for s in shards], settings=settings.model_dump())
     return ledger.run("dedup", key, work)
 
 
@@ -177,7 +186,7 @@ def hull_stage(cleaned: Sequence[StageRecord], ledger: Ledger, settings: HullSet
         }
         return {"counts": counts, "facts": facts}
 
-    key = content_key(code=HULL, shards=[s.key for s in cleaned], settings=settings.model_dump())
+    key = content_key(code=code_version(hull_stage), shards=[s.key for s in cleaned], settings=settings.model_dump())
     return ledger.run("hull", key, work)
 
 
@@ -191,36 +200,33 @@ def benchmark_stage(config: BenchmarkConfig, ledger: Ledger, *, symprec: float) 
         pq.write_table(table, directory / ROWS, compression="zstd")
         return {"counts": {"n": table.num_rows, "n_refused": n_refused}}
 
-    key = content_key(code=BENCHMARK, config=_benchmark_key(config), symprec=symprec)
+    key = content_key(code=code_version(benchmark_stage), config=_benchmark_key(config), symprec=symprec)
     return ledger.run("benchmarks", key, work)
 
 
 LEAK_COLUMNS = ("formula_reduced", "prototype_key", *STRUCTURE_COLUMNS)
 
 
-def leak_stage(
-    shards: Sequence[StageRecord],
-    ledger: Ledger,
-    benchmarks: Sequence[BenchmarkConfig],
-    settings: MatchSettings,
-    *,
-    symprec: float,
-    workers: int,
-) -> StageRecord:
-    """The leak audit over all rows: `leaks.parquet` (material_id, leaks_into), tables in the facts."""
+def leak_stage(shards: Sequence[StageRecord], ledger: Ledger, config: BuildConfig) -> StageRecord:
+    """Audit all rows for leaks into the benchmarks.
 
-    prepared = [benchmark_stage(b, ledger, symprec=symprec) for b in benchmarks]
+    Args:
+        shards: The standardised shards.
+        ledger: Where the stage and the prepared benchmarks lie.
+        config: Names the benchmarks, the tolerances of matching and the number of processes.
+
+    Returns:
+        `leaks.parquet` (material_id, leaks_into); how many rows and test entries are concerned is in the facts.
+    """
+    prepared = [benchmark_stage(b, ledger, symprec=config.symprec) for b in config.benchmarks]
 
     def work(directory: Path) -> dict[str, Any]:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        loaded = [
-            make_benchmark(b, pq.read_table(r.file(ROWS)), r.counts["n_refused"])
-            for b, r in zip(benchmarks, prepared, strict=True)
-        ]
+        loaded = load_benchmarks(config, prepared)
         tables = (pq.read_table(s.file(ROWS), columns=list(LEAK_COLUMNS)) for s in shards)
-        leaks = audit(tables, loaded, settings, workers=workers)
+        leaks = audit(tables, loaded, config.dedup.match, workers=config.workers)
         names = sorted(leaks)
         schema = pa.schema([("material_id", pa.string()), ("leaks_into", pa.list_(pa.string()))])
         table = pa.table({"material_id": names, "leaks_into": [leaks[n] for n in names]}, schema=schema)
@@ -233,13 +239,22 @@ def leak_stage(
         return {"counts": {"n": flat.num_rows, "n_leaking": len(leaks)}, "facts": facts}
 
     key = content_key(
-        code=LEAKS,
+        code=code_version(leak_stage),
         shards=[s.key for s in shards],
         benchmarks=[r.key for r in prepared],
-        settings=settings.model_dump(),
-        symprec=symprec,
+        settings=config.dedup.match.model_dump(),
     )
     return ledger.run("leaks", key, work)
+
+
+def load_benchmarks(config: BuildConfig, prepared: Sequence[StageRecord]) -> list[Benchmark]:
+    """The benchmarks of a build from their prepared stages, in the order of the settings."""
+    import pyarrow.parquet as pq
+
+    return [
+        make_benchmark(b, pq.read_table(r.file(ROWS)), r.counts["n_refused"])
+        for b, r in zip(config.benchmarks, prepared, strict=True)
+    ]
 
 
 def _benchmark_key(config: BenchmarkConfig) -> dict[str, Any]:

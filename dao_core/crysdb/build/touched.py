@@ -19,11 +19,11 @@ from dao_core.crysdb.steps.energies import (
     hull_values,
     make_hull,
 )
+from dao_core.elements import atomic_number
 from dao_core.hull.hull import Elements, Hull
 from dao_core.hull.label import EnergyLabel
 from dao_core.hull.references import ElementalReferences
 from dao_core.hull.table import hull_table
-from dao_core.elements import atomic_number
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -15,28 +15,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dao_core.artifacts import Ledger, StageRecord, content_key, write_atomic
+from dao_core.code_version import code_version
 from dao_core.crysdb.build.assemble import is_far
 from dao_core.crysdb.build.build import HULLS, REPORT, check_sources, settings_key
-from dao_core.crysdb.build.changes import Changes, find_changes
-from dao_core.crysdb.config import BuildConfig, open_source
-from dao_core.crysdb.steps.dedup import DEDUP_COLUMNS, STRUCTURE_COLUMNS, buckets_of, duplicates, members_of
-from dao_core.crysdb.steps.energies import known_distance
+from dao_core.crysdb.build.changes import WHOLE, Changes, Reading, find_changes
 from dao_core.crysdb.build.ingest import ROWS
-from dao_core.crysdb.steps.leakage import audit, make_benchmark
-from dao_core.matching.same import Member
+from dao_core.crysdb.build.stages import LEAK_COLUMNS, benchmark_stage, load_benchmarks
+from dao_core.crysdb.build.state import ASIDE, ENTRIES, State, UpdateError, read_state, write_state
+from dao_core.crysdb.build.touched import touched_values
+from dao_core.crysdb.config import BuildConfig, open_source
 from dao_core.crysdb.schema import conform
 from dao_core.crysdb.sources.base import Source
-from dao_core.crysdb.build.stages import LEAK_COLUMNS, benchmark_stage
-from dao_core.crysdb.build.state import ASIDE, ENTRIES, State, UpdateError, read_state, write_state
+from dao_core.crysdb.steps.dedup import DEDUP_COLUMNS, STRUCTURE_COLUMNS, buckets_of, duplicates, members_of
+from dao_core.crysdb.steps.energies import known_distance
+from dao_core.crysdb.steps.leakage import audit
 from dao_core.crysdb.table import CrysTable
-from dao_core.crysdb.build.touched import touched_values
 from dao_core.hull.table import current_hull_table
+from dao_core.matching.same import Member
 from dao_core.units import STABLE_BELOW
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-UPDATE = "update-2"
 
 
 @dataclass
@@ -61,15 +60,22 @@ def update(
     root: str | Path,
     *,
     sources: Sequence[Source] | None = None,
-    partial: bool = False,
-    since: str | None = None,
+    reading: Reading = WHOLE,
     log: Callable[[str], None] = lambda _: None,
 ) -> UpdateReport:
-    """Bring the table below `root` up to date and publish one version (none if nothing changed).
+    """Bring a table up to date with its sources and publish one version, or none if nothing changed.
 
-    `sources` replaces the config's own. With `partial` (or `since`, which asks remote sources for later rows only) the
-    sources give only what is new or changed and nothing is taken as gone; otherwise ids that a source no longer gives
-    are removed, guarded as in `build`. Raises UpdateError when the settings differ from the last build's.
+    Args:
+        config: The settings that the table was built with.
+        root: The database's folder.
+        sources: In place of the settings' own.
+        reading: How much is read; of sources that are read whole, ids that they no longer give are removed, guarded as
+            in `build`.
+        log: Takes one line for each step.
+
+    Raises:
+        UpdateError: There is no state to start from, or the settings differ from the last build's.
+        BuildStoppedError: A source shrank or changed its functional.
     """
     root = Path(root)
     table = CrysTable(root / "table")
@@ -77,12 +83,14 @@ def update(
         state = _checked_state(root, table, config)
         ledger = Ledger(root / "ledger")
         opened = [open_source(s) for s in config.sources] if sources is None else list(sources)
-        changes = find_changes(opened, state, ledger, config, since=since, complete=not (partial or since))
+        changes = find_changes(opened, state, ledger, config, reading)
         log(f"{changes.n_in} rows read, {changes.changed.num_rows} new or changed, {len(changes.gone)} gone")
         if changes.n_by_source is not None:
             said = {s.name: {"n_in": changes.n_by_source[s.name], "functional": s.functional} for s in opened}
             check_sources(table.facts().get("sources", {}), said, config.guards)
-        key = content_key(code=UPDATE, state=state.key, changes=changes.key, settings=settings_key(config))
+        key = content_key(
+            code=code_version(update), state=state.key, changes=changes.key, settings=settings_key(config)
+        )
         record = ledger.run("update", key, lambda d: _Update(table, state, changes, config, ledger).run(d))
         return _publish(root, table, state, record, changes)
 
@@ -146,12 +154,9 @@ class _Update:
 
     def _with_leaks(self, fresh: pa.Table) -> pa.Table:
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
-        loaded = []
-        for b in self.config.benchmarks:
-            record = benchmark_stage(b, self.ledger, symprec=self.config.symprec)
-            loaded.append(make_benchmark(b, pq.read_table(record.file(ROWS)), record.counts["n_refused"]))
+        prepared = [benchmark_stage(b, self.ledger, symprec=self.config.symprec) for b in self.config.benchmarks]
+        loaded = load_benchmarks(self.config, prepared)
         leaks = audit([fresh.select(list(LEAK_COLUMNS))], loaded, self.config.dedup.match, workers=1)
         labels = [leaks.get(i, []) for i in fresh["material_id"].to_pylist()]
         return _set(fresh, "leaks_into", pa.array(labels, type=pa.list_(pa.string())))

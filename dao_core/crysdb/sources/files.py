@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dao_core.crysdb.sources.base import Refusal, SourceError, SourceItem
-from dao_core.crysdb.sources.mapping import MAPPINGS, ColumnMapping, MappingOptions
+from dao_core.crysdb.sources.mapping import MappingOptions
 from dao_core.crysdb.sources.readers import READERS, Reader
 
 LMDB_LOCK = "lock.mdb"  # lies beside data.mdb and holds no row
@@ -26,25 +26,25 @@ class FileSource:
     Refusals.
     """
 
-    def __init__(
-        self,
-        paths: str | Path | Sequence[str | Path],
-        *,
-        name: str,
-        functional: str,
-        version: str | None = None,
-        license: str | None = None,  # the column's name
-        mapping: ColumnMapping | str = "default",
-    ) -> None:
+    def __init__(self, paths: str | Path | Sequence[str | Path], options: MappingOptions) -> None:
         given = [paths] if isinstance(paths, str | Path) else list(paths)
         self.paths = [file for path in given for file in _expand(Path(path))]
-        self.name = name
-        self.functional = functional
-        self.version = version
-        columns = MAPPINGS[mapping] if isinstance(mapping, str) else mapping
-        self.options = MappingOptions(
-            name=name, functional=functional, version=version, license=license, mapping=columns
-        )
+        self.options = options
+
+    @property
+    def name(self) -> str:
+        """As in the options."""
+        return self.options.name
+
+    @property
+    def functional(self) -> str:
+        """As in the options; rows may add to it (`functional_column`)."""
+        return self.options.functional
+
+    @property
+    def version(self) -> str | None:
+        """As in the options."""
+        return self.options.version
 
     def fingerprint(self) -> str:
         """Hash of the files' content: the name of this input in the ledger. Raises SourceError for a missing file."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from dao_core.crysdb.schema import CrysRecord
 from dao_core.elements import atomic_number
@@ -53,6 +53,16 @@ MAPPINGS: Mapping[str, ColumnMapping] = {
 }
 
 
+def _named(value: Any) -> Any:
+    """The mapping behind a name."""
+    if isinstance(value, str) and value not in MAPPINGS:
+        raise ValueError(f"no column mapping {value!r}: use one of {', '.join(MAPPINGS)}, or give the columns' names")
+    return MAPPINGS[value] if isinstance(value, str) else value
+
+
+Columns = Annotated[ColumnMapping, BeforeValidator(_named)]  # or the name of a known layout
+
+
 class MappingOptions(BaseModel):
     """What a file source adds to each row."""
 
@@ -62,7 +72,7 @@ class MappingOptions(BaseModel):
     functional: str
     version: str | None = None
     license: str | None = None
-    mapping: ColumnMapping = Field(default_factory=ColumnMapping)
+    mapping: Columns = Field(default_factory=ColumnMapping)
 
 
 def _first(row: Mapping[str, Any], names: tuple[str, ...] | str | None) -> Any:

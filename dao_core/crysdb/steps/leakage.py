@@ -73,11 +73,13 @@ def prepare_benchmark(config: BenchmarkConfig, *, symprec: float = SYMPREC) -> t
     import pyarrow as pa
 
     from dao_core.crysdb.sources.files import FileSource
+    from dao_core.crysdb.sources.mapping import MappingOptions
 
     records: list[CrysRecord] = []
     n_refused = 0
     if config.paths:
-        source = FileSource(config.paths, name=config.name, functional="-", mapping=config.mapping)
+        options = MappingOptions.model_validate({"name": config.name, "functional": "-", "mapping": config.mapping})
+        source = FileSource(config.paths, options)
         items = [item.record for item in source.iter_records()]
         records = [r for r in items if r is not None]
         n_refused = len(items) - len(records)

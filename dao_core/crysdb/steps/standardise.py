@@ -63,7 +63,8 @@ def _step(g: NDArray[np.float64], eps: NDArray[np.float64]) -> tuple[NDArray[np.
     if len(rest):
         signs = _signs(xi[rest], eta[rest], zeta[rest], eps[rest])  # (R, 3)
         i, j, k = signs.T
-        shear, sheared = _shear(a[rest], b[rest], xi[rest] * j * k, eta[rest] * i * k, zeta[rest] * i * j, eps[rest])
+        angles = np.stack([xi[rest] * j * k, eta[rest] * i * k, zeta[rest] * i * j])
+        shear, sheared = _shear(a[rest], b[rest], angles, eps[rest])
         step[rest] = shear * signs[:, None, :]  # shear @ diag(signs)
         going[rest] = sheared
     return step, going
@@ -87,14 +88,11 @@ def _signs(
 
 
 def _shear(
-    a: NDArray[np.float64],
-    b: NDArray[np.float64],
-    xi: NDArray[np.float64],
-    eta: NDArray[np.float64],
-    zeta: NDArray[np.float64],
-    eps: NDArray[np.float64],
+    a: NDArray[np.float64], b: NDArray[np.float64], angles: NDArray[np.float64], eps: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Steps A5 to A8, the first that applies: row operations (B, 3, 3) and whether any did."""
+    """Steps A5 to A8, the first that applies, with `angles` xi, eta, zeta (3, B): row operations (B, 3, 3), and
+    whether any did."""
+    xi, eta, zeta = angles
     total = xi + eta + zeta + a + b
     conditions = [
         (np.abs(xi) > b + eps)

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from dao_core.crysdb.build.build import BuildReport, BuildStoppedError, build
-from dao_core.crysdb.steps.clean import CleanSettings
 from dao_core.crysdb.config import BuildConfig, GuardSettings
-from dao_core.crysdb.steps.dedup import DedupSettings
-from dao_core.crysdb.steps.energies import HullSettings
-from dao_core.hull.label import EnergyLabel, ForeignEnergyError
-from dao_core.hull.table import read_hull
 from dao_core.crysdb.schema import CrysRecord, table_to_records
 from dao_core.crysdb.sources.base import Refusal
+from dao_core.crysdb.steps.clean import CleanSettings
+from dao_core.crysdb.steps.dedup import DedupSettings
+from dao_core.crysdb.steps.energies import HullSettings
 from dao_core.crysdb.table import CrysTable
+from dao_core.hull.label import EnergyLabel, ForeignEnergyError
+from dao_core.hull.table import read_hull
 from tests.helpers.records import ListSource, caesium_chloride, perovskite, record, rocksalt, salt_records
 
 CONFIG = BuildConfig(clean=CleanSettings(min_atoms=2), shard_rows=4, workers=1)

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from dao_core.crysdb.build.build import BuildStoppedError, build
-from dao_core.crysdb.steps.clean import CleanSettings
-from dao_core.crysdb.config import BuildConfig, GuardSettings
-from dao_core.crysdb.steps.leakage import BenchmarkConfig
-from dao_core.crysdb.schema import COLUMNS, CrysRecord, table_to_records
+from dao_core.crysdb.build.changes import Reading
 from dao_core.crysdb.build.state import UpdateError
-from dao_core.crysdb.table import CrysTable
 from dao_core.crysdb.build.update import update
+from dao_core.crysdb.config import BuildConfig, GuardSettings
+from dao_core.crysdb.schema import COLUMNS, CrysRecord, table_to_records
+from dao_core.crysdb.steps.clean import CleanSettings
+from dao_core.crysdb.steps.leakage import BenchmarkConfig
+from dao_core.crysdb.table import CrysTable
 from tests.helpers.records import ListSource, caesium_chloride, element, perovskite, record, rocksalt, salt_records
 
 CONFIG = BuildConfig(
@@ -111,7 +112,7 @@ def test_a_copy_of_a_row_that_is_not_published_stands_for_itself(tmp_path: Path)
 def test_partial_takes_nothing_as_gone(tmp_path: Path) -> None:
     build(CONFIG, tmp_path, sources=[ListSource(crowd())])
     delta = [record("new-1", rocksalt("K", "O", 5.3), -2.4)]
-    report = update(CONFIG, tmp_path, sources=[ListSource(delta)], partial=True)
+    report = update(CONFIG, tmp_path, sources=[ListSource(delta)], reading=Reading(partial=True))
     assert (report.n_gone, report.n_new) == (0, 1)
     build(CONFIG, tmp_path / "fresh", sources=[ListSource([*crowd(), *delta])])
     assert content(tmp_path) == content(tmp_path / "fresh")

@@ -13,13 +13,13 @@ import pytest
 from dao_core.crysdb.schema import CrysRecord
 from dao_core.crysdb.sources.base import Refusal, Source, SourceError
 from dao_core.crysdb.sources.files import FileSource
-from dao_core.crysdb.sources.mapping import ColumnMapping
+from dao_core.crysdb.sources.mapping import ColumnMapping, MappingOptions
 from dao_core.crystal import Crystal
 from tests.helpers.records import perovskite, rocksalt
 
 
 def read(path: Path | list[Path], **options: object) -> list[CrysRecord | Refusal]:
-    source = FileSource(path, name="mine", functional="PBE", **options)  # type: ignore[arg-type]
+    source = FileSource(path, MappingOptions.model_validate({"name": "mine", "functional": "PBE", **options}))
     assert isinstance(source, Source)
     return [item.value for item in source.iter_records()]
 
@@ -133,7 +133,7 @@ def test_cursor_continues_over_files(tmp_path: Path) -> None:
     for name in ("a", "b"):
         rows = [row(rocksalt(), f"{name}{i}") for i in range(3)]
         pq.write_table(pa.Table.from_pylist(rows), tmp_path / f"{name}.parquet")
-    source = FileSource(tmp_path, name="mine", functional="PBE")
+    source = FileSource(tmp_path, MappingOptions(name="mine", functional="PBE"))
     items = list(source.iter_records())
     for i, item in enumerate(items):
         rest = [x.record.material_id for x in source.iter_records(cursor=item.cursor) if x.record]
@@ -179,11 +179,11 @@ def test_nothing_there(tmp_path: Path) -> None:
 def test_fingerprint_follows_the_content(tmp_path: Path) -> None:
     path = tmp_path / "a.cif"
     path.write_text(rocksalt().to_cif())
-    before = FileSource(path, name="m", functional="f").fingerprint()
-    assert FileSource(path, name="m", functional="f").fingerprint() == before
-    assert FileSource(path, name="m", functional="other").fingerprint() != before
+    before = FileSource(path, MappingOptions(name="m", functional="f")).fingerprint()
+    assert FileSource(path, MappingOptions(name="m", functional="f")).fingerprint() == before
+    assert FileSource(path, MappingOptions(name="m", functional="other")).fingerprint() != before
     path.write_text(perovskite().to_cif())
-    assert FileSource(path, name="m", functional="f").fingerprint() != before
+    assert FileSource(path, MappingOptions(name="m", functional="f")).fingerprint() != before
 
 
 @pytest.mark.shared

@@ -13,6 +13,7 @@ import pytest
 from dao_core.crysdb.schema import CrysRecord
 from dao_core.crysdb.sources.base import Refusal, SourceError
 from dao_core.crysdb.sources.files import FileSource
+from dao_core.crysdb.sources.mapping import MappingOptions
 from tests.helpers.records import perovskite, rocksalt
 
 
@@ -37,7 +38,7 @@ def ase_row(name: str, **changes: Any) -> bytes:
 
 
 def read(path: Path, cursor: str | None = None) -> list[CrysRecord | Refusal]:
-    source = FileSource(path, name="mine", functional="PBE")
+    source = FileSource(path, MappingOptions(name="mine", functional="PBE"))
     return [item.value for item in source.iter_records(cursor=cursor)]
 
 
