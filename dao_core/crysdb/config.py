@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from dao_core.crysdb.sources.base import Source
-<<<<<<< HEAD
-from dao_core.crysdb.sources.mapping import ColumnMapping
+from dao_core.crysdb.sources.mapping import ColumnMapping, Columns, MappingOptions
 from dao_core.crysdb.sources.settings import (
     MaterialsProjectConfig,
     OptimadeConfig,
@@ -17,10 +16,6 @@ from dao_core.crysdb.sources.settings import (
     OqmdIcsdConfig,
     PrototypesConfig,
 )
-=======
-from dao_core.crysdb.sources.mapping import ColumnMapping, Columns, MappingOptions
-from dao_core.crysdb.sources.settings import MaterialsProjectConfig, OptimadeConfig, OqmdConfig, PrototypesConfig
->>>>>>> 742576d (CrysDB's stages carry the computed version of their code; builds take one context)
 from dao_core.crysdb.steps.clean import CleanSettings
 from dao_core.crysdb.steps.dedup import DedupSettings
 from dao_core.crysdb.steps.energies import HullSettings

@@ -90,6 +90,7 @@ def exclude(
     Example:  dao library exclude mp_20/test.parquet library-without-test
     """
     from dao_core.crysdb.sources.files import FileSource
+    from dao_core.crysdb.sources.mapping import MappingOptions
     from dao_core.library.exclude import exclude_compositions
     from dao_core.library.folder import open_library
 
@@ -97,7 +98,7 @@ def exclude(
     library = open_library(folder)
     if library is None:
         fail("no library is installed: run `dao library install` first")
-    items = FileSource(structures, name="split", functional="split").iter_records()
+    items = FileSource(structures, MappingOptions(name="split", functional="split")).iter_records()
     formulas = {item.record.formula_reduced for item in items if item.record is not None}
     print(exclude_compositions(library, formulas, target))
     print(f"use it: DAO_LIBRARY={target}")
