@@ -27,11 +27,12 @@ from dao_core.evaluate.scorecard import scorecard
 from dao_core.generate.flow_matching import flow_loss, training_base
 from dao_core.generate.sampler import Generator, SampleStart, sample_seed
 from dao_core.models.build import build_network, parse_model_config
-from dao_core.models.checkpoint_io import load_checkpoint, save_checkpoint
+from dao_core.models.checkpoint_io import CheckpointContent, load_checkpoint, save_checkpoint
 from dao_core.models.heads import parameter_count
+from dao_core.training.card import Provenance
 from dao_core.training.checkpoint_plugin import SafetensorsIO
 from dao_core.training.config import TrainingConfig
-from dao_core.training.fit_generator import fit_generator
+from dao_core.training.fit_generator import GeneratorData, fit_generator
 from dao_core.training.packed import PackedCrystals
 
 OFF = {"distances": False, "normalized_gram": False, "modulation": False, "pair_width": 0}
@@ -165,7 +166,7 @@ def last_weights(trained: Path, folder: Path) -> None:
     config = load_checkpoint(trained / "checkpoint").config
     extra = {k: v for k, v in config.items() if k not in ("format", "kind", "sha256", "model")}
     card = "# Ablation: no average"
-    save_checkpoint(folder / "checkpoint", weights, kind="generator", model=config["model"], extra=extra, card=card)
+    save_checkpoint(folder / "checkpoint", weights, CheckpointContent("generator", config["model"], extra, card))
 
 
 def run_arm(
@@ -186,7 +187,7 @@ def run_arm(
         last_weights(facts_path.parent, folder)
     elif not facts_path.exists():
         about = {"name": "mp_20/train", "rows": len(data), "arm": arm}
-        facts = fit_generator(data, config, folder, about=about, card=f"# Ablation: {arm}")
+        facts = fit_generator(GeneratorData(data), config, folder, Provenance(about, f"# Ablation: {arm}"))
         write_atomic(facts_path, json.dumps(facts))
     facts = json.loads(facts_path.read_text())
     predicted = samples(folder, targets, args)

@@ -32,7 +32,8 @@ from dao_core.crystal import Crystal
 from dao_core.energy.adapters.chgnet import ChgnetPotential
 from dao_core.energy.objective import EnergyObjective
 from dao_core.energy.potential import Potential, PotentialResult
-from dao_core.energy.predictor import N_ENERGIES, DaoPotential, EnergyScale
+from dao_core.energy.predictor import N_ENERGIES, DaoPotential
+from dao_core.energy.scale import EnergyRows, EnergyScale
 from dao_core.evaluate.statistics import bootstrap_mean
 from dao_core.models.build import build_network
 from dao_core.models.checkpoint_io import Checkpoint
@@ -40,6 +41,7 @@ from dao_core.models.heads import parameter_count
 from dao_core.models.lattice_base import LatticeBase
 from dao_core.training.config import TrainingConfig
 from dao_core.training.fit_predictor import element_fractions
+from dao_core.training.job import TrainingJob
 from dao_core.training.packed import Batch, PackedCrystals
 from dao_core.training.trainer import run_training
 
@@ -69,11 +71,13 @@ class Study:
             rows = rows[np.random.default_rng(0).permutation(len(rows))[: args.limit]]
         self.data = data.take(rows)
         self.scale = EnergyScale.fit(
-            element_fractions(self.data),
-            self.data.labels["formation_energy_per_atom"].astype(np.float64),
-            self.data.labels["source"].astype(int),
-            SOURCES,
-            self.data.labels["e_above_hull"].astype(np.float64),
+            EnergyRows(
+                element_fractions(self.data),
+                self.data.labels["formation_energy_per_atom"].astype(np.float64),
+                self.data.labels["source"].astype(int),
+                self.data.labels["e_above_hull"].astype(np.float64),
+                SOURCES,
+            )
         )
         self.base = LatticeBase.fit([self.data.crystal(i) for i in range(0, len(self.data), 7)])
         self.settings = yaml.safe_load(args.config.read_text())
@@ -89,7 +93,7 @@ class Study:
         model = config.model.model_copy(update={"n_energies": N_ENERGIES})
         network = build_network(model)
         objective = EnergyObjective(config.energy, self.scale, self.base)
-        facts = run_training(network, objective, self.data, config, self.folder(name))
+        facts = run_training(TrainingJob(network, objective, self.data, self.folder(name)), config)
         extra = {"energy_scale": self.scale.state(), "elements": list(range(1, 101)), "sha256": name}
         network.eval()
         return DaoPotential(Checkpoint(network, "predictor", extra, self.folder(name))), {
@@ -112,7 +116,7 @@ class Study:
             return {"loss": loss}
 
         network.train()
-        facts = run_training(network, objective, self.data, config, self.folder(name))
+        facts = run_training(TrainingJob(network, objective, self.data, self.folder(name)), config)
         network.eval()
 
         def answer() -> NDArray[np.float64]:

@@ -31,8 +31,9 @@ from dao_core.energy.predictor import DaoPotential
 from dao_core.energy.relaxation.relax import RelaxSettings, relax
 from dao_core.evaluate.scorecard import scorecard
 from dao_core.evaluate.statistics import bootstrap_mean
+from dao_core.training.card import Provenance
 from dao_core.training.config import TrainingConfig
-from dao_core.training.fit_generator import fit_generator
+from dao_core.training.fit_generator import GeneratorData, fit_generator
 from dao_core.training.packed import PackedCrystals
 
 STABLE, HIGHEST = 0.08, 0.5  # eV/atom
@@ -86,8 +87,10 @@ def train(
         timed = {"max_seconds": seconds, "clock": "cpu", "seed": seed, "flow": {"seeded_share": 0.0}}
         # a second stage of minutes must not end inside its warm-up
         rate = {} if start is None else {"learning_rate": 0.3 * settings["learning_rate"], "warmup_steps": 10}
-        config = TrainingConfig.model_validate({**settings, **timed, **rate})
-        fit_generator(rows, config, folder, about={"rows": len(rows)}, card="# Stage two study", start_from=start)
+        begin = {} if start is None else {"start_from": str(start)}
+        config = TrainingConfig.model_validate({**settings, **timed, **rate, **begin})
+        provenance = Provenance({"rows": len(rows)}, "# Stage two study")
+        fit_generator(GeneratorData(rows), config, folder, provenance)
     return folder / "checkpoint"
 
 

@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 import yaml
 
 from dao_core.crystal import Crystal, InvalidCrystalError
+from dao_core.training.card import Provenance
 from dao_core.training.config import TrainingConfig
-from dao_core.training.fit_generator import fit_generator
+from dao_core.training.fit_generator import GeneratorData, fit_generator
 from dao_core.training.packed import PackedCrystals
 from dao_core.training.seeds import load_pairs
 
@@ -57,26 +58,24 @@ def main() -> None:
         ids, crystals = read_split(args.data / args.split)
         PackedCrystals.from_crystals([c.niggli() for c in crystals]).save(cache)
         (args.out / "ids.json").write_text(json.dumps(ids))
-    data = PackedCrystals.load(cache)
-    templates = rows = None
+    structures = PackedCrystals.load(cache)
+    data = GeneratorData(structures)
     if args.seeds:
         ids = json.loads((args.out / "ids.json").read_text())
-        templates, rows = load_pairs(args.seeds, ids)
-    about = {"name": args.split, "rows": len(data), "licence": "CC BY 4.0 (Materials Project)"}
+        data = GeneratorData(structures, *load_pairs(args.seeds, ids))
+    about = {"name": args.split, "rows": len(structures), "licence": "CC BY 4.0 (Materials Project)"}
     card = (Path(__file__).parent / "cards" / "generator.md").read_text()
-    facts = fit_generator(
-        data,
-        config,
-        args.out,
-        about=about,
-        card=card,
-        start_from=args.start_from,
-        templates=templates,
-        template_rows=rows,
-    )
+    if args.start_from:
+        config = config.model_copy(update={"start_from": str(args.start_from)})
+    facts = fit_generator(data, config, args.out, Provenance(about, card))
     print(
         json.dumps(
-            {"figure": facts, "n": len(data), "seed": args.seed, "machine": platform.processor() or platform.machine()}
+            {
+                "figure": facts,
+                "n": len(structures),
+                "seed": args.seed,
+                "machine": platform.processor() or platform.machine(),
+            }
         )
     )
 

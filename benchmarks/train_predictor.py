@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 import yaml
 
 from dao_core.crystal import Crystal, InvalidCrystalError
+from dao_core.training.card import Provenance
 from dao_core.training.config import TrainingConfig
-from dao_core.training.fit_predictor import fit_predictor, pack_labelled
+from dao_core.training.fit_predictor import PredictorData, TrainingLabels, fit_predictor, pack_labelled
 from dao_core.training.packed import PackedCrystals
 
 SOURCES = ["mp20", "wbm", "mp_older", "sample_chgnet", "sevennet_l3i5"]
@@ -50,7 +51,7 @@ class Rows:
             column.append(labels.get(name, default[name]))
 
     def pack(self) -> PackedCrystals:
-        return pack_labelled(self.crystals, **self.columns)
+        return pack_labelled(self.crystals, TrainingLabels(**self.columns))
 
 
 def crystal_of(row: Any) -> Crystal | None:
@@ -190,16 +191,9 @@ def main() -> None:
         "licence": "CC BY 4.0",
     }
     card = (Path(__file__).parent / "cards" / "predictor.md").read_text()
-    facts = fit_predictor(
-        data,
-        config,
-        args.out,
-        sources=SOURCES,
-        about=about,
-        card=card,
-        validation=validation,
-        start_from=args.start_from,
-    )
+    if args.start_from:
+        config = config.model_copy(update={"start_from": str(args.start_from)})
+    facts = fit_predictor(PredictorData(data, SOURCES, validation), config, args.out, Provenance(about, card))
     print(json.dumps({"figure": facts, "n": len(data), "seed": args.seed, "machine": platform.machine()}))
 
 

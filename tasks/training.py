@@ -14,16 +14,16 @@ from dao_core.artifacts import Ledger, StageRecord, content_key
 from dao_core.code_version import code_version
 from dao_core.crysdb.schema import CrysRecord
 from dao_core.crysdb.table import CrysTable, TableRecord
-from dao_core.training.card import TrainingDataError, about_table, card, is_held_out
+from dao_core.training.card import Provenance, TrainingDataError, about_table, card, is_held_out
 from dao_core.training.config import TrainingConfig
+from dao_core.training.distributed import is_main_rank
 from dao_core.training.progress import TrainingProgress, reporting
 from tasks.crysdb import ledger_of
 from tasks.prefect_api import create_table_artifact, get_run_logger, task
 from tasks.progress import Progress, listeners, progress
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from dao_core.training.fit_generator import GeneratorData
     from dao_core.training.packed import PackedCrystals
 
 CHECKPOINT = "checkpoint"
@@ -38,7 +38,18 @@ def train_generator(
     view: Literal["leak_free", "relaxed"],
     start_from: StageRecord | None = None,
 ) -> StageRecord:
-    """Train the generator on a view of CrysDB; `start_from` continues the weights of an earlier stage."""
+    """Train the generator.
+
+    Args:
+        table: CrysDB.
+        config: How.
+        root: Folder of the run.
+        view: Which rows.
+        start_from: Stage whose weights are continued.
+
+    Returns:
+        The record of the stage, with the checkpoint.
+    """
     start = None if start_from is None else start_from.file(CHECKPOINT)
     return report(fit_generator_stage(table, config, root, view=view, start_from=start))
 
@@ -57,27 +68,36 @@ def fit_generator_stage(
     view: Literal["leak_free", "relaxed"],
     start_from: Path | None = None,
 ) -> StageRecord:
-    """The ledger stage behind `train_generator`. Raises TrainingDataError on an empty view, CheckpointError."""
+    """The ledger stage behind `train_generator`.
+
+    Args:
+        table: CrysDB.
+        config: How.
+        root: Folder of the run.
+        view: Which rows.
+        start_from: Checkpoint folder whose weights are continued, before the settings' own.
+
+    Returns:
+        The record of the stage, with the checkpoint.
+
+    Raises:
+        TrainingDataError: The view is empty.
+        CheckpointError: The checkpoint to continue cannot be read.
+    """
     from dao_core.models.checkpoint_io import load_checkpoint
     from dao_core.training.fit_generator import fit_generator
-    from dao_core.training.packed import PackedCrystals
     from dao_core.training.seeds import build_pairs
 
     def fit(directory: Path) -> dict[str, Any]:
         records = _records(table, view)
         if not records:
             raise TrainingDataError(f"the view {view!r} of {table.path} is empty: build the database with more sources")
-        templates, rows = _retrieved(records, config, directory)
-        return fit_generator(
-            PackedCrystals.from_crystals([r.crystal for r in records]),
-            config,
-            directory,
-            about=about_table(table, view, len(records)),
-            card=card("DAO-G, generator of crystal structures", table, view, records),
-            start_from=start_from,
-            templates=templates,
-            template_rows=rows,
+        provenance = Provenance(
+            about_table(table, view, len(records)),
+            card("DAO-G, generator of crystal structures", table, view, records),
         )
+        settings = config if start_from is None else config.model_copy(update={"start_from": str(start_from)})
+        return fit_generator(_generator_data(records, config, directory), settings, directory, provenance)
 
     begin = start_from or config.start_from
     earlier = None if begin is None else load_checkpoint(begin, kind="generator").identity
@@ -87,29 +107,31 @@ def fit_generator_stage(
     return _train(ledger_of(root), "train-generator", key, fit)
 
 
-def _retrieved(
-    records: list[CrysRecord], config: TrainingConfig, directory: Path
-) -> tuple[PackedCrystals | None, Tensor | None]:
-    """Templates for the seeded part of a training, where it asks for them and some fit."""
-    if not config.pairs or config.process != "flow" or not config.flow.seeded_share:
-        return None, None
+def _generator_data(records: list[CrysRecord], config: TrainingConfig, directory: Path) -> GeneratorData:
+    """The structures, with templates for the seeded part of a training where it asks for them and some fit."""
+    from dao_core.training.fit_generator import GeneratorData
+    from dao_core.training.packed import PackedCrystals
     from dao_core.training.seeds import SeedError, build_pairs, load_pairs
 
+    crystals = [r.crystal for r in records]
+    structures = PackedCrystals.from_crystals(crystals)
+    if not config.pairs or config.process != "flow" or not config.flow.seeded_share:
+        return GeneratorData(structures)
     ids = [r.material_id for r in records]
-    build_pairs(ids, [r.crystal for r in records], config.pairs, directory / "pairs", config.seed)
+    build_pairs(ids, crystals, config.pairs, directory / "pairs", config.seed)
     try:
-        return load_pairs(directory / "pairs", ids)
+        return GeneratorData(structures, *load_pairs(directory / "pairs", ids))
     except SeedError:
         get_run_logger().warning(
             "no structure has a template in the rest of the data: the seeded flow learns made-up ones"
         )
-        return None, None
+        return GeneratorData(structures)
 
 
 def fit_predictor_stage(table: TableRecord, config: TrainingConfig, root: str) -> StageRecord:
     """The ledger stage behind `train_predictor`; a tenth of the formulas calibrates the spread."""
     from dao_core.models.checkpoint_io import load_checkpoint
-    from dao_core.training.fit_predictor import fit_predictor
+    from dao_core.training.fit_predictor import PredictorData, fit_predictor
 
     def fit(directory: Path) -> dict[str, Any]:
         records = [r for r in _records(table, "energies") if r.formation_energy_per_atom is not None]
@@ -119,15 +141,13 @@ def fit_predictor_stage(table: TableRecord, config: TrainingConfig, root: str) -
             )
         sources = sorted({r.functional for r in records})
         held = [r for r in records if is_held_out(r)]
-        return fit_predictor(
-            _pack([r for r in records if not is_held_out(r)], sources),
-            config,
-            directory,
-            sources=sources,
-            about=about_table(table, "energies", len(records)),
-            card=card("DAO-P, energies, forces and stresses", table, "energies", records),
-            validation=_pack(held, sources) if held else None,
+        train = _pack([r for r in records if not is_held_out(r)], sources)
+        data = PredictorData(train, sources, _pack(held, sources) if held else None)
+        provenance = Provenance(
+            about_table(table, "energies", len(records)),
+            card("DAO-P, energies, forces and stresses", table, "energies", records),
         )
+        return fit_predictor(data, config, directory, provenance)
 
     begin = config.start_from
     earlier = None if begin is None else load_checkpoint(begin, kind="predictor").identity
@@ -136,21 +156,24 @@ def fit_predictor_stage(table: TableRecord, config: TrainingConfig, root: str) -
 
 
 def _pack(records: list[CrysRecord], sources: list[str]) -> PackedCrystals:
-    from dao_core.training.fit_predictor import pack_labelled
+    from dao_core.training.fit_predictor import TrainingLabels, pack_labelled
 
-    return pack_labelled(
-        [r.crystal for r in records],
+    labels = TrainingLabels(
         formation_energy_per_atom=[float(r.formation_energy_per_atom or 0.0) for r in records],
         e_above_hull=[np.nan if r.e_above_hull is None else r.e_above_hull for r in records],
         source=[sources.index(r.functional) for r in records],
         forces=[r.forces for r in records],
         stress=[r.stress for r in records],
     )
+    return pack_labelled([r.crystal for r in records], labels)
 
 
 def _train(ledger: Ledger, stage: str, key: str, fit: Callable[[Path], dict[str, Any]]) -> StageRecord:
     """Train in a working folder that outlives a kill (training continues there) and publish the checkpoint."""
     working = ledger.root / "in-progress" / f"{stage}-{key}"
+    if not is_main_rank():
+        fit(working)
+        raise SystemExit(0)  # the first rank has the result and the ledger; this one has done its part
 
     def work(directory: Path) -> dict[str, Any]:
         facts = fit(working)
@@ -160,16 +183,16 @@ def _train(ledger: Ledger, stage: str, key: str, fit: Callable[[Path], dict[str,
         counts = {k: int(v) for k, v in facts.items() if isinstance(v, int)}
         return {"counts": counts, "facts": facts}
 
-    with progress(ledger.root.parent, stage, 100, "%") as shown, reporting(partial(_heard, shown)):
+    with progress(ledger.root.parent, stage, 100, "%") as shown, reporting(partial(_show, shown)):
         record = ledger.run(stage, key, work)
     shutil.rmtree(working, ignore_errors=True)
     return record
 
 
-def _heard(shown: Progress, said: TrainingProgress) -> bool:
+def _show(shown: Progress, state: TrainingProgress) -> bool:
     if not shown.done:
-        shown.start_at(100 * said.share)
-    shown.update(100 * said.share, f"loss {said.loss:.4f}, {said.structures_per_s:.0f} structures/s")
+        shown.start_at(100 * state.share)
+    shown.update(100 * state.share, f"loss {state.loss:.4f}, {state.structures_per_s:.0f} structures/s")
     return bool(listeners)
 
 

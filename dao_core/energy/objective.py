@@ -8,7 +8,8 @@ forces and stresses wherever they are labelled.
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,13 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dao_core.crystal import CrystalBatch
-from dao_core.energy.predictor import (
-    EnergyScale,
-    composition_fractions,
-    derivatives,
-    residual_members,
-    strained,
-)
+from dao_core.energy.predictor import derivatives, residual_members, strained
+from dao_core.energy.scale import EnergyScale, composition_fractions
 from dao_core.generate.diffusion import STEPS, add_noise
 from dao_core.generate.flow_matching import base_sample, interpolate, remove_mean
 from dao_core.models.heads import Outputs
@@ -45,8 +41,16 @@ class EnergySettings(BaseModel):
     hull_weight: float = Field(0.3, ge=0)
 
 
+class Batch(Protocol):
+    """What the loss needs of a training batch (see `dao_core.training.packed`)."""
+
+    crystals: CrystalBatch
+    labels: dict[str, Tensor]
+    rows: Tensor
+
+
 def subset(batch: CrystalBatch, rows: Tensor) -> CrystalBatch:
-    """Some structures of a batch."""
+    """Some structures of a batch, by a mask or by numbers (B',)."""
     return CrystalBatch(batch.lattice[rows], batch.frac_coords[rows], batch.atomic_numbers[rows])
 
 
@@ -55,44 +59,67 @@ def exponential_loss(energy: Tensor, label: Tensor) -> Tensor:
     return (torch.exp(-energy.clamp(-4.0, 10.0)) - torch.exp(-label.clamp(-4.0, 10.0))).square().mean()
 
 
+@dataclass
+class LabelledBatch:
+    """Structures with their labels (NaN where unknown) and their row numbers in the training set."""
+
+    crystals: CrystalBatch
+    labels: dict[str, Tensor]
+    rows: Tensor
+
+    def take(self, rows: Tensor) -> LabelledBatch:
+        """Some structures, by a mask or by numbers (B',)."""
+        return LabelledBatch(subset(self.crystals, rows), {k: v[rows] for k, v in self.labels.items()}, self.rows[rows])
+
+
 class EnergyObjective:
     """Callable loss over batches with labels e_above_hull, formation_energy_per_atom, source, forces, stress (NaN:
     unknown)."""
 
     def __init__(self, settings: EnergySettings, scale: EnergyScale, base: LatticeBase) -> None:
+        """Take what turns labels into what the network learns.
+
+        Args:
+            settings: Weights of the terms.
+            scale: From eV/atom to network units.
+            base: Distribution from which the flow's noise comes.
+        """
         self.settings, self.scale, self.base = settings, scale, base
         self.baseline = torch.as_tensor(scale.baseline, dtype=torch.float32)
 
-    def __call__(self, network: nn.Module, batch: object, rng: torch.Generator) -> dict[str, Tensor]:
-        crystals, labels = batch.crystals, batch.labels  # type: ignore[attr-defined]
-        rows = batch.rows.to(crystals.lattice.device)  # type: ignore[attr-defined]
+    def __call__(self, network: nn.Module, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        """The terms of the loss.
+
+        Args:
+            network: A predictor's network.
+            batch: Structures with labels.
+            rng: Random numbers of this step.
+
+        Returns:
+            "loss", to be minimised, and its parts, named after what they measure.
+        """
+        crystals = batch.crystals
+        data = LabelledBatch(crystals, batch.labels, batch.rows.to(crystals.lattice.device))
         s = self.settings
         share = s.noisy_share if s.clean else 1.0
         noisy = uniform(len(crystals), rng=rng, like=crystals.lattice) < share
         # zero, but with a gradient: a batch may hold nothing but structures without labels
         losses: dict[str, Tensor] = {"loss": 0.0 * next(network.parameters()).sum()}
         if noisy.any():
-            self._noisy(network, subset(crystals, noisy), {k: v[noisy] for k, v in labels.items()}, rng, losses)
+            self._noisy(network, data.take(noisy), rng, losses)
         if (~noisy).any() and s.clean:
-            self._clean(network, crystals, labels, rows, ~noisy, losses)
+            self._clean(network, data.take(~noisy), losses)
         return losses
 
     def hull_label(self, labels: dict[str, Tensor]) -> Tensor:
-        """z-scored energy above hull, NaN where unknown."""
+        """z-scored energy above hull (B,), NaN where unknown."""
         return (labels["e_above_hull"] - self.scale.hull_mean) / self.scale.hull_std
 
-    def _noisy(
-        self,
-        network: nn.Module,
-        data: CrystalBatch,
-        labels: dict[str, Tensor],
-        rng: torch.Generator,
-        losses: dict[str, Tensor],
-    ) -> None:
+    def _noisy(self, network: nn.Module, data: LabelledBatch, rng: torch.Generator, losses: dict[str, Tensor]) -> None:
         disturbed = self._along_diffusion if self.settings.process == "diffusion" else self._along_flow
-        out, losses["flow"] = disturbed(network, data, rng)
+        out, losses["flow"] = disturbed(network, data.crystals, rng)
         losses["loss"] = losses["loss"] + 0.2 * losses["flow"]
-        y = self.hull_label(labels)
+        y = self.hull_label(data.labels)
         known = torch.isfinite(y)
         if known.any():
             energy, label = out.energies[known, 0], y[known]
@@ -121,53 +148,33 @@ class EnergyObjective:
         coords = ((out.coords - score).square() * mask).sum() / (3 * mask.sum())
         return out, coords + (out.lattice_matrix @ noisy.lattice - noise).square().mean()
 
-    def _clean(
-        self,
-        network: nn.Module,
-        crystals: CrystalBatch,
-        labels: dict[str, Tensor],
-        rows: Tensor,
-        clean: Tensor,
-        losses: dict[str, Tensor],
-    ) -> None:
-        with_forces = (
-            torch.isfinite(labels["forces"]).all(dim=(1, 2)) if "forces" in labels else torch.zeros_like(clean)
-        )
-        with_forces &= clean if self.settings.forces else torch.zeros_like(clean)
-        plain = clean & ~with_forces
+    def _clean(self, network: nn.Module, data: LabelledBatch, losses: dict[str, Tensor]) -> None:
+        with_forces = torch.zeros(len(data.rows), dtype=torch.bool, device=data.rows.device)
+        if self.settings.forces and "forces" in data.labels:
+            with_forces = torch.isfinite(data.labels["forces"]).all(dim=(1, 2))
+        plain = data.take(~with_forces)
         parts = []
-        if plain.any():
-            data = subset(crystals, plain)
-            members, hull = residual_members(network, data.lattice, data.frac_coords, data.atomic_numbers)
-            parts.append((members, hull, plain))
+        if len(plain.rows):
+            c = plain.crystals
+            parts.append(residual_members(network, c.lattice, c.frac_coords, c.atomic_numbers))
         if with_forces.any():
-            parts.append(self._derivative_losses(network, subset(crystals, with_forces), labels, with_forces, losses))
-        members = torch.cat([p[0] for p in parts])
-        hull = torch.cat([p[1] for p in parts])
-        index = torch.cat([p[2].nonzero().squeeze(1) for p in parts])
-        self._energy_losses(
-            members, hull, crystals.atomic_numbers[index], {k: v[index] for k, v in labels.items()}, rows[index], losses
-        )
+            parts.append(self._derivative_losses(network, data.take(with_forces), losses))
+        order = torch.cat([(~with_forces).nonzero().squeeze(1), with_forces.nonzero().squeeze(1)])
+        members, hull = (torch.cat(p) for p in zip(*parts, strict=True))
+        self._energy_losses(members, hull, data.take(order), losses)
 
-    def _energy_losses(
-        self,
-        members: Tensor,
-        hull: Tensor,
-        numbers: Tensor,
-        labels: dict[str, Tensor],
-        rows: Tensor,
-        losses: dict[str, Tensor],
-    ) -> None:
-        label = labels["formation_energy_per_atom"]
-        baseline = self.baseline.to(label.device)
-        base = (composition_fractions(numbers).float() * baseline[labels["source"].long()]).sum(1)
-        target = (label - base) / self.scale.residual_std
+    def _energy_losses(self, members: Tensor, hull: Tensor, data: LabelledBatch, losses: dict[str, Tensor]) -> None:
+        """Losses of formation energies `members` (B, K) and of energies above hull `hull` (B,)."""
+        labels = data.labels
+        baseline = self.baseline.to(members.device)
+        base = (composition_fractions(data.crystals.atomic_numbers).float() * baseline[labels["source"].long()]).sum(1)
+        target = (labels["formation_energy_per_atom"] - base) / self.scale.residual_std
         known = torch.isfinite(target)
         if known.any():
             error = F.huber_loss(
                 members[known], target[known].unsqueeze(1).expand(-1, members.shape[1]), reduction="none", delta=0.5
             )
-            weight = bootstrap_weights(rows[known], members.shape[1])
+            weight = bootstrap_weights(data.rows[known], members.shape[1])
             losses["energy"] = (error * weight).sum() / weight.sum().clamp_min(1.0)
             with torch.no_grad():
                 miss = (members[known].mean(1) - target[known]).abs() * self.scale.residual_std
@@ -180,25 +187,27 @@ class EnergyObjective:
             losses["loss"] = losses["loss"] + self.settings.hull_weight * losses["hull"]
 
     def _derivative_losses(
-        self, network: nn.Module, data: CrystalBatch, labels: dict[str, Tensor], rows: Tensor, losses: dict[str, Tensor]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        frac = data.frac_coords.clone().requires_grad_(True)
-        strain = torch.zeros_like(data.lattice).requires_grad_(True)
-        members, hull = residual_members(network, strained(data, strain), frac, data.atomic_numbers)
-        total = members.mean(1) * self.scale.residual_std * data.n_atoms
-        forces, stress = derivatives(total, frac, strain, data.lattice, create_graph=True)
-        mask = data.mask.unsqueeze(-1).to(forces.dtype)
-        error = F.huber_loss(forces, labels["forces"][rows], reduction="none", delta=0.5)
+        self, network: nn.Module, data: LabelledBatch, losses: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Losses of forces and stresses; the members and the hull column of the same evaluation."""
+        c = data.crystals
+        frac = c.frac_coords.clone().requires_grad_(True)
+        strain = torch.zeros_like(c.lattice).requires_grad_(True)
+        members, hull = residual_members(network, strained(c, strain), frac, c.atomic_numbers)
+        total = members.mean(1) * self.scale.residual_std * c.n_atoms
+        forces, stress = derivatives(total, frac, strain, c.lattice, create_graph=True)
+        mask = c.mask.unsqueeze(-1).to(forces.dtype)
+        error = F.huber_loss(forces, data.labels["forces"], reduction="none", delta=0.5)
         losses["forces"] = (error * mask).sum() / (3 * mask.sum())
         with torch.no_grad():
-            losses["force_mae_eV_A"] = ((forces - labels["forces"][rows]).abs() * mask).sum() / (3 * mask.sum())
+            losses["force_mae_eV_A"] = ((forces - data.labels["forces"]).abs() * mask).sum() / (3 * mask.sum())
         losses["loss"] = losses["loss"] + self.settings.force_weight * losses["forces"]
-        want = labels["stress"][rows]
+        want = data.labels["stress"]
         known = torch.isfinite(want).all(dim=(1, 2))
         if known.any():
             losses["stress"] = F.huber_loss(stress[known], want[known], delta=0.05) * self.settings.stress_weight
             losses["loss"] = losses["loss"] + losses["stress"]
-        return members, hull, rows
+        return members, hull
 
 
 def bootstrap_weights(rows: Tensor, n_members: int) -> Tensor:

@@ -44,25 +44,48 @@ class Potential(Protocol):
     """Anything that computes; bring your own.
 
     `identity` names the model and its weights and travels with every energy, because energies of two potentials
-    must never meet on one hull. One whose energies are formation energies (DAO-P) says so in a property `label`.
+    must never meet on one hull. One whose energies are no plain total energies (DAO-P's are formation energies)
+    says so in a property `label`.
     """
 
     @property
     def identity(self) -> str: ...
 
     def compute(self, crystals: Sequence[Crystal]) -> list[Outcome]:
-        """One outcome for each crystal, in order; a crystal that fails yields a PotentialFailure, no exception."""
+        """Energies and their derivatives.
+
+        Args:
+            crystals: Structures, all in one call so that a model can batch them.
+
+        Returns:
+            One outcome for each crystal, in order; a crystal that fails yields a PotentialFailure, no exception.
+        """
         ...
 
 
 def label_of(potential: Potential) -> EnergyLabel:
-    """What a potential's energies mean: its `label`, or total energies where it has none."""
-    label: EnergyLabel | None = getattr(potential, "label", None)
-    return label or EnergyLabel(potential.identity)
+    """What a potential's energies mean: who made them, and whether they are total or formation energies.
+
+    Args:
+        potential: Any potential.
+
+    Returns:
+        Its own `label`; uncorrected total energies of `identity` where it has none.
+    """
+    own = getattr(potential, "label", None)
+    return own if isinstance(own, EnergyLabel) else EnergyLabel(potential.identity)
 
 
 def checked(outcome: Outcome, crystal: Crystal) -> Outcome:
-    """The outcome, or a failure where it holds NaN, infinity or arrays of the wrong shape."""
+    """Turn an outcome that nobody can use into a failure.
+
+    Args:
+        outcome: What a potential said of the crystal.
+        crystal: The crystal.
+
+    Returns:
+        The outcome, or a failure where it holds NaN, infinity or arrays of the wrong shape.
+    """
     if isinstance(outcome, PotentialFailure):
         return outcome
     if np.shape(outcome.forces) != (crystal.n_atoms, 3) or np.shape(outcome.stress) != (3, 3):

@@ -6,119 +6,38 @@ residual over a linear model of the composition. Forces and stress are exact der
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dao_core.crystal import Crystal, CrystalBatch
-from dao_core.energy.potential import PotentialFailure, PotentialResult
+from dao_core.energy.potential import Outcome, PotentialFailure, PotentialResult
+from dao_core.energy.scale import EnergyScale, composition_fractions
 from dao_core.hull.label import EnergyLabel
-from dao_core.models.checkpoint_io import Checkpoint, load_checkpoint
+from dao_core.models.checkpoint_io import Checkpoint, load_checkpoint, named_faults
 from dao_core.models.geometry import full_precision
-from dao_core.units import NEAR_HULL
 
 N_MEMBERS = 4
 N_ENERGIES = 1 + N_MEMBERS
-MIN_SOURCE_ROWS = 50  # fewer near-stable rows give a source no correction
 CLEAN_TIME = 1.0  # flow time of undisturbed structures; trained, unlike the published t = 0
-
-
-@dataclass
-class EnergyScale:
-    """From network units to eV/atom.
-
-    `baseline` (S, 101): linear composition model of each label source (row 0: the reference that predictions are given
-    in); `residual_std` of formation energies around it; `hull_mean`, `hull_std` of energies above hull;
-    `spread_factor`, `spread_floor`: calibration of the ensemble spread (see uncertainty.py).
-    """
-
-    baseline: NDArray[np.float64]
-    sources: list[str]
-    residual_std: float
-    hull_mean: float
-    hull_std: float
-    spread_factor: float = 1.0
-    spread_floor: float = 0.0
-
-    @classmethod
-    def fit(
-        cls,
-        fractions: NDArray[np.float64],
-        formation: NDArray[np.float64],
-        source: NDArray[np.int64],
-        names: list[str],
-        hull: NDArray[np.float64],
-    ) -> EnergyScale:
-        """Ridge fit of a shared composition model and, where it can be told apart, each source's own correction to it.
-
-        Shapes: fractions (M, 101), formation, hull (M,) eV/atom with NaN where unknown, source (M,) index into names.
-        A source's correction is fitted on its near-stable rows alone (known energy above hull below NEAR_HULL): on all
-        rows, a source of unstable structures would get an offset that hides their instability from the network.
-        """
-        known = np.isfinite(formation)
-        x, y, s = fractions[known], formation[known], source[known]
-        shared = np.linalg.solve(x.T @ x + np.eye(101), x.T @ y)
-        baseline = np.repeat(shared[None], len(names), axis=0)
-        near = np.nan_to_num(hull[known], nan=np.inf) < NEAR_HULL
-        zero = _source_residual(x, y - x @ shared, near & (s == 0))
-        for k in range(1, len(names)):
-            if zero is not None and (own := _source_residual(x, y - x @ shared, near & (s == k))) is not None:
-                baseline[k] += own - zero
-        residual = y - (x * baseline[s]).sum(1)
-        hull = hull[np.isfinite(hull)]
-        mean, std = (float(hull.mean()), float(hull.std())) if len(hull) else (0.0, 1.0)
-        return cls(baseline, names, max(float(residual.std()), 1e-3), mean, max(std, 1e-3))
-
-    def adapted(
-        self, fractions: NDArray[np.float64], left: NDArray[np.float64], source: NDArray[np.int64], names: list[str]
-    ) -> EnergyScale:
-        """The same scale for other label sources: the reference row plus a correction an element for what is `left`.
-
-        Shapes: fractions (M, 101), left (M,) label minus prediction in eV/atom, source (M,) index into names. A source
-        of less than MIN_SOURCE_ROWS rows gets the correction of all rows.
-        """
-        rows = np.ones(len(left), dtype=bool)
-        shared = _source_residual(fractions, left, rows, ridge=1.0)
-        baseline = np.repeat(self.baseline[:1], len(names), axis=0)
-        for k in range(len(names)):
-            own = _source_residual(fractions, left, source == k, ridge=1.0)
-            correction = shared if own is None else own
-            baseline[k] += 0.0 if correction is None else correction
-        return replace(self, baseline=baseline, sources=names)
-
-    def state(self) -> dict[str, object]:
-        """JSON form for a checkpoint's config."""
-        return {**self.__dict__, "baseline": np.round(self.baseline, 6).tolist()}
-
-    @classmethod
-    def from_state(cls, state: dict[str, object]) -> EnergyScale:
-        return cls(**{**state, "baseline": np.array(state["baseline"])})  # type: ignore[arg-type]
-
-
-def _source_residual(
-    x: NDArray[np.float64], residual: NDArray[np.float64], rows: NDArray[np.bool_], ridge: float = 10.0
-) -> NDArray[np.float64] | None:
-    """Composition model of what the shared one leaves over on some rows, (101,); None for too few rows."""
-    if rows.sum() < MIN_SOURCE_ROWS:
-        return None
-    return np.asarray(np.linalg.solve(x[rows].T @ x[rows] + ridge * np.eye(x.shape[1]), x[rows].T @ residual[rows]))
-
-
-def composition_fractions(atomic_numbers: Tensor) -> Tensor:
-    """Share of each element, (B, N) -> (B, 101), padding left out."""
-    mask = atomic_numbers > 0
-    one_hot = torch.zeros(len(atomic_numbers), 101, dtype=torch.get_default_dtype(), device=mask.device)
-    one_hot.scatter_add_(1, atomic_numbers, mask.to(one_hot.dtype))
-    return one_hot / mask.sum(1, keepdim=True)
+BATCH_PAIRS = {"cpu": 3_000, "cuda": 200_000}  # a dozen cells of 16 atoms stay in a core's cache: a third faster
 
 
 def strained(batch: CrystalBatch, strain: Tensor) -> Tensor:
-    """Lattice under a symmetric strain, (B, 3, 3)."""
+    """Lattice under a symmetric strain.
+
+    Args:
+        batch: Structures.
+        strain: (B, 3, 3); only its symmetric part counts.
+
+    Returns:
+        Lattices, (B, 3, 3) in angstrom.
+    """
     symmetric = 0.5 * (strain + strain.transpose(1, 2))
     with full_precision(batch.lattice):
         return batch.lattice + batch.lattice @ symmetric
@@ -127,7 +46,17 @@ def strained(batch: CrystalBatch, strain: Tensor) -> Tensor:
 def residual_members(
     network: nn.Module, lattice: Tensor, frac_coords: Tensor, numbers: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Clean-structure energies in network units: members (B, K) and the hull column (B,)."""
+    """Energies of undisturbed structures in network units.
+
+    Args:
+        network: A predictor's network.
+        lattice: (B, 3, 3) in angstrom.
+        frac_coords: (B, N, 3).
+        numbers: Atomic numbers, (B, N), 0 is padding.
+
+    Returns:
+        The members' formation energies (B, K), and the column of the energy above hull (B,).
+    """
     t = torch.full((len(numbers),), CLEAN_TIME, dtype=lattice.dtype, device=lattice.device)
     energies = network(lattice, frac_coords, numbers, t).energies
     return energies[:, 1:], energies[:, 0]
@@ -136,8 +65,18 @@ def residual_members(
 def derivatives(
     energy: Tensor, frac_coords: Tensor, strain: Tensor, lattice: Tensor, *, create_graph: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Forces (B, N, 3) in eV/A and stress (B, 3, 3) in eV/A^3 from total energies (B,) and the leaves they depend
-    on."""
+    """Exact derivatives of energies.
+
+    Args:
+        energy: Total energies (B,) in eV.
+        frac_coords: The leaf of the positions, (B, N, 3).
+        strain: The leaf of the strain, (B, 3, 3).
+        lattice: (B, 3, 3) in angstrom, unstrained.
+        create_graph: Whether the result is to be differentiated again.
+
+    Returns:
+        Forces (B, N, 3) in eV/angstrom and stress (B, 3, 3) in eV/angstrom^3.
+    """
     d_frac, d_strain = torch.autograd.grad(energy.sum(), [frac_coords, strain], create_graph=create_graph)
     with full_precision(lattice):
         forces = -d_frac @ torch.linalg.inv(lattice).transpose(1, 2)  # x = f L, so dE/dx = dE/df L^-T
@@ -155,45 +94,96 @@ class Prediction:
 
 
 class DaoPotential:
-    """A trained DAO-P behind the `Potential` protocol. Energies are total formation energies in eV."""
+    """A trained DAO-P behind the `Potential` protocol. Energies are total formation energies in eV.
 
-    def __init__(self, checkpoint: Checkpoint, *, dtype: torch.dtype = torch.float32, batch_pairs: int = 3_000) -> None:
-        # 3,000 pairs (a dozen cells of 16 atoms) stay in a core's cache: a third faster than 20,000
+    It computes on a copy of the checkpoint's network, on one device and in one precision; the checkpoint stays its own.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype = torch.float32,
+        batch_pairs: int | None = None,
+    ) -> None:
+        """Copy the network to where it will run.
+
+        Args:
+            checkpoint: A predictor.
+            device: Where it runs; a GPU where there is one if None.
+            dtype: Precision of everything it computes.
+            batch_pairs: Most atom pairs in a batch; what suits the device if None.
+
+        Raises:
+            CheckpointError: The checkpoint's configuration lacks what a predictor needs.
+        """
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.dtype = dtype
         self.checkpoint = checkpoint
-        self.network = checkpoint.network.to(dtype)
-        for p in self.network.parameters():
-            p.requires_grad_(False)
+        self.network = copy.deepcopy(checkpoint.network).to(self.device, dtype).requires_grad_(False)
         self.identity = checkpoint.identity
         self.label = EnergyLabel(self.identity, "formation")
-        self.scale = EnergyScale.from_state(checkpoint.config["energy_scale"])
-        self.elements = set(checkpoint.config["elements"])
-        self.dtype, self.batch_pairs = dtype, batch_pairs
+        with named_faults(checkpoint.path):
+            self.scale = EnergyScale.from_state(checkpoint.config["energy_scale"])
+            self.elements = set(checkpoint.config["elements"])
+        self.batch_pairs = batch_pairs or BATCH_PAIRS.get(self.device.type, 3_000)
 
     @classmethod
-    def load(cls, directory: Path | str = "predictor", **options: object) -> DaoPotential:
-        """Load a predictor checkpoint; `predictor` is the one that ships. Raises CheckpointError."""
-        return cls(load_checkpoint(directory, kind="predictor"), **options)  # type: ignore[arg-type]
+    def load(
+        cls,
+        directory: Path | str = "predictor",
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> DaoPotential:
+        """Load a predictor checkpoint.
 
-    def compute(self, crystals: Sequence[Crystal]) -> list[PotentialResult | PotentialFailure]:
-        """Energy, forces and stress of each structure; one that cannot be computed fails alone."""
-        out: list[PotentialResult | PotentialFailure | None] = [None] * len(crystals)
-        usable = []
+        Args:
+            directory: Its folder; `predictor` is the one that ships.
+            device: Where it runs; a GPU where there is one if None.
+            dtype: Precision.
+
+        Returns:
+            The potential.
+
+        Raises:
+            CheckpointError: The checkpoint is missing, damaged or no predictor.
+        """
+        return cls(load_checkpoint(directory, kind="predictor"), device=device, dtype=dtype)
+
+    def compute(self, crystals: Sequence[Crystal]) -> list[Outcome]:
+        """Energy, forces and stress of each structure.
+
+        Args:
+            crystals: Structures of any size; they are batched by size.
+
+        Returns:
+            One outcome for each, in order; one that cannot be computed fails alone.
+        """
+        out: dict[int, Outcome] = {}
         for i, crystal in enumerate(crystals):
             unseen = set(crystal.atomic_numbers.tolist()) - self.elements
             if unseen:
                 out[i] = PotentialFailure(f"element outside the training data: atomic numbers {sorted(unseen)}")
-            else:
-                usable.append(i)
-        for rows in self._batches(crystals, usable):
-            for i, result in zip(rows, self._batch([crystals[i] for i in rows]), strict=True):
-                out[i] = result
-        return [r for r in out if r is not None]
+        usable = [i for i in range(len(crystals)) if i not in out]
+        for rows in size_batches([crystals[i] for i in usable], self.batch_pairs):
+            chosen = [usable[r] for r in rows]
+            out |= dict(zip(chosen, self._outcomes([crystals[i] for i in chosen]), strict=True))
+        return [out[i] for i in range(len(crystals))]
 
     def predict(self, crystals: Sequence[Crystal]) -> list[Prediction]:
-        """Energies with spread, without derivatives (elements outside the training data are extrapolated)."""
+        """Energies with their spread, without derivatives.
+
+        Args:
+            crystals: Structures; elements outside the training data are extrapolated.
+
+        Returns:
+            One prediction for each, in order.
+        """
         out: dict[int, Prediction] = {}
-        for rows in self._batches(crystals, list(range(len(crystals)))):
-            batch = CrystalBatch.from_crystals([crystals[i] for i in rows], dtype=self.dtype)
+        for rows in size_batches(crystals, self.batch_pairs):
+            batch = self._batch([crystals[i] for i in rows])
             with torch.inference_mode():
                 members, hull = residual_members(self.network, batch.lattice, batch.frac_coords, batch.atomic_numbers)
             mean = members.mean(1) * self.scale.residual_std + self._baseline(batch.atomic_numbers)
@@ -203,31 +193,57 @@ class DaoPotential:
                 out[i] = Prediction(e, std, max(0.0, h * self.scale.hull_std + self.scale.hull_mean))
         return [out[i] for i in range(len(crystals))]
 
-    def _batches(self, crystals: Sequence[Crystal], rows: list[int]) -> list[list[int]]:
-        batches: list[list[int]] = []
-        for i in sorted(rows, key=lambda r: crystals[r].n_atoms):
-            if batches and (len(batches[-1]) + 1) * crystals[i].n_atoms ** 2 <= self.batch_pairs:
-                batches[-1].append(i)
-            else:
-                batches.append([i])
-        return batches
+    def evaluate(self, batch: CrystalBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Energies and their derivatives as tensors, on the device of the potential.
 
-    def _baseline(self, numbers: Tensor) -> Tensor:
-        return composition_fractions(numbers).to(self.dtype) @ torch.as_tensor(self.scale.baseline[0], dtype=self.dtype)
+        Args:
+            batch: Structures on that device.
 
-    def _batch(self, crystals: Sequence[Crystal]) -> list[PotentialResult | PotentialFailure]:
-        batch = CrystalBatch.from_crystals(crystals, dtype=self.dtype)
+        Returns:
+            Total formation energies (B,) in eV, forces (B, N, 3) in eV/angstrom, stress (B, 3, 3) in eV/angstrom^3.
+        """
         frac = batch.frac_coords.clone().requires_grad_(True)
         strain = torch.zeros_like(batch.lattice).requires_grad_(True)
         members, _ = residual_members(self.network, strained(batch, strain), frac, batch.atomic_numbers)
         per_atom = members.mean(1) * self.scale.residual_std + self._baseline(batch.atomic_numbers)
         energy = per_atom * batch.n_atoms
         forces, stress = derivatives(energy, frac, strain, batch.lattice)
-        out: list[PotentialResult | PotentialFailure] = []
+        return energy.detach(), forces, stress
+
+    def _batch(self, crystals: Sequence[Crystal]) -> CrystalBatch:
+        return CrystalBatch.from_crystals(crystals, dtype=self.dtype).to(self.device)
+
+    def _baseline(self, numbers: Tensor) -> Tensor:
+        reference = torch.as_tensor(self.scale.baseline[0], dtype=self.dtype, device=numbers.device)
+        return composition_fractions(numbers).to(self.dtype) @ reference
+
+    def _outcomes(self, crystals: Sequence[Crystal]) -> list[Outcome]:
+        energies, forces, stresses = (x.double().cpu().numpy() for x in self.evaluate(self._batch(crystals)))
+        out: list[Outcome] = []
         for i, crystal in enumerate(crystals):
-            f = forces[i, : crystal.n_atoms].double().numpy()
+            f = forces[i, : crystal.n_atoms]
             f = f - f.mean(0)  # the energy is translation invariant: what is left is rounding
-            e, s = float(energy[i].detach()), stress[i].double().numpy()
-            finite = np.isfinite(e) and np.isfinite(f).all() and np.isfinite(s).all()
-            out.append(PotentialResult(e, f, s) if finite else PotentialFailure("the network returned NaN"))
+            finite = np.isfinite(energies[i]) and np.isfinite(f).all() and np.isfinite(stresses[i]).all()
+            result = PotentialResult(float(energies[i]), f, stresses[i])
+            out.append(result if finite else PotentialFailure("the network returned NaN"))
         return out
+
+
+def size_batches(crystals: Sequence[Crystal], max_pairs: int) -> Iterator[list[int]]:
+    """Rows of batches of like size, smallest first.
+
+    Args:
+        crystals: Structures.
+        max_pairs: Most atom pairs of a padded batch; a larger structure comes alone.
+
+    Yields:
+        Row numbers of each batch.
+    """
+    batch: list[int] = []
+    for i in sorted(range(len(crystals)), key=lambda r: crystals[r].n_atoms):
+        if batch and (len(batch) + 1) * crystals[i].n_atoms ** 2 > max_pairs:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dao_core.crystal import Crystal, CrystalBatch
-from dao_core.energy.predictor import CLEAN_TIME
+from dao_core.energy.predictor import CLEAN_TIME, size_batches
 from dao_core.models.checkpoint_io import Checkpoint, CheckpointError, load_checkpoint
 
 KIND = "property"
@@ -73,14 +73,10 @@ def unit_predictions(
     network: nn.Module, crystals: Sequence[Crystal], *, batch_pairs: int = 20_000
 ) -> NDArray[np.float64]:
     """Network-unit prediction of each structure, (M,), batched by size."""
-    out = np.empty(len(crystals))
-    order = sorted(range(len(crystals)), key=lambda i: crystals[i].n_atoms)
-    while order:
-        rows = [order.pop(0)]
-        while order and (len(rows) + 1) * crystals[order[0]].n_atoms ** 2 <= batch_pairs:
-            rows.append(order.pop(0))
-        batch = CrystalBatch.from_crystals([crystals[i] for i in rows], dtype=torch.float32)
-        out[rows] = clean_outputs(network, batch).double().numpy()
+    out, device = np.empty(len(crystals)), next(network.parameters()).device
+    for rows in size_batches(crystals, batch_pairs):
+        batch = CrystalBatch.from_crystals([crystals[i] for i in rows], dtype=torch.float32).to(device)
+        out[rows] = clean_outputs(network, batch).double().cpu().numpy()
     return out
 
 

@@ -127,11 +127,7 @@ def as_potential(model: Any, identity: str) -> Potential:
     if hasattr(model, "get_potential_energy"):
         from dao_core.energy.adapters.ase import AsePotential
 
-        def cleared() -> Any:  # ASE calculators keep their last results; the weights stay loaded
-            model.reset()
-            return model
-
-        return AsePotential(cleared, identity)
+        return AsePotential(lambda: model, identity)
     if callable(model) and hasattr(model, "device") and hasattr(model, "dtype"):
         from dao_core.energy.adapters.torchsim import TorchSimPotential
 

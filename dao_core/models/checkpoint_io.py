@@ -41,22 +41,57 @@ class Checkpoint:
         return f"dao-{self.kind}-{self.config['sha256'][:12]}"
 
 
-def save_checkpoint(
-    directory: Path, weights: dict[str, Tensor], *, kind: str, model: dict[str, Any], extra: dict[str, Any], card: str
-) -> Path:
-    """Write a checkpoint directory. `extra` is what the kind needs beside the weights (scalers, lattice base, data
-    version)."""
+@dataclass(frozen=True)
+class CheckpointContent:
+    """What a checkpoint says beside its weights.
+
+    Attributes:
+        kind: "generator", "predictor" or "property".
+        model: JSON form of the network's configuration.
+        extra: What the kind needs beside the weights: scalers, lattice base, data version.
+        card: The model card, Markdown.
+    """
+
+    kind: str
+    model: dict[str, Any]
+    extra: dict[str, Any]
+    card: str
+
+
+def save_checkpoint(directory: Path, weights: dict[str, Tensor], content: CheckpointContent) -> Path:
+    """Write a checkpoint directory.
+
+    Args:
+        directory: Where to; made if it is missing.
+        weights: State dict of the network.
+        content: Everything else.
+
+    Returns:
+        The directory.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     data = save_tensors({name: w.detach().cpu().contiguous() for name, w in sorted(weights.items())})
     write_atomic(directory / "model.safetensors", data)
-    config = {"format": FORMAT, "kind": kind, "sha256": hashlib.sha256(data).hexdigest(), "model": model, **extra}
-    write_atomic(directory / "card.md", card)
+    sha256 = hashlib.sha256(data).hexdigest()
+    config = {"format": FORMAT, "kind": content.kind, "sha256": sha256, "model": content.model, **content.extra}
+    write_atomic(directory / "card.md", content.card)
     write_atomic(directory / "config.json", json.dumps(config, indent=1))
     return directory
 
 
 def load_checkpoint(directory: Path | str, *, kind: str | None = None) -> Checkpoint:
-    """Load and verify a checkpoint. Raises CheckpointError where it is missing, damaged or not of the wanted kind."""
+    """Load and verify a checkpoint.
+
+    Args:
+        directory: Its folder, or the name of one that ships.
+        kind: What it must be; anything if None.
+
+    Returns:
+        The network in evaluation mode, and all that is known about it.
+
+    Raises:
+        CheckpointError: It is missing, damaged or not of the wanted kind.
+    """
     directory = resolve(directory)
     try:
         config = json.loads((directory / "config.json").read_text())
@@ -88,6 +123,11 @@ def named_faults(directory: Path) -> Iterator[None]:
         yield
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{directory}/config.json is damaged ({error!r}): fetch or train it again") from error
+
+
+def earlier_trainings(checkpoint: Checkpoint) -> list[dict[str, Any]]:
+    """Facts of all trainings that made a checkpoint's weights, oldest first."""
+    return [*checkpoint.config.get("earlier_training", []), checkpoint.config.get("training", {})]
 
 
 def continued_card(card: str, earlier: Checkpoint) -> str:

@@ -1,13 +1,14 @@
 """A local equivariant network for energies: messages are linear in image-summed neighbour features.
 
-Scalars and vectors as in PaiNN (Schuett, Unke and Gastegger, ICML 2021), in dense form: all images of j around i are
-summed
-into one radial and one vector feature first. Because every message is linear in these sums, the energy per atom is
-the same
-for any choice of cell, primitive or supercell, follows the symmetry of the crystal exactly and is smooth everywhere.
+Scalars and vectors as in PaiNN (Schuett, Unke and Gastegger, ICML 2021), symmetric traceless tensors beside them where
+asked for, in dense form: all images of j around i are summed into radial features of each order first. Because every
+message is linear in these sums, the energy per atom is the same for any choice of cell, primitive or supercell, follows
+the symmetry of the crystal exactly and is smooth everywhere.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -17,32 +18,109 @@ from dao_core.models.config import LocalConfig
 from dao_core.models.embeddings import ElementEmbedding, sinusoidal_time
 from dao_core.models.geometry import edge_vectors, full_precision, neighbor_edges, radial_basis
 from dao_core.models.heads import Outputs, masked_mean
+from dao_core.models.repulsion import NuclearRepulsion
 
 _TYPICAL_NEIGHBORS = 20.0  # keeps message sums of order one
+_TENSOR_RADIAL = 8  # radial functions of the tensors: coarser than those of scalars and vectors, for speed
 
 
-def neighbor_moments(
-    lattice: Tensor, frac_coords: Tensor, mask: Tensor, n_radial: int, cutoff: float
-) -> tuple[Tensor, Tensor]:
-    """Sums over the images of j around i: radial basis (B, N, N, K), and radial basis times direction (B, N, N, 3,
-    K)."""
-    b, n = mask.shape
+@dataclass
+class Edges:
+    """Neighbour images of a batch: `index` (3, E) of structure, i and j; `vector` (E, 3) and `distance` (E,) in
+    angstrom."""
+
+    index: Tensor
+    vector: Tensor
+    distance: Tensor
+
+
+@dataclass
+class Moments:
+    """Sums over the images of j around i: radial functions (B, N, N, K), times direction (B, N, N, 3, K), and times the
+    five components of the traceless square of the direction (B, N, N, 5, 8) where tensors are asked for."""
+
+    radial: Tensor
+    directed: Tensor
+    squared: Tensor | None = None
+
+
+def neighbor_images(lattice: Tensor, frac_coords: Tensor, mask: Tensor, cutoff: float) -> Edges:
+    """The images within the cutoff of each atom, differentiable in lattice (B, 3, 3) and frac_coords (B, N, 3)."""
     index, shift = neighbor_edges(lattice, frac_coords, mask, cutoff)
-    structure, i, j = index
     vector = edge_vectors(lattice, frac_coords, index, shift)  # (E, 3)
-    distance = (vector.square().sum(-1) + 1e-10).sqrt()
-    basis = radial_basis(distance, n_radial, cutoff)  # (E, K)
-    direction = vector / distance.unsqueeze(-1)
-    edge = torch.cat([basis.unsqueeze(1), direction.unsqueeze(-1) * basis.unsqueeze(1)], dim=1)  # (E, 4, K)
+    return Edges(index, vector, (vector.square().sum(-1) + 1e-10).sqrt())
+
+
+def neighbor_moments(edges: Edges, shape: tuple[int, int], basis: Tensor, coarse: Tensor | None = None) -> Moments:
+    """Sum the radial functions of all images of a pair.
+
+    Args:
+        edges: The images.
+        shape: Batch size B and padded number of atoms N.
+        basis: Radial functions of each edge, (E, K).
+        coarse: Those of the tensors, (E, 8); None where there are none.
+
+    Returns:
+        The moments of every ordered pair.
+    """
+    (b, n), k = shape, basis.shape[-1]
+    structure, i, j = edges.index
+    direction = edges.vector / edges.distance.unsqueeze(-1)
+    parts = [basis, (direction.unsqueeze(-1) * basis.unsqueeze(1)).flatten(1)]
+    if coarse is not None:
+        parts.append((traceless_square(direction).unsqueeze(-1) * coarse.unsqueeze(1)).flatten(1))
+    edge = torch.cat(parts, dim=1)  # (E, 4 K) or (E, 4 K + 40)
     flat = (structure * n + i) * n + j
-    moments = edge.new_zeros(b * n * n, 4, n_radial).index_add(0, flat, edge).view(b, n, n, 4, n_radial)
-    return moments[..., 0, :], moments[..., 1:, :]
+    summed = edge.new_zeros(b * n * n, edge.shape[1]).index_add(0, flat, edge).view(b, n, n, -1)
+    squared = None if coarse is None else summed[..., 4 * k :].reshape(b, n, n, 5, -1)
+    return Moments(summed[..., :k], summed[..., k : 4 * k].reshape(b, n, n, 3, k), squared)
+
+
+def traceless_square(direction: Tensor) -> Tensor:
+    """Five components xy, yz, zx, (xx - yy) / 2, (3 zz - 1) / sqrt(12) of unit vectors, (..., 3) -> (..., 5)."""
+    x, y, z = direction.unbind(-1)
+    return torch.stack([x * y, y * z, z * x, 0.5 * (x * x - y * y), (3 * z * z - 1) * 12**-0.5], dim=-1)
+
+
+def tensor_times_vector(tensor: Tensor, vector: Tensor) -> Tensor:
+    """Symmetric traceless matrices, as five components (..., 5, C), times vectors (..., 3, C)."""
+    xy, yz, zx, d, q = tensor.unbind(-2)
+    x, y, z = vector.unbind(-2)
+    q = q * 3**-0.5
+    return torch.stack([(d - q) * x + xy * y + zx * z, xy * x - (d + q) * y + yz * z, zx * x + yz * y + 2 * q * z], -2)
+
+
+class TensorChannel(nn.Module):
+    """Tensors of each atom: gathered from neighbours, read as lengths, and turned against the vectors.
+
+    Its contributions start at zero, so that a trained network can be given one.
+    """
+
+    def __init__(self, width: int, channels: int) -> None:
+        super().__init__()
+        self.sender = nn.Linear(width, channels)
+        self.radial = nn.Linear(_TENSOR_RADIAL, channels, bias=False)
+        self.vectors = nn.Linear(width, channels, bias=False)
+        gained = nn.Linear(width, width)
+        self.scalars = nn.Sequential(nn.Linear(width + 2 * channels, width), nn.SiLU(), gained)
+        self.back = nn.Linear(channels, width, bias=False)
+        for start in (gained.weight, gained.bias, self.back.weight):
+            nn.init.zeros_(start)
+
+    def forward(self, x: Tensor, v: Tensor, squared: Tensor) -> tuple[Tensor, Tensor]:
+        """What scalars x (B, N, W) and vectors v (B, N, 3, W) gain from the tensors."""
+        tensors = (self.radial(squared) * self.sender(x)[:, None, :, None, :]).sum(2)  # (B, N, 5, C)
+        turned = self.vectors(v)  # (B, N, 3, C)
+        product = tensor_times_vector(tensors, turned)
+        length = (tensors.square().sum(2) + 1e-8).sqrt()
+        gained = self.scalars(torch.cat([x, length, (product * turned).sum(2)], dim=-1))
+        return gained, self.back(product)
 
 
 class LocalLayer(nn.Module):
     """One round of messages between neighbours, then scalars and vectors of each atom mix."""
 
-    def __init__(self, width: int, n_radial: int) -> None:
+    def __init__(self, width: int, n_radial: int, tensor_width: int = 0) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.sender = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 3 * width))
@@ -50,16 +128,27 @@ class LocalLayer(nn.Module):
         self.directed = nn.Linear(n_radial, width, bias=False)
         self.vectors = nn.Linear(width, 2 * width, bias=False)
         self.mix = nn.Sequential(nn.Linear(2 * width, 2 * width), nn.SiLU(), nn.Linear(2 * width, 3 * width))
+        self.tensors = TensorChannel(width, tensor_width) if tensor_width else None
 
-    def forward(self, x: Tensor, v: Tensor, radial: Tensor, directed: Tensor) -> tuple[Tensor, Tensor]:
-        scalar, push, carry = self.sender(self.norm(x)).chunk(3, dim=-1)  # each (B, N, width)
-        f_scalar, f_carry = self.radial(radial).chunk(2, dim=-1)  # (B, N, N, width)
-        f_push = self.directed(directed)  # (B, N, N, 3, width)
+    def forward(self, x: Tensor, v: Tensor | None, moments: Moments) -> tuple[Tensor, Tensor]:
+        """Scalars x (B, N, W) and vectors v (B, N, 3, W), None where they are still zero, after the round."""
+        normed = self.norm(x)
+        scalar, push, carry = self.sender(normed).chunk(3, dim=-1)  # each (B, N, W)
+        f_push = self.directed(moments.directed)  # (B, N, N, 3, W)
         # products and sums instead of einsum, which would transpose the pair tensors for a batch of tiny matmuls
+        pushed = f_push * push.unsqueeze(1).unsqueeze(3)
+        if v is None:
+            f_scalar = F.linear(moments.radial, self.radial.weight[: x.shape[-1]])
+            v = pushed.sum(2)
+        else:
+            f_scalar, f_carry = self.radial(moments.radial).chunk(2, dim=-1)  # (B, N, N, W)
+            carried = (carry.unsqueeze(2) * v).unsqueeze(1)  # (B, 1, N, 3, W)
+            v = v + torch.addcmul(pushed, f_carry.unsqueeze(3), carried).sum(2)
         x = x + (f_scalar * scalar.unsqueeze(1)).sum(2)
-        carried = (carry.unsqueeze(2) * v).unsqueeze(1)  # (B, 1, N, 3, width)
-        v = v + torch.addcmul(f_push * push.unsqueeze(1).unsqueeze(3), f_carry.unsqueeze(3), carried).sum(2)
-        left, right = self.vectors(v).chunk(2, dim=-1)  # (B, N, 3, width)
+        if self.tensors is not None and moments.squared is not None:
+            gained, turned = self.tensors(normed, v, moments.squared)
+            x, v = x + gained, v + turned
+        left, right = self.vectors(v).chunk(2, dim=-1)  # (B, N, 3, W)
         length = (right.square().sum(2) + 1e-8).sqrt()
         a, b, c = self.mix(torch.cat([x, length], dim=-1)).chunk(3, dim=-1)
         return x + a + b * (left * right).sum(2), v + c.unsqueeze(2) * left
@@ -74,10 +163,17 @@ class LocalNet(nn.Module):
         width = config.width
         self.elements = ElementEmbedding(width)
         self.time = nn.Linear(config.time_dim, width)
-        self.layers = nn.ModuleList(LocalLayer(width, config.n_radial) for _ in range(config.n_blocks))
+        self.coarse = nn.Linear(config.n_radial, _TENSOR_RADIAL, bias=False) if config.tensor_width else None
+        self.layers = nn.ModuleList(
+            LocalLayer(width, config.n_radial, config.tensor_width) for _ in range(config.n_blocks)
+        )
         self.norm = nn.LayerNorm(width)
         self.push = nn.Linear(width, 1, bias=False)
         self.energy = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, config.n_energies))
+        self.repulsion = NuclearRepulsion() if config.repulsion else None
+        self.references = nn.Embedding(101, config.n_energies) if config.references else None
+        if self.references is not None:
+            nn.init.zeros_(self.references.weight)
 
     def forward(
         self,
@@ -89,17 +185,25 @@ class LocalNet(nn.Module):
     ) -> Outputs:
         mask = atomic_numbers > 0
         c = self.config
-        radial, directed = neighbor_moments(lattice, frac_coords, mask, c.n_radial, c.cutoff)
-        radial, directed = radial / _TYPICAL_NEIGHBORS**0.5, directed / _TYPICAL_NEIGHBORS**0.5
+        edges = neighbor_images(lattice, frac_coords, mask, c.cutoff)
+        # messages are sums over about twenty neighbours: basis functions are scaled before they are summed
+        basis = radial_basis(edges.distance, c.n_radial, c.cutoff) / _TYPICAL_NEIGHBORS**0.5
+        coarse = None if self.coarse is None else self.coarse(basis)
+        moments = neighbor_moments(edges, (len(mask), mask.shape[1]), basis, coarse)
         time = self.time(sinusoidal_time(t, c.time_dim)).unsqueeze(1)
         x = F.silu(self.elements(atomic_numbers) + time) * mask.unsqueeze(-1).to(lattice.dtype)
-        v = x.new_zeros(*x.shape[:2], 3, x.shape[-1])
+        v: Tensor | None = None
         for layer in self.layers:
-            x, v = layer(x, v, radial, directed)
+            x, v = layer(x, v, moments)
+        assert v is not None  # n_blocks > 0
         cart = self.push(v).squeeze(-1)  # (B, N, 3)
         with full_precision(lattice):
             coords = cart.to(lattice.dtype) @ torch.linalg.inv(lattice) * mask.unsqueeze(-1)
         atoms = self.norm(x)
-        energies = masked_mean(self.energy(atoms), mask)
+        per_atom = self.energy(atoms)  # (B, N, n_energies)
+        if self.references is not None:
+            per_atom = per_atom + self.references(atomic_numbers.clamp(max=100))
+        if self.repulsion is not None:
+            per_atom = per_atom + self.repulsion(edges.index, edges.distance, atomic_numbers).unsqueeze(-1)
         zero = lattice.new_zeros
-        return Outputs(coords, zero(len(t), 3, 3), zero(len(t), 6), energies, atoms)
+        return Outputs(coords, zero(len(t), 3, 3), zero(len(t), 6), masked_mean(per_atom, mask), atoms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from dao_core.artifacts import content_key
@@ -9,6 +10,14 @@ from dao_core.crysdb.schema import CrysRecord
 from dao_core.crysdb.table import TableRecord
 
 VALIDATION_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What is written beside weights: `about`, the data as facts, and `card`, the model card in Markdown."""
+
+    about: dict[str, Any]
+    card: str
 
 
 class TrainingDataError(ValueError):
@@ -21,6 +30,7 @@ def is_held_out(record: CrysRecord) -> bool:
 
 
 def about_table(table: TableRecord, view: str, rows: int) -> dict[str, Any]:
+    """The data of a training as facts for a checkpoint's configuration: table version, view and number of rows."""
     return {"crysdb_version": table.version, "crysdb_key": table.key, "view": view, "rows": rows}
 
 

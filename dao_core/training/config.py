@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import warnings
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -38,9 +39,7 @@ class TrainingConfig(BaseModel):
     checkpoint_every_s: float = Field(120.0, gt=0)
     threads: int = Field(1, gt=0, description="torch threads of the process; two only pay on an idle machine")
     ranks: int = Field(1, gt=0, description="processes on a machine that train together: one a GPU, or on the CPU")
-    nodes: int = Field(1, gt=0, description="machines; with several, `rendezvous` names one of them")
-    rendezvous: str | None = Field(None, pattern=r"^[\w.-]+:\d+$", description="host:port where the ranks meet")
-    launch: str = Field("", description="words before torchrun, such as srun --nodes=8 --ntasks-per-node=1")
+    nodes: int = Field(1, gt=0, description="machines; with several, srun or torchrun starts the command on each")
     precision: Literal["auto", "32", "bf16-mixed"] = Field("auto", description="auto: bf16 on CUDA, 32 elsewhere")
     compile: Literal["auto", "never"] = Field("auto", description="auto: torch.compile on CUDA, never elsewhere")
     seed: int = 0
@@ -52,6 +51,17 @@ class TrainingConfig(BaseModel):
     def _has_an_end(self) -> TrainingConfig:
         if self.max_steps is None and self.max_seconds is None:
             raise ValueError("set max_steps or max_seconds: a run without an end is refused")
-        if self.nodes > 1 and self.rendezvous is None:
-            raise ValueError("nodes: more than one machine needs rendezvous, the host:port where the ranks meet")
         return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drops_old_launcher(cls, data: Any) -> Any:
+        """Settings of b90917e and before named a launcher; today srun or torchrun goes around the command."""
+        if isinstance(data, dict) and (old := {"rendezvous", "launch"} & set(data)):
+            warnings.warn(
+                f"{', '.join(sorted(old))}: no longer read; start the command on each machine with srun or torchrun",
+                FutureWarning,
+                stacklevel=2,
+            )
+            return {k: v for k, v in data.items() if k not in old}
+        return data

@@ -1,7 +1,8 @@
-"""Training runs: from packed structures to a checkpoint directory."""
+"""Training DAO-G: from packed structures to a generator checkpoint."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,46 +13,67 @@ from dao_core.crystal import CrystalBatch
 from dao_core.generate.diffusion import diffusion_loss
 from dao_core.generate.flow_matching import flow_loss, training_base
 from dao_core.models.build import build_network
-from dao_core.models.checkpoint_io import CheckpointError, continued_card, load_checkpoint, save_checkpoint
+from dao_core.models.checkpoint_io import (
+    CheckpointContent,
+    CheckpointError,
+    continued_card,
+    earlier_trainings,
+    load_checkpoint,
+    save_checkpoint,
+)
 from dao_core.models.lattice_base import LatticeBase
 from dao_core.models.noise import uniform
+from dao_core.training.card import Provenance
 from dao_core.training.config import TrainingConfig
-from dao_core.training.distributed import fit_in_ranks, in_rank, is_main_rank
-from dao_core.training.module import Objective
+from dao_core.training.distributed import is_main_rank
+from dao_core.training.job import TrainingJob
 from dao_core.training.packed import Batch, PackedCrystals
 from dao_core.training.trainer import run_training
 
 
-def generator_objective(
-    config: TrainingConfig, base: LatticeBase, templates: PackedCrystals | None, template_rows: torch.Tensor | None
-) -> Objective:
-    """The generator's loss. `template_rows` (M, K) lists rows of `templates` retrieved for each structure, -1: none."""
+@dataclass(frozen=True)
+class GeneratorData:
+    """Training structures, and templates retrieved for them.
 
-    def objective(network: nn.Module, batch: Batch, rng: torch.Generator) -> dict[str, torch.Tensor]:
-        crystals = batch.crystals
+    Attributes:
+        structures: Niggli cells.
+        templates: Retrieved templates with the aligned target as labels (see seeds.py); None: made-up ones.
+        template_rows: Rows of `templates` for each structure, (M, K), -1 where there is none.
+    """
+
+    structures: PackedCrystals
+    templates: PackedCrystals | None = None
+    template_rows: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class GeneratorObjective:
+    """The generator's loss on a batch of `data`; a class of its own, because ranks pickle it."""
+
+    config: TrainingConfig
+    base: LatticeBase
+    data: GeneratorData
+
+    def __call__(self, network: nn.Module, batch: Batch, rng: torch.Generator) -> dict[str, torch.Tensor]:
+        """Flow or diffusion loss of the batch, "loss" and its parts."""
+        crystals, config = batch.crystals, self.config
         if config.process == "diffusion":
             return diffusion_loss(network, crystals, rng)
         seeded = uniform(len(crystals), rng=rng, like=crystals.lattice) < config.flow.seeded_share
-        template, target, has = _pick_template(batch, templates, template_rows, seeded, rng)
-        start = training_base(target, template, has, seeded, base, config.flow, rng)
-        return flow_loss(network, start, target, base, config.flow, rng)
-
-    return objective
+        template, target, has = _pick_template(batch, self.data, seeded, rng)
+        start = training_base(target, template, has, seeded, self.base, config.flow, rng)
+        return flow_loss(network, start, target, self.base, config.flow, rng)
 
 
 def _pick_template(
-    batch: Batch,
-    templates: PackedCrystals | None,
-    rows: torch.Tensor | None,
-    seeded: torch.Tensor,
-    rng: torch.Generator,
+    batch: Batch, data: GeneratorData, seeded: torch.Tensor, rng: torch.Generator
 ) -> tuple[CrystalBatch | None, CrystalBatch, torch.Tensor]:
     """One random retrieved template for each `seeded` structure, the targets, and which of them have a template (B,).
 
     Those are in their template's cell setting and atom order, all others in their own: samples from noise are to be
     Niggli cells like the training data.
     """
-    crystals = batch.crystals
+    crystals, templates, rows = batch.crystals, data.templates, data.template_rows
     device = crystals.lattice.device
     none = torch.zeros(len(crystals), dtype=torch.bool, device=device)
     if templates is None or rows is None:
@@ -86,66 +108,78 @@ def _pad(x: torch.Tensor, n: int) -> torch.Tensor:
     return torch.nn.functional.pad(x, (0, 0, 0, n - x.shape[1]))
 
 
-def fit_generator(
-    data: PackedCrystals,
-    config: TrainingConfig,
-    directory: Path,
-    *,
-    about: dict[str, Any],
-    card: str,
-    start_from: Path | str | None = None,
-    templates: PackedCrystals | None = None,
-    template_rows: torch.Tensor | None = None,
-) -> dict[str, Any]:
-    """Train DAO-G and write `directory/checkpoint`. `about` records the data version.
+@dataclass
+class _Start:
+    """The network that a training starts from, and what its checkpoint will say of it."""
 
-    `start_from` (else the settings' own) continues the weights of a checkpoint, whose network it keeps.
-    """
-    if config.ranks * config.nodes > 1 and not in_rank():
-        options = {"about": about, "card": card, "start_from": start_from}
-        facts: dict[str, Any] = fit_in_ranks(
-            "generator", data, config, directory, templates=templates, template_rows=template_rows, **options
-        )
-        return facts
-    torch.manual_seed(config.seed)
-    seen, model = {int(z) for z in data.atomic_numbers}, config.model.model_dump()
-    largest, earlier_runs = int(data.n_atoms.max()), []
-    start_from = start_from or config.start_from
-    if start_from is None:
-        network = build_network(config.model)
+    network: nn.Module
+    base: LatticeBase
+    model: dict[str, Any]
+    elements: set[int]
+    max_atoms: int
+    card: str
+    earlier: list[dict[str, Any]]
+
+
+def _start(data: PackedCrystals, config: TrainingConfig, card: str) -> _Start:
+    """A fresh network, or that of the checkpoint which the settings continue."""
+    seen, largest = {int(z) for z in data.atomic_numbers}, int(data.n_atoms.max())
+    if config.start_from is None:
         base = LatticeBase.fit([data.crystal(i) for i in range(len(data))])
-    else:
-        earlier = load_checkpoint(start_from, kind="generator")
-        if earlier.config["process"] != config.process:
-            raise CheckpointError(
-                f"{earlier.path} was trained by {earlier.config['process']}, the settings ask for {config.process}: "
-                "its outputs mean something else; change `process`, or start anew"
-            )
-        network, base = earlier.network.train(), LatticeBase.from_state(earlier.config["lattice_base"])
-        seen, model = seen | set(earlier.config["elements"]), earlier.config["model"]
-        largest = max(largest, int(earlier.config["max_atoms"]))
-        earlier_runs = [*earlier.config.get("earlier_training", []), earlier.config.get("training", {})]
-        card = continued_card(card, earlier)
-    objective = generator_objective(config, base, templates, template_rows)
-    facts = run_training(network, objective, data, config, directory)
+        return _Start(build_network(config.model), base, config.model.model_dump(), seen, largest, card, [])
+    earlier = load_checkpoint(config.start_from, kind="generator")
+    if earlier.config["process"] != config.process:
+        raise CheckpointError(
+            f"{earlier.path} was trained by {earlier.config['process']}, the settings ask for {config.process}: "
+            "its outputs mean something else; change `process`, or start anew"
+        )
+    return _Start(
+        earlier.network.train(),
+        LatticeBase.from_state(earlier.config["lattice_base"]),
+        earlier.config["model"],
+        seen | set(earlier.config["elements"]),
+        max(largest, int(earlier.config["max_atoms"])),
+        continued_card(card, earlier),
+        earlier_trainings(earlier),
+    )
+
+
+def fit_generator(
+    data: GeneratorData, config: TrainingConfig, directory: Path, provenance: Provenance
+) -> dict[str, Any]:
+    """Train DAO-G and write `directory/checkpoint`.
+
+    Args:
+        data: Structures and their templates.
+        config: How; `start_from` continues the weights of a checkpoint, whose network it keeps.
+        directory: Working folder, where a stopped run goes on.
+        provenance: What is said of the data.
+
+    Returns:
+        The facts of the run (see `run_training`).
+
+    Raises:
+        CheckpointError: The checkpoint to continue is missing, damaged or of another process.
+    """
+    torch.manual_seed(config.seed)
+    start = _start(data.structures, config, provenance.card)
+    objective = GeneratorObjective(config, start.base, data)
+    facts = run_training(TrainingJob(start.network, objective, data.structures, directory), config)
     if not is_main_rank():
         return facts
     extra = {
         "process": config.process,
         "flow": config.flow.model_dump(),
-        "lattice_base": base.state(),
-        "elements": sorted(seen),
-        "max_atoms": largest,
+        "lattice_base": start.base.state(),
+        "elements": sorted(start.elements),
+        "max_atoms": start.max_atoms,
         "training": facts,
-        "earlier_training": earlier_runs,
-        "data": about,
+        "earlier_training": start.earlier,
+        "data": provenance.about,
     }
     save_checkpoint(
         directory / "checkpoint",
-        network.state_dict(),
-        kind="generator",
-        model=model,
-        extra=extra,
-        card=card,
+        start.network.state_dict(),
+        CheckpointContent("generator", start.model, extra, start.card),
     )
     return facts

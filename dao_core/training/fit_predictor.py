@@ -3,153 +3,235 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from dao_core.crystal import Crystal
 from dao_core.energy.objective import EnergyObjective
-from dao_core.energy.predictor import N_ENERGIES, DaoPotential, EnergyScale
+from dao_core.energy.predictor import N_ENERGIES, DaoPotential
+from dao_core.energy.scale import EnergyRows, EnergyScale
 from dao_core.energy.uncertainty import calibrate
 from dao_core.models.build import build_network, parse_model_config
-from dao_core.models.checkpoint_io import Checkpoint, continued_card, load_checkpoint, save_checkpoint
+from dao_core.models.checkpoint_io import (
+    Checkpoint,
+    CheckpointContent,
+    continued_card,
+    earlier_trainings,
+    load_checkpoint,
+    save_checkpoint,
+)
 from dao_core.models.lattice_base import LatticeBase
+from dao_core.training.card import Provenance
 from dao_core.training.config import TrainingConfig
-from dao_core.training.distributed import fit_in_ranks, in_rank, is_main_rank
+from dao_core.training.distributed import is_main_rank
+from dao_core.training.job import TrainingJob
 from dao_core.training.packed import PackedCrystals
 from dao_core.training.trainer import run_training
 
 ADAPT_ROWS = 10_000
+Array = NDArray[np.float64]
 
 
 class LabelError(ValueError):
     """The training set lacks labels that a predictor needs."""
 
 
-def pack_labelled(
-    crystals: Sequence[Crystal],
-    *,
-    formation_energy_per_atom: Sequence[float],
-    e_above_hull: Sequence[float],
-    source: Sequence[int],
-    forces: Sequence[NDArray[np.float64] | None],
-    stress: Sequence[NDArray[np.float64] | None],
-) -> PackedCrystals:
-    """Packed structures with labels; NaN or None where a label is unknown. eV/atom, eV/A, eV/A^3 (tension positive)."""
+@dataclass(frozen=True)
+class TrainingLabels:
+    """Labels of structures, one entry each; NaN or None where one is unknown.
+
+    Attributes:
+        formation_energy_per_atom: eV/atom.
+        e_above_hull: eV/atom.
+        source: Number of the label source, which may count its energies from another zero.
+        forces: (N, 3) in eV/angstrom.
+        stress: (3, 3) in eV/angstrom^3, tension positive.
+    """
+
+    formation_energy_per_atom: Sequence[float]
+    e_above_hull: Sequence[float]
+    source: Sequence[int]
+    forces: Sequence[Array | None]
+    stress: Sequence[Array | None]
+
+
+@dataclass(frozen=True)
+class PredictorData:
+    """Labelled rows for training and, where there are some, held-out ones of the first source to calibrate the spread.
+
+    Attributes:
+        train: Packed structures with the labels of `pack_labelled`.
+        sources: Names of the label sources, the reference first.
+        validation: The same with formation energies of the reference.
+    """
+
+    train: PackedCrystals
+    sources: list[str]
+    validation: PackedCrystals | None = None
+
+
+def pack_labelled(crystals: Sequence[Crystal], labels: TrainingLabels) -> PackedCrystals:
+    """Packed structures with labels.
+
+    Args:
+        crystals: Structures.
+        labels: Their labels, in the same order.
+
+    Returns:
+        The rows; forces and stresses are there where at least one is known.
+    """
     data = PackedCrystals.from_crystals(
-        crystals, formation_energy_per_atom=formation_energy_per_atom, e_above_hull=e_above_hull, source=source
-    )
-    if any(f is not None for f in forces):
-        unknown = [np.full((c.n_atoms, 3), np.nan) if f is None else f for c, f in zip(crystals, forces, strict=True)]
-        data.atom_labels["forces"] = np.concatenate(unknown).astype(np.float32)
-        cells = [np.full(9, np.nan) if s is None else np.asarray(s).reshape(9) for s in stress]
+        crystals, formation_energy_per_atom=labels.formation_energy_per_atom, e_above_hull=labels.e_above_hull,
+        source=labels.source,
+    )  # fmt: skip
+    if any(f is not None for f in labels.forces):
+        forces = zip(crystals, labels.forces, strict=True)
+        data.atom_labels["forces"] = np.concatenate(
+            [np.full((c.n_atoms, 3), np.nan) if f is None else f for c, f in forces]
+        ).astype(np.float32)
+        cells = [np.full(9, np.nan) if s is None else np.asarray(s).reshape(9) for s in labels.stress]
         data.cell_labels["stress"] = np.stack(cells).astype(np.float32)
     return data
 
 
 def element_fractions(data: PackedCrystals) -> NDArray[np.float64]:
-    """Composition of each row, (M, 101)."""
+    """Composition of each row.
+
+    Args:
+        data: Structures.
+
+    Returns:
+        Share of each element, (M, 101).
+    """
     rows = np.repeat(np.arange(len(data)), data.n_atoms)
     counts = np.zeros((len(data), 101))
     np.add.at(counts, (rows, data.atomic_numbers.astype(int)), 1.0)
     return counts / data.n_atoms[:, None]
 
 
-def adapted_scale(earlier: Checkpoint, data: PackedCrystals, sources: list[str]) -> EnergyScale:
-    """The scale of a trained predictor for labels of `sources`, its spread to be calibrated anew.
+def adapted_scale(earlier: Checkpoint, data: PredictorData) -> EnergyScale:
+    """The scale of a trained predictor for other label sources, its spread to be calibrated anew.
 
     Where the sources are not those it was trained on, each gets the earlier reference plus one correction an element,
     fitted to what the earlier predictor leaves over on at most ADAPT_ROWS rows.
+
+    Args:
+        earlier: The predictor's checkpoint.
+        data: The new rows.
+
+    Returns:
+        The scale to train with.
     """
     scale = EnergyScale.from_state(earlier.config["energy_scale"])
-    if scale.sources != sources:
-        known = np.flatnonzero(np.isfinite(data.labels["formation_energy_per_atom"]))
-        rows = data.take(np.random.default_rng(0).permutation(known)[:ADAPT_ROWS])
-        found = DaoPotential(earlier).predict([rows.crystal(i) for i in range(len(rows))])
-        left = rows.labels["formation_energy_per_atom"] - np.array([p.formation_energy_per_atom for p in found])
-        scale = scale.adapted(element_fractions(rows), left, rows.labels["source"].astype(int), sources)
-        for p in earlier.network.parameters():
-            p.requires_grad_(True)  # the potential froze them
-    scale.spread_factor, scale.spread_floor = 1.0, 0.0
-    return scale
+    if scale.sources != data.sources:
+        known = np.flatnonzero(np.isfinite(data.train.labels["formation_energy_per_atom"]))
+        rows = data.train.take(np.random.default_rng(0).permutation(known)[:ADAPT_ROWS])
+        predicted = DaoPotential(earlier).predict([rows.crystal(i) for i in range(len(rows))])
+        left = rows.labels["formation_energy_per_atom"] - np.array([p.formation_energy_per_atom for p in predicted])
+        scale = scale.adapted(element_fractions(rows), left, rows.labels["source"].astype(int), data.sources)
+    return replace(scale, spread_factor=1.0, spread_floor=0.0)
+
+
+@dataclass
+class _Start:
+    """The network that a training starts from, and what its checkpoint will say of it."""
+
+    network: nn.Module
+    base: LatticeBase
+    scale: EnergyScale
+    model: dict[str, Any]
+    elements: set[int]
+    max_atoms: int
+    card: str
+    earlier: list[dict[str, Any]]
+
+
+def _start(data: PredictorData, config: TrainingConfig, card: str) -> _Start:
+    """A fresh network, or that of the checkpoint which the settings continue."""
+    train = data.train
+    elements, largest = {int(z) for z in train.atomic_numbers}, int(train.n_atoms.max())
+    if config.start_from is None:
+        model = config.model.model_copy(update={"n_energies": N_ENERGIES}).model_dump()
+        base = LatticeBase.fit([train.crystal(i) for i in range(len(train))])
+        known = ("formation_energy_per_atom", "e_above_hull")
+        columns = {name: train.labels[name].astype(np.float64) for name in known}
+        scale = EnergyScale.fit(
+            EnergyRows(element_fractions(train), columns["formation_energy_per_atom"],
+                       train.labels["source"].astype(int), columns["e_above_hull"], data.sources)
+        )  # fmt: skip
+        return _Start(build_network(parse_model_config(model)), base, scale, model, elements, largest, card, [])
+    earlier = load_checkpoint(config.start_from, kind="predictor")
+    return _Start(
+        earlier.network.train(),
+        LatticeBase.from_state(earlier.config["lattice_base"]),
+        adapted_scale(earlier, data),
+        earlier.config["model"],
+        elements | set(earlier.config["elements"]),
+        max(largest, int(earlier.config.get("max_atoms", 0))),
+        continued_card(card, earlier),
+        earlier_trainings(earlier),
+    )
 
 
 def fit_predictor(
-    data: PackedCrystals,
-    config: TrainingConfig,
-    directory: Path,
-    *,
-    sources: list[str],
-    about: dict[str, Any],
-    card: str,
-    validation: PackedCrystals | None = None,
-    start_from: Path | str | None = None,
+    data: PredictorData, config: TrainingConfig, directory: Path, provenance: Provenance
 ) -> dict[str, Any]:
-    """Train DAO-P and write `directory/checkpoint`. Raises LabelError where no formation energy is known.
+    """Train DAO-P and write `directory/checkpoint`.
 
-    `start_from` (else the settings' own) continues the weights of a checkpoint, whose network it keeps; labels of other
-    sources than it was trained on are brought to its scale by one correction an element.
-    `validation` rows (formation energies of the reference source) calibrate the ensemble spread.
+    Args:
+        data: Labelled rows; the held-out ones calibrate the ensemble spread.
+        config: How; `start_from` continues the weights of a checkpoint, whose network it keeps. Labels of other
+            sources than it was trained on are brought to its scale by one correction an element.
+        directory: Working folder, where a stopped run goes on.
+        provenance: What is said of the data.
+
+    Returns:
+        The facts of the run (see `run_training`), and the error on the held-out rows.
+
+    Raises:
+        LabelError: No formation energy is known.
+        CheckpointError: The checkpoint to continue is missing or damaged.
     """
-    if config.ranks * config.nodes > 1 and not in_rank():
-        options = {"sources": sources, "about": about, "card": card, "start_from": start_from}
-        done: dict[str, Any] = fit_in_ranks("predictor", data, config, directory, validation=validation, **options)
-        return done
-    formation = data.labels["formation_energy_per_atom"].astype(np.float64)
-    if not np.isfinite(formation).any():
+    if not np.isfinite(data.train.labels["formation_energy_per_atom"]).any():
         raise LabelError("no row has a formation energy: rebuild the database with a source that carries energies")
     torch.manual_seed(config.seed)
-    model = config.model.model_copy(update={"n_energies": N_ENERGIES}).model_dump()
-    elements = {int(z) for z in data.atomic_numbers}
-    largest, earlier_runs = int(data.n_atoms.max()), []
-    start_from = start_from or config.start_from
-    if start_from is None:
-        network = build_network(parse_model_config(model))
-        base = LatticeBase.fit([data.crystal(i) for i in range(len(data))])
-        scale = EnergyScale.fit(
-            element_fractions(data), formation, data.labels["source"].astype(int), sources,
-            data.labels["e_above_hull"].astype(np.float64),
-        )  # fmt: skip
-    else:
-        earlier = load_checkpoint(start_from, kind="predictor")
-        network = earlier.network.train()
-        base = LatticeBase.from_state(earlier.config["lattice_base"])
-        scale = adapted_scale(earlier, data, sources)
-        model, elements = earlier.config["model"], elements | set(earlier.config["elements"])
-        largest = max(largest, int(earlier.config.get("max_atoms", 0)))
-        earlier_runs = [*earlier.config.get("earlier_training", []), earlier.config.get("training", {})]
-        card = continued_card(card, earlier)
-    facts = run_training(network, EnergyObjective(config.energy, scale, base), data, config, directory)
+    start = _start(data, config, provenance.card)
+    objective = EnergyObjective(config.energy, start.scale, start.base)
+    facts = run_training(TrainingJob(start.network, objective, data.train, directory), config)
     if not is_main_rank():
         return facts
     extra = {
-        "energy_scale": scale.state(),
-        "lattice_base": base.state(),
-        "elements": sorted(elements),
-        "max_atoms": largest,
+        "energy_scale": start.scale.state(),
+        "lattice_base": start.base.state(),
+        "elements": sorted(start.elements),
+        "max_atoms": start.max_atoms,
         "energy": config.energy.model_dump(),
         "training": facts,
-        "earlier_training": earlier_runs,
-        "data": about,
+        "earlier_training": start.earlier,
+        "data": provenance.about,
     }
-
-    def save() -> None:
-        folder = directory / "checkpoint"
-        save_checkpoint(folder, network.state_dict(), kind="predictor", model=model, extra=extra, card=card)
-
-    save()
-    if validation is not None and len(validation):
-        potential = DaoPotential.load(directory / "checkpoint")
-        crystals = [validation.crystal(i) for i in range(len(validation))]
-        report = calibrate(
-            predictions=potential.predict(crystals),
-            labels=validation.labels["formation_energy_per_atom"].astype(np.float64),
-        )
-        scale.spread_factor, scale.spread_floor = report.factor, report.floor
-        extra["energy_scale"], extra["calibration"] = scale.state(), report.summary()
-        facts["validation_mae_eV_per_atom"] = report.mae
-        save()
+    content = CheckpointContent("predictor", start.model, extra, start.card)
+    save_checkpoint(directory / "checkpoint", start.network.state_dict(), content)
+    if data.validation is not None and len(data.validation):
+        facts["validation_mae_eV_per_atom"] = _calibrate(directory / "checkpoint", content, data.validation)
     return facts
+
+
+def _calibrate(directory: Path, content: CheckpointContent, validation: PackedCrystals) -> float:
+    """Calibrate the spread of a saved checkpoint on held-out rows and save it again; its error in eV/atom."""
+    potential = DaoPotential.load(directory)
+    crystals = [validation.crystal(i) for i in range(len(validation))]
+    report = calibrate(
+        predictions=potential.predict(crystals),
+        labels=validation.labels["formation_energy_per_atom"].astype(np.float64),
+    )
+    scale = replace(potential.scale, spread_factor=report.factor, spread_floor=report.floor)
+    content.extra.update(energy_scale=scale.state(), calibration=report.summary())
+    save_checkpoint(directory, potential.checkpoint.network.state_dict(), content)
+    return report.mae

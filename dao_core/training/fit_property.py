@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,19 +14,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dao_core.crystal import Crystal
 from dao_core.energy.property import KIND, PropertyError, PropertyScale, clean_outputs, scale_state, unit_predictions
 from dao_core.models.build import build_network, parse_model_config
-from dao_core.models.checkpoint_io import load_checkpoint, save_checkpoint
+from dao_core.models.checkpoint_io import CheckpointContent, load_checkpoint, save_checkpoint
 from dao_core.models.config import ModelConfig
-from dao_core.training.ema import WeightAverage
-from dao_core.training.packed import PackedCrystals, SizedBatches
+from dao_core.training.config import TrainingConfig
+from dao_core.training.job import TrainingJob
+from dao_core.training.packed import Batch, PackedCrystals, SizedBatches
 from dao_core.training.property_config import PropertySettings
+from dao_core.training.trainer import run_training
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-HEADS = ("energy.", "heads.energy.")  # of LocalNet, and of the networks that share `Heads`
+HEADS = ("energy.", "heads.energy.", "references.")  # of LocalNet, and of the networks that share `Heads`
+NO_CLIPPING, NEVER = 1e9, 1e9
 
 
 @dataclass
@@ -72,127 +69,96 @@ def starting_network(settings: PropertySettings) -> tuple[nn.Module, ModelConfig
     return network, model
 
 
-def _optimizer(network: nn.Module, settings: PropertySettings) -> torch.optim.Optimizer:
+def _parameter_groups(network: nn.Module, settings: PropertySettings) -> list[dict[str, Any]]:
+    """The body at its own rate, the head at the head's."""
     head = [p for name, p in network.named_parameters() if name.startswith(HEADS)]
     body = [p for name, p in network.named_parameters() if not name.startswith(HEADS)]
-    rate = settings.head_learning_rate if settings.start is None else settings.learning_rate
-    groups = [{"params": body, "lr": rate}, {"params": head, "lr": settings.head_learning_rate}]
-    return torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
+    return [{"params": body, "lr": _body_rate(settings)}, {"params": head, "lr": settings.head_learning_rate}]
 
 
-@contextmanager
-def averaged(network: nn.Module, average: WeightAverage) -> Iterator[None]:
-    """The network with its averaged weights inside the block, with its own again after it."""
-    own = {name: p.detach().clone() for name, p in network.named_parameters()}
-    _load(network, average.weights)
-    try:
-        yield
-    finally:
-        _load(network, own)
-
-
-@torch.no_grad()
-def _load(network: nn.Module, weights: dict[str, Tensor]) -> None:
-    for name, p in network.named_parameters():
-        p.copy_(weights[name])
+def _body_rate(settings: PropertySettings) -> float:
+    return settings.head_learning_rate if settings.start is None else settings.learning_rate
 
 
 def fit_member(
     train: PackedCrystals, validation: PackedCrystals, settings: PropertySettings, directory: Path, *, card: str = ""
 ) -> FoldResult:
-    """Train one member and write its checkpoint. Both sets carry the label "value" (the property's unit).
+    """Train one member and write its checkpoint.
 
-    The averaged weights of the epoch with the smallest validation error (MAE) are kept. Raises PropertyError where a
-    label is missing or has no logarithm.
+    Args:
+        train: Training rows with the label "value" in the property's unit.
+        validation: Rows that decide when training stops: the averaged weights with the smallest error (MAE) are kept.
+        settings: How.
+        directory: Where the checkpoint goes.
+        card: The model card.
+
+    Returns:
+        How it went.
+
+    Raises:
+        PropertyError: A label is missing or has no logarithm, or the error is never a number.
     """
     values = train.labels["value"].astype(np.float64)
     if not np.isfinite(values).all() or not np.isfinite(validation.labels["value"]).all():
         raise PropertyError("rows without a value among the training rows: leave them out")
     scale = PropertyScale.fit(values, settings.transform)
     network, model = starting_network(settings)
-    best, result = _train(network, train, validation, scale, settings)
-    _load(network, best)
-    save_checkpoint(
-        directory,
-        network.state_dict(),
-        kind=KIND,
-        model=model.model_dump(),
-        extra={
-            "column": settings.column,
-            "scale": scale_state(scale),
-            "elements": sorted({int(z) for z in train.atomic_numbers}),
-            "settings": settings.model_dump(),
-            "training": {k: v for k, v in result.__dict__.items() if k != "history"},
-        },
-        card=card,
-    )
+    train.labels["unit"] = scale.to_unit(values).astype(np.float32)
+    with TemporaryDirectory(prefix="fold-") as working:
+        result = _train(network, train, _ValidationError(validation, scale), settings, Path(working))
+    extra = {
+        "column": settings.column,
+        "scale": scale_state(scale),
+        "elements": sorted({int(z) for z in train.atomic_numbers}),
+        "settings": settings.model_dump(),
+        "training": {k: v for k, v in result.__dict__.items() if k != "history"},
+    }
+    save_checkpoint(directory, network.state_dict(), CheckpointContent(KIND, model.model_dump(), extra, card))
     return result
 
 
+def property_objective(network: nn.Module, batch: Batch, _: torch.Generator) -> dict[str, Tensor]:
+    """Smooth absolute error of the property in network units."""
+    return {"loss": F.smooth_l1_loss(clean_outputs(network, batch.crystals), batch.labels["unit"], beta=0.1)}
+
+
+class _ValidationError:
+    """Mean absolute error of a network on held-out rows, in the property's unit."""
+
+    def __init__(self, rows: PackedCrystals, scale: PropertyScale) -> None:
+        self.crystals = [rows.crystal(i) for i in range(len(rows))]
+        self.values, self.scale = rows.labels["value"].astype(np.float64), scale
+
+    def __call__(self, network: nn.Module) -> float:
+        network.eval()
+        return float(np.abs(self.scale.from_unit(unit_predictions(network, self.crystals)) - self.values).mean())
+
+
 def _train(
-    network: nn.Module,
-    train: PackedCrystals,
-    validation: PackedCrystals,
-    scale: PropertyScale,
-    s: PropertySettings,
-) -> tuple[dict[str, Tensor], FoldResult]:
-    """The loop: the best averaged weights and how it went."""
-    train.labels["unit"] = scale.to_unit(train.labels["value"].astype(np.float64)).astype(np.float32)
+    network: nn.Module, train: PackedCrystals, error: _ValidationError, s: PropertySettings, working: Path
+) -> FoldResult:
+    """Train through the loop of all networks, an epoch between validations; the network ends with the best weights."""
+    rate = _body_rate(s)
     batches = SizedBatches(train, batch_size=s.batch_size, seed=s.seed, max_pairs=s.max_pairs)
-    held = [validation.crystal(i) for i in range(len(validation))]
-    optimizer, average = _optimizer(network, s), WeightAverage(network, s.ema_decay)
-    rates = [group["lr"] for group in optimizer.param_groups]
-    began, result = time.process_time(), FoldResult(0, 0, math.inf, 0.0, "max_epochs")
-    best = {name: w.clone() for name, w in average.weights.items()}
-    for epoch in range(s.max_epochs):
-        for rows in batches.epoch(epoch):
-            spent = time.process_time() - began
-            progress = min(1.0, max(epoch / s.max_epochs, spent / s.max_seconds if s.max_seconds else 0.0))
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
-            _step(network, train, rows, optimizer, average, s.clip_norm)
-            if s.max_seconds and spent >= s.max_seconds:
-                result.stopped_by = "max_seconds"
-                break
-        result.epochs = epoch + 1
-        with averaged(network, average):
-            error = _mae(network, held, validation.labels["value"].astype(np.float64), scale)
-        result.history.append(error)
-        if error < result.validation_mae:
-            result.validation_mae, result.best_epoch = error, epoch + 1
-            best = {name: w.clone() for name, w in average.weights.items()}
-        elif epoch + 1 - result.best_epoch >= s.patience:
-            result.stopped_by = "early"
-        if result.stopped_by != "max_epochs":
-            break
-    result.seconds = round(time.process_time() - began, 1)
-    if not math.isfinite(result.validation_mae):
+    epoch = len(batches.epoch(0))
+    config = TrainingConfig(
+        batch_size=s.batch_size, max_pairs=s.max_pairs, learning_rate=rate, final_learning_rate=0.01 * rate,
+        warmup_steps=0, weight_decay=s.weight_decay, clip_norm=s.clip_norm, clip_value=NO_CLIPPING,
+        ema_decay=s.ema_decay, max_steps=s.max_epochs * epoch, max_seconds=s.max_seconds, clock="cpu",
+        checkpoint_every_s=NEVER, seed=s.seed, precision="32", compile="never",
+    )  # fmt: skip
+    job = TrainingJob(
+        network, property_objective, train, working, _parameter_groups(network, s), error, epoch, s.patience
+    )
+    facts = run_training(job, config)
+    history = facts["validations"]
+    if not np.isfinite(history).any():
         raise PropertyError("the validation error is not a number in any epoch: lower the learning rates")
-    return best, result
-
-
-def _step(
-    network: nn.Module,
-    train: PackedCrystals,
-    rows: NDArray[np.int64],
-    optimizer: torch.optim.Optimizer,
-    average: WeightAverage,
-    clip_norm: float,
-) -> None:
-    network.train()
-    batch = train.gather(rows)
-    loss = F.smooth_l1_loss(clean_outputs(network, batch.crystals), batch.labels["unit"], beta=0.1)
-    optimizer.zero_grad()
-    loss.backward()
-    norm = nn.utils.clip_grad_norm_(network.parameters(), clip_norm)
-    if torch.isfinite(norm):
-        optimizer.step()
-        average.update(network)
-
-
-def _mae(network: nn.Module, crystals: list[Crystal], values: NDArray[np.float64], scale: PropertyScale) -> float:
-    network.eval()
-    return float(np.abs(scale.from_unit(unit_predictions(network, crystals)) - values).mean())
+    best = int(np.nanargmin(history))
+    stopped_by = "max_epochs"
+    if facts["steps"] < s.max_epochs * epoch:
+        stopped_by = "early" if len(history) - (best + 1) >= s.patience else "max_seconds"
+    return FoldResult(len(history), best + 1, history[best], facts["seconds"], stopped_by, history)
 
 
 def split_member(

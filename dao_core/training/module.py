@@ -1,26 +1,26 @@
-"""The Lightning module that trains either network: one objective, EMA, a schedule by steps or seconds."""
+"""The Lightning module that trains every network: one objective, an average of the weights, a schedule by steps or
+seconds."""
 
 from __future__ import annotations
 
-import json
 import math
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
+from dao_core.training.average import averaged_model
 from dao_core.training.config import TrainingConfig
-from dao_core.training.ema import WeightAverage
+from dao_core.training.distributed import RanksError, weights_hash
+from dao_core.training.job import VALIDATION, TrainingJob
 from dao_core.training.packed import Batch, SizedBatches
-from dao_core.training.progress import TrainingProgress, report_progress
 
-Objective = Callable[[nn.Module, Batch, torch.Generator], dict[str, Tensor]]
 MAX_BAD_STEPS = 50
+OWN_STATE = "dao"  # key of what a resume state holds beside Lightning's own
 
 
 class DivergedError(RuntimeError):
@@ -28,21 +28,32 @@ class DivergedError(RuntimeError):
 
 
 class DaoModule(pl.LightningModule):
-    """Trains `network` on `objective(network, batch, rng)`, whose "loss" is minimised.
+    """Trains a job's network on its objective, whose "loss" is minimised.
 
     The random numbers of a step depend on (seed, step, rank) alone, so a resumed run repeats an undisturbed one.
     """
 
-    def __init__(self, network: nn.Module, objective: Objective, config: TrainingConfig, batches: SizedBatches) -> None:
+    def __init__(self, job: TrainingJob, config: TrainingConfig, batches: SizedBatches) -> None:
+        """Take what is trained, and how.
+
+        Args:
+            job: Network, objective and data.
+            config: Rates, sizes and the end of the run.
+            batches: The job's data in batches, from the step at which the run starts.
+        """
         super().__init__()
-        self.network, self.objective, self.config, self.batches = network, objective, config, batches
-        self.average = WeightAverage(network, config.ema_decay)
+        self.network, self.job, self.config, self.batches = job.network, job, config, batches
+        self.average = averaged_model(job.network, config.ema_decay)
+        self.last_losses: dict[str, Tensor] = {}
+        self.validations: list[float] = []  # of the averaged weights, each time they were validated
         self.structures = 0  # seen so far
         self.bad_steps = self.bad_in_a_row = 0  # without a finite gradient: not taken
         self.spent_s = 0.0  # training time of earlier attempts
         self._began = 0.0
         self._agreed: float | None = None
-        self._clock = time.process_time if config.clock == "cpu" else time.monotonic
+
+    def _clock(self) -> float:
+        return time.process_time() if self.config.clock == "cpu" else time.monotonic()
 
     @property
     def elapsed_s(self) -> float:
@@ -59,32 +70,43 @@ class DaoModule(pl.LightningModule):
         by_time = self.elapsed_s / c.max_seconds if c.max_seconds else 0.0
         return min(1.0, max(by_step, by_time))
 
-    def learning_rate(self) -> float:
-        """Linear warm-up, then a cosine from the first to the final rate."""
+    def _rate_factor(self) -> float:
+        """Linear warm-up, then a cosine from the first to the final rate, as a factor on the first."""
         c = self.config
-        rate = c.final_learning_rate + 0.5 * (c.learning_rate - c.final_learning_rate) * (
-            1 + math.cos(math.pi * self.progress)
-        )
-        return rate * min(1.0, (self.global_step + 1) / max(c.warmup_steps, 1))
+        final = c.final_learning_rate / c.learning_rate
+        factor = final + 0.5 * (1 - final) * (1 + math.cos(math.pi * self.progress))
+        return factor * min(1.0, (self.global_step + 1) / max(c.warmup_steps, 1))
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(
-            self.network.parameters(),
+    def learning_rate(self) -> float:
+        """The rate of the next step, of the first group of parameters."""
+        return self.config.learning_rate * self._rate_factor()
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, and a schedule that Lightning steps; it reads the progress, which may go by seconds."""
+        optimizer = torch.optim.AdamW(
+            self.job.parameter_groups or self.network.parameters(),  # type: ignore[arg-type]
             lr=self.config.learning_rate,
             weight_decay=self.config.weight_decay,
             fused=True,  # one pass over the weights: 3 ms instead of 15 a step of the laptop model
         )
+        schedule = LambdaLR(optimizer, lambda _: self._rate_factor())
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def train_dataloader(self) -> DataLoader[Batch]:
+        """The batches of this rank."""
         self.batches.rank, self.batches.world = self.trainer.global_rank, self.trainer.world_size
         return DataLoader(self.batches, batch_size=None)
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:  # noqa: ARG002
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:  # noqa: ARG002
+        """A batch knows itself how it moves."""
         return batch.to(device)
 
     def on_train_start(self) -> None:
+        """Start the clock; a resumed run goes on at the rate of its own settings, not at the one that was saved."""
         self._began = self._clock()
-        self.average.weights = {k: w.to(self.device) for k, w in self.average.weights.items()}
+        schedule: Any = self.lr_schedulers()
+        for group, rate in zip(schedule.optimizer.param_groups, schedule.base_lrs, strict=True):
+            group["lr"] = rate * self._rate_factor()
 
     def on_train_batch_start(self, *_: Any) -> None:
         """Ranks must agree on the time: the learning rate, the checkpoints and the end of the run depend on it."""
@@ -93,15 +115,15 @@ class DaoModule(pl.LightningModule):
             self._agreed = float(self.trainer.strategy.broadcast(self.elapsed_s))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
+        """The loss of one batch."""
         rng = torch.Generator().manual_seed(hash((self.config.seed, self.global_step, self.global_rank)) & 0x7FFFFFFF)
-        for group in self.optimizers().param_groups:  # type: ignore[union-attr]
-            group["lr"] = self.learning_rate()
-        losses = self.objective(self.network, batch, rng)
+        losses = self.job.objective(self.network, batch, rng)
         self.last_losses = {name: value.detach() for name, value in losses.items()}
         self.structures += len(batch.crystals) * self.trainer.world_size
         return losses["loss"]
 
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *_: Any, **__: Any) -> None:  # noqa: ARG002
+        """Clip by value and by norm; a step without a finite gradient is dropped."""
         parameters = [p for p in self.network.parameters() if p.grad is not None]
         if not all(bool(torch.isfinite(p.grad).all()) for p in parameters if p.grad is not None):
             self._drop_step(parameters)
@@ -122,93 +144,51 @@ class DaoModule(pl.LightningModule):
             p.grad = None
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """The step, then the average."""
         super().optimizer_step(*args, **kwargs)
         # here and not at the end of the batch, where callbacks save the resume state before the module's turn
-        self.average.update(self.network)
+        self.average.update_parameters(self.network)
 
     def on_train_batch_end(self, *_: Any) -> None:
+        """End the run where its time is up."""
         if self.config.max_seconds and self.elapsed_s >= self.config.max_seconds:
             self.trainer.should_stop = True
 
+    def on_train_end(self) -> None:
+        """Ranks that averaged their gradients have the same weights; where they don't, nothing was trained."""
+        if self.trainer.world_size > 1:
+            own = int(weights_hash(self.network)[:15], 16)
+            every = self.all_gather(torch.tensor(own, dtype=torch.int64, device=self.device)).flatten().tolist()
+            if len(set(every)) > 1:
+                raise RanksError(f"{len(every)} ranks end with different weights: the network is not trained")
+
+    def val_dataloader(self) -> DataLoader[Tensor]:
+        """One item: a validation is one call of the job's own."""
+        return DataLoader([torch.zeros(1)] if self.job.validate else [], batch_size=None)  # type: ignore[arg-type]
+
+    def validation_step(self, batch: Tensor, batch_idx: int) -> None:  # noqa: ARG002
+        """Validate the averaged weights."""
+        assert self.job.validate is not None
+        figure = self.job.validate(self.average.module)
+        self.validations.append(figure)
+        self.log(VALIDATION, torch.tensor(figure, dtype=torch.float64))
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["dao"] = {
+        """Add what Lightning does not know to a resume state."""
+        losses = {name: float(value) for name, value in self.last_losses.items()}
+        checkpoint[OWN_STATE] = {
             "structures": self.structures,
             "bad_steps": self.bad_steps,
             "spent_s": self.elapsed_s,
-            "average": self.average.state_dict(),
+            "last_losses": losses,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        said = checkpoint["dao"]
-        self.structures, self.spent_s = said["structures"], said["spent_s"]
-        self.bad_steps = said.get("bad_steps", 0)
-        self.average.load_state_dict(said["average"])
-
-
-class RunLog(pl.Callback):
-    """Prints one line now and then, appends the averaged losses to `history.jsonl` and saves the resume state."""
-
-    def __init__(self, directory: Path, *, every_s: float, checkpoint_every_s: float) -> None:
-        self.directory, self.every_s, self.checkpoint_every_s = directory, every_s, checkpoint_every_s
-        self.sums: dict[str, float] = {}
-        self.count = 0
-        self.live = False  # somebody shows the progress: no lines
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.logged = self.saved = self.told = _now(trainer, pl_module)
-        self.mark = getattr(pl_module, "structures", 0)
-
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        assert isinstance(pl_module, DaoModule)
-        for name, value in pl_module.last_losses.items():
-            self.sums[name] = self.sums.get(name, 0.0) + float(value)
-        self.count += 1
-        now = _now(trainer, pl_module)
-        if now - self.told >= 1.0:
-            self.told = now
-            rate = (pl_module.structures - self.mark) / max(now - self.logged, 1e-9)
-            loss = self.sums.get("loss", 0.0) / self.count
-            self.live = report_progress(TrainingProgress(pl_module.progress, trainer.global_step, rate, loss))
-        if now - self.logged >= self.every_s or trainer.should_stop:
-            self._log(trainer, pl_module, now)
-        if now - self.saved >= self.checkpoint_every_s or trainer.should_stop:
-            trainer.save_checkpoint(self.directory / "last")
-            self.saved = now
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, DaoModule)
-        if self.count:
-            self._log(trainer, pl_module, _now(trainer, pl_module))
-        trainer.save_checkpoint(self.directory / "last")
-
-    def _log(self, trainer: pl.Trainer, module: DaoModule, now: float) -> None:
-        rate = (module.structures - self.mark) / max(now - self.logged, 1e-9)
-        losses = {name: total / self.count for name, total in self.sums.items()}
-        left = module.elapsed_s * (1 / max(module.progress, 1e-9) - 1)
-        row = {
-            "step": trainer.global_step,
-            "elapsed_s": round(module.elapsed_s, 1),
-            "structures": module.structures,
-            "structures_per_s": round(rate, 1),
-            "learning_rate": module.learning_rate(),
-            **{name: round(value, 5) for name, value in losses.items()},
-        }
-        self.sums, self.count, self.logged, self.mark = {}, 0, now, module.structures
-        if not trainer.is_global_zero:
-            return
-        with (self.directory / "history.jsonl").open("a") as handle:
-            handle.write(json.dumps(row) + "\n")
-        if self.live:
-            return
-        text = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
-        print(
-            f"step {row['step']}  {text}  {rate:.0f} structures/s  {module.progress:.0%} done, {left:.0f} s left",
-            flush=True,
-        )
-
-
-def _now(trainer: pl.Trainer, module: pl.LightningModule) -> float:
-    """The clock of the log: this process's own, or the one that several ranks agree on."""
-    if trainer.world_size > 1 and isinstance(module, DaoModule):
-        return module.elapsed_s
-    return time.monotonic()
+        """Take a resume state, also one of b90917e and before, which kept the average on its own."""
+        own = checkpoint[OWN_STATE]
+        self.structures, self.spent_s = own["structures"], own["spent_s"]
+        self.bad_steps = own.get("bad_steps", 0)
+        if "average" in own:
+            weights = dict(own["average"])
+            checkpoint["state_dict"]["average.n_averaged"] = torch.tensor(int(weights.pop("updates")) + 1)
+            checkpoint["state_dict"] |= {f"average.module.{name}": w for name, w in weights.items()}

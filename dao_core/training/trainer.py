@@ -1,78 +1,163 @@
-"""TODO."""
+"""The training loop of every network: Lightning's, from the start or from where an earlier attempt stopped."""
 
 from __future__ import annotations
 
-import json
 import logging
+import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from safetensors import SafetensorError
 
+from dao_core.training.checkpoint_plugin import SafetensorsIO, resume_path
 from dao_core.training.config import TrainingConfig
-from dao_core.training.distributed import in_rank, trainer_options, weights_hash
-from dao_core.training.module import DaoModule, Objective, RunLog
-from dao_core.training.packed import PackedCrystals, SizedBatches
+from dao_core.training.distributed import RanksError, is_main_rank, trainer_options, weights_hash
+from dao_core.training.job import VALIDATION, TrainingJob
+from dao_core.training.packed import SizedBatches
+
+if TYPE_CHECKING:
+    from dao_core.training.module import DaoModule
+
+BEST = "best"  # folder of the state with the smallest validation error
 
 
-def run_training(
-    network: nn.Module, objective: Objective, data: PackedCrystals, config: TrainingConfig, directory: Path
-) -> dict[str, Any]:
-    """Train until the configured end, continuing from `directory/last` where an earlier attempt left it.
+class ResumeError(RuntimeError):
+    """A resume state that this version cannot read; the message says which version wrote it."""
 
-    Returns the facts of the run: steps, structures seen, seconds, last losses; `network` ends with the averaged
-    weights.
+
+def run_training(job: TrainingJob, config: TrainingConfig) -> dict[str, Any]:
+    """Train until the configured end, continuing from `job.directory/last` where an earlier attempt left it.
+
+    Args:
+        job: Network, objective, data and folder.
+        config: How.
+
+    Returns:
+        The facts of the run (none in a rank that isn't the first): steps, structures seen, seconds, last losses, with
+        several ranks their number and the hash of the weights, with a validation its history. The job's network ends
+        with the averaged weights, where there is a validation with those that it found best.
+
+    Raises:
+        ResumeError: The resume state cannot be read.
+        RanksError: A rank ended with an error.
+        DivergedError: The gradients are no longer finite.
     """
     import pytorch_lightning as pl
 
-    from dao_core.training.checkpoint_plugin import SafetensorsIO, resume_path
+    from dao_core.training.module import DaoModule
 
-    directory.mkdir(parents=True, exist_ok=True)
+    job.directory.mkdir(parents=True, exist_ok=True)
     if not torch.cuda.is_available():
         torch.set_num_threads(config.threads)
-    resume = resume_path(directory)
-    start = json.loads((resume_file(resume)).read_text())["dict"] if resume else []
-    step = next((value for key, value in start if key == "global_step"), 0)
     for name in ("pytorch_lightning.utilities.rank_zero", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)  # device lists and advertisements
-    batches = SizedBatches(data, batch_size=config.batch_size, seed=config.seed, max_pairs=config.max_pairs, start=step)
+    resume = resume_path(job.directory)
+    start = 0 if resume is None else int(read_state(resume)["global_step"])
+    batches = SizedBatches(
+        job.data, batch_size=config.batch_size, seed=config.seed, max_pairs=config.max_pairs, start=start
+    )
+    module = DaoModule(job, config, batches)
     if config.compile == "auto" and torch.cuda.is_available():
-        network.compile(dynamic=True)  # in place: the names of the weights stay
-    module = DaoModule(network, objective, config, batches)
-    precision = config.precision
-    if precision == "auto":  # bf16 is some sixty times slower than fp32 on CPUs without it
-        precision = "bf16-mixed" if torch.cuda.is_available() else "32"
+        job.network.compile(dynamic=True)  # in place: the names of the weights stay
     trainer = pl.Trainer(
         max_steps=config.max_steps or -1,
         max_epochs=-1,
         accelerator="auto",
-        **trainer_options(),
-        precision="32-true" if precision == "32" else "bf16-mixed",
+        **trainer_options(config),
+        precision="32-true" if _precision(config) == "32" else "bf16-mixed",
         plugins=[SafetensorsIO()],
         logger=False,
-        enable_checkpointing=False,
+        default_root_dir=job.directory,
+        enable_checkpointing=job.validate is not None,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[RunLog(directory, every_s=15.0, checkpoint_every_s=config.checkpoint_every_s)],
+        num_sanity_val_steps=0,
+        limit_val_batches=1 if job.validate else 0,
+        val_check_interval=job.validate_every if job.validate else None,
+        check_val_every_n_epoch=None if job.validate else 1,
+        callbacks=_callbacks(job, config),
     )
-    trainer.fit(module, ckpt_path=str(directory / "last") if resume else None, weights_only=True)
+    try:
+        trainer.fit(module, ckpt_path=None if resume is None else str(job.directory / "last"), weights_only=True)
+    except torch.multiprocessing.ProcessRaisedException as error:
+        raise RanksError(f"{config.ranks} ranks ended: {last_error(str(error))}") from error
+    return _finish(job, module, config.ranks * config.nodes) if is_main_rank() else {}
+
+
+def _precision(config: TrainingConfig) -> str:
+    if config.precision != "auto":
+        return config.precision
+    return "bf16-mixed" if torch.cuda.is_available() else "32"  # bf16 is sixty times slower on CPUs without it
+
+
+def _callbacks(job: TrainingJob, config: TrainingConfig) -> list[Any]:
+    from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+
+    from dao_core.training.run_log import TrainingLog
+
+    log = TrainingLog(job.directory, every_s=15.0, checkpoint_every_s=config.checkpoint_every_s)
+    if job.validate is None:
+        return [log]
+    return [
+        log,
+        EarlyStopping(VALIDATION, patience=job.patience, mode="min", check_finite=False),
+        ModelCheckpoint(
+            job.directory, BEST, VALIDATION, mode="min", save_weights_only=True, enable_version_counter=False
+        ),
+    ]
+
+
+def _finish(job: TrainingJob, module: DaoModule, n_ranks: int) -> dict[str, Any]:
+    """Put the averaged weights into the network and gather the facts, from the state that the (first) rank saved."""
+    state = read_state(job.directory / "last")
+    best = next(iter(sorted(job.directory.glob(f"{BEST}*"))), None) if job.validate else None
+    weights = state["state_dict"] if best is None else read_state(best)["state_dict"]
     with torch.no_grad():
-        for name, p in network.named_parameters():
-            p.copy_(module.average.weights[name])
-    losses = {name: float(value) for name, value in getattr(module, "last_losses", {}).items()}
-    together = {"ranks": trainer.world_size, "weights": weights_hash(network)} if in_rank() else {}
+        for name, p in job.network.named_parameters():
+            p.copy_(weights[f"average.module.{name}"])
+    own = state["dao"]
+    together = {"ranks": n_ranks, "weights": weights_hash(job.network)} if n_ranks > 1 else {}
     return {
         **together,
-        "steps": trainer.global_step,
-        "bad_steps": module.bad_steps,
-        "structures": module.structures,
-        "seconds": round(module.elapsed_s, 1),
-        "last_losses": losses,
+        **({"validations": module.validations} if job.validate else {}),
+        "steps": int(state["global_step"]),
+        "bad_steps": own["bad_steps"],
+        "structures": own["structures"],
+        "seconds": round(own["spent_s"], 1),
+        "last_losses": own["last_losses"],
     }
 
 
-def resume_file(directory: Path) -> Path:
-    """The JSON part of a resume state, also where a kill left only the previous one."""
-    current = directory / "state.json"
-    return current if current.exists() else directory.with_name("last.old") / "state.json"
+def read_state(directory: Path) -> dict[str, Any]:
+    """A resume state as Lightning wrote it.
+
+    Args:
+        directory: The state's folder; where a kill left only the one before, that is read.
+
+    Raises:
+        ResumeError: It cannot be read.
+    """
+    try:
+        return SafetensorsIO().load_checkpoint(directory)
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        version = written_by(directory)
+        raise ResumeError(
+            f"the resume state {directory} of {version} cannot be read ({error!r}): remove the folder to start anew"
+        ) from error
+
+
+def written_by(directory: Path) -> str:
+    """Which Lightning wrote a resume state, as far as its text can be searched."""
+    try:
+        text = (directory / "state.json").read_text(errors="replace")
+    except OSError:
+        return "an unknown version"
+    found = re.search(r'"pytorch-lightning_version",\s*"([^"]+)"', text)
+    return f"pytorch-lightning {found.group(1)}" if found else "an unknown version"
+
+
+def last_error(text: str) -> str:
+    """The line of a traceback that names the error."""
+    lines = [line for line in text.splitlines() if re.match(r"[\w.]+(Error|Exception)\b", line)]
+    return (lines or text.strip().splitlines() or ["no message"])[-1]

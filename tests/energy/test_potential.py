@@ -3,8 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dao_core.energy.potential import PotentialFailure, PotentialResult, checked
-from tests.helpers.potentials import copper, emt
+from dao_core.energy.adapters.dispersion import DispersionPotential
+from dao_core.energy.potential import PotentialFailure, PotentialResult, checked, label_of
+from dao_core.energy.predictor import DaoPotential
+from dao_core.hull.label import EnergyLabel
+from tests.helpers.potentials import Scripted, constant, copper, emt
 
 
 def test_a_sound_result_passes_unchanged() -> None:
@@ -31,3 +34,11 @@ def test_wrong_shapes_become_a_failure() -> None:
     outcome = checked(PotentialResult(0.0, np.zeros((3, 3)), np.zeros((3, 3))), copper())
     assert isinstance(outcome, PotentialFailure)
     assert "misshapen" in outcome.reason
+
+
+def test_a_potential_s_energies_are_labelled() -> None:
+    assert label_of(emt()) == EnergyLabel("EMT", "total")
+    assert label_of(DispersionPotential(emt())) == EnergyLabel("PBE-D3(BJ)+EMT", "total")
+    shipped = DaoPotential.load()
+    assert label_of(shipped) == EnergyLabel(shipped.identity, "formation")
+    assert label_of(Scripted(constant())) == EnergyLabel("scripted")  # says nothing of its own

@@ -11,12 +11,13 @@ import torch
 from dao_core.crystal import Crystal
 from dao_core.energy.objective import EnergyObjective, EnergySettings, bootstrap_weights, exponential_loss
 from dao_core.energy.potential import PotentialFailure, PotentialResult
-from dao_core.energy.predictor import N_ENERGIES, DaoPotential, EnergyScale, Prediction
+from dao_core.energy.predictor import N_ENERGIES, DaoPotential, Prediction
+from dao_core.energy.scale import EnergyRows, EnergyScale
 from dao_core.energy.uncertainty import calibrate
 from dao_core.models.build import build_network
-from dao_core.models.checkpoint_io import load_checkpoint, save_checkpoint
+from dao_core.models.checkpoint_io import CheckpointContent, load_checkpoint, save_checkpoint
 from dao_core.models.lattice_base import LatticeBase
-from dao_core.training.fit_predictor import element_fractions, pack_labelled
+from dao_core.training.fit_predictor import TrainingLabels, element_fractions, pack_labelled
 from dao_core.training.packed import Batch
 from tests.helpers.networks import CORRECTED, random_crystals
 
@@ -29,10 +30,8 @@ def potential(tmp_path: Path) -> DaoPotential:
     for p in network.parameters():
         torch.nn.init.normal_(p, std=0.3)
     scale = EnergyScale(np.linspace(-1, 1, 101)[None, :], ["test"], 0.5, 0.1, 0.2)
-    save_checkpoint(
-        tmp_path, network.state_dict(), kind="predictor", model=config.model_dump(),
-        extra={"energy_scale": scale.state(), "elements": list(range(1, 95))}, card="",
-    )  # fmt: skip
+    extra = {"energy_scale": scale.state(), "elements": list(range(1, 95))}
+    save_checkpoint(tmp_path, network.state_dict(), CheckpointContent("predictor", config.model_dump(), extra, ""))
     return DaoPotential(load_checkpoint(tmp_path), dtype=torch.float64)
 
 
@@ -106,7 +105,7 @@ def two_sources(unstable: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np
 
 def test_scale_recovers_source_offsets() -> None:
     fractions, energies, source, hull = two_sources(unstable=0.0)
-    scale = EnergyScale.fit(fractions, energies, source, ["a", "b"], hull)
+    scale = EnergyScale.fit(EnergyRows(fractions, energies, source, hull, ["a", "b"]))
     difference = scale.baseline[1] - scale.baseline[0]
     assert difference[8] == pytest.approx(0.6, abs=0.1)
     assert scale.residual_std < 0.1
@@ -115,11 +114,11 @@ def test_scale_recovers_source_offsets() -> None:
 
 def test_instability_of_a_source_is_no_offset() -> None:
     fractions, energies, source, hull = two_sources(unstable=0.8)
-    scale = EnergyScale.fit(fractions, energies, source, ["a", "b"], hull)
+    scale = EnergyScale.fit(EnergyRows(fractions, energies, source, hull, ["a", "b"]))
     difference = scale.baseline[1] - scale.baseline[0]
     assert difference[8] == pytest.approx(0.6, abs=0.1)
     assert abs(difference[22]) < 0.1
-    unknown = EnergyScale.fit(fractions, energies, source, ["a", "b"], np.full(4000, np.nan))
+    unknown = EnergyScale.fit(EnergyRows(fractions, energies, source, np.full(4000, np.nan), ["a", "b"]))
     assert np.abs(unknown.baseline[1] - unknown.baseline[0]).max() == 0.0  # nothing to tell them apart by
 
 
@@ -135,10 +134,9 @@ def test_unlabelled_rows_train_nothing_but_the_flow() -> None:
     crystals = random_crystals(4, (3, 4))
     nan = float("nan")
     data = pack_labelled(
-        crystals, formation_energy_per_atom=[nan, nan], e_above_hull=[nan, nan], source=[0, 0],
-        forces=[None, np.zeros((4, 3))], stress=[None, np.zeros((3, 3))],
+        crystals, TrainingLabels([nan, nan], [nan, nan], [0, 0], [None, np.zeros((4, 3))], [None, np.zeros((3, 3))])
     )  # fmt: skip
-    scale = EnergyScale.fit(element_fractions(data), np.zeros(2), np.zeros(2, int), ["a"], np.full(2, nan))
+    scale = EnergyScale.fit(EnergyRows(element_fractions(data), np.zeros(2), np.zeros(2, int), np.full(2, nan), ["a"]))
     network = build_network(CORRECTED.model_copy(update={"n_energies": N_ENERGIES}))
     objective = EnergyObjective(EnergySettings(noisy_share=0.0), scale, LatticeBase.fit(crystals))
     batch: Batch = data.gather(np.arange(2))
@@ -172,10 +170,11 @@ def test_calibration_recovers_a_known_error_size() -> None:
 def test_noisy_structures_train_energies_along_either_process(process: str) -> None:
     crystals = random_crystals(4, (3, 4, 5))
     data = pack_labelled(
-        crystals, formation_energy_per_atom=[0.0, 0.1, 0.2], e_above_hull=[0.0, 0.1, 0.3], source=[0, 0, 0],
-        forces=[None] * 3, stress=[None] * 3,
+        crystals, TrainingLabels([0.0, 0.1, 0.2], [0.0, 0.1, 0.3], [0, 0, 0], [None] * 3, [None] * 3)
     )  # fmt: skip
-    scale = EnergyScale.fit(element_fractions(data), np.zeros(3), np.zeros(3, int), ["a"], np.array([0.0, 0.1, 0.3]))
+    scale = EnergyScale.fit(
+        EnergyRows(element_fractions(data), np.zeros(3), np.zeros(3, int), np.array([0.0, 0.1, 0.3]), ["a"])
+    )
     torch.manual_seed(0)
     network = build_network(CORRECTED.model_copy(update={"n_energies": N_ENERGIES}))
     settings = EnergySettings(noisy_share=1.0, process=process)  # type: ignore[arg-type]

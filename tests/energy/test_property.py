@@ -11,7 +11,7 @@ import torch
 from dao_core.crystal import Crystal
 from dao_core.energy.property import KIND, PropertyError, PropertyModel, PropertyScale, unit_predictions
 from dao_core.models.build import build_network
-from dao_core.models.checkpoint_io import CheckpointError, save_checkpoint
+from dao_core.models.checkpoint_io import CheckpointContent, CheckpointError, save_checkpoint
 from dao_core.models.config import LocalConfig
 from tests.helpers.networks import random_crystals
 
@@ -25,7 +25,7 @@ def member(directory: Path, seed: int, elements: list[int], *, nan: bool = False
         for p in network.parameters():
             torch.nn.init.constant_(p, float("nan"))
     extra = {"column": "x", "scale": {"transform": "none", "mean": 10.0 * seed, "std": 2.0}, "elements": elements}
-    save_checkpoint(directory, network.state_dict(), kind=KIND, model=CONFIG.model_dump(), extra=extra, card="")
+    save_checkpoint(directory, network.state_dict(), CheckpointContent(KIND, CONFIG.model_dump(), extra, ""))
 
 
 def test_a_scale_goes_there_and_back() -> None:
@@ -81,7 +81,7 @@ def test_nan_is_named(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_another_kind_is_refused(tmp_path: Path) -> None:
     network = build_network(CONFIG)
-    save_checkpoint(tmp_path, network.state_dict(), kind="predictor", model=CONFIG.model_dump(), extra={}, card="")
+    save_checkpoint(tmp_path, network.state_dict(), CheckpointContent("predictor", CONFIG.model_dump(), {}, ""))
     with pytest.raises(CheckpointError, match="holds a 'predictor' model, a 'property' is needed"):
         PropertyModel.load(tmp_path)
     with pytest.raises(CheckpointError, match="is not a checkpoint"):

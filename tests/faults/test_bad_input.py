@@ -12,13 +12,14 @@ import torch
 from torch import nn
 
 from dao_core.crystal import Crystal
-from dao_core.energy.predictor import N_ENERGIES, DaoPotential, EnergyScale
+from dao_core.energy.predictor import N_ENERGIES, DaoPotential
 from dao_core.energy.relaxation.relax import RelaxationStatus, RelaxSettings, relax
+from dao_core.energy.scale import EnergyScale
 from dao_core.generate.constraints import Constraint, ConstraintError
 from dao_core.generate.flow_matching import FlowSettings
 from dao_core.generate.sampler import Generator, SampleStart, UnseenElementError, numbers_of
 from dao_core.models.build import build_network
-from dao_core.models.checkpoint_io import CheckpointError, save_checkpoint
+from dao_core.models.checkpoint_io import CheckpointContent, CheckpointError, save_checkpoint
 from dao_core.models.config import CrysformerConfig, LocalConfig
 from dao_core.models.heads import Outputs
 from dao_core.models.lattice_base import LatticeBase
@@ -38,8 +39,8 @@ def write_generator(tmp_path: Path, process: str) -> Path:
     base = LatticeBase(torch.full((101,), 20.0), torch.zeros(6), torch.full((6,), 0.1))
     extra = {"process": process, "flow": FlowSettings().model_dump(), "lattice_base": base.state(),
              "elements": [11, 17], "max_atoms": 4, "sampler": {"steps": 3, "diffusion_steps": 3}}  # fmt: skip
-    save_checkpoint(tmp_path / "generator", build_network(NETWORK).state_dict(), kind="generator",
-                    model=NETWORK.model_dump(), extra=extra, card="")  # fmt: skip
+    content = CheckpointContent("generator", NETWORK.model_dump(), extra, "")
+    save_checkpoint(tmp_path / "generator", build_network(NETWORK).state_dict(), content)
     return tmp_path / "generator"
 
 
@@ -49,8 +50,8 @@ def potential(tmp_path: Path) -> DaoPotential:
     config = LocalConfig(width=8, n_blocks=1, n_radial=6, time_dim=8, cutoff=3.0, n_energies=N_ENERGIES)
     scale = EnergyScale(np.zeros((1, 101)), ["test"], 0.01, 0.1, 0.2)
     extra = {"energy_scale": scale.state(), "elements": [11, 17]}
-    save_checkpoint(tmp_path / "predictor", build_network(config).state_dict(), kind="predictor",
-                    model=config.model_dump(), extra=extra, card="")  # fmt: skip
+    content = CheckpointContent("predictor", config.model_dump(), extra, "")
+    save_checkpoint(tmp_path / "predictor", build_network(config).state_dict(), content)
     return DaoPotential.load(tmp_path / "predictor")
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import yaml
 
+from dao_core.training.card import Provenance
 from dao_core.training.config import TrainingConfig
-from dao_core.training.fit_generator import fit_generator
+from dao_core.training.fit_generator import GeneratorData, fit_generator
 from dao_core.training.packed import PackedCrystals
 from tests.helpers.networks import random_crystals
 
@@ -20,4 +21,4 @@ def data() -> PackedCrystals:
 
 def train(directory: Path, **changes: object) -> dict[str, object]:
     config = TrainingConfig(**{**TINY, **changes})
-    return fit_generator(data(), config, directory, about={"name": "random"}, card="# test")
+    return fit_generator(GeneratorData(data()), config, directory, Provenance({"name": "random"}, "# test"))

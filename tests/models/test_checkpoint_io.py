@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dao_core.models.build import build_network
-from dao_core.models.checkpoint_io import CheckpointError, load_checkpoint, save_checkpoint
+from dao_core.models.checkpoint_io import CheckpointContent, CheckpointError, load_checkpoint, save_checkpoint
 from tests.helpers.networks import CORRECTED
 
 
@@ -19,10 +19,7 @@ def saved(tmp_path: Path) -> Path:
     return save_checkpoint(
         tmp_path / "c",
         network.state_dict(),
-        kind="generator",
-        model=CORRECTED.model_dump(),
-        extra={"a": 1},
-        card="# card",
+        CheckpointContent("generator", CORRECTED.model_dump(), {"a": 1}, "# card"),
     )
 
 

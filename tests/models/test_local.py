@@ -8,6 +8,7 @@ import torch
 from dao_core.crystal import Crystal, CrystalBatch
 from dao_core.models.config import LocalConfig
 from dao_core.models.local import LocalNet
+from dao_core.models.repulsion import NuclearRepulsion
 from tests.helpers.networks import random_crystals
 
 
@@ -55,3 +56,57 @@ def test_angles_matter() -> None:
     bent = Crystal(lattice, np.array([[6, 6, 6], [7.5, 6, 6], [6, 7.5, 6]]) / 12, np.array([8, 1, 1]))
     energies = energy([straight, bent])
     assert (energies[0] - energies[1]).abs().max() > 1e-6
+
+
+def second_version(**changes: object) -> LocalNet:
+    torch.manual_seed(0)
+    config = LocalConfig(width=16, n_blocks=2, n_radial=8, time_dim=8, cutoff=4.0, n_energies=2)
+    grown = LocalNet(config.model_copy(update=changes))
+    for p in grown.parameters():  # additions start at zero
+        if not p.any():
+            torch.nn.init.normal_(p, std=0.3)
+    return grown.double()
+
+
+def test_additions_leave_a_trained_network_as_it_was() -> None:
+    torch.manual_seed(0)
+    config = LocalConfig(width=16, n_blocks=2, n_radial=8, time_dim=8, cutoff=4.0, n_energies=2)
+    first = LocalNet(config).double()
+    grown = LocalNet(config.model_copy(update={"tensor_width": 4, "references": True})).double()
+    grown.load_state_dict(first.state_dict(), strict=False)
+    batch = CrystalBatch.from_crystals(random_crystals(3, (3, 5)), dtype=torch.float64)
+    ones = torch.ones(2, dtype=torch.float64)
+    given = (batch.lattice, batch.frac_coords, batch.atomic_numbers, ones)
+    torch.testing.assert_close(grown(*given).energies, first(*given).energies)
+
+
+def test_tensors_turn_with_the_crystal_and_see_more_than_vectors() -> None:
+    network = second_version(tensor_width=4)
+    rotation = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1)))[0]
+    batch = CrystalBatch.from_crystals(random_crystals(3, (3, 5)), dtype=torch.float64)
+    ones = torch.ones(2, dtype=torch.float64)
+    before = network(batch.lattice, batch.frac_coords, batch.atomic_numbers, ones)
+    after = network(batch.lattice @ rotation, batch.frac_coords, batch.atomic_numbers, ones)
+    torch.testing.assert_close(after.energies, before.energies)
+    torch.testing.assert_close(after.coords, before.coords)
+    # around the middle atom directions sum to zero both ways: only the squares of directions tell line from square
+    lattice = np.eye(3) * 12.0
+    line = [[6, 6, 6], [7.5, 6, 6], [4.5, 6, 6], [8.5, 6, 6], [3.5, 6, 6]]
+    square = [[6, 6, 6], [7.5, 6, 6], [4.5, 6, 6], [6, 8.5, 6], [6, 3.5, 6]]
+    one_block = second_version(tensor_width=4, n_blocks=1)
+    middle = []
+    for places in (line, square):
+        crystal = Crystal(lattice, np.array(places) / 12, np.array([8, 1, 1, 1, 1]))
+        b = CrystalBatch.from_crystals([crystal], dtype=torch.float64)
+        middle.append(one_block(b.lattice, b.frac_coords, b.atomic_numbers, ones[:1]).atoms[0, 0])
+    assert (middle[0] - middle[1]).abs().max() > 1e-6
+
+
+def test_nuclei_in_contact_repel_and_bonded_ones_feel_nothing() -> None:
+    numbers = torch.tensor([[14, 8]])
+    index = torch.tensor([[0, 0], [0, 0], [1, 1]])
+    distances = torch.tensor([0.6, 1.7], dtype=torch.float64).requires_grad_(True)
+    energy = NuclearRepulsion()(index[:, :1], distances[:1], numbers).sum()
+    assert energy > 10.0
+    assert torch.autograd.grad(energy, distances)[0][0] < -10.0
+    assert float(NuclearRepulsion()(index[:, 1:], distances[1:], numbers).sum()) == 0.0

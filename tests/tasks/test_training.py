@@ -34,7 +34,7 @@ def test_a_generator_trains_with_the_templates_of_its_own_data(tmp_path: Path) -
 
     @wraps(fit_generator)
     def fit(*args: Any, **kwargs: Any) -> dict[str, Any]:
-        rows_seen.append(kwargs["template_rows"])
+        rows_seen.append(args[0].template_rows)
         return fit_generator(*args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -16,7 +16,8 @@ import yaml
 from torch import Tensor, nn
 
 from dao_core.crystal import CrystalBatch
-from dao_core.energy.predictor import composition_fractions, residual_members, strained
+from dao_core.energy.predictor import DaoPotential, residual_members, strained
+from dao_core.energy.scale import EnergyScale, composition_fractions
 from dao_core.generate.diffusion import diffusion_loss, sample_diffusion
 from dao_core.generate.flow_matching import FlowSettings, flow_loss, training_base
 from dao_core.generate.sampler import Generator, SampleStart
@@ -70,6 +71,16 @@ def test_energies_stay_on_one_device() -> None:
     data = elsewhere()
     members, hull = residual_members(network(PLAIN, 5).to(META), data.lattice, data.frac_coords, data.atomic_numbers)
     assert members.device == hull.device == composition_fractions(data.atomic_numbers).device == META
+
+
+def test_a_potential_computes_on_its_own_device_and_leaves_the_checkpoint_alone() -> None:
+    scale = EnergyScale(np.zeros((1, 101)), ["test"], 0.5, 0.1, 0.2)
+    config = {"energy_scale": scale.state(), "elements": [1], "sha256": "none"}
+    checkpoint = Checkpoint(network(PLAIN, 5), "predictor", config, Path("made here"))
+    potential = DaoPotential(checkpoint, device=META)
+    assert {p.device for p in potential.network.parameters()} == {META}
+    assert all(x.device == META for x in potential.evaluate(elsewhere()))
+    assert all(p.requires_grad and p.device.type == "cpu" for p in checkpoint.network.parameters())
 
 
 class Asked(nn.Module):

@@ -5,17 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
+from dao_core.models.build import build_network
 from dao_core.models.checkpoint_io import load_checkpoint
 from dao_core.training.config import TrainingConfig
-from dao_core.training.distributed import RanksError, fit_in_ranks, weights_hash
-from dao_core.training.packed import PackedCrystals
-from tests.helpers.networks import random_crystals
-from tests.helpers.training import TINY, train
+from dao_core.training.distributed import RanksError, is_main_rank, weights_hash
+from dao_core.training.job import TrainingJob
+from dao_core.training.packed import Batch
+from dao_core.training.trainer import run_training
+from tests.helpers.training import TINY, data, train
 
-pytestmark = pytest.mark.slow
+slow = pytest.mark.slow
 
 
+@slow
 def test_two_ranks_train_one_network(tmp_path: Path) -> None:
     facts = train(tmp_path, ranks=2, max_steps=6, checkpoint_every_s=0.01)
     assert (facts["ranks"], facts["steps"]) == (2, 6)
@@ -31,13 +36,27 @@ def test_two_ranks_train_one_network(tmp_path: Path) -> None:
     assert (more["ranks"], more["steps"]) == (2, 9)
 
 
+def broken(_: nn.Module, __: Batch, ___: torch.Generator) -> dict[str, torch.Tensor]:
+    raise ValueError("no loss today")
+
+
+@slow
 def test_ranks_that_fail_say_why(tmp_path: Path) -> None:
-    data = PackedCrystals.from_crystals(random_crystals(0, (2, 3)))
     config = TrainingConfig(**{**TINY, "ranks": 2, "max_steps": 2})
-    with pytest.raises(RanksError, match=r"2 ranks ended with status 1: .*missing"):
-        fit_in_ranks("generator", data, config, tmp_path, about={}, card="", start_from=tmp_path / "missing")
+    with pytest.raises(RanksError, match="2 ranks ended: ValueError: no loss today"):
+        run_training(TrainingJob(build_network(config.model), broken, data(), tmp_path), config)
 
 
-def test_several_nodes_need_a_meeting_point() -> None:
-    with pytest.raises(ValueError, match="needs rendezvous"):
-        TrainingConfig(**{**TINY, "nodes": 2})
+def test_settings_of_the_old_launcher_are_read_with_a_warning() -> None:
+    with pytest.warns(FutureWarning, match="launch, rendezvous: no longer read"):
+        config = TrainingConfig(**{**TINY, "nodes": 2, "rendezvous": "node-0:29500", "launch": "srun"})
+    assert config.nodes == 2
+
+
+def test_only_the_first_of_several_processes_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_main_rank()
+    monkeypatch.setenv("SLURM_NTASKS", "2")
+    monkeypatch.setenv("SLURM_PROCID", "1")
+    assert not is_main_rank()
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    assert is_main_rank()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,15 +20,19 @@ from dao_core.energy.predictor import DaoPotential
 from dao_core.generate.sampler import Generator, UnseenElementError
 from dao_core.models.build import build_network
 from dao_core.models.checkpoint_io import CheckpointError, load_checkpoint
+from dao_core.training.average import averaged_model
+from dao_core.training.card import Provenance
 from dao_core.training.config import TrainingConfig
-from dao_core.training.ema import WeightAverage
-from dao_core.training.fit_generator import fit_generator
-from dao_core.training.fit_predictor import fit_predictor, pack_labelled
-from dao_core.training.module import DivergedError, Objective
+from dao_core.training.fit_generator import GeneratorData, fit_generator
+from dao_core.training.fit_predictor import PredictorData, TrainingLabels, fit_predictor, pack_labelled
+from dao_core.training.job import Objective, TrainingJob
+from dao_core.training.module import DivergedError
 from dao_core.training.packed import Batch, PackedCrystals
-from dao_core.training.trainer import run_training
+from dao_core.training.trainer import ResumeError, run_training
 from tests.helpers.networks import random_crystals
 from tests.helpers.training import TINY, data, train
+
+RESUME_B90917E = Path(__file__).parent / "data" / "resume_b90917e"
 
 
 def weights(directory: Path) -> dict[str, torch.Tensor]:
@@ -86,6 +91,28 @@ def test_resume_state_is_not_pickle(tmp_path: Path) -> None:
     assert {p.name for p in (tmp_path / "last").iterdir()} == {"state.safetensors", "state.json"}
 
 
+def test_a_training_of_b90917e_goes_on_to_the_weights_that_it_would_have_had(tmp_path: Path) -> None:
+    model = {"kind": "cspnet", "width": 8, "n_blocks": 1, "n_frequencies": 2, "time_dim": 8}
+    config = TrainingConfig.model_validate(
+        {"model": model, "process": "diffusion", "batch_size": 4, "max_steps": 8, "warmup_steps": 2,
+         "learning_rate": 1e-3, "checkpoint_every_s": 1000}
+    )  # fmt: skip
+    shutil.copytree(RESUME_B90917E / "last", tmp_path / "last")
+    rows = PackedCrystals.from_crystals([c.niggli() for c in random_crystals(0, (2, 3, 4) * 2)])
+    facts = fit_generator(GeneratorData(rows), config, tmp_path, Provenance({}, ""))
+    assert (facts["steps"], facts["structures"]) == (8, 24)
+    expected = load_checkpoint(RESUME_B90917E / "checkpoint", kind="generator").network.state_dict()
+    for name, weight in weights(tmp_path).items():
+        torch.testing.assert_close(weight, expected[name], rtol=0, atol=1e-6)
+
+
+def test_a_resume_state_that_cannot_be_read_says_who_wrote_it(tmp_path: Path) -> None:
+    shutil.copytree(RESUME_B90917E / "last", tmp_path / "last")
+    (tmp_path / "last" / "state.safetensors").write_bytes(b"cut")
+    with pytest.raises(ResumeError, match=r"of pytorch-lightning 2\.6\.6 cannot be read .* to start anew"):
+        train(tmp_path, max_steps=5)
+
+
 def test_diffusion_and_cspnet_train_too(tmp_path: Path) -> None:
     model = {"kind": "cspnet", "width": 16, "n_blocks": 1, "n_frequencies": 2, "time_dim": 8}
     facts = train(tmp_path, model=model, process="diffusion", max_steps=3)
@@ -97,14 +124,15 @@ def test_a_continued_training_remembers_what_it_continues(tmp_path: Path) -> Non
     small = PackedCrystals.from_crystals([c.niggli() for c in random_crystals(1, (2, 2))])
     config = TrainingConfig(**{**TINY, "max_steps": 2})
     start = tmp_path / "first/checkpoint"
-    fit_generator(small, config, tmp_path / "second", about={}, card="", start_from=start)
+    again = config.model_copy(update={"start_from": str(start)})
+    fit_generator(GeneratorData(small), again, tmp_path / "second", Provenance({}, ""))
     facts = load_checkpoint(tmp_path / "second/checkpoint").config
     assert facts["max_atoms"] == 4  # of the first data: no false warnings
     assert [run["steps"] for run in facts["earlier_training"]] == [3]
     assert facts["training"]["steps"] == 2
-    other = TrainingConfig(**{**TINY, "max_steps": 2, "process": "diffusion"})
+    other = TrainingConfig(**{**TINY, "max_steps": 2, "process": "diffusion", "start_from": str(start)})
     with pytest.raises(CheckpointError, match="was trained by flow, the settings ask for diffusion"):
-        fit_generator(small, other, tmp_path / "third", about={}, card="", start_from=start)
+        fit_generator(GeneratorData(small), other, tmp_path / "third", Provenance({}, ""))
 
 
 def poisoned(every: int) -> Objective:
@@ -123,11 +151,11 @@ def test_a_bad_batch_is_dropped_and_counted_and_many_end_the_training(
 ) -> None:
     config = TrainingConfig(**{**TINY, "max_steps": 8})
     network = build_network(config.model)
-    assert run_training(network, poisoned(3), data(), config, tmp_path / "some")["bad_steps"] == 2
+    assert run_training(TrainingJob(network, poisoned(3), data(), tmp_path / "some"), config)["bad_steps"] == 2
     assert all(torch.isfinite(p).all() for p in network.parameters())
     monkeypatch.setattr("dao_core.training.module.MAX_BAD_STEPS", 4)
     with pytest.raises(DivergedError, match="4 steps in a row without a finite gradient, the last is step 3"):
-        run_training(build_network(config.model), poisoned(1), data(), config, tmp_path / "all")
+        run_training(TrainingJob(build_network(config.model), poisoned(1), data(), tmp_path / "all"), config)
 
 
 def test_a_run_without_an_end_is_refused() -> None:
@@ -138,11 +166,13 @@ def test_a_run_without_an_end_is_refused() -> None:
 def test_average_forgets_the_start() -> None:
     module = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.zeros_(module.weight)
-    average = WeightAverage(module, 0.999)
+    average = averaged_model(module, 0.999)
+    average.update_parameters(module)
     torch.nn.init.ones_(module.weight)
     for _ in range(100):
-        average.update(module)
-    assert average.weights["weight"].item() > 0.9
+        average.update_parameters(module)
+    assert average.module.weight.item() > 0.9
+    assert not average.module.weight.requires_grad
 
 
 def test_shipped_weights_continue_whatever_network_the_settings_name(tmp_path: Path) -> None:
@@ -166,11 +196,10 @@ def test_a_continued_predictor_takes_labels_of_another_scale(tmp_path: Path) -> 
               zip(crystals, shipped.predict(crystals), strict=True)]  # fmt: skip
     unknown = [None] * len(crystals)
     packed = pack_labelled(
-        crystals, formation_energy_per_atom=labels, e_above_hull=[0.0] * len(crystals), source=[0] * len(crystals),
-        forces=unknown, stress=unknown,
-    )  # fmt: skip
+        crystals, TrainingLabels(labels, [0.0] * len(crystals), [0] * len(crystals), unknown, unknown)
+    )
     config = TrainingConfig(**{**TINY, "max_steps": 1, "learning_rate": 1e-9, "start_from": "predictor"})
-    fit_predictor(packed, config, tmp_path, sources=["mine"], about={}, card="# test")
+    fit_predictor(PredictorData(packed, ["mine"]), config, tmp_path, Provenance({}, "# test"))
     found = DaoPotential.load(tmp_path / "checkpoint").predict(crystals)
     error = np.abs([p.formation_energy_per_atom - e for p, e in zip(found, labels, strict=True)])
     before = np.abs([p.formation_energy_per_atom - e for p, e in zip(shipped.predict(crystals), labels, strict=True)])

@@ -11,11 +11,9 @@ import torch
 from dao_core.crystal import Crystal
 from dao_core.energy.property import PropertyError, PropertyModel
 from dao_core.models.build import build_network
-from dao_core.models.checkpoint_io import load_checkpoint, save_checkpoint
+from dao_core.models.checkpoint_io import CheckpointContent, load_checkpoint, save_checkpoint
 from dao_core.models.config import LocalConfig
-from dao_core.training.ema import WeightAverage
 from dao_core.training.fit_property import (
-    averaged,
     finetune_fold,
     fit_member,
     fold_of,
@@ -95,7 +93,7 @@ def test_the_body_is_the_predictor_s_and_the_head_is_new(tmp_path: Path) -> None
     torch.manual_seed(7)
     config = MODEL.model_copy(update={"n_energies": 5})
     earlier = build_network(config)
-    save_checkpoint(tmp_path, earlier.state_dict(), kind="predictor", model=config.model_dump(), extra={}, card="")
+    save_checkpoint(tmp_path, earlier.state_dict(), CheckpointContent("predictor", config.model_dump(), {}, ""))
     network, model = starting_network(settings(start=str(tmp_path)))
     assert model.n_energies == 1
     before, after = earlier.state_dict(), network.state_dict()
@@ -104,16 +102,6 @@ def test_the_body_is_the_predictor_s_and_the_head_is_new(tmp_path: Path) -> None
             assert name == "energy.2.weight" or weight.shape != before[name].shape or not weight.equal(before[name])
         else:
             assert weight.equal(before[name]), name
-
-
-def test_averaged_weights_are_given_back() -> None:
-    module = torch.nn.Linear(2, 2)
-    average = WeightAverage(module, 0.9)
-    own = {k: p.detach().clone() for k, p in module.named_parameters()}
-    average.weights = {k: torch.zeros_like(w) for k, w in average.weights.items()}
-    with averaged(module, average):
-        assert not module.weight.detach().any()
-    assert all(p.equal(own[k]) for k, p in module.named_parameters())
 
 
 def test_a_missing_label_is_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from dao_core.generate.templates.training_pairs import SeedPair, write_pairs
 from dao_core.models.lattice_base import LatticeBase
 from dao_core.training import seeds
 from dao_core.training.config import TrainingConfig
-from dao_core.training.fit_generator import _pick_template, generator_objective
+from dao_core.training.fit_generator import GeneratorData, GeneratorObjective, _pick_template
 from dao_core.training.packed import PackedCrystals
 from dao_core.training.seeds import SeedError, build_pairs, load_pairs
 from tests.helpers.benchmark_targets import rocksalt
@@ -35,9 +35,9 @@ def test_pairs_reach_their_rows(tmp_path: Path) -> None:
     templates, rows = load_pairs(tmp_path, ["a", "b", "c"])
     assert rows.squeeze(1).tolist() == [1, -1, 0]
     data = PackedCrystals.from_crystals(crystals)
-    batch = data.gather(np.arange(3))
+    batch, known = data.gather(np.arange(3)), GeneratorData(data, templates, rows)
     everyone = torch.ones(3, dtype=torch.bool)
-    template, target, has = _pick_template(batch, templates, rows, everyone, torch.Generator().manual_seed(0))
+    template, target, has = _pick_template(batch, known, everyone, torch.Generator().manual_seed(0))
     assert template is not None
     assert has.tolist() == [True, False, True]
     torch.testing.assert_close(target.frac_coords[0, :2] - template.frac_coords[0, :2], torch.full((2, 3), 0.02))
@@ -46,7 +46,7 @@ def test_pairs_reach_their_rows(tmp_path: Path) -> None:
     assert torch.equal(target.atomic_numbers[1], batch.crystals.atomic_numbers[1])
     # a trajectory from noise keeps the structure's own cell, though a template is known
     some = torch.tensor([False, True, True])
-    _, target, has = _pick_template(batch, templates, rows, some, torch.Generator().manual_seed(0))
+    _, target, has = _pick_template(batch, known, some, torch.Generator().manual_seed(0))
     assert has.tolist() == [False, False, True]
     assert torch.equal(target.lattice[0], batch.crystals.lattice[0])
 
@@ -60,8 +60,9 @@ def test_the_seeded_objective_is_finite(tmp_path: Path) -> None:
     config = TrainingConfig(**TINY, flow={"seeded_share": 1.0})
     from dao_core.models.build import build_network
 
-    objective = generator_objective(config, LatticeBase.fit(crystals), templates, rows)
-    batch = PackedCrystals.from_crystals(crystals).gather(np.arange(2))
+    packed = PackedCrystals.from_crystals(crystals)
+    objective = GeneratorObjective(config, LatticeBase.fit(crystals), GeneratorData(packed, templates, rows))
+    batch = packed.gather(np.arange(2))
     losses = objective(build_network(config.model), batch, torch.Generator().manual_seed(0))
     assert torch.isfinite(losses["loss"])
 

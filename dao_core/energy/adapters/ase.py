@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from ase.calculators.calculator import Calculator, CalculatorError, all_changes
 
 from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.energy.potential import Outcome, Potential, PotentialFailure, PotentialResult, checked
+from dao_core.hull.label import EnergyLabel
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -34,7 +36,16 @@ class PotentialCalculator(Calculator):
         properties: Sequence[str] = ("energy",),
         system_changes: Sequence[str] = tuple(all_changes),
     ) -> None:
-        """Fill `results` for the atoms."""
+        """Fill `results` for the atoms.
+
+        Args:
+            atoms: Periodic in three directions.
+            properties: What is asked for; everything is computed.
+            system_changes: What changed since the last call, for ASE's bookkeeping.
+
+        Raises:
+            CalculatorError: The atoms are no crystal, or the potential fails.
+        """
         super().calculate(atoms, list(properties), list(system_changes))
         if not self.atoms.pbc.all():
             raise CalculatorError("the potential is for crystals: set atoms.pbc = True and give a cell")
@@ -57,27 +68,48 @@ class PotentialCalculator(Calculator):
 class AsePotential:
     """An ASE calculator as a Potential, so that a user's own model relaxes, ranks and judges here.
 
-    `make` returns a fresh calculator; it is called once for each crystal because ASE calculators keep state (neighbour
-    lists, last results) that would let one crystal touch the next. Failures inside the calculator come back as
+    One calculator serves all calls, because building one may load a model; it is reset before each crystal, so that
+    neighbour lists and last results of one never touch the next. Failures inside the calculator come back as
     PotentialFailure.
     """
 
-    def __init__(self, make: Callable[[], Calculator], identity: str) -> None:
+    def __init__(self, make: Callable[[], Calculator], identity: str, *, label: EnergyLabel | None = None) -> None:
+        """Keep the recipe; nothing is built before the first crystal.
+
+        Args:
+            make: Returns the calculator; a class or a function without arguments.
+            identity: Name and version of the model with its weights.
+            label: What its energies mean; uncorrected total energies of `identity` if None.
+        """
         self._make = make
         self._identity = identity
+        self.label = label or EnergyLabel(identity)
 
     @property
     def identity(self) -> str:
+        """Name and version, as given."""
         return self._identity
 
+    @cached_property
+    def _calculator(self) -> Calculator:
+        return self._make()
+
     def compute(self, crystals: Sequence[Crystal]) -> list[Outcome]:
-        """One outcome for each crystal."""
+        """One outcome for each crystal.
+
+        Args:
+            crystals: Structures of any size.
+
+        Returns:
+            Total energy (eV), forces (N, 3) in eV/angstrom and stress (3, 3) in eV/angstrom^3 of each, or why not.
+        """
         return [self._one(crystal) for crystal in crystals]
 
     def _one(self, crystal: Crystal) -> Outcome:
         atoms = crystal.to_ase()
-        atoms.calc = self._make()
         try:
+            atoms.calc = self._calculator
+            atoms.calc.reset()
             outcome = PotentialResult(
                 energy=float(atoms.get_potential_energy()),
                 forces=np.array(atoms.get_forces(), dtype=np.float64),

@@ -16,6 +16,7 @@ import numpy as np
 
 from dao_core.crystal import Crystal
 from dao_core.energy.potential import Outcome, PotentialFailure, PotentialResult, checked
+from dao_core.hull.label import EnergyLabel
 from dao_core.units import GPA_PER_EV_A3
 
 if TYPE_CHECKING:
@@ -35,10 +36,20 @@ class ChgnetPotential:
 
     `batch_size` crystals go through the network at once. On a CPU one at a time is the fastest (three times faster
     than batches of 32, whose tensors fall out of the cache) and makes a result independent of its neighbours bit
-    by bit; raise it on a GPU. Raises ChgnetMissingError where the extra is not installed.
+    by bit; raise it on a GPU.
     """
 
     def __init__(self, model: str = "0.3.0", *, device: str = "cpu", batch_size: int = 1) -> None:
+        """Load the weights.
+
+        Args:
+            model: Name of the weights in the wheel.
+            device: Where the network runs.
+            batch_size: Crystals that go through the network at once.
+
+        Raises:
+            ChgnetMissingError: The extra is not installed.
+        """
         try:
             from chgnet.model import CHGNet
         except ImportError as error:
@@ -59,8 +70,20 @@ class ChgnetPotential:
             digest.update(tensor.cpu().numpy().tobytes())
         return f"CHGNet-{self._name}+{digest.hexdigest()[:12]}"
 
+    @property
+    def label(self) -> EnergyLabel:
+        """Total energies with MP2020's corrections, as CHGNet was trained on."""
+        return EnergyLabel(self.identity, "total", corrected=True)
+
     def compute(self, crystals: Sequence[Crystal]) -> list[Outcome]:
-        """One outcome for each crystal; unknown elements, isolated atoms and NaN come back as failures."""
+        """Energies, forces and stresses of crystals.
+
+        Args:
+            crystals: Structures of any size.
+
+        Returns:
+            One outcome for each, in order; unknown elements, isolated atoms and NaN come back as failures.
+        """
         outcomes: list[Outcome | None] = [None] * len(crystals)
         graphs: list[tuple[int, CrystalGraph]] = []
         for i, crystal in enumerate(crystals):

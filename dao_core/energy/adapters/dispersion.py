@@ -8,6 +8,7 @@ package `dftd3` (LGPL-3).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,9 @@ from dao_core.energy.potential import (
     PotentialMissingError,
     PotentialResult,
     checked,
+    label_of,
 )
+from dao_core.hull.label import EnergyLabel
 
 METHOD = "PBE-D3(BJ)"
 
@@ -45,6 +48,11 @@ class DispersionPotential:
     def identity(self) -> str:
         """The correction and the base: its energies never meet the base's own on one hull."""
         return f"{METHOD}+{self._base.identity}"
+
+    @property
+    def label(self) -> EnergyLabel:
+        """The base's, made by both."""
+        return replace(label_of(self._base), made_by=self.identity)
 
     def compute(self, crystals: Sequence[Crystal]) -> list[Outcome]:
         """The base's outcome of each crystal with the correction added.

@@ -37,14 +37,29 @@ class TorchSimPotential:
     """
 
     def __init__(self, model: TorchSimModel, identity: str, *, max_atoms: int = 512) -> None:
+        """Take a loaded model.
+
+        Args:
+            model: A torch-sim model made with `compute_stress=True`; it runs on its own device.
+            identity: Name and version of the model with its weights.
+            max_atoms: Atoms in a batch.
+        """
         self._model, self._identity, self._max_atoms = model, identity, max_atoms
 
     @property
     def identity(self) -> str:
+        """Name and version, as given."""
         return self._identity
 
     def compute(self, crystals: Sequence[Crystal]) -> list[Outcome]:
-        """One outcome for each crystal, in order."""
+        """Energies, forces and stresses of crystals.
+
+        Args:
+            crystals: Structures of any size; they are batched up to `max_atoms`.
+
+        Returns:
+            One outcome for each crystal, in order.
+        """
         out: list[Outcome] = []
         for part in self._batches(crystals):
             try:

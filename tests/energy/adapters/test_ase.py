@@ -10,9 +10,9 @@ from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS
 
 from dao_core.crystal import Crystal
-from dao_core.energy.adapters.ase import PotentialCalculator
+from dao_core.energy.adapters.ase import AsePotential, PotentialCalculator
 from dao_core.energy.potential import PotentialFailure, PotentialResult
-from tests.helpers.potentials import Scripted, copper, emt
+from tests.helpers.potentials import Scripted, copper, copper_gold, emt
 
 
 def test_calculator_gives_what_ases_own_gives() -> None:
@@ -75,3 +75,21 @@ def test_stress_is_the_derivative_of_energy_by_strain() -> None:
         strain[j, i] += 0.5e-5
         up, down = (_energy(crystal.lattice @ (np.eye(3) + s * strain), crystal.frac_coords) for s in (1, -1))
         assert result.stress[i, j] == pytest.approx((up - down) / 2e-5 / crystal.volume, abs=1e-6)
+
+
+def test_one_calculator_serves_all_crystals_and_keeps_nothing_of_the_last() -> None:
+    made = []
+
+    def make() -> EMT:
+        made.append(EMT())
+        return made[-1]
+
+    crystals = [copper(0), copper_gold(1), copper(2, n=2), copper(0)]
+    together = AsePotential(make, "EMT").compute(crystals)
+    assert len(made) == 1
+    for crystal, outcome in zip(crystals, together, strict=True):
+        alone = emt().compute([crystal])[0]
+        assert isinstance(outcome, PotentialResult)
+        assert isinstance(alone, PotentialResult)
+        assert outcome.energy == alone.energy
+        np.testing.assert_array_equal(outcome.forces, alone.forces)
