@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -44,6 +45,34 @@ class KnownStructure:
         return self.crystal.atomic_numbers
 
 
+class LibraryStructures:
+    """A library as a search asks it: by reduced formula."""
+
+    def __init__(self, library: Library) -> None:
+        """Take a library that was opened; nothing is read yet."""
+        self.library = library
+
+    @property
+    def source(self) -> str:
+        """Names of the sources and a hash of all rows, for content keys and pages."""
+        return f"{', '.join(s.name for s in self.library.sources)} ({self.library.content})"
+
+    @cached_property
+    def _formulas(self) -> frozenset[str]:
+        import pyarrow.parquet as pq
+
+        column = pq.read_table(self.library.structures_file, columns=["formula_reduced"])["formula_reduced"]
+        return frozenset(column.unique().to_pylist())
+
+    def formulas(self) -> frozenset[str]:
+        """Every reduced formula that the library holds."""
+        return self._formulas
+
+    def of_formula(self, reduced: str) -> list[KnownStructure]:
+        """All structures of a reduced formula, lowest distance from the hull first, unknown ones last."""
+        return known_structures(self.library, reduced)
+
+
 def known_structures(library: Library, formula: str) -> list[KnownStructure]:
     """All polymorphs of a composition, lowest first, those without an energy last; milliseconds.
 
@@ -68,10 +97,8 @@ def known_in_systems(library: Library, systems: Iterable[Iterable[str]]) -> list
     from pymatgen.core import Composition
 
     allowed = [frozenset(s) for s in systems]
-    import pyarrow.parquet as pq
-
-    column = pq.read_table(library.structures_file, columns=["formula_reduced"])["formula_reduced"].unique()
-    inside = [f for f in column.to_pylist() if any({e.symbol for e in Composition(f)} <= s for s in allowed)]
+    formulas = LibraryStructures(library).formulas()
+    inside = [f for f in sorted(formulas) if any({e.symbol for e in Composition(f)} <= s for s in allowed)]
     return list(_read(library, [("formula_reduced", "in", inside)])) if inside else []
 
 

@@ -23,9 +23,10 @@ def load_generator(name: str = "dao") -> Generator | None:
 
 
 def load_templates(name: str = "auto") -> TemplateIndex | None:
-    """`auto` (AFLOW prototypes), `none`, a CrysDB table, or the folder of a saved index.
+    """`auto`, `none`, a CrysDB table, or the folder of a saved index.
 
-    The index over a table is built once a version and kept in the ledger beside the table. Raises TemplateIndexError.
+    `auto` is the index of the user's library, or the prototypes that ship where there is no usable library. The index
+    over a table is built once a version and kept in the ledger beside the table. Raises TemplateIndexError.
     """
     if name == "none":
         return None
@@ -35,7 +36,10 @@ def load_templates(name: str = "auto") -> TemplateIndex | None:
     from dao_core.generate.templates.store import load_index
 
     if name == "auto":
-        return aflow_index()
+        from dao_core.library.folder import usable_library
+
+        library, _ = usable_library()
+        return aflow_index() if library is None else library.templates()
     table = CrysTable(name)
     if not table.exists:
         if not (Path(name) / "index.json").exists():

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from dao_core.library.folder import Library
-from dao_core.library.known import known_in_systems, known_structures
+from dao_core.library.known import LibraryStructures, known_in_systems, known_structures
 
 
 def test_all_polymorphs_lowest_first_with_the_library_s_hull_distance(library: Library) -> None:
@@ -29,3 +29,23 @@ def test_systems_take_their_subsystems(library: Library) -> None:
     names = {k.material_id for k in known_in_systems(library, [{"Sr", "Ti", "O"}, {"Zn", "S", "Se"}])}
     assert names == {"oqmd-icsd-103", "oqmd-icsd-104", "oqmd-icsd-105"}
     assert known_in_systems(library, [{"He"}]) == []
+
+
+def test_a_search_asks_by_reduced_formula(library: Library) -> None:
+    structures = LibraryStructures(library)
+    assert {"NaCl", "TiO2", "SrTiO3", "ZnS"} <= structures.formulas()
+    assert [k.material_id for k in structures.of_formula("ZnS")] == ["oqmd-icsd-103"]
+    assert library.content in structures.source
+
+
+def test_a_search_takes_the_templates_of_the_library(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dao_core.screening.load_models import load_templates
+
+    monkeypatch.setenv("DAO_LIBRARY", str(library.folder / "nothing"))
+    shipped = load_templates("auto")
+    monkeypatch.setenv("DAO_LIBRARY", str(library.folder))
+    found = load_templates("auto")
+    assert found is not None
+    assert shipped is not None
+    assert "oqmd-icsd-101" in found.ids
+    assert "oqmd-icsd-101" not in shipped.ids
