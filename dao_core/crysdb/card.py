@@ -111,11 +111,11 @@ def _table(head: list[str], rows: list[list[Any]]) -> list[str]:
 def _source_lines(numbers: _Numbers, facts: dict[str, Any]) -> list[str]:
     rows = []
     for (source, functional, license_), count in sorted(numbers.sources.items(), key=lambda kv: -kv[1]):
-        said = facts.get("sources", {}).get(source, {})
+        counts = facts.get("sources", {}).get(source, {})
         rows.append(
             [
                 source,
-                said.get("version") or "-",
+                counts.get("version") or "-",
                 functional,
                 count,
                 license_ or "not stated",
@@ -165,8 +165,8 @@ def _reach_cells(reach: dict[str, int]) -> list[str]:
 
 def _hull_lines(facts: dict[str, Any], report: dict[str, Any]) -> list[str]:
     assumed = report.get("hull", {}).get("elements_at_zero", {})
-    said = {name: f"; taken at zero: {' '.join(symbols)}" for name, symbols in assumed.items()}
-    return [f"- hull `{name}`{said.get(name, '')}" for name in facts.get("hulls", [])]
+    counts = {name: f"; taken at zero: {' '.join(symbols)}" for name, symbols in assumed.items()}
+    return [f"- hull `{name}`{counts.get(name, '')}" for name in facts.get("hulls", [])]
 
 
 def _view_lines(facts: dict[str, Any]) -> list[str]:

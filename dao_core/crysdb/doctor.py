@@ -176,9 +176,9 @@ class _Tally:
         return Finding("ids", "ok", f"{self.n_rows} ids, each once")
 
     def _counts(self, table: CrysTable) -> Finding:
-        said = {k: v["n_published"] for k, v in table.facts().get("sources", {}).items() if v["n_published"]}
-        if said and said != dict(self.sources):
-            return Finding("counts", "failed", f"the build published {said}, the table has {dict(self.sources)}")
+        published = {k: v["n_published"] for k, v in table.facts().get("sources", {}).items() if v["n_published"]}
+        if published and published != dict(self.sources):
+            return Finding("counts", "failed", f"the build published {published}, the table has {dict(self.sources)}")
         return Finding("counts", "ok", f"rows by source as the build said: {dict(self.sources)}")
 
     def _references(self) -> Finding:

@@ -16,10 +16,18 @@ class QueryError(ValueError):
 
 
 def query(table: CrysTable, sql: str, *, version: int | None = None, level: str = "structure") -> pa.Table:
-    """The result of a SELECT as an arrow table.
+    """The result of a SELECT.
 
-    `crysdb` is every row; `crysdb_all`, `crysdb_leak_free`, `crysdb_relaxed` and `crysdb_forces` are the views at leak
-    `level`. Raises QueryError for SQL that does not run, TableError where there is no table.
+    Args:
+        table: What is asked: `crysdb` is every row; `crysdb_all`, `crysdb_leak_free`, `crysdb_relaxed` and
+            `crysdb_forces` are its views.
+        sql: In DuckDB's dialect.
+        version: Of the table; default: the newest.
+        level: What counts as a leak in the views.
+
+    Raises:
+        QueryError: SQL that does not run.
+        TableError: There is no such table or version.
     """
     import duckdb
 

@@ -101,14 +101,17 @@ class CrysRecord:
 
     @property
     def n_atoms(self) -> int:
+        """Atoms in the cell."""
         return len(self.atomic_numbers)
 
     @property
     def formula_reduced(self) -> str:
+        """In pymatgen's order, such as SrTiO3."""
         return reduced_formula(self.atomic_numbers)
 
     @property
     def chemsys(self) -> str:
+        """Alphabetical, such as O-Sr-Ti."""
         return chemical_system(self.atomic_numbers)
 
     @property

@@ -31,15 +31,15 @@ class TableBusyError(TableError):
     """Another process is writing this table."""
 
 
-def _stored_schema() -> pa.Schema:
+def _delta_schema() -> pa.Schema:
     """CrysDB's schema in Delta's types, which know lists only without a fixed length."""
     import pyarrow as pa
 
     return pa.schema([(f.name, pa.list_(pa.float64()) if f.name == "lattice" else f.type) for f in schema()])
 
 
-def _to_stored(table: pa.Table) -> pa.Table:
-    return conform(table).cast(_stored_schema())
+def _to_delta(table: pa.Table) -> pa.Table:
+    return conform(table).cast(_delta_schema())
 
 
 class CrysTable:
@@ -54,6 +54,7 @@ class CrysTable:
 
     @property
     def exists(self) -> bool:
+        """Whether there is a table, of any version."""
         return (self.path / "_delta_log").is_dir()
 
     @property
@@ -79,22 +80,29 @@ class CrysTable:
             yield
 
     def publish(self, data: pa.Table | Iterable[pa.Table], *, facts: Mapping[str, Any] | None = None) -> int:
-        """Replace the whole content in one commit and return its version.
+        """Replace the whole content in one commit; the caller holds `writer()`.
 
-        `data` is a table, or tables streamed one by one. `facts` are kept with the version (see `facts`).
-        Raises TableError (disk full, no permission) with the last version intact; the caller holds `writer()`.
+        Args:
+            data: A table, or tables streamed one by one.
+            facts: Kept with the version (see `facts`).
+
+        Returns:
+            The new version.
+
+        Raises:
+            TableError: Disk full, no permission; the last version is intact.
         """
         import pyarrow as pa
 
         tables = [data] if isinstance(data, pa.Table) else data
-        stored = _stored_schema()
-        batches = (batch for table in tables for batch in _to_stored(table).to_batches())
-        self._write(pa.RecordBatchReader.from_batches(stored, batches), mode="overwrite", facts=facts)
+        layout = _delta_schema()
+        batches = (batch for table in tables for batch in _to_delta(table).to_batches())
+        self._write(pa.RecordBatchReader.from_batches(layout, batches), mode="overwrite", facts=facts)
         return self.version
 
     def append(self, data: pa.Table, *, facts: Mapping[str, Any] | None = None) -> int:
         """Add rows without looking for the same id (see `upsert`), in one commit."""
-        self._write(_to_stored(data), mode="append", facts=facts)
+        self._write(_to_delta(data), mode="append", facts=facts)
         return self.version
 
     def upsert(self, data: pa.Table, *, delete: Sequence[str] = (), facts: Mapping[str, Any] | None = None) -> int:
@@ -116,9 +124,12 @@ class CrysTable:
         return self.publish(chain(kept, [data]), facts=facts)
 
     def read(self, columns: Sequence[str] | None = None, filters: Any = None, version: int | None = None) -> pa.Table:
-        """Rows of a version (default: the newest) as an arrow table.
+        """Rows of a version as an arrow table.
 
-        `filters` is a pyarrow expression or a list of (column, operator, value).
+        Args:
+            columns: Default: all.
+            filters: A pyarrow expression or a list of (column, operator, value).
+            version: Default: the newest.
         """
         import pyarrow.parquet as pq
 
@@ -153,11 +164,11 @@ class CrysTable:
     def facts(self, version: int | None = None) -> dict[str, Any]:
         """What was recorded with a version when it was published."""
         delta = self._open()
-        wanted = delta.version() if version is None else version
+        asked_for = delta.version() if version is None else version
         for entry in delta.history():
-            if entry.get("version") == wanted:
+            if entry.get("version") == asked_for:
                 return dict(json.loads(entry.get("dao", "{}")))
-        raise TableError(f"version {wanted} of {self.path} is not in its history")
+        raise TableError(f"version {asked_for} of {self.path} is not in its history")
 
     def history(self) -> list[dict[str, Any]]:
         """The versions, newest first."""

@@ -64,9 +64,9 @@ class LowerHull:
         for facet in order:  # the highest facet is the one above x, but those in one plane tie
             if best_low >= _INSIDE and values[facet] < values[order[0]] - NOISE:
                 break
-            found = _barycentric(points[self.simplices[facet]], x)
-            if found is not None and found.min() > best_low:
-                best, best_low, corners = found, float(found.min()), self.simplices[facet]
+            weights = _barycentric(points[self.simplices[facet]], x)
+            if weights is not None and weights.min() > best_low:
+                best, best_low, corners = weights, float(weights.min()), self.simplices[facet]
         best = np.clip(best, 0.0, None)
         return {int(i): float(w) for i, w in zip(corners, best / best.sum(), strict=True) if w > 1e-8}
 

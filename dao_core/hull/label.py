@@ -52,19 +52,19 @@ class EnergyLabel:
         return cls(identity, "formation" if identity.startswith("dao-predictor") else "total")
 
 
-def check_label(expected: EnergyLabel, found: EnergyLabel | None) -> None:
+def check_label(expected: EnergyLabel, given: EnergyLabel | None) -> None:
     """Refuse to compare energies that mean different things.
 
     Args:
         expected: The label of the hull or of the references.
-        found: The label of the energies at hand; None where nobody said.
+        given: The label of the energies at hand; None where nobody said.
 
     Raises:
         ForeignEnergyError: The two differ; the message names both and the remedies.
     """
-    if found != expected:
-        said = "without a label" if found is None else f"{str(found)!r}"
+    if given != expected:
+        kind = "without a label" if given is None else f"{str(given)!r}"
         raise ForeignEnergyError(
-            f"the energies are {said} but the hull stands on {str(expected)!r}: use a hull of the same energies, relax "
+            f"the energies are {kind} but the hull stands on {str(expected)!r}: use a hull of the same energies, relax "
             "the hull's phases with the same potential (relaxed_hull), or compute the energies with the hull's"
         )

@@ -95,15 +95,15 @@ def query(
     from dao_core.crysdb.table import CrysTable
     from flows.cli.console import table
 
-    found = ask(CrysTable(root / "table"), sql, version=version, level=level)
+    result = ask(CrysTable(root / "table"), sql, version=version, level=level)
     if out is not None:
-        frame = found.to_pandas()
+        frame = result.to_pandas()
         frame.to_csv(out, index=False) if out.suffix == ".csv" else frame.to_parquet(out, index=False)
-        print(f"{found.num_rows} rows: {out}")
+        print(f"{result.num_rows} rows: {out}")
         return
-    rows = [tuple(row.values()) for row in found.slice(0, limit).to_pylist()]
-    more = f", {limit} shown" if found.num_rows > limit else ""
-    table(f"{found.num_rows} rows{more}", found.column_names, rows)
+    rows = [tuple(row.values()) for row in result.slice(0, limit).to_pylist()]
+    more = f", {limit} shown" if result.num_rows > limit else ""
+    table(f"{result.num_rows} rows{more}", result.column_names, rows)
 
 
 @app.command()

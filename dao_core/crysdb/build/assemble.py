@@ -74,8 +74,8 @@ class _Assembly:
         # a row whose representative lies too high to be published stands for itself
         kept = twins.filter(pc.invert(pc.is_in(twins["duplicate_of"], value_set=far.combine_chunks())))
         self.duplicate_of = dict(zip(*(kept[c].to_pylist() for c in kept.column_names), strict=True))
-        found = pq.read_table(computed.leaks.file("leaks.parquet"))
-        self.leaks_into = dict(zip(*(found[c].to_pylist() for c in found.column_names), strict=True))
+        labels = pq.read_table(computed.leaks.file("leaks.parquet"))
+        self.leaks_into = dict(zip(*(labels[c].to_pylist() for c in labels.column_names), strict=True))
         self.aside: pa.Table = None  # the rows too far above the hull, of the shard at hand
         self.taken: dict[str, str] = {}
         self.at = 0

@@ -75,11 +75,20 @@ def build(
     sources: Sequence[Source] | None = None,
     log: Callable[[str], None] = lambda _: None,
 ) -> BuildReport:
-    """Build CrysDB below `root` (`table/`, `ledger/`, `hulls.parquet`, `report.json`) and publish a version.
+    """Build CrysDB and publish a version; stages that the ledger has are taken from there, so a killed build goes on.
 
-    Whatever stages are already in the ledger are taken from there, so the same call continues a killed build.
-    `sources` replaces the config's own. Raises TableBusyError while another builder runs, SourceError,
-    BuildStoppedError (a source shrank or changed its functional), ArtifactError or TableError (disk).
+    Args:
+        config: Sources and settings.
+        root: The database's folder: `table/`, `ledger/`, `hulls.parquet`, `report.json`.
+        sources: In place of the settings' own.
+        log: Takes one line for each step.
+
+    Raises:
+        TableBusyError: Another builder is running.
+        SourceError: A source cannot be read.
+        BuildStoppedError: A source shrank or changed its functional.
+        TableError: The table is damaged or cannot be written.
+        ArtifactError: The ledger cannot be written.
     """
     root = Path(root)
     table = CrysTable(root / "table")

@@ -113,7 +113,7 @@ def find_changes(
 
 
 def _known_rows(state: State) -> dict[str, tuple[str, str]]:
-    """id -> (source, row hash); of two sources with one id the first has it."""
+    """Source and row hash by id; of two sources with one id the first has it."""
     known: dict[str, tuple[str, str]] = {}
     columns = ("material_id", "source", "row_hash")
     for name, owner, value in zip(*(state.entries[c].to_pylist() for c in columns), strict=True):

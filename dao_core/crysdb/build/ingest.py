@@ -54,10 +54,20 @@ def source_identity(source: Source, snapshot: str | None = None) -> str:
 def ingest(
     source: Source, ledger: Ledger, *, shard_rows: int, snapshot: str | None = None, since: str | None = None
 ) -> list[StageRecord]:
-    """Read a source into shards of at most `shard_rows` rows each; shards that are already there are not read again.
+    """Read a source into shards; those that are already there are not read again. A repeated id is refused.
 
-    Each record's counts are n_in and n_refused, its files `rows.parquet` and `refused.jsonl`. A repeated id is refused.
-    Raises SourceError where the source fails; whole shards before it are kept and the next call continues there.
+    Args:
+        source: What to read.
+        ledger: Where the shards go.
+        shard_rows: Rows of a shard at most.
+        snapshot: Names this reading of a source that has no version of its own.
+        since: Only rows changed after this date, where the source can say.
+
+    Returns:
+        The shards: counts n_in and n_refused, files `rows.parquet` and `refused.jsonl`.
+
+    Raises:
+        SourceError: The source fails; whole shards before it are kept and the next call continues there.
     """
     identity, code = source_identity(source, snapshot), reading_code(source)
     feed = _Feed(source, since)

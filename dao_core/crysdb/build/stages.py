@@ -139,14 +139,14 @@ def dedup_stage(shards: Sequence[StageRecord], ledger: Ledger, settings: DedupSe
         import pyarrow.parquet as pq
 
         buckets = buckets_of(_read(shards, ROWS, DEDUP_COLUMNS), settings)
-        found = duplicates(buckets, _loader(shards), settings, workers=workers)
-        names = sorted(found)
-        table = {"material_id": names, "duplicate_of": [found[n] for n in names]}
+        twins = duplicates(buckets, _loader(shards), settings, workers=workers)
+        names = sorted(twins)
+        table = {"material_id": names, "duplicate_of": [twins[n] for n in names]}
         pq.write_table(
             pa.table(table, schema=pa.schema([(k, pa.string()) for k in table])), directory / "duplicates.parquet"
         )
         in_buckets = sum(len(rows) for rows in buckets.rows)
-        return {"counts": {"n_buckets": len(buckets.rows), "n_in_buckets": in_buckets, "n_duplicates": len(found)}}
+        return {"counts": {"n_buckets": len(buckets.rows), "n_in_buckets": in_buckets, "n_duplicates": len(twins)}}
 
     key = content_key(code=code_version(dedup_stage), shards=[s.key for s in shards], settings=settings.model_dump())
     return ledger.run("dedup", key, work)

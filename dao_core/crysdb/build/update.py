@@ -86,8 +86,8 @@ def update(
         changes = find_changes(opened, state, ledger, config, reading)
         log(f"{changes.n_in} rows read, {changes.changed.num_rows} new or changed, {len(changes.gone)} gone")
         if changes.n_by_source is not None:
-            said = {s.name: {"n_in": changes.n_by_source[s.name], "functional": s.functional} for s in opened}
-            check_sources(table.facts().get("sources", {}), said, config.guards)
+            counts = {s.name: {"n_in": changes.n_by_source[s.name], "functional": s.functional} for s in opened}
+            check_sources(table.facts().get("sources", {}), counts, config.guards)
         key = content_key(
             code=code_version(update), state=state.key, changes=changes.key, settings=settings_key(config)
         )
@@ -186,8 +186,8 @@ class _Update:
             picked = members_of(pool.select(list(STRUCTURE_COLUMNS)).take(pa.array(rows)))
             return dict(zip(rows, picked, strict=True))
 
-        found = duplicates(buckets, load, self.config.dedup, workers=1)
-        return found, set(pool["material_id"].to_pylist())
+        twins = duplicates(buckets, load, self.config.dedup, workers=1)
+        return twins, set(pool["material_id"].to_pylist())
 
     def _moved(self, values: Any, twins: dict[str, str], in_buckets: set[str], gone: pa.Array) -> pa.Table:
         """Unchanged rows (published or set aside) that get another hull distance, formation energy or duplicate."""

@@ -38,30 +38,42 @@ class SourceItem:
 
     @property
     def record(self) -> CrysRecord | None:
+        """The row, None where it was refused."""
         return self.value if isinstance(self.value, CrysRecord) else None
 
     @property
     def refusal(self) -> Refusal | None:
+        """Why the row was refused, None where it was taken."""
         return self.value if isinstance(self.value, Refusal) else None
 
 
 @runtime_checkable
 class Source(Protocol):
-    """Anything that yields rows.
-
-    `name` and `functional` identify the hull that the energies belong to ("materials_project", "GGA_GGA+U");
-    `version` is the frozen release, or None where the source has none. `iter_records` yields every row once, in an
-    order that a cursor can continue; `since` (ISO 8601) asks for rows changed after it, where the source can say.
-    Raises SourceError when the source as a whole fails; a bad row is a Refusal and the iteration goes on.
-    """
+    """Anything that yields rows; `name` and `functional` say which hull their energies belong to."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Such as "materials_project"."""
+        ...
 
     @property
-    def functional(self) -> str: ...
+    def functional(self) -> str:
+        """What made its energies, such as "GGA_GGA+U"."""
+        ...
 
     @property
-    def version(self) -> str | None: ...
+    def version(self) -> str | None:
+        """The frozen release, None where the source has none."""
+        ...
 
-    def iter_records(self, since: str | None = None, cursor: str | None = None) -> Iterator[SourceItem]: ...
+    def iter_records(self, since: str | None = None, cursor: str | None = None) -> Iterator[SourceItem]:
+        """Every row once, in an order that a cursor can continue; a bad row is a Refusal and the others follow.
+
+        Args:
+            since: ISO 8601; only rows changed after it, where the source can say.
+            cursor: That of the last item of an earlier reading: continue behind it.
+
+        Raises:
+            SourceError: The source as a whole fails.
+        """
+        ...

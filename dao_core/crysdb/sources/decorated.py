@@ -58,8 +58,8 @@ class PrototypeSource:
                         yield self._row(prototype, label, tuple(chosen[i] for i in order))
             return
         named = {id(p): label for p, label in zip(prototypes, labels, strict=True)}
-        for found in iter_decorated(prototypes, elements, limit, self.config.seed):
-            yield self._row(found.prototype, named[id(found.prototype)], found.elements)
+        for decorated in iter_decorated(prototypes, elements, limit, self.config.seed):
+            yield self._row(decorated.prototype, named[id(decorated.prototype)], decorated.elements)
 
     def _row(self, prototype: Prototype, label: str, placed: tuple[str, ...]) -> CrysRecord | Refusal:
         name = f"{label}-{'-'.join(placed)}"

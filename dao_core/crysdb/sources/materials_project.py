@@ -86,16 +86,16 @@ class MaterialsProjectSource:
 
     def iter_records(self, since: str | None = None, cursor: str | None = None) -> Iterator[SourceItem]:
         """Every material once, in the order of ids; `since` keeps those that MP updated after it."""
-        place = read_cursor(cursor, "release", "after")
+        position = read_cursor(cursor, "release", "after")
         try:
-            if place and place["release"] != self.version:
+            if position and position["release"] != self.version:
                 raise SourceError(
-                    f"the cursor is of release {place['release']}, the server has {self.version} now: start without it"
+                    f"the cursor is of release {position['release']}, the server has {self.version}: start without it"
                 )
             names = self._listing(since)
         except SourceInterrupted as error:
             raise type(error)(str(error), cursor) from None
-        after = _order(place["after"]) if place else (0, "")
+        after = _order(position["after"]) if position else (0, "")
         names = [name for name in names if _order(name) > after]
         here = cursor
         for start in range(0, len(names), self.config.batch):
@@ -114,11 +114,11 @@ class MaterialsProjectSource:
         def ask() -> tuple[list[dict[str, Any]], int]:
             total = thermo.count({"thermo_types": THERMO_TYPE, **narrow})
             # Without `fields`: for each one that it checks the client derives the JSON schema anew (0.3 s).
-            found = thermo.search(thermo_types=[THERMO_TYPE], all_fields=False, chunk_size=_LISTING_PAGE, **narrow)
-            return found, total
+            documents = thermo.search(thermo_types=[THERMO_TYPE], all_fields=False, chunk_size=_LISTING_PAGE, **narrow)
+            return documents, total
 
-        found, total = self._guarded(ask, None)
-        dates = {_canonical(row["material_id"]): row.get("last_updated") for row in found if row.get("material_id")}
+        documents, total = self._guarded(ask, None)
+        dates = {_canonical(row["material_id"]): row.get("last_updated") for row in documents if row.get("material_id")}
         if len(dates) != total:
             raise SourceError(
                 f"the Materials Project ({release}) lists {len(dates)} different ids of {total}: pages were lost or "
@@ -149,11 +149,11 @@ class MaterialsProjectSource:
             )
 
         try:
-            found = self._guarded(ask, cursor)
+            documents = self._guarded(ask, cursor)
         except _UnreadableReplyError as error:
             return {names[0]: RowError(str(error))} if len(names) == 1 else {}
         reply: _Reply = {}
-        for row in found:
+        for row in documents:
             name = _canonical(row["material_id"]) if isinstance(row, dict) and row.get("material_id") else None
             if name is None:
                 continue
@@ -213,8 +213,8 @@ class MaterialsProjectSource:
         try:
             return call()
         except (HttpGaveUpError, requests.RequestException) as error:
-            told = error if isinstance(error, HttpGaveUpError) else type(error).__name__
-            raise SourceInterrupted(f"Materials Project: {told}; continue from the cursor later", cursor) from None
+            reason = error if isinstance(error, HttpGaveUpError) else type(error).__name__
+            raise SourceInterrupted(f"Materials Project: {reason}; continue from the cursor later", cursor) from None
         except MPRestError as error:
             raise SourceError(f"the Materials Project refuses the request: {_plain(str(error))}") from None
         except (ValueError, KeyError, TypeError) as error:

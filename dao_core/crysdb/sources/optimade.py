@@ -59,14 +59,17 @@ class OptimadeSource:
 
     @property
     def name(self) -> str:
+        """As configured."""
         return self.config.name
 
     @property
     def functional(self) -> str:
+        """As configured: what made the provider's energies."""
         return self.config.functional
 
     @property
     def version(self) -> str | None:
+        """The release, where the configuration names one: a server does not say."""
         return self.config.release
 
     @property
@@ -81,19 +84,19 @@ class OptimadeSource:
 
     def iter_records(self, since: str | None = None, cursor: str | None = None) -> Iterator[SourceItem]:
         """Every row once, page by page; the cursor is the page's address and the rows of it that were handed over."""
-        place = read_cursor(cursor, "url", "rows", "before", "last")
-        place = place or {"url": None, "rows": 0, "before": 0, "last": ""}
+        position = read_cursor(cursor, "url", "rows", "before", "last")
+        position = position or {"url": None, "rows": 0, "before": 0, "last": ""}
         condition = self._condition(since)
-        seen = self._replay(place, condition, cursor)
-        url, count, here, visited = place["url"], place["before"], cursor, set()
+        seen = self._replay(position, condition, cursor)
+        url, count, here, visited = position["url"], position["before"], cursor, set()
         while True:
             page = self._page(condition, url, [*_STRUCTURE, *self.config.fields.properties()], here)
             visited.add(url)
             rows, following = list(page.data), _next(page)
             ids = [self._row_id(row) for row in rows]
             seen.check_page(ids, full=following is not None or len(rows) >= self.config.page, where=self._where(count))
-            skip = place["rows"] if url == place["url"] else 0
-            if skip and ids[skip - 1 : skip] != [place["last"]]:
+            skip = position["rows"] if url == position["url"] else 0
+            if skip and ids[skip - 1 : skip] != [position["last"]]:
                 raise SourceError(f"{self._where(count + skip)}: the database changed: start again without the cursor")
             for k, row in enumerate(rows, start=1):
                 value = self._value(row, ids[k - 1], count + k, seen)
@@ -108,16 +111,16 @@ class OptimadeSource:
             url = following
 
     def _check_end(self, page: QueryResults, count: int) -> None:
-        told = page.meta.get("data_returned")
-        if isinstance(told, int) and count < told:
-            raise SourceError(f"{self._where(count)}: the server ends after {count} of {told} rows; run it again")
+        total = page.meta.get("data_returned")
+        if isinstance(total, int) and count < total:
+            raise SourceError(f"{self._where(count)}: the server ends after {count} of {total} rows; run it again")
 
-    def _replay(self, place: dict[str, Any], condition: str, cursor: str | None) -> SeenRows:
+    def _replay(self, position: dict[str, Any], condition: str, cursor: str | None) -> SeenRows:
         """The ids of the pages before the cursor's, so that a duplicate is one after an interruption too."""
         seen = SeenRows()
         url, count = None, 0
         own = self.config.fields.material_id
-        while count < place["before"]:
+        while count < position["before"]:
             page = self._page(condition, url, [own.split(".")[0]] if own else [], cursor)
             for row in page.data:
                 seen.add(self._row_id(row) or "")
@@ -125,13 +128,13 @@ class OptimadeSource:
             url = _next(page)
             if url is None or not page.data:
                 break
-        if count != place["before"]:
+        if count != position["before"]:
             raise SourceError(f"{self._where(count)}: the database changed: start again without the cursor")
         return seen
 
     def _page(self, condition: str, url: str | None, fields: list[str], cursor: str | None) -> QueryResults:
         self._report.failure = None
-        found = self._client.get_one(
+        replies = self._client.get_one(
             "structures",
             condition,
             self.config.base_url,
@@ -140,14 +143,14 @@ class OptimadeSource:
             paginate=False,
             override_url=url,
         )
-        page: QueryResults = next(iter(found.values()))
+        page: QueryResults = next(iter(replies.values()))
         if self._report.failure is not None:
             raise SourceInterrupted(f"{self.name}: {self._report.failure}; continue from the cursor later", cursor)
         if page.errors:
-            told = " ".join(str(page.errors[0]).split())[:300]
-            if told.startswith("RuntimeError: 4"):
-                raise SourceError(f"{self.name} refuses the request ({told}); check base_url, filter and fields")
-            raise SourceInterrupted(f"{self.name}: {told}; continue from the cursor later", cursor)
+            message = " ".join(str(page.errors[0]).split())[:300]
+            if message.startswith("RuntimeError: 4"):
+                raise SourceError(f"{self.name} refuses the request ({message}); check base_url, filter and fields")
+            raise SourceInterrupted(f"{self.name}: {message}; continue from the cursor later", cursor)
         return page
 
     def _value(self, row: Any, name: str | None, nth: int, seen: SeenRows) -> CrysRecord | Refusal:

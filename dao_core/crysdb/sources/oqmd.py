@@ -51,6 +51,7 @@ class OqmdSource:
 
     @property
     def version(self) -> str | None:
+        """The release, where the configuration names one: the API does not say."""
         return self.config.release
 
     @property
@@ -65,11 +66,11 @@ class OqmdSource:
 
     def iter_records(self, since: str | None = None, cursor: str | None = None) -> Iterator[SourceItem]:  # noqa: ARG002
         """Every row once. The API has no date of change: `since` changes nothing, an upsert sorts it out."""
-        place = read_cursor(cursor, "offset", "total", "last") or {"offset": 0, "total": None, "last": ""}
+        position = read_cursor(cursor, "offset", "total", "last") or {"offset": 0, "total": None, "last": ""}
         step = self.config.page
-        start = place["offset"] // step * step  # the same page borders as without the interruption
-        seen = self._replay(start, place, cursor)
-        offset, total, here = start, place["total"], cursor
+        start = position["offset"] // step * step  # the same page borders as without the interruption
+        seen = self._replay(start, position, cursor)
+        offset, total, here = start, position["total"], cursor
         while total is None or offset < total:
             rows, now = self._page(offset, step, _FIELDS, here)
             total = now if total is None else total
@@ -77,10 +78,10 @@ class OqmdSource:
             for k, row in enumerate(rows, start=1):
                 last = _row_id(row) or ""
                 here = write_cursor(offset=offset + k, total=total, last=last)
-                if offset + k == place["offset"] and place["last"] and last != place["last"]:
-                    raise SourceError(_changed(f"row {offset + k} was {place['last']} and is {last}"))
+                if offset + k == position["offset"] and position["last"] and last != position["last"]:
+                    raise SourceError(_changed(f"row {offset + k} was {position['last']} and is {last}"))
                 value = self._value(row, offset + k, seen)
-                if offset + k > place["offset"]:
+                if offset + k > position["offset"]:
                     yield SourceItem(value, here)
             offset += len(rows)
 
@@ -92,14 +93,14 @@ class OqmdSource:
         full = len(rows) >= self.config.page or offset + len(rows) < total  # a server may cap the page size
         seen.check_page([_row_id(r) for r in rows], full=full, where=f"OQMD, row {offset}")
 
-    def _replay(self, stop: int, place: dict[str, Any], cursor: str | None) -> SeenRows:
+    def _replay(self, stop: int, position: dict[str, Any], cursor: str | None) -> SeenRows:
         """The ids before row `stop`, so that a duplicate is one after an interruption too."""
         seen = SeenRows()
         offset = 0
         while offset < stop:
             rows, now = self._page(offset, min(_REPLAY, stop - offset), "entry_id", cursor)
-            if now != place["total"] or not rows:
-                raise SourceError(_changed(f"it had {place['total']} rows and has {now}"))
+            if now != position["total"] or not rows:
+                raise SourceError(_changed(f"it had {position['total']} rows and has {now}"))
             for row in rows:
                 seen.add(_row_id(row) or "")
             offset += len(rows)
@@ -115,8 +116,8 @@ class OqmdSource:
         try:
             response = self._session.get(url, params=params)
             if response.status_code != 200:
-                told = f"status {response.status_code} at row {offset}: {response.text[:200]}"
-                raise SourceError(f"OQMD refuses the request ({told}); check base_url and filter")
+                answer = f"status {response.status_code} at row {offset}: {response.text[:200]}"
+                raise SourceError(f"OQMD refuses the request ({answer}); check base_url and filter")
             reply = response.json()
             return list(reply["data"]), int(reply["meta"]["data_available"])
         except (HttpGaveUpError, requests.RequestException) as error:

@@ -46,10 +46,12 @@ class Prototype:
 
     @property
     def n_atoms(self) -> int:
+        """Atoms in the primitive cell."""
         return len(self.slots)
 
     @property
     def n_elements(self) -> int:
+        """How many elements the type takes."""
         return int(self.slots.max()) + 1
 
     def decorate(self, elements: Sequence[str]) -> Crystal:
@@ -85,7 +87,7 @@ def load_prototypes(max_atoms: int = 12) -> tuple[Prototype, ...]:
     """
     from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
 
-    found: dict[tuple[str, Fingerprint], Prototype] = {}
+    distinct: dict[tuple[str, Fingerprint], Prototype] = {}
     for entry in AFLOW_PROTOTYPE_LIBRARY:
         structure = entry["snl"].structure if not isinstance(entry["snl"], dict) else None
         if structure is None or not structure.is_ordered:
@@ -97,8 +99,8 @@ def load_prototypes(max_atoms: int = 12) -> tuple[Prototype, ...]:
         # AFLOW lists some types twice, by mineral; the fingerprint at equal volume tells
         plain = tuple(range(prototype.n_elements))
         key = (prototype.label.split("_")[0], _fingerprint(prototype, plain, _neighbours(prototype)))
-        found.setdefault(key, prototype)
-    return tuple(sorted(found.values(), key=lambda p: (p.n_elements, p.n_atoms, p.label, p.name)))
+        distinct.setdefault(key, prototype)
+    return tuple(sorted(distinct.values(), key=lambda p: (p.n_elements, p.n_atoms, p.label, p.name)))
 
 
 def _prototype(tags: dict[str, str], crystal: Crystal) -> Prototype:

@@ -77,9 +77,9 @@ class SeenRows:
         return True
 
 
-def write_cursor(**place: Any) -> str:
+def write_cursor(**position: Any) -> str:
     """A cursor as compact JSON."""
-    return json.dumps(place, separators=(",", ":"), sort_keys=True)
+    return json.dumps(position, separators=(",", ":"), sort_keys=True)
 
 
 def read_cursor(cursor: str | None, *names: str) -> dict[str, Any] | None:
@@ -87,9 +87,9 @@ def read_cursor(cursor: str | None, *names: str) -> dict[str, Any] | None:
     if cursor is None:
         return None
     try:
-        place = json.loads(cursor)
+        position = json.loads(cursor)
     except ValueError:
-        place = None
-    if not isinstance(place, dict) or set(place) != set(names):
+        position = None
+    if not isinstance(position, dict) or set(position) != set(names):
         raise SourceError(f"{cursor[:80]!r} is no cursor of this source; start without one")
-    return place
+    return position

@@ -56,11 +56,11 @@ class SampleSource:
 def _checked_sha256(path: Path) -> str:
     """The file's hash, compared with the one in `<name>.sha256`. Raises SourceError."""
     beside = path.with_name(f"{path.name}.sha256")
-    found = file_sha256(path)
+    actual = file_sha256(path)
     try:
         expected = beside.read_text().split()[0]
     except (OSError, IndexError) as error:
         raise SourceError(f"{beside} is missing or empty ({error}): reinstall the package") from error
-    if found != expected:
+    if actual != expected:
         raise SourceError(f"{path} is not the sample that was shipped (SHA-256 differs): reinstall the package")
-    return found
+    return actual

@@ -130,9 +130,13 @@ def elements_at_zero(table: pa.Table, settings: HullSettings) -> bool:
 def make_hull(
     table: pa.Table, settings: HullSettings, *, label: EnergyLabel | None = None, zero: bool | None = None
 ) -> Hull:
-    """The hull of rows of one source and functional.
+    """The hull of rows.
 
-    `label` and `zero` (elements without a row at zero) are chosen by these rows unless given.
+    Args:
+        table: Rows of one source and functional (columns ENTRY_COLUMNS).
+        settings: How hulls are made.
+        label: Which of the rows' energies to use; default: as the rows have them.
+        zero: Whether elements without a row stand at zero; default: as the rows have distances of their own.
     """
     import pyarrow as pa
 
@@ -169,7 +173,15 @@ def _leave_out_impossible(
 
 
 def hull_values(table: pa.Table, hull: Hull) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Formation energy and hull distance of each row in eV/atom, NaN where unknown."""
+    """The values of rows under a hull.
+
+    Args:
+        table: Rows of one source and functional (columns ENTRY_COLUMNS).
+        hull: Theirs.
+
+    Returns:
+        Formation energy and hull distance of each row in eV/atom, (rows,) each, NaN where unknown.
+    """
     energy = energies_of(table, hull.label)
     formulas = _Formulas(table)
     reference, floor = _per_formula(formulas.counts, hull)

@@ -141,16 +141,16 @@ def key_columns(table: pa.Table, *, symprec: float = SYMPREC) -> pa.Table:
     numbers = np.asarray(table["atomic_numbers"].combine_chunks().flatten()).astype(np.int64)
     frac = np.asarray(table["frac_coords"].combine_chunks().flatten()).reshape(-1, 3)
     ends = np.cumsum(np.asarray(table["n_atoms"]).astype(np.int64))
-    found: list[Keys] = []
+    keys: list[Keys] = []
     begin = 0
     formulas = table["formula_reduced"].to_pylist()
     for lattice, end, formula in zip(lattices, ends.tolist(), formulas, strict=True):
-        found.append(keys_of(lattice, frac[begin:end], numbers[begin:end], symprec=symprec, formula=formula))
+        keys.append(keys_of(lattice, frac[begin:end], numbers[begin:end], symprec=symprec, formula=formula))
         begin = end
     columns: dict[str, Sequence[Any]] = {
-        "spacegroup_number": [k.spacegroup_number for k in found],
-        "structure_key": [k.structure_key for k in found],
-        "prototype_key": [k.prototype_key for k in found],
+        "spacegroup_number": [k.spacegroup_number for k in keys],
+        "structure_key": [k.structure_key for k in keys],
+        "prototype_key": [k.prototype_key for k in keys],
     }
     for name, values in columns.items():
         field = table.schema.field(name)

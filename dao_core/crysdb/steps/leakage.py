@@ -55,6 +55,7 @@ class Benchmark:
 
     @property
     def formulas(self) -> frozenset[str]:
+        """Reduced formulas of all test entries, with a structure or without."""
         return self.formulas_only | self.structures.keys()
 
 
@@ -143,7 +144,7 @@ _Job = tuple[str, list[Member], list[Member]]  # benchmark, rows of one composit
 
 
 def _kinds(table: pa.Table, benchmark: Benchmark) -> dict[str, str]:
-    """id -> kind by what needs no matching."""
+    """Kind of leak by id, by what needs no matching."""
     out: dict[str, str] = {}
     columns = (table[name].to_pylist() for name in ("material_id", "formula_reduced", "prototype_key"))
     for name, formula, prototype in zip(*columns, strict=True):

@@ -91,7 +91,8 @@ def _shear(
     a: NDArray[np.float64], b: NDArray[np.float64], angles: NDArray[np.float64], eps: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Steps A5 to A8, the first that applies, with `angles` xi, eta, zeta (3, B): row operations (B, 3, 3), and
-    whether any did."""
+    whether any did.
+    """
     xi, eta, zeta = angles
     total = xi + eta + zeta + a + b
     conditions = [
