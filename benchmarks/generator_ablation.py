@@ -24,7 +24,7 @@ from train_mp20 import read_split
 from dao_core.artifacts import write_atomic
 from dao_core.crystal import Crystal, CrystalBatch
 from dao_core.evaluate.scorecard import scorecard
-from dao_core.generate.flow_matching import flow_loss, training_base
+from dao_core.generate.flow_matching import Seeds, flow_loss, training_base
 from dao_core.generate.sampler import Generator, SampleStart, sample_seed
 from dao_core.models.build import build_network, parse_model_config
 from dao_core.models.checkpoint_io import CheckpointContent, load_checkpoint, save_checkpoint
@@ -119,10 +119,8 @@ def validation_losses(folder: Path, args: argparse.Namespace, n: int) -> np.ndar
         for crystal in known:
             batch = CrystalBatch.from_crystals([crystal] * 4)  # four points of its path
             none = torch.zeros(4, dtype=torch.bool)
-            start = training_base(batch, None, none, none, generator.base, generator.flow, noise)
-            losses.append(
-                float(flow_loss(generator.network, start, batch, generator.base, generator.flow, noise)["loss"])
-            )
+            start = training_base(batch, Seeds(none, none), generator.path, noise)
+            losses.append(float(flow_loss(generator.network, start, batch, generator.path, noise)["loss"]))
     np.save(path, losses)
     return np.array(losses)
 

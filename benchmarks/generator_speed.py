@@ -22,7 +22,15 @@ from bars import record_bar
 
 from dao_core.crystal import Crystal, CrystalBatch
 from dao_core.generate.diffusion import STEPS, diffusion_loss, sample_diffusion
-from dao_core.generate.flow_matching import FlowSettings, FlowState, base_sample, flow_loss, training_base
+from dao_core.generate.flow_matching import (
+    FlowPath,
+    FlowSettings,
+    FlowState,
+    Seeds,
+    base_sample,
+    flow_loss,
+    training_base,
+)
 from dao_core.generate.integrate import SamplerSettings, integrate
 from dao_core.models.build import build_network
 from dao_core.models.config import CspnetConfig
@@ -86,10 +94,10 @@ def training_ratio(rounds: int) -> tuple[list[float], dict[str, object]]:
 
         return work
 
-    flow = FlowSettings()
+    path = FlowPath(base, FlowSettings())
     ours = step(
         crysformer,
-        lambda: flow_loss(crysformer, training_base(data, None, none, none, base, flow, rng), data, base, flow, rng),
+        lambda: flow_loss(crysformer, training_base(data, Seeds(none, none), path, rng), data, path, rng),
     )
     theirs = step(cspnet, lambda: diffusion_loss(cspnet, data, rng))
     ours(), theirs()
@@ -112,11 +120,11 @@ def assignment_share(rounds: int, n_atoms: int) -> list[float]:
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
 
     def start(assign: bool) -> FlowState:
-        return training_base(data, None, none, none, base, FlowSettings(assign=assign), rng)
+        return training_base(data, Seeds(none, none), FlowPath(base, FlowSettings(assign=assign)), rng)
 
     def step() -> None:
         optimizer.zero_grad()
-        flow_loss(network, start(True), data, base, FlowSettings(), rng)["loss"].backward()
+        flow_loss(network, start(True), data, FlowPath(base, FlowSettings()), rng)["loss"].backward()
         optimizer.step()
 
     step()
@@ -138,7 +146,7 @@ def sampling_ratio(rounds: int) -> list[float]:
     numbers, timed = data.atomic_numbers, 20
 
     def flow() -> None:
-        integrate(network, base_sample(numbers, rng), base, FlowSettings(), SamplerSettings(steps=50))
+        integrate(network, base_sample(numbers, rng), FlowPath(base, FlowSettings()), SamplerSettings(steps=50))
 
     def diffusion() -> None:
         sample_diffusion(network, numbers, rng, steps=timed)

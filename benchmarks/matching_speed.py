@@ -19,7 +19,7 @@ from bars import record_bar
 
 from dao_core.crystal import Crystal
 from dao_core.matching.fingerprint import slots_of
-from dao_core.matching.pairs import match_pairs
+from dao_core.matching.pairs import MatchEffort, match_pairs
 
 SHOTS = 20
 
@@ -66,7 +66,7 @@ def main() -> None:
     alone = match_pairs(predicted=predicted, reference=reference)[0]
     alone_s, alone_cpu = time.perf_counter() - start, time.process_time() - cpu
     start = time.perf_counter()
-    ours = match_pairs(predicted=predicted, reference=reference, processes=args.processes)[0]
+    ours = match_pairs(predicted=predicted, reference=reference, effort=MatchEffort(args.processes))[0]
     pool_s = time.perf_counter() - start
     differ = sum((t is None) != (o.rms is None) for t, o in zip(theirs, ours, strict=True))
     gaps = [abs(t[0] - o.rms) for t, o in zip(theirs, ours, strict=True) if t is not None and o.rms is not None]

@@ -26,6 +26,7 @@ from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.evaluate.scorecard import Scorecard, compare_all, score_table
 from dao_core.generate.templates.index import TemplateHit, TemplateIndex
 from dao_core.generate.templates.store import load_index, save_index
+from dao_core.matching.pairs import MatchEffort
 from dao_core.matching.rms import Comparison
 
 BARS = {1: 74.0, 5: 88.0, 20: 93.0}  # issue "generator", row 1: MP-20, unfiltered
@@ -117,9 +118,7 @@ def compare_in_shards(
         part = slice(start, start + 200)
         path = folder / f"{start:05d}.json"
         if not path.exists():
-            found = compare_all(
-                predicted=predicted[part], reference=reference[part], processes=processes, timeout_s=30.0
-            )
+            found = compare_all(predicted=predicted[part], reference=reference[part], effort=MatchEffort(processes))
             write_atomic(path, json.dumps([[[c.rms, c.max_distance, c.reason] for c in row] for row in found]))
         table += [[Comparison(*c) for c in row] for row in json.loads(path.read_text())]
     return table

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dao_core.crystal import Crystal
 from dao_core.evaluate.statistics import bootstrap_mean, wilson
 from dao_core.evaluate.validity import validity
-from dao_core.matching.pairs import FAILED, match_pairs
+from dao_core.matching.pairs import FAILED, ONE_PROCESS, MatchEffort, match_pairs
 from dao_core.matching.rms import BENCHMARK, Comparison
 
 Predictions = Sequence[Sequence[Crystal | None]]
@@ -59,8 +59,7 @@ def scorecard(
     predicted: Predictions,
     reference: Sequence[Crystal],
     ks: Sequence[int] = (1, 5, 20),
-    processes: int = 1,
-    timeout_s: float = 30.0,
+    effort: MatchEffort = ONE_PROCESS,
     with_metre: bool = False,
 ) -> tuple[Scorecard, int, int, dict[str, int]]:
     """Score ranked predictions, predicted[i] for reference[i]: (card, n_ok, n_failed, counts of outcomes).
@@ -73,12 +72,8 @@ def scorecard(
     """
     if len(predicted) != len(reference):
         raise ValueError(f"{len(predicted)} lists of predictions for {len(reference)} references: give one for each")
-    table = compare_all(predicted=predicted, reference=reference, processes=processes, timeout_s=timeout_s)
-    pool = (
-        metre_rms(predicted=predicted, reference=reference, processes=processes, timeout_s=timeout_s)
-        if with_metre
-        else None
-    )
+    table = compare_all(predicted=predicted, reference=reference, effort=effort)
+    pool = metre_rms(predicted=predicted, reference=reference, effort=effort) if with_metre else None
     return score_table(table=table, predicted=predicted, reference=reference, ks=ks, metre_rms=pool)
 
 
@@ -122,13 +117,11 @@ def _gate(
     return [row if ok else [None] * len(row) for row, ok in zip(kept, validity(crystals=reference)[0], strict=True)]
 
 
-def compare_all(
-    *, predicted: Predictions, reference: Sequence[Crystal], processes: int, timeout_s: float
-) -> list[list[Comparison]]:
+def compare_all(*, predicted: Predictions, reference: Sequence[Crystal], effort: MatchEffort) -> list[list[Comparison]]:
     """Every prediction against its own reference, in the predictions' shape."""
     flat_predicted = [c for row in predicted for c in row]
     flat_reference = [r for row, r in zip(predicted, reference, strict=True) for _ in row]
-    found = match_pairs(predicted=flat_predicted, reference=flat_reference, processes=processes, timeout_s=timeout_s)[0]
+    found = match_pairs(predicted=flat_predicted, reference=flat_reference, effort=effort)[0]
     results = iter(found)
     return [[next(results) for _ in row] for row in predicted]
 
@@ -169,7 +162,7 @@ def _same_spacegroup(predicted: Predictions, reference: Sequence[Crystal]) -> fl
 
 
 def metre_rms(
-    *, predicted: Predictions, reference: Sequence[Crystal], processes: int = 1, timeout_s: float = 30.0
+    *, predicted: Predictions, reference: Sequence[Crystal], effort: MatchEffort = ONE_PROCESS
 ) -> NDArray[np.float64]:
     """Smallest rms of each reference against all predictions made for its composition, NaN without a match, (n,).
 
@@ -185,7 +178,7 @@ def metre_rms(
             owners += [i] * len(candidates)
             left += candidates
             right += [reference[i]] * len(candidates)
-    found = match_pairs(predicted=left, reference=right, processes=processes, timeout_s=timeout_s)[0]
+    found = match_pairs(predicted=left, reference=right, effort=effort)[0]
     best = np.full(len(reference), np.inf)
     for owner, comparison in zip(owners, found, strict=True):
         if comparison.rms is not None:

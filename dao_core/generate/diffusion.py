@@ -22,6 +22,7 @@ from dao_core.models.noise import BatchDraws, RowDraws, normal
 DiffusionGuide = Callable[[Tensor, Tensor, Tensor, float], tuple[Tensor, Tensor]]
 STEPS = 1000
 SIGMA_BEGIN, SIGMA_END = 0.005, 0.5
+CORRECTOR_RATE = 1e-5  # step of the Langevin corrector, in units of (sigma / SIGMA_BEGIN)^2
 _IMAGES = 10  # terms of the wrapped normal on each side
 
 
@@ -94,7 +95,6 @@ def sample_diffusion(
     rng: torch.Generator | Sequence[np.random.Generator],
     *,
     steps: int = STEPS,
-    step_lr: float = 1e-5,
     guidance: DiffusionGuide | None = None,
 ) -> CrystalBatch:
     """Predictor-corrector sampling (two network calls a step), (B, N) -> structures.
@@ -116,7 +116,7 @@ def sample_diffusion(
         lattice, frac = guard.sound(lattice, frac)
         # corrector
         out = network(lattice, frac, atomic_numbers, t)
-        size = step_lr * (sigma[now] / SIGMA_BEGIN) ** 2
+        size = CORRECTOR_RATE * (sigma[now] / SIGMA_BEGIN) ** 2
         noise = draws.atoms() if then > 0 else torch.zeros_like(frac)
         frac = frac + size * out.coords * norms[now].sqrt() + (2 * size).sqrt() * noise
         # predictor

@@ -1,9 +1,8 @@
 """Flow matching on torus coordinates and the log-lattice, from an uninformed base or from a template.
 
 Follows the published family (FlowMM, Miller et al. 2024; CrystalFlow, Luo et al. 2024): straight geodesic paths on
-the flat
-torus with the centre-of-mass velocity removed, straight paths in the standardised log-lattice. t = 0 is the base, 1
-the data.
+the flat torus with the centre-of-mass velocity removed, straight paths in the standardised log-lattice. t = 0 is the
+base, 1 the data.
 """
 
 from __future__ import annotations
@@ -48,6 +47,27 @@ class FlowState:
     seeded: Tensor
 
 
+@dataclass(frozen=True)
+class FlowPath:
+    """What defines the path between base and data: the base of the log-lattice and the settings of the training."""
+
+    base: LatticeBase
+    settings: FlowSettings
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Templates of a training batch.
+
+    `seeded` (B,) says which trajectories start near the data, `has_template` (B,) which of those have a retrieved
+    `template`; the others start from one that is made up.
+    """
+
+    seeded: Tensor
+    has_template: Tensor
+    template: CrystalBatch | None = None
+
+
 def remove_mean(velocity: Tensor, mask: Tensor) -> Tensor:
     """Subtract the centre-of-mass velocity, so that a rigid translation costs nothing."""
     return (velocity - masked_mean(velocity, mask).unsqueeze(1)) * mask.unsqueeze(-1).to(velocity.dtype)
@@ -58,9 +78,9 @@ def coord_unit(seeded: Tensor) -> Tensor:
     return torch.where(seeded > 0.5, SEED_SCALE, COORD_SCALE).view(-1, 1, 1)
 
 
-def lattice_unit(seeded: Tensor, base: LatticeBase, settings: FlowSettings) -> Tensor:
+def lattice_unit(seeded: Tensor, path: FlowPath) -> Tensor:
     """Size of one unit of the network's lattice output in z, (B, 6)."""
-    small = settings.synthetic_lattice_noise / base.std.to(seeded)
+    small = path.settings.synthetic_lattice_noise / path.base.std.to(seeded)
     return torch.where(seeded.unsqueeze(-1) > 0.5, small, torch.ones_like(small))
 
 
@@ -72,8 +92,9 @@ def base_sample(atomic_numbers: Tensor, rng: torch.Generator) -> FlowState:
     return FlowState(frac, z, atomic_numbers, torch.zeros(b, device=atomic_numbers.device))
 
 
-def seeded_sample(template: CrystalBatch, base: LatticeBase, settings: FlowSettings, rng: torch.Generator) -> FlowState:
+def seeded_sample(template: CrystalBatch, path: FlowPath, rng: torch.Generator) -> FlowState:
     """Template base: a template structure with a little noise, so that equal templates give different samples."""
+    base, settings = path.base, path.settings
     numbers = template.atomic_numbers
     b, n = numbers.shape
     frac = template.frac_coords + settings.seed_coord_noise * normal(b, n, 3, rng=rng, like=numbers)
@@ -82,16 +103,17 @@ def seeded_sample(template: CrystalBatch, base: LatticeBase, settings: FlowSetti
     return FlowState(frac, z, numbers, torch.ones(b, device=numbers.device))
 
 
-def training_base(
-    data: CrystalBatch,
-    template: CrystalBatch | None,
-    has_template: Tensor,
-    seeded: Tensor,
-    base: LatticeBase,
-    settings: FlowSettings,
-    rng: torch.Generator,
-) -> FlowState:
-    """Base points for a training batch: uninformed, or where `seeded` (B,) a retrieved template, else a made-up one."""
+def training_base(data: CrystalBatch, seeds: Seeds, path: FlowPath, rng: torch.Generator) -> FlowState:
+    """Base points for a training batch: uninformed, or near the data where the seeds say so.
+
+    Args:
+        data: The structures at the end of the paths.
+        seeds: Which trajectories start at a template, and at which.
+        path: Base of the log-lattice and settings.
+        rng: Source of all random numbers.
+    """
+    base, settings = path.base, path.settings
+    seeded, has_template, template = seeds.seeded, seeds.has_template, seeds.template
     free = base_sample(data.atomic_numbers, rng)
     b, n = data.atomic_numbers.shape
     if settings.assign:
@@ -109,7 +131,7 @@ def training_base(
             torch.where(pick, template.frac_coords, near.frac_coords),
             data.atomic_numbers,
         )
-    seed = seeded_sample(near, base, settings, rng)
+    seed = seeded_sample(near, path, rng)
     strain = settings.synthetic_lattice_noise / base.std.to(seed.z) * normal(b, 6, rng=rng, like=data.lattice)
     seed.z = seed.z + torch.where(has_template.unsqueeze(-1), torch.zeros_like(strain), strain)
     return FlowState(
@@ -130,28 +152,35 @@ def interpolate(start: FlowState, data: CrystalBatch, base: LatticeBase, t: Tens
     return point, velocity, z_velocity
 
 
-def velocities(outputs: Outputs, state: FlowState, base: LatticeBase, settings: FlowSettings) -> tuple[Tensor, Tensor]:
+def velocities(outputs: Outputs, state: FlowState, path: FlowPath) -> tuple[Tensor, Tensor]:
     """Network outputs to velocities in fractional units and in z."""
     coords = remove_mean(outputs.coords, state.atomic_numbers > 0) * coord_unit(state.seeded).to(outputs.coords)
-    return coords, outputs.lattice_log * lattice_unit(state.seeded, base, settings).to(outputs.lattice_log)
+    return coords, outputs.lattice_log * lattice_unit(state.seeded, path).to(outputs.lattice_log)
 
 
 def flow_loss(
-    network: torch.nn.Module,
-    start: FlowState,
-    data: CrystalBatch,
-    base: LatticeBase,
-    settings: FlowSettings,
-    rng: torch.Generator,
+    network: torch.nn.Module, start: FlowState, data: CrystalBatch, path: FlowPath, rng: torch.Generator
 ) -> dict[str, Tensor]:
-    """Mean squared velocity errors, each trajectory in its own unit (coordinates per atom, lattice per component)."""
+    """Mean squared velocity errors, each trajectory in its own unit (coordinates per atom, lattice per component).
+
+    Args:
+        network: What is trained.
+        start: Base points, as `training_base` makes them.
+        data: The structures at the end of the paths.
+        path: Base of the log-lattice and settings.
+        rng: Source of the times.
+
+    Returns:
+        `loss` and its parts by name.
+    """
+    base = path.base
     t = uniform(len(data), rng=rng, like=data.lattice)
     point, velocity, z_velocity = interpolate(start, data, base, t)
     lattice = base.to_lattice(point.z, data.atomic_numbers)
     outputs = network(lattice, point.frac_coords, data.atomic_numbers, t, start.seeded)
     mask = data.mask
     target = velocity / coord_unit(start.seeded)
-    z_target = z_velocity / lattice_unit(start.seeded, base, settings)
+    z_target = z_velocity / lattice_unit(start.seeded, path)
     coords = remove_mean(outputs.coords, mask)
     # A wrong template must not outweigh all others: beyond a few units the squared error grows linearly.
     coord_error = torch.nn.functional.huber_loss(coords, target, reduction="none", delta=3.0).mean(-1)

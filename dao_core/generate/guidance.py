@@ -1,11 +1,10 @@
 """Energy-guided sampling: flow and diffusion are tilted towards low intermediate energy of DAO-P.
 
 Method section 7: grad log p_t = grad log q_t - beta grad E_t. On a straight path x_t = (1 - t) x_0 + t x_1 with
-Gaussian x_0
-the velocity is v = (x + (1 - t) score) / t, so a change of the score by -beta grad E changes v by -beta (1 - t) / t
-grad E,
-times the variance of the base (1 for the standardised lattice, 1/12 for a uniform fractional coordinate). In diffusion
-the means of the predictor step move by -beta times the posterior variance times dE/dF and dE/dL.
+Gaussian x_0 the velocity is v = (x + (1 - t) score) / t, so a change of the score by -beta grad E changes v by
+-beta (1 - t) / t grad E, times the variance of the base (1 for the standardised lattice, 1/12 for a uniform fractional
+coordinate). In diffusion the means of the predictor step move by -beta times the posterior variance times dE/dF and
+dE/dL.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -12,8 +13,7 @@ from torch import Tensor, nn
 from dao_core.crystal import CrystalBatch
 from dao_core.generate.diffusion import STEPS
 from dao_core.generate.divergence import DivergenceGuard
-from dao_core.generate.flow_matching import FlowSettings, FlowState, remove_mean, velocities
-from dao_core.models.lattice_base import LatticeBase
+from dao_core.generate.flow_matching import FlowPath, FlowState, remove_mean, velocities
 
 if TYPE_CHECKING:
     from dao_core.generate.constraints import Rules
@@ -37,25 +37,35 @@ class SamplerSettings(BaseModel):
     churn: float = Field(0.3, ge=0, le=1, description="sde: share of the remaining noise that is drawn anew each step")
 
 
-@torch.no_grad()
-def integrate(
-    network: nn.Module,
-    start: FlowState,
-    base: LatticeBase,
-    flow: FlowSettings,
-    settings: SamplerSettings,
-    *,
-    noise: Callable[[], tuple[Tensor, Tensor]] | None = None,
-    guidance: Guidance | None = None,
-    rules: Rules | None = None,
-) -> CrystalBatch:
-    """Follow the flow from t = 0 to 1.
+@dataclass(frozen=True)
+class Steering:
+    """What acts on a trajectory beside the network.
 
     `noise` gives fresh base noise (coordinates (B, N, 3) in [-0.5, 0.5), lattice (B, 6)) for the stochastic sampler,
-    which is for the uninformed base only: from a template the path is followed as it is. A sample that diverges ends
-    with a lattice of NaN, the others as without it;
-    `guidance` returns additions to the velocities at (state, lattice, t); `rules` keeps what is given beforehand.
+    which is for the uninformed base only: from a template the path is followed as it is. `guidance` returns additions
+    to the velocities at (state, lattice, t); `rules` keeps what is given beforehand.
     """
+
+    noise: Callable[[], tuple[Tensor, Tensor]] | None = None
+    guidance: Guidance | None = None
+    rules: Rules | None = None
+
+
+@torch.no_grad()
+def integrate(
+    network: nn.Module, start: FlowState, path: FlowPath, settings: SamplerSettings, steering: Steering | None = None
+) -> CrystalBatch:
+    """Follow the flow from t = 0 to 1. A sample that diverges ends with a lattice of NaN, the others as without it.
+
+    Args:
+        network: A trained velocity.
+        start: Base points.
+        path: Base of the log-lattice and settings of the training.
+        settings: Number of steps and method.
+        steering: What else acts on the way.
+    """
+    base, steering = path.base, steering or Steering()
+    noise, guidance, rules = steering.noise, steering.guidance, steering.rules
     numbers = start.atomic_numbers
     mask = numbers > 0
     seeded = bool(start.seeded.any())
@@ -69,7 +79,7 @@ def integrate(
         lattice, state.frac_coords = guard.sound(base.to_lattice(state.z, numbers), state.frac_coords)
         state.z = state.z.masked_fill(guard.failed.unsqueeze(1), 0.0)
         outputs = network(lattice, state.frac_coords, numbers, time, state.seeded)
-        coords, z = velocities(outputs, state, base, flow)
+        coords, z = velocities(outputs, state, path)
         if guidance is not None:
             extra_coords, extra_z = guidance(state, lattice, time)
             coords, z = coords + remove_mean(extra_coords, mask), z + extra_z
@@ -80,25 +90,26 @@ def integrate(
         frac = state.frac_coords + dt * gain * coords
         z_next = state.z + dt * z
         if settings.method == "sde" and noise is not None and not seeded and k + 1 < steps:
-            frac, z_next = _renew_noise(state, t, dt, coords, z, settings.churn, noise())
+            ends = state.frac_coords + (1.0 - t) * coords, state.z + (1.0 - t) * z
+            frac, z_next = _renewed(ends, (coords, z), t + dt, settings.churn, noise())
         if rules is not None:
             frac, z_next = rules.symmetric(frac, z_next)
         state = FlowState(frac - torch.floor(frac), z_next, numbers, state.seeded)
     return CrystalBatch(guard.marked(base.to_lattice(state.z, numbers)), state.frac_coords, numbers)
 
 
-def _renew_noise(
-    state: FlowState,
+def _renewed(
+    ends: tuple[Tensor, Tensor],
+    moves: tuple[Tensor, Tensor],
     t: float,
-    dt: float,
-    coords: Tensor,
-    z_velocity: Tensor,
     churn: float,
     fresh: tuple[Tensor, Tensor],
 ) -> tuple[Tensor, Tensor]:
-    """The point at t + dt on another path to the end that is predicted at t: part of the base noise drawn anew."""
-    end, z_end = state.frac_coords + (1.0 - t) * coords, state.z + (1.0 - t) * z_velocity
-    t, left = t + dt, 1.0 - t - dt
+    """The point at time t on another path to the predicted ends: part of the base noise drawn anew.
+
+    Pairs are coordinates (B, N, 3) and log-lattice (B, 6).
+    """
+    (end, z_end), (coords, z_velocity), left = ends, moves, 1.0 - t
     keep = (1.0 - churn * churn) ** 0.5
     frac = end - left * (keep * coords + churn * 0.5 * fresh[0])
     # the Gaussian base of the lattice: x0 = end - velocity, renewed with its variance kept

@@ -17,8 +17,8 @@ from dao_core.crystal import Crystal, CrystalBatch, InvalidCrystalError
 from dao_core.elements import SYMBOLS, atomic_number
 from dao_core.generate.constraints import Constraint, ConstraintError, Rules
 from dao_core.generate.diffusion import DiffusionGuide, sample_diffusion
-from dao_core.generate.flow_matching import FlowSettings, FlowState
-from dao_core.generate.integrate import Guidance, SamplerSettings, integrate
+from dao_core.generate.flow_matching import FlowPath, FlowSettings, FlowState
+from dao_core.generate.integrate import Guidance, SamplerSettings, Steering, integrate
 from dao_core.generate.symmetry.wyckoff_sites import SitePlan, SitesError, kept_sites
 from dao_core.models.checkpoint_io import Checkpoint, load_checkpoint, named_faults
 from dao_core.models.heads import Outputs
@@ -111,12 +111,21 @@ class Generator:
         self.identity = checkpoint.identity
         with named_faults(checkpoint.path):
             self.process: str = config["process"]
-            self.base = LatticeBase.from_state(config["lattice_base"])
-            self.flow = FlowSettings(**config["flow"])
+            self.path = FlowPath(LatticeBase.from_state(config["lattice_base"]), FlowSettings(**config["flow"]))
             self.elements = set(config["elements"])
             self.max_atoms = int(config["max_atoms"])
             self.settings = settings or SamplerSettings(**config.get("sampler", {}))
         self.batch_pairs = batch_pairs
+
+    @property
+    def base(self) -> LatticeBase:
+        """The base distribution of lattices."""
+        return self.path.base
+
+    @property
+    def flow(self) -> FlowSettings:
+        """Settings of the path that are fixed at training time."""
+        return self.path.settings
 
     @classmethod
     def load(cls, directory: Path | str = "generator", settings: SamplerSettings | None = None) -> Generator:
@@ -226,8 +235,8 @@ class Generator:
         if rules is not None:
             state.frac_coords, state.z = rules.start(state.frac_coords, state.z)
         batch = integrate(
-            self.network, state, self.base, self.flow, self.settings,
-            noise=lambda: _noise(starts, streams, n), guidance=guidance, rules=rules,  # type: ignore[arg-type]
+            self.network, state, self.path, self.settings,
+            Steering(lambda: _noise(starts, streams, n), guidance, rules),  # type: ignore[arg-type]
         )  # fmt: skip
         crystals = batch.to_crystals()
         if rules is not None:

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from multiprocessing import get_context
 
@@ -21,8 +22,23 @@ Pair = tuple[Crystal | None, Crystal]
 CompareChunk = Callable[[Sequence[Pair]], list[Comparison]]
 
 
+@dataclass(frozen=True)
+class MatchEffort:
+    """How comparisons are run.
+
+    More than one of `processes` starts new interpreters, so a script needs the usual `if __name__ == "__main__"`.
+    `timeout_s` are seconds for one pair: a search looks at the clock itself, a process that doesn't answer is killed.
+    """
+
+    processes: int = 1
+    timeout_s: float = 30.0
+
+
+ONE_PROCESS = MatchEffort()
+
+
 def match_pairs(
-    *, predicted: Sequence[Crystal | None], reference: Sequence[Crystal], processes: int = 1, timeout_s: float = 30.0
+    *, predicted: Sequence[Crystal | None], reference: Sequence[Crystal], effort: MatchEffort = ONE_PROCESS
 ) -> tuple[list[Comparison], int, int, dict[str, int]]:
     """Compare predicted[i] with reference[i]: values of pymatgen's `get_rms_dist(predicted, reference)`, faster.
 
@@ -31,12 +47,10 @@ def match_pairs(
     Args:
         predicted: One structure for each reference; None is measured as `none`.
         reference: What they are compared with.
-        processes: More than one starts new interpreters, so a script needs the usual `if __name__ == "__main__"`.
-        timeout_s: Seconds for one pair. A search in this process looks at the clock itself, a process that doesn't
-            answer in time is killed.
+        effort: Processes and time limit.
 
     Returns:
-        (comparisons, n_ok, n_failed, reasons). Pairs over `timeout_s` and pairs whose process died are failed, with
+        (comparisons, n_ok, n_failed, reasons). Pairs over the limit and pairs whose process died are failed, with
         reason `timeout` or `failed`.
     """
     if len(predicted) != len(reference):
@@ -45,8 +59,8 @@ def match_pairs(
     first = {key: i for i, key in reversed(list(enumerate(keys)))}
     todo = sorted(first.values())
     pairs = [(predicted[i], reference[i]) for i in todo]
-    chunk = partial(compare_chunk, timeout_s=timeout_s)
-    results = chunk(pairs) if processes <= 1 else in_processes(chunk, pairs, processes, timeout_s)
+    chunk = partial(compare_chunk, timeout_s=effort.timeout_s)
+    results = chunk(pairs) if effort.processes <= 1 else in_processes(chunk, pairs, effort)
     done = {keys[i]: result for i, result in zip(todo, results, strict=True)}
     comparisons = [done[key] for key in keys]
     reasons = Counter(c.reason for c in comparisons)
@@ -54,15 +68,15 @@ def match_pairs(
     return comparisons, len(comparisons) - n_failed, n_failed, dict(reasons)
 
 
-def in_processes(chunk: CompareChunk, pairs: Sequence[Pair], processes: int, timeout_s: float) -> list[Comparison]:
+def in_processes(chunk: CompareChunk, pairs: Sequence[Pair], effort: MatchEffort) -> list[Comparison]:
     """Compare pairs in new interpreters, many at a time; where those fail together, each alone.
 
     Args:
         chunk: Compares some pairs; a function that other processes can import.
         pairs: What to compare.
-        processes: How many interpreters.
-        timeout_s: Seconds for one pair. It is also the limit of a chunk, which usually takes a fraction of a second: a
-            chunk that is slower, or kills its process, is repeated pair by pair, so that only the guilty ones fail.
+        effort: Processes and time limit of one pair. It is also the limit of a chunk, which usually takes a fraction
+            of a second: a chunk that is slower, or kills its process, is repeated pair by pair, so that only the
+            guilty ones fail.
 
     Returns:
         A comparison for each pair, in order.
@@ -72,16 +86,17 @@ def in_processes(chunk: CompareChunk, pairs: Sequence[Pair], processes: int, tim
     out: list[Comparison | None] = [None] * len(pairs)
     pieces = [range(i, min(i + CHUNK, len(pairs))) for i in range(0, len(pairs), CHUNK)]
     context = get_context("spawn")  # a fork of a process that runs torch threads can hang
-    with ProcessPool(max_workers=processes, context=context, initializer=_imported) as pool:
+    with ProcessPool(max_workers=effort.processes, context=context, initializer=_imported) as pool:
 
-        def schedule(piece: Sequence[int], limit: float) -> Future[list[Comparison]]:
+        def schedule(piece: Sequence[int]) -> Future[list[Comparison]]:
+            limit = effort.timeout_s + GRACE_S
             return pool.schedule(chunk, args=([pairs[i] for i in piece],), timeout=limit)  # type: ignore[no-any-return]
 
-        whole = [(piece, schedule(piece, timeout_s + GRACE_S)) for piece in pieces]
+        whole = [(piece, schedule(piece)) for piece in pieces]
         for piece, future in whole:
             if _failure(future) is None:
                 out[piece.start : piece.stop] = future.result()
-        single = [([i], schedule([i], timeout_s + GRACE_S)) for i, c in enumerate(out) if c is None]
+        single = [([i], schedule([i])) for i, c in enumerate(out) if c is None]
         for (i,), future in single:
             reason = _failure(future)
             out[i] = future.result()[0] if reason is None else Comparison(None, None, reason)

@@ -20,6 +20,7 @@ from dao_core.generate.distinct_samples import SampleRequest, sample_distinct
 from dao_core.generate.sampler import DE_NOVO, Generator, Proposal, SampleStart, numbers_of, sample_seed
 from dao_core.generate.templates.index import TemplateIndex
 from dao_core.matching.fingerprint import prototype_key, slots_of, symmetry_of
+from dao_core.matching.pairs import MatchEffort
 from dao_core.matching.rms import Comparison
 from dao_core.screening.candidate import Candidate
 from dao_core.screening.search import search
@@ -139,105 +140,121 @@ def _measures_metre(targets: Sequence[Target], settings: BenchmarkSettings) -> b
     return largest * largest * settings.k <= settings.metre_pairs
 
 
+@dataclass(frozen=True)
+class Predictions:
+    """Up to k proposals of each target, best first, and how many samples from noise were no structure."""
+
+    rows: list[list[Proposal]]
+    n_failed_draws: int = 0
+
+
 def run_shard(
     targets: Sequence[Target], column: Column, models: Models, settings: BenchmarkSettings, seed: int
 ) -> ShardResult:
-    """Predict and compare one shard. A composition that a model refuses has no predictions and counts as missed."""
-    failed: list[Proposal] = []
-    proposals = predict(targets, column, models, settings, seed, failed)
-    predicted = [[p.crystal for p in row] for row in proposals]
+    """Predict and compare one shard. A composition that a model refuses has no predictions and counts as missed.
+
+    Args:
+        targets: What is to be found.
+        column: Who predicts.
+        models: The models that the column needs.
+        settings: Number of predictions and how they are scored.
+        seed: Of sampling.
+    """
+    found = predict(targets, column, models, settings, seed)
+    predicted = [[p.crystal for p in row] for row in found.rows]
     reference = [t.crystal for t in targets]
-    table = compare_all(predicted=predicted, reference=reference, processes=1, timeout_s=settings.timeout_s)
+    effort = MatchEffort(timeout_s=settings.timeout_s)
+    table = compare_all(predicted=predicted, reference=reference, effort=effort)
     metre = None
     if _measures_metre(targets, settings):
-        metre = metre_rms(predicted=predicted, reference=reference, timeout_s=settings.timeout_s)
-    return ShardResult(predicted, [[p.origin for p in row] for row in proposals], table, metre, len(failed))
+        metre = metre_rms(predicted=predicted, reference=reference, effort=effort)
+    return ShardResult(predicted, [[p.origin for p in row] for row in found.rows], table, metre, found.n_failed_draws)
 
 
 def predict(
-    targets: Sequence[Target],
-    column: Column,
-    models: Models,
-    settings: BenchmarkSettings,
-    seed: int,
-    failed: list[Proposal] | None = None,
-) -> list[list[Proposal]]:
-    """Up to k proposals of each target, best first; `failed` collects draws that were no structure.
+    targets: Sequence[Target], column: Column, models: Models, settings: BenchmarkSettings, seed: int
+) -> Predictions:
+    """Proposals for each target by one column's method.
 
-    Raises ValueError where the column's model is not given.
+    Args:
+        targets: What is to be found.
+        column: Who predicts.
+        models: The models that the column needs.
+        settings: Number of predictions of each target.
+        seed: Of sampling.
+
+    Raises:
+        ValueError: The column's model is not given.
     """
-    failed = [] if failed is None else failed
     if column == "templates":
         index = _given(models.templates, "templates")
-        return [[_plain(i, c) for i, c in _hits(index, t, settings.k)] for t in targets]
+        return Predictions([[_plain(i, c) for i, c in _hits(index, t, settings.k)] for t in targets])
     if column == "ranked":
-        return _given(models.search, column)(targets, settings, seed)
+        return Predictions(_given(models.search, column)(targets, settings, seed))
     generator = _given(models.baseline if column == "baseline" else models.generator, column)
-    known = [set(t.crystal.atomic_numbers.tolist()) <= generator.elements for t in targets]
+    draws = _Draws(generator, settings, seed)
     if column in ("denovo", "baseline"):
-        return _denovo(generator, targets, known, [settings.k] * len(targets), settings, seed, failed)
+        return Predictions(draws.de_novo(targets, [settings.k] * len(targets)), len(draws.failed))
     index = _given(models.templates, column)
     hits = [_hits(index, t, max(0, settings.k - (settings.free if column == "mixed" else 0))) for t in targets]
-    starts = [
-        SampleStart(c.atomic_numbers, sample_seed(seed, t.crystal.composition, i, name), c, name)
-        for t, found, ok in zip(targets, hits, known, strict=True) if ok
-        for i, (name, c) in enumerate(found)
-    ]  # fmt: skip
-    drawn = iter(generator.sample(starts) if starts else [])
-    # a template of elements that the generator never saw is given as it is: better than nothing
-    first = [
-        [next(drawn) if ok else _plain(name, c) for name, c in found] for found, ok in zip(hits, known, strict=True)
-    ]
-    rest = _denovo(generator, targets, known, [settings.k - len(f) for f in first], settings, seed, failed)
-    return [f + r for f, r in zip(first, rest, strict=True)]
+    first = draws.refined(targets, hits)
+    rest = draws.de_novo(targets, [settings.k - len(row) for row in first])
+    return Predictions([f + r for f, r in zip(first, rest, strict=True)], len(draws.failed))
 
 
-def _denovo(
-    generator: Generator,
-    targets: Sequence[Target],
-    known: Sequence[bool],
-    counts: Sequence[int],
-    settings: BenchmarkSettings,
-    seed: int,
-    failed: list[Proposal],
-) -> list[list[Proposal]]:
-    """De novo samples of each target: the second target of a composition gets other samples than the first."""
-    out: list[list[Proposal]] = [[] for _ in targets]
-    seen: Counter[tuple[tuple[str, int], ...]] = Counter()
-    levels: dict[int, list[int]] = {}
-    for i, (target, ok) in enumerate(zip(targets, known, strict=True)):
-        cell = tuple(target.crystal.composition.items())
-        if ok and counts[i]:
-            levels.setdefault(seen[cell], []).append(i)
-        seen[cell] += 1
-    for level, members in levels.items():
-        requests = [SampleRequest(targets[i].crystal.composition, counts[i]) for i in members]
-        found = _samples(generator, requests, settings, seed + 1_000_003 * level, failed)
-        for i, row in zip(members, found, strict=True):
-            out[i] = row
-    return out
+class _Draws:
+    """Samples of one generator for the targets whose elements it knows; `failed` collects those without a structure."""
 
+    def __init__(self, generator: Generator, settings: BenchmarkSettings, seed: int) -> None:
+        self.generator, self.settings, self.seed = generator, settings, seed
+        self.failed: list[Proposal] = []
 
-def _samples(
-    generator: Generator,
-    requests: Sequence[SampleRequest],
-    settings: BenchmarkSettings,
-    seed: int,
-    failed: list[Proposal],
-) -> list[list[Proposal]]:
-    for request in requests:
-        generator.check(request.composition)
-    if settings.distinct:
-        return sample_distinct(generator, requests, seed, failed=failed)
-    starts = [
-        SampleStart(numbers_of(r.composition), sample_seed(seed, r.composition, i))
-        for r in requests
-        for i in range(r.n)
-    ]
-    made = generator.sample(starts)
-    failed += [p for p in made if p.crystal is None]
-    drawn = iter(made)
-    return [[next(drawn) for _ in range(r.n)] for r in requests]
+    def _knows(self, target: Target) -> bool:
+        return set(target.crystal.atomic_numbers.tolist()) <= self.generator.elements
+
+    def refined(self, targets: Sequence[Target], hits: Sequence[Sequence[tuple[str, Crystal]]]) -> list[list[Proposal]]:
+        """Each target's templates sampled from. One of elements that the generator never saw is given as it is."""
+        starts = [
+            SampleStart(c.atomic_numbers, sample_seed(self.seed, t.crystal.composition, i, name), c, name)
+            for t, row in zip(targets, hits, strict=True) if self._knows(t)
+            for i, (name, c) in enumerate(row)
+        ]  # fmt: skip
+        drawn = iter(self.generator.sample(starts) if starts else [])
+        return [
+            [next(drawn) if self._knows(t) else _plain(name, c) for name, c in row]
+            for t, row in zip(targets, hits, strict=True)
+        ]
+
+    def de_novo(self, targets: Sequence[Target], counts: Sequence[int]) -> list[list[Proposal]]:
+        """So many samples from noise of each: the second target of a composition gets others than the first."""
+        out: list[list[Proposal]] = [[] for _ in targets]
+        seen: Counter[tuple[tuple[str, int], ...]] = Counter()
+        levels: dict[int, list[int]] = {}
+        for i, target in enumerate(targets):
+            cell = tuple(target.crystal.composition.items())
+            if self._knows(target) and counts[i]:
+                levels.setdefault(seen[cell], []).append(i)
+            seen[cell] += 1
+        for level, members in levels.items():
+            requests = [SampleRequest(targets[i].crystal.composition, counts[i]) for i in members]
+            for i, row in zip(members, self._sampled(requests, self.seed + 1_000_003 * level), strict=True):
+                out[i] = row
+        return out
+
+    def _sampled(self, requests: Sequence[SampleRequest], seed: int) -> list[list[Proposal]]:
+        for request in requests:
+            self.generator.check(request.composition)
+        if self.settings.distinct:
+            return sample_distinct(self.generator, requests, seed, failed=self.failed)
+        starts = [
+            SampleStart(numbers_of(r.composition), sample_seed(seed, r.composition, i))
+            for r in requests
+            for i in range(r.n)
+        ]
+        made = self.generator.sample(starts)
+        self.failed += [p for p in made if p.crystal is None]
+        drawn = iter(made)
+        return [[next(drawn) for _ in range(r.n)] for r in requests]
 
 
 def _hits(index: TemplateIndex, target: Target, k: int) -> list[tuple[str, Crystal]]:
@@ -345,10 +362,10 @@ def ranked_predictions(
         formula = "".join(f"{symbol}{count}" for symbol, count in target.formula)
         how = SearchSettings(z=target.units, seed=seed, relax=relaxing, **proposal_shares(settings.proposals))
         found = search([formula], models, how).candidates
-        out.append([_answer(c) for c in found[: settings.k]])
+        out.append([_proposal(c) for c in found[: settings.k]])
     return out
 
 
-def _answer(candidate: Candidate) -> Proposal:
+def _proposal(candidate: Candidate) -> Proposal:
     origin = str(candidate.provenance.get("template_id") or candidate.provenance["start"]).removeprefix("template ")
     return Proposal(candidate.crystal, origin, int(candidate.provenance.get("seed", 0)), "search")

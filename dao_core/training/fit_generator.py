@@ -11,7 +11,7 @@ from torch import nn
 
 from dao_core.crystal import CrystalBatch
 from dao_core.generate.diffusion import diffusion_loss
-from dao_core.generate.flow_matching import flow_loss, training_base
+from dao_core.generate.flow_matching import FlowPath, Seeds, flow_loss, training_base
 from dao_core.models.build import build_network
 from dao_core.models.checkpoint_io import (
     CheckpointContent,
@@ -61,8 +61,9 @@ class GeneratorObjective:
             return diffusion_loss(network, crystals, rng)
         seeded = uniform(len(crystals), rng=rng, like=crystals.lattice) < config.flow.seeded_share
         template, target, has = _pick_template(batch, self.data, seeded, rng)
-        start = training_base(target, template, has, seeded, self.base, config.flow, rng)
-        return flow_loss(network, start, target, self.base, config.flow, rng)
+        path = FlowPath(self.base, config.flow)
+        start = training_base(target, Seeds(seeded, has, template), path, rng)
+        return flow_loss(network, start, target, path, rng)
 
 
 def _pick_template(

@@ -10,8 +10,8 @@ import torch
 
 from dao_core.crystal import Crystal, CrystalBatch
 from dao_core.generate.constraints import Constraint, ConstraintError, Rules
-from dao_core.generate.flow_matching import COORD_SCALE, FlowSettings, base_sample
-from dao_core.generate.integrate import SamplerSettings, integrate
+from dao_core.generate.flow_matching import COORD_SCALE, FlowPath, FlowSettings, base_sample
+from dao_core.generate.integrate import SamplerSettings, Steering, integrate
 from dao_core.generate.sampler import Generator, SampleStart
 from dao_core.models.geometry import wrap_centered
 from dao_core.models.heads import Outputs, masked_mean
@@ -151,6 +151,10 @@ def test_free_atoms_end_in_the_frame_of_the_kept_ones() -> None:
     # short paths, so that no geodesic folds over on the way
     start.frac_coords = data.frac_coords + 0.2 * wrap_centered(start.frac_coords - data.frac_coords)
     out = integrate(
-        Blind(data, base), start, base, FlowSettings(), SamplerSettings(steps=20, anti_annealing=0.0), rules=rules
+        Blind(data, base),
+        start,
+        FlowPath(base, FlowSettings()),
+        SamplerSettings(steps=20, anti_annealing=0.0),
+        Steering(rules=rules),
     )
     assert wrap_centered(out.frac_coords - data.frac_coords)[data.mask].abs().max() < 1e-3

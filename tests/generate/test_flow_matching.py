@@ -12,13 +12,15 @@ from dao_core.crystal import CrystalBatch
 from dao_core.generate.assignment import assign_to_data
 from dao_core.generate.flow_matching import (
     COORD_SCALE,
+    FlowPath,
     FlowSettings,
+    Seeds,
     base_sample,
     flow_loss,
     interpolate,
     training_base,
 )
-from dao_core.generate.integrate import SamplerSettings, integrate
+from dao_core.generate.integrate import SamplerSettings, Steering, integrate
 from dao_core.models.geometry import wrap_centered
 from dao_core.models.heads import Outputs, masked_mean
 from dao_core.models.lattice_base import LatticeBase
@@ -87,7 +89,7 @@ def test_exact_velocities_lead_to_the_data(data: CrystalBatch, base: LatticeBase
         return torch.rand(b, n, 3, generator=rng) - 0.5, torch.randn(b, 6, generator=rng)
 
     settings = SamplerSettings(steps=20, anti_annealing=3.0, method=method)
-    out = integrate(Oracle(data, base), start, base, FlowSettings(), settings, noise=noise)
+    out = integrate(Oracle(data, base), start, FlowPath(base, FlowSettings()), settings, Steering(noise))
     torch.testing.assert_close(
         torch.linalg.det(out.lattice), torch.linalg.det(data.lattice).abs(), rtol=1e-3, atol=1e-3
     )
@@ -101,7 +103,9 @@ def test_retrieved_templates_are_the_base_where_there_is_one(data: CrystalBatch,
     settings = FlowSettings(seed_coord_noise=0.0, seed_lattice_noise=0.0)
     has = torch.tensor([True, False, True])
     everyone = torch.ones(3, dtype=torch.bool)
-    start = training_base(data, template, has, everyone, base, settings, torch.Generator().manual_seed(0))
+    start = training_base(
+        data, Seeds(everyone, has, template), FlowPath(base, settings), torch.Generator().manual_seed(0)
+    )
     torch.testing.assert_close(start.frac_coords[0], template.frac_coords[0])
     torch.testing.assert_close(start.z[2], base.to_normal(template.lattice, data.atomic_numbers)[2])
     assert not torch.allclose(start.frac_coords[1], data.frac_coords[1] + 0.01)
@@ -110,7 +114,7 @@ def test_retrieved_templates_are_the_base_where_there_is_one(data: CrystalBatch,
 def test_loss_of_the_right_answer_is_zero(data: CrystalBatch, base: LatticeBase) -> None:
     rng = torch.Generator().manual_seed(0)
     start = base_sample(data.atomic_numbers, rng)
-    losses = flow_loss(Oracle(data, base), start, data, base, FlowSettings(), rng)
+    losses = flow_loss(Oracle(data, base), start, data, FlowPath(base, FlowSettings()), rng)
     assert losses["lattice"] < 1e-4
     # the network sees the point, not its start: a geodesic that was folded at the start may fold differently later
     assert losses["coords"] >= 0

@@ -9,7 +9,7 @@ import torch
 
 from dao_core.crystal import CrystalBatch
 from dao_core.generate.diffusion import STEPS, alpha_bar, sample_diffusion
-from dao_core.generate.flow_matching import FlowSettings, base_sample
+from dao_core.generate.flow_matching import FlowPath, FlowSettings, base_sample
 from dao_core.generate.guidance import (
     DiffusionGuidance,
     EnergyGuidance,
@@ -17,7 +17,7 @@ from dao_core.generate.guidance import (
     GuidanceSettings,
     guidance_for,
 )
-from dao_core.generate.integrate import SamplerSettings, integrate
+from dao_core.generate.integrate import SamplerSettings, Steering, integrate
 from dao_core.models.checkpoint_io import Checkpoint
 from dao_core.models.geometry import cell_volume
 from dao_core.models.heads import Outputs
@@ -39,8 +39,9 @@ def test_guided_samples_have_lower_energy() -> None:
     start = base_sample(batch.atomic_numbers, torch.Generator().manual_seed(0))
     network, settings = VolumeEnergy(), SamplerSettings(steps=20)
     guidance = EnergyGuidance(network, base, GuidanceSettings(scale=5.0))
-    plain = integrate(network, start, base, FlowSettings(), settings)
-    guided = integrate(network, start, base, FlowSettings(), settings, guidance=guidance)
+    path = FlowPath(base, FlowSettings())
+    plain = integrate(network, start, path, settings)
+    guided = integrate(network, start, path, settings, Steering(guidance=guidance))
     assert (cell_volume(guided.lattice) < cell_volume(plain.lattice)).all()
 
 

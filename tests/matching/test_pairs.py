@@ -11,7 +11,7 @@ import pytest
 
 from dao_core.crystal import Crystal
 from dao_core.matching import pairs as matching
-from dao_core.matching.pairs import Pair, match_pairs
+from dao_core.matching.pairs import MatchEffort, Pair, match_pairs
 from dao_core.matching.rms import Comparison
 from tests.helpers.structures import cesium_chloride, perovskite, rocksalt, rutile, shaken
 
@@ -53,12 +53,12 @@ def test_two_processes_give_what_one_gives() -> None:
     predicted = [shaken(perovskite(), i) for i in range(70)]
     reference = [perovskite()] * 70
     alone = match_pairs(predicted=predicted, reference=reference)
-    assert match_pairs(predicted=predicted, reference=reference, processes=2) == alone
+    assert match_pairs(predicted=predicted, reference=reference, effort=MatchEffort(processes=2)) == alone
 
 
 def test_a_pair_over_its_time_fails_alone() -> None:
     found, n_ok, n_failed, reasons = match_pairs(
-        predicted=[shaken(perovskite(), 900), None], reference=[perovskite()] * 2, timeout_s=1e-5
+        predicted=[shaken(perovskite(), 900), None], reference=[perovskite()] * 2, effort=MatchEffort(timeout_s=1e-5)
     )
     assert [c.reason for c in found] == ["timeout", "none"]
     assert (n_ok, n_failed) == (1, 1)
@@ -68,7 +68,7 @@ def test_a_pair_over_its_time_fails_alone() -> None:
 def test_a_limit_holds_in_any_thread() -> None:
     pairs = {"predicted": [shaken(perovskite(), 901)], "reference": [perovskite()]}
     with ThreadPoolExecutor(1) as pool:
-        found = pool.submit(match_pairs, **pairs, timeout_s=1e-5).result()[0]  # type: ignore[arg-type]
+        found = pool.submit(match_pairs, **pairs, effort=MatchEffort(timeout_s=1e-5)).result()[0]  # type: ignore[arg-type]
     assert [c.reason for c in found] == ["timeout"]
 
 
@@ -85,7 +85,7 @@ def stubborn(pairs: Sequence[Pair]) -> list[Comparison]:
 def test_a_process_that_hangs_or_dies_fails_its_pair_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(matching, "GRACE_S", 0.0)
     pairs: list[Pair] = [(c, rocksalt()) for c in (rocksalt(), perovskite(), None, rutile(), rocksalt())]
-    found = matching.in_processes(stubborn, pairs, processes=2, timeout_s=0.5)
+    found = matching.in_processes(stubborn, pairs, MatchEffort(processes=2, timeout_s=0.5))
     assert [c.reason for c in found] == ["sites", "timeout", "sites", "failed", "sites"]
 
 

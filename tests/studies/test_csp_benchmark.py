@@ -61,7 +61,7 @@ def test_hard_cases(index: TemplateIndex) -> None:
 def test_templates_leave_out_the_target_s_own_entry(index: TemplateIndex) -> None:
     settings = BenchmarkSettings(k=3)
     own = Target("k1", rocksalt(11, 17))
-    row = predict([own, TARGETS[3]], "templates", Models(templates=index), settings, 0)
+    row = predict([own, TARGETS[3]], "templates", Models(templates=index), settings, 0).rows
     assert row[0]
     assert all(p.origin in ("k2", "k3") for p in row[0])
     assert row[1] == []  # no template has this formula: a miss, not an error
@@ -69,7 +69,7 @@ def test_templates_leave_out_the_target_s_own_entry(index: TemplateIndex) -> Non
 
 def test_few_mixed_predictions_are_all_de_novo(index: TemplateIndex) -> None:
     models = Models(index, load_generator())
-    row = predict([TARGETS[1]], "mixed", models, BenchmarkSettings(k=2, free=6), 0)[0]
+    row = predict([TARGETS[1]], "mixed", models, BenchmarkSettings(k=2, free=6), 0).rows[0]
     assert [p.origin for p in row] == ["de novo", "de novo"]
     with pytest.raises(TemplateIndexError, match="k = -1"):
         index.query({"K": 1, "Br": 1}, -1)

@@ -19,7 +19,7 @@ from dao_core.crystal import CrystalBatch
 from dao_core.energy.predictor import DaoPotential, residual_members, strained
 from dao_core.energy.scale import EnergyScale, composition_fractions
 from dao_core.generate.diffusion import diffusion_loss, sample_diffusion
-from dao_core.generate.flow_matching import FlowSettings, flow_loss, training_base
+from dao_core.generate.flow_matching import FlowPath, FlowSettings, Seeds, flow_loss, training_base
 from dao_core.generate.sampler import Generator, SampleStart
 from dao_core.models.build import build_network, parse_model_config
 from dao_core.models.checkpoint_io import Checkpoint
@@ -60,8 +60,8 @@ def test_generator_losses_and_sampling_stay_on_one_device(config: dict[str, obje
     loss.backward()
     assert loss.device == META
     settings, has = FlowSettings(assign=False), torch.ones(2, dtype=torch.bool, device=META)
-    start = training_base(data, data, has, has, base(), settings, rng)
-    loss = flow_loss(net, start, data, base(), settings, rng)["loss"]
+    start = training_base(data, Seeds(has, has, data), FlowPath(base(), settings), rng)
+    loss = flow_loss(net, start, data, FlowPath(base(), settings), rng)["loss"]
     loss.backward()
     assert loss.device == META
     assert sample_diffusion(net, data.atomic_numbers, rng, steps=2).lattice.device == META
@@ -115,8 +115,8 @@ def gradients(net: nn.Module, data: CrystalBatch, *, bf16: bool) -> tuple[float,
     net.zero_grad()
     settings, has = FlowSettings(), torch.zeros(len(data), dtype=torch.bool)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
-        start = training_base(data, None, has, has, base(), settings, rng)
-        loss = flow_loss(net, start, data, base(), settings, rng)["loss"]
+        start = training_base(data, Seeds(has, has), FlowPath(base(), settings), rng)
+        loss = flow_loss(net, start, data, FlowPath(base(), settings), rng)["loss"]
     loss.backward()
     flat = torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None])
     return float(loss.detach()), flat

@@ -170,7 +170,7 @@ def plan_sites(number: int, atomic_numbers: NDArray[np.int64], rng: np.random.Ge
     kinds = sorted(set(sizes.tolist()))
     elements, counts = np.unique(atomic_numbers, return_counts=True)
     for _ in range(TRIES):
-        chosen = _choose(counts, kinds, points, sizes, number, rng)
+        chosen = _choose(number, counts, points, sizes, rng)
         if chosen is not None:
             by_element = dict(zip(elements.tolist(), chosen, strict=True))
             order = list(dict.fromkeys(atomic_numbers.tolist()))  # in the order of the atoms
@@ -183,13 +183,14 @@ def plan_sites(number: int, atomic_numbers: NDArray[np.int64], rng: np.random.Ge
 
 
 def _choose(
+    number: int,
     counts: NDArray[np.int64],
-    kinds: list[int],
     points: NDArray[np.float64],
     sizes: NDArray[np.int64],
-    number: int,
     rng: np.random.Generator,
 ) -> list[list[NDArray[np.float64]]] | None:
+    """Some points (P, 3) whose orbits of `sizes` (P,) atoms add up to each count, apart from each other, or None."""
+    kinds = sorted(set(sizes.tolist()))
     taken = np.zeros((0, 3))
     out: list[list[NDArray[np.float64]]] = []
     for count in counts.tolist():
