@@ -14,6 +14,7 @@ from dao_core.code_version import code_version
 from dao_core.energy.registry import load_potential
 from dao_core.generate.templates.aflow import aflow_index
 from dao_core.generate.templates.store import load_index
+from dao_core.matching.pairs import FAILED
 from dao_core.screening.settings import SearchModels
 from dao_core.studies import csp_benchmark
 from dao_core.studies.benchmark_data import STAND_IN, mp20_training_ids, read_targets, training_items
@@ -40,7 +41,7 @@ FREE = ("denovo", "baseline")  # columns without templates
 
 
 @dataclass(frozen=True)
-class Names:
+class ModelNames:
     """The models of a benchmark by name or folder; `templates`: of the training split (train), or those that ship."""
 
     generator: str = "generator"
@@ -50,7 +51,18 @@ class Names:
 
 
 @dataclass(frozen=True)
-class Work:
+class BenchmarkRun:
+    """What all stages of one run share: the benchmark `name` on the splits below `data`, results below `root`."""
+
+    name: str
+    data: Path
+    root: str
+    models: ModelNames
+    settings: BenchmarkSettings
+
+
+@dataclass(frozen=True)
+class Shard:
     """One shard of one column and seed."""
 
     column: str
@@ -58,12 +70,13 @@ class Work:
     number: int
 
 
-def works(data: Path, name: str, settings: BenchmarkSettings) -> list[Work]:
-    """Every piece of a benchmark. Templates don't depend on a seed: they are asked once."""
-    targets, _ = read_targets(data, name)
+def all_shards(run: BenchmarkRun) -> list[Shard]:
+    """Every shard of a benchmark. Templates don't depend on a seed: they are asked once."""
+    targets, _ = read_targets(run.data, run.name)
+    settings = run.settings
     numbers = range(len(shards(targets, settings)))
     return [
-        Work(column, seed, number)
+        Shard(column, seed, number)
         for column in settings.columns
         for seed in (settings.seeds[:1] if column == "templates" else settings.seeds)
         for number in numbers
@@ -71,37 +84,29 @@ def works(data: Path, name: str, settings: BenchmarkSettings) -> list[Work]:
 
 
 @task(name="build benchmark index")
-def build_index(data: Path, name: str, root: str) -> StageRecord:
+def build_index(run: BenchmarkRun) -> StageRecord:
     """The template index of the training split."""
-    return index_stage(data, name, root)
+    return index_stage(run)
 
 
 @task(name="benchmark shard", retries=1)
-def predict_shard(
-    work: Work, data: Path, name: str, index: StageRecord, names: Names, settings: BenchmarkSettings, root: str
-) -> StageRecord:
+def predict_shard(shard: Shard, index: StageRecord, run: BenchmarkRun) -> StageRecord:
     """Predict and compare one shard."""
-    return shard_stage(work, data, name, index, names, settings, root)
+    return shard_stage(shard, index, run)
 
 
 @task(name="benchmark table")
-def tabulate(
-    done: Sequence[StageRecord],
-    data: Path,
-    name: str,
-    index: StageRecord,
-    names: Names,
-    settings: BenchmarkSettings,
-    root: str,
-) -> StageRecord:
+def tabulate(done: Sequence[StageRecord], index: StageRecord, run: BenchmarkRun) -> StageRecord:
     """All figures of the finished shards."""
-    return report_stage(done, data, name, index, names, settings, root)
+    return report_stage(done, index, run)
 
 
-def index_stage(data: Path, name: str, root: str) -> StageRecord:
+def index_stage(run: BenchmarkRun) -> StageRecord:
     """The ledger stage behind `build_index`. Raises BenchmarkDataError."""
     from dao_core.generate.templates.index import TemplateIndex
     from dao_core.generate.templates.store import save_index
+
+    data, name = run.data, run.name
 
     def work(directory: Path) -> dict[str, Any]:
         items = list(training_items(data, name))
@@ -110,32 +115,30 @@ def index_stage(data: Path, name: str, root: str) -> StageRecord:
         return {"counts": {"n_ok": len(index), "n_failed": 0}}
 
     key = content_key(name=name, data=_identity(data, name), code=code_version(TemplateIndex, training_items))
-    return ledger_of(root).run("benchmark-index", key, work)
+    return ledger_of(run.root).run("benchmark-index", key, work)
 
 
-def shard_stage(
-    work: Work, data: Path, name: str, index: StageRecord, names: Names, settings: BenchmarkSettings, root: str
-) -> StageRecord:
+def shard_stage(shard: Shard, index: StageRecord, run: BenchmarkRun) -> StageRecord:
     """The ledger stage behind `predict_shard`; a killed benchmark repeats only the shard that was in work."""
-    targets = shards(read_targets(data, name)[0], settings)[work.number]
-    ranked = work.column == "ranked"
+    settings, models = run.settings, run.models
+    targets = shards(read_targets(run.data, run.name)[0], settings)[shard.number]
 
-    def run(directory: Path) -> dict[str, Any]:
-        result = run_shard(targets, work.column, _models(index, names, work.column, settings), settings, work.seed)  # type: ignore[arg-type]
+    def work(directory: Path) -> dict[str, Any]:
+        result = run_shard(targets, shard.column, _models(index, models, shard.column, settings), settings, shard.seed)  # type: ignore[arg-type]
         write_atomic(directory / RESULT, json.dumps(shard_to_json(result)))
-        n_failed = sum(c.reason in ("timeout", "failed") for row in result.table for c in row)
+        n_failed = sum(c.reason in FAILED for row in result.table for c in row)
         counts = {"n_ok": sum(map(len, result.table)) - n_failed, "n_failed": n_failed}
-        return {"counts": counts, "facts": {"column": work.column, "seed": work.seed, "shard": work.number}}
+        return {"counts": counts, "facts": {"column": shard.column, "seed": shard.seed, "shard": shard.number}}
 
-    others = set() if ranked else {"proposals", "relax_steps"}
-    others |= set() if work.column == "mixed" else {"free"}
+    others = set() if shard.column == "ranked" else {"proposals", "relax_steps"}
+    others |= set() if shard.column == "mixed" else {"free"}
     plain = settings.model_dump(exclude={"columns", "seeds", "limit", "shard_size"} | others)
     key = content_key(
-        targets=[t.id for t in targets], column=work.column, seed=work.seed, settings=plain, index=index.key,
-        models=_identities(names, work.column), data=_identity(data, name),
+        targets=[t.id for t in targets], column=shard.column, seed=shard.seed, settings=plain, index=index.key,
+        models=_identities(models, shard.column), data=_identity(run.data, run.name),
         code=code_version(run_shard, aflow_index),
     )  # fmt: skip
-    return ledger_of(root).run("benchmark-shard", key, run)
+    return ledger_of(run.root).run("benchmark-shard", key, work)
 
 
 def _identity(data: Path, name: str) -> str:
@@ -145,12 +148,12 @@ def _identity(data: Path, name: str) -> str:
     return content_key(files=[(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files])
 
 
-def models_used(names: Names, settings: BenchmarkSettings) -> dict[str, str]:
+def models_used(run: BenchmarkRun) -> dict[str, str]:
     """What makes the predictions of each column. Raises CheckpointError for a model that can't be used."""
-    return {c: _identities(names, c) or f"{names.templates} templates" for c in settings.columns}
+    return {c: _identities(run.models, c) or f"{run.models.templates} templates" for c in run.settings.columns}
 
 
-def _identities(names: Names, column: str) -> str | None:
+def _identities(names: ModelNames, column: str) -> str | None:
     from dao_core.models.checkpoint_io import load_checkpoint
 
     if column not in FREE and names.templates == "shipped":
@@ -166,7 +169,7 @@ def _identities(names: Names, column: str) -> str | None:
     return own if column != "ranked" else f"{own}, {load_potential(names.potential).identity}"
 
 
-def _models(index: StageRecord, names: Names, column: str, settings: BenchmarkSettings) -> Models:
+def _models(index: StageRecord, names: ModelNames, column: str, settings: BenchmarkSettings) -> Models:
     from dao_core.generate.integrate import SamplerSettings
     from dao_core.generate.sampler import Generator
 
@@ -183,17 +186,10 @@ def _models(index: StageRecord, names: Names, column: str, settings: BenchmarkSe
     return Models(templates, generator, baseline, search)
 
 
-def report_stage(
-    done: Sequence[StageRecord],
-    data: Path,
-    name: str,
-    index: StageRecord,
-    names: Names,
-    settings: BenchmarkSettings,
-    root: str,
-) -> StageRecord:
+def report_stage(done: Sequence[StageRecord], index: StageRecord, run: BenchmarkRun) -> StageRecord:
     """The ledger stage behind `tabulate`."""
-    models = models_used(names, settings)
+    data, name, settings = run.data, run.name, run.settings
+    models = models_used(run)
 
     def work(directory: Path) -> dict[str, Any]:
         everything, read = read_targets(data, name)
@@ -213,7 +209,7 @@ def report_stage(
     key = content_key(
         done=[r.key for r in done], settings=settings, name=name, models=models, code=code_version(csp_benchmark)
     )
-    return ledger_of(root).run("benchmark-report", key, work)
+    return ledger_of(run.root).run("benchmark-report", key, work)
 
 
 def _column(

@@ -2,116 +2,155 @@
 
 from __future__ import annotations
 
-import argparse
 import ast
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 from flows.cli.console import quiet_libraries, table
 from flows.cli.errors import fail, interruptible
 
+if TYPE_CHECKING:
+    from tasks.benchmark import BenchmarkRun
+
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 SETS = ("mp-20", "mpts-52", "perov-5", "carbon-24")
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
-def run_benchmark(name: str | None, arguments: Sequence[str]) -> int:
-    """List the benchmarks, or run one and return its status."""
-    if name in SETS:
-        return run_set(str(name), arguments)
-    scripts = {p.stem: p for p in sorted(FOLDER.glob("*.py")) if '__name__ == "__main__"' in p.read_text()}
-    if name is None:
+class BenchmarkGroup(TyperGroup):
+    """The published benchmarks are commands with options of their own; any other name is looked for as a script."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of this name. Ends the program with one line where there is none."""
+        return super().get_command(ctx, cmd_name) or _script_command(cmd_name)
+
+
+app = typer.Typer(cls=BenchmarkGroup, invoke_without_command=True, rich_markup_mode=None)
+
+
+@app.callback()
+def benchmark(context: typer.Context) -> None:
+    """Run a benchmark; without a name: the list. Options after the name go to it. The last line printed is JSON.
+
+    Finished shards are kept: the same command goes on.
+
+    Examples:  dao benchmark mp-20 --help    dao benchmark mp-20 --data DATA --limit 100 --columns templates,denovo
+    """
+    if context.invoked_subcommand is None:
         rows = [(s, "match rate, RMSE, METRe and hard cases on a published split") for s in SETS]
-        rows += [(stem, _headline(path)) for stem, path in scripts.items()]
+        rows += [(stem, _headline(path)) for stem, path in _scripts().items()]
         table("benchmarks", ("name", "what"), rows)
-        return 0
-    if not scripts:
-        fail(f"no benchmarks at {FOLDER}: they belong to a checkout, not to an installed package")
-    if name not in scripts:
-        fail(f"no benchmark {name!r}: use one of {', '.join((*SETS, *scripts))}")
-    return subprocess.run([sys.executable, str(scripts[name]), *arguments], check=False).returncode
+
+
+def _scripts() -> dict[str, Path]:
+    return {p.stem: p for p in sorted(FOLDER.glob("*.py")) if '__name__ == "__main__"' in p.read_text()}
 
 
 def _headline(path: Path) -> str:
     return (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
 
 
-def _numbers(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
+def _script_command(name: str) -> Any:
+    """A command that hands all its arguments to a script of the checkout."""
+    scripts = _scripts()
+    if not scripts:
+        fail(f"no benchmarks at {FOLDER}: they belong to a checkout, not to an installed package")
+    if name not in scripts:
+        fail(f"no benchmark {name!r}: use one of {', '.join((*SETS, *scripts))}")
+    single = typer.Typer(add_completion=False)
+
+    @single.command(name, context_settings=PASS_ON)
+    def run_script(context: typer.Context) -> None:
+        raise typer.Exit(subprocess.run([sys.executable, str(scripts[name]), *context.args], check=False).returncode)
+
+    return typer.main.get_command(single)
 
 
-def _options(name: str, arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog=f"dao benchmark {name}",
-        description="Match rate and RMSE of predictions for the test half, by column; finished shards are kept.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with the splits")
-    parser.add_argument(
-        "--columns",
-        default="templates,denovo,seeded",
-        help="templates alone, denovo, seeded; also: mixed, ranked, baseline",
-    )
-    parser.add_argument("--k", type=int, default=20, help="predictions of each target")
-    parser.add_argument("--seeds", type=_numbers, default="0,1,2", help="of sampling; the match rate is their mean")
-    parser.add_argument(
-        "--steps",
-        type=int,
-        help="network evaluations of a flow sample, such as 25, 50 or 100; unless given, the checkpoint's",
-    )
-    parser.add_argument("--limit", type=int, default=0, help="random targets; 0: all")
-    parser.add_argument("--generator", default="generator", help="DAO-G checkpoint: a name or a folder")
-    parser.add_argument("--baseline", help="checkpoint of column baseline, such as cspnet trained by diffusion")
-    parser.add_argument(
-        "--potential", default="dao", help="relaxes and ranks in column ranked: dao, chgnet or a folder"
-    )
-    parser.add_argument(
-        "--templates", default="train", choices=("train", "shipped"), help="of the training split, or those that ship"
-    )
-    parser.add_argument("--root", type=Path, default=Path("runs/benchmark"), help="finished shards are kept here")
-    return parser.parse_args(arguments)
+def _seeds(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no list of whole numbers such as 0,1,2") from None
 
 
-def run_set(name: str, arguments: Sequence[str]) -> int:
+def published(
+    context: typer.Context,
+    data: Annotated[Path, typer.Option(help="Folder with the splits.")] = Path("../shared/data"),
+    columns: Annotated[
+        str, typer.Option(help="templates (as they are), denovo, seeded; also: mixed, ranked, baseline.")
+    ] = "templates,denovo,seeded",
+    k: Annotated[int, typer.Option(help="Predictions of each target.")] = 20,
+    seeds: Annotated[str, typer.Option(help="Of sampling; the match rate is their mean.")] = "0,1,2",
+    steps: Annotated[
+        int | None, typer.Option(help="Network evaluations of a flow sample; unless given, the checkpoint's.")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="Random targets; 0: all.")] = 0,
+    generator: Annotated[str, typer.Option(help="DAO-G checkpoint: a name or a folder.")] = "generator",
+    baseline: Annotated[
+        str | None, typer.Option(help="Checkpoint of column baseline, such as cspnet trained by diffusion.")
+    ] = None,
+    potential: Annotated[str, typer.Option(help="Relaxes and ranks in column ranked: a name or a folder.")] = "dao",
+    templates: Annotated[
+        Literal["train", "shipped"], typer.Option(help="Of the training split, or those that ship.")
+    ] = "train",
+    root: Annotated[Path, typer.Option(help="Finished shards are kept here.")] = Path("runs/benchmark"),
+) -> None:
+    """Match rate and RMSE of predictions for the test half, by column; finished shards are kept.
+
+    Example:  dao benchmark perov-5 --data DATA --limit 100 --columns templates,denovo --seeds 0
+    """
+    names = tuple(columns.split(","))
+    if "baseline" in names and baseline is None:
+        fail("column baseline needs --baseline CHECKPOINT")
+    from dao_core.studies.csp_benchmark import BenchmarkSettings
+    from tasks.benchmark import BenchmarkRun, ModelNames
+
+    settings = BenchmarkSettings.model_validate(
+        {"columns": names, "k": k, "seeds": _seeds(seeds), "limit": limit, "steps": steps}
+    )
+    models = ModelNames(generator, baseline, potential, templates)
+    run_published(BenchmarkRun(str(context.info_name), data, str(root), models, settings))
+
+
+for _name in SETS:
+    app.command(_name)(published)
+
+
+def run_published(run: BenchmarkRun) -> None:
     """One published benchmark in this process, shard by shard through the ledger; the last line printed is JSON.
 
-    Raises BenchmarkDataError, CheckpointError.
+    Args:
+        run: Benchmark, data, models and settings.
+
+    Raises:
+        BenchmarkDataError: A split is missing.
+        CheckpointError: A model can't be used.
     """
-    options = _options(name, arguments)
-    columns = tuple(options.columns.split(","))
-    if "baseline" in columns and options.baseline is None:
-        fail("column baseline needs --baseline CHECKPOINT")
     quiet_libraries()
     import torch
 
-    from dao_core.studies.csp_benchmark import BenchmarkSettings
-    from tasks.benchmark import REPORT, Names, index_stage, models_used, report_stage, shard_stage, works
+    from tasks.benchmark import REPORT, all_shards, index_stage, models_used, report_stage, shard_stage
 
     torch.set_num_threads(1)
-    seeds = options.seeds
-    settings = BenchmarkSettings.model_validate(
-        {"columns": columns, "k": options.k, "seeds": seeds, "limit": options.limit, "steps": options.steps}
-    )
-    names = Names(options.generator, options.baseline, options.potential, options.templates)
-    root = str(options.root)
     with interruptible("the same command continues with the next shard"):
-        models_used(names, settings)  # a wrong name is told before the index is built
-        pieces = works(options.data, name, settings)
-        index = index_stage(options.data, name, root)
+        models_used(run)  # a wrong name is told before the index is built
+        shards = all_shards(run)
+        index = index_stage(run)
         done = []
-        for i, piece in enumerate(pieces, start=1):
-            done.append(shard_stage(piece, options.data, name, index, names, settings, root))
-            print(f"{i}/{len(pieces)}: {piece.column}, seed {piece.seed}, shard {piece.number + 1}", flush=True)
-        record = report_stage(done, options.data, name, index, names, settings, root)
+        for i, shard in enumerate(shards, start=1):
+            done.append(shard_stage(shard, index, run))
+            print(f"{i}/{len(shards)}: {shard.column}, seed {shard.seed}, shard {shard.number + 1}", flush=True)
+        record = report_stage(done, index, run)
     report = json.loads(record.file(REPORT).read_text())
     show(report)
+    seeds = list(run.settings.seeds)
     print(json.dumps({"figure": figures(report), "n": report["n_asked"], "seed": seeds, "report": str(record.path)}))
-    return 0
 
 
 def show(report: dict[str, Any]) -> None:
@@ -156,20 +195,3 @@ def figures(report: dict[str, Any]) -> dict[str, Any]:
         column: {k: round(m["match_rate"], 2) for k, m in found["rows"]["all"]["mean_over_seeds"].items()}
         for column, found in report["columns"].items()
     }
-
-
-def benchmark(
-    context: typer.Context,
-    name: Annotated[
-        str | None,
-        typer.Argument(help="mp-20, mpts-52, perov-5, carbon-24, or a script in benchmarks/; without it: the list."),
-    ] = None,
-) -> None:
-    """Run a benchmark; options after the name go to it. The last line printed is JSON. Finished shards are kept.
-
-    Examples:  dao benchmark mp-20 --help    dao benchmark mp-20 --data DATA --limit 100 --columns templates,denovo
-    """
-    if name in ("-h", "--help"):  # after a name it is the benchmark's own
-        typer.echo(context.get_help())
-        return
-    raise typer.Exit(run_benchmark(name, context.args))

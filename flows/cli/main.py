@@ -37,11 +37,9 @@ app.add_typer(train.app, name="train")
 app.add_typer(finetune.app, name="finetune")
 app.add_typer(runs.app, name="runs")
 app.add_typer(validate.app, name="validate")
+app.add_typer(benchmark.app, name="benchmark")
 for command in (predict.predict, screen.screen, relax.relax, campaign.campaign, runs.status, deploy.deploy):
     app.command()(command)
-app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(
-    benchmark.benchmark
-)
 
 
 def main() -> None:

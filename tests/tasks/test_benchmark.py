@@ -11,12 +11,13 @@ import pytest
 from dao_core.artifacts import MANIFEST
 from dao_core.models.checkpoint_io import CheckpointError, load_checkpoint
 from dao_core.studies.csp_benchmark import BenchmarkSettings
-from flows.cli.benchmark import run_set
-from tasks.benchmark import REPORT, Names, index_stage, report_stage, shard_stage, works
+from flows.cli.benchmark import run_published
+from tasks.benchmark import REPORT, BenchmarkRun, ModelNames, all_shards, index_stage, report_stage, shard_stage
 from tests.helpers.benchmark_files import write
 from tests.helpers.benchmark_targets import cesium_chloride, rocksalt
 
 SETTINGS = BenchmarkSettings(columns=("templates",), k=2, shard_size=2, seeds=(0, 1))
+TEMPLATES = ModelNames()
 
 
 @pytest.fixture
@@ -28,12 +29,16 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(data: Path, root: str) -> tuple[dict[str, object], int]:
-    index = index_stage(data, "perov-5", root)
-    pieces = works(data, "perov-5", SETTINGS)
-    done = [shard_stage(w, data, "perov-5", index, Names(), SETTINGS, root) for w in pieces]
-    record = report_stage(done, data, "perov-5", index, Names(), SETTINGS, root)
-    return json.loads(record.file(REPORT).read_text()), len(pieces)
+def about(data: Path, root: Path, name: str = "perov-5", models: ModelNames = TEMPLATES) -> BenchmarkRun:
+    return BenchmarkRun(name, data, str(root), models, SETTINGS)
+
+
+def run(data: Path, root: Path) -> tuple[dict[str, object], int]:
+    shared = about(data, root)
+    index = index_stage(shared)
+    done = [shard_stage(s, index, shared) for s in all_shards(shared)]
+    record = report_stage(done, index, shared)
+    return json.loads(record.file(REPORT).read_text()), len(done)
 
 
 def test_mpts_52_has_a_row_for_what_mp_20_did_not_teach(tmp_path: Path) -> None:
@@ -42,26 +47,23 @@ def test_mpts_52_has_a_row_for_what_mp_20_did_not_teach(tmp_path: Path) -> None:
     write(tmp_path / "mpts_52/val.parquet", {"c": salts["c"]})
     write(tmp_path / "mpts_52/test_public.parquet", {"a": salts["a"], "b": salts["b"]})
     write(tmp_path / "mp_20/train.parquet", {"b": salts["b"]})
-    index = index_stage(tmp_path, "mpts-52", str(tmp_path / "r"))
+    shared = about(tmp_path, tmp_path / "r", "mpts-52")
+    index = index_stage(shared)
     assert index.counts["n_ok"] == 1  # neither validation nor test
-    done = [
-        shard_stage(w, tmp_path, "mpts-52", index, Names(), SETTINGS, str(tmp_path / "r"))
-        for w in works(tmp_path, "mpts-52", SETTINGS)
-    ]
-    table = report_stage(done, tmp_path, "mpts-52", index, Names(), SETTINGS, str(tmp_path / "r"))
+    table = report_stage([shard_stage(s, index, shared) for s in all_shards(shared)], index, shared)
     rows = json.loads(table.file(REPORT).read_text())["columns"]["templates"]["rows"]
     assert rows["all"]["n"] == 2
     assert rows["outside mp-20 training"]["n"] == 1
     more = {**salts, "d": rocksalt(3, 9, 4.0), "e": rocksalt(55, 17, 6.9)}
     write(tmp_path / "mp_structures.parquet", more)
-    assert index_stage(tmp_path, "mpts-52", str(tmp_path / "r")).counts["n_ok"] == 2
+    assert index_stage(shared).counts["n_ok"] == 2
 
 
 def test_the_command_says_what_each_column_was_made_with(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = f"--data {data} --root {tmp_path / 'r'} --columns templates,denovo,seeded --k 2 --seeds 0 --steps 2"
-    assert run_set("perov-5", given.split()) == 0
+    settings = BenchmarkSettings(columns=("templates", "denovo", "seeded"), k=2, seeds=(0,), steps=2)
+    run_published(BenchmarkRun("perov-5", data, str(tmp_path / "r"), ModelNames(), settings))
     *text, last = capsys.readouterr().out.splitlines()
     answer = json.loads(last)
     assert answer["n"] == 3
@@ -75,14 +77,14 @@ def test_the_command_says_what_each_column_was_made_with(
 
 
 def test_a_wrong_generator_is_told_before_the_index_is_built(data: Path, tmp_path: Path) -> None:
-    given = f"--data {data} --root {tmp_path / 'r'} --columns denovo --generator predictor"
+    settings, models = BenchmarkSettings(columns=("denovo",)), ModelNames(generator="predictor")
     with pytest.raises(CheckpointError, match="predictor"):
-        run_set("perov-5", given.split())
+        run_published(BenchmarkRun("perov-5", data, str(tmp_path / "r"), models, settings))
     assert not list((tmp_path / "r").rglob("benchmark-index"))
 
 
 def test_the_table_counts_every_target_and_nothing_is_done_twice(data: Path, tmp_path: Path) -> None:
-    root = str(tmp_path / "run")
+    root = tmp_path / "run"
     report, n_pieces = run(data, root)
     assert n_pieces == 2  # templates are asked once, whatever the seeds
     assert report["n_asked"] == 3
@@ -92,18 +94,17 @@ def test_the_table_counts_every_target_and_nothing_is_done_twice(data: Path, tmp
     card = rows["all"]["seeds"]["0"]
     assert card["n_ok"] + card["n_failed"] == 3
     assert sum(card["misses"].values()) == 1
-    before = {p: p.stat().st_mtime_ns for p in Path(root).rglob(MANIFEST)}
+    before = {p: p.stat().st_mtime_ns for p in root.rglob(MANIFEST)}
     assert run(data, root)[0] == report
-    assert before == {p: p.stat().st_mtime_ns for p in Path(root).rglob(MANIFEST)}
+    assert before == {p: p.stat().st_mtime_ns for p in root.rglob(MANIFEST)}
 
 
 def test_predictions_survive_the_file(data: Path, tmp_path: Path) -> None:
     from dao_core.studies.benchmark_store import load_shard
 
-    root = str(tmp_path / "run")
-    index = index_stage(data, "perov-5", root)
-    piece = works(data, "perov-5", SETTINGS)[0]
-    result = load_shard(shard_stage(piece, data, "perov-5", index, Names(), SETTINGS, root))
+    root = tmp_path / "run"
+    shared = about(data, root)
+    result = load_shard(shard_stage(all_shards(shared)[0], index_stage(shared), shared))
     assert [len(row) for row in result.predicted] == [len(row) for row in result.table]
     crystal = result.predicted[0][0]
     assert crystal is not None
