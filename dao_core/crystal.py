@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,7 +46,6 @@ class Crystal:
     lattice: NDArray[np.float64]
     frac_coords: NDArray[np.float64]
     atomic_numbers: NDArray[np.int64]
-    info: dict[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         lattice = np.array(self.lattice, dtype=np.float64)
@@ -59,6 +58,7 @@ class Crystal:
 
     @property
     def n_atoms(self) -> int:
+        """Atoms in the cell."""
         return len(self.atomic_numbers)
 
     @property
@@ -73,6 +73,7 @@ class Crystal:
 
     @property
     def symbols(self) -> list[str]:
+        """Element symbols, one an atom."""
         return [SYMBOLS[z] for z in self.atomic_numbers]
 
     @property
@@ -105,7 +106,6 @@ class Crystal:
             self.lattice if lattice is None else np.asarray(lattice),
             self.frac_coords if frac_coords is None else np.asarray(frac_coords),
             self.atomic_numbers if atomic_numbers is None else np.asarray(atomic_numbers),
-            dict(self.info),
         )
 
     def niggli(self) -> Crystal:
@@ -117,9 +117,10 @@ class Crystal:
         lattice = np.rint(reduced @ np.linalg.inv(self.lattice)) @ self.lattice
         if np.linalg.det(lattice) < 0:
             lattice = -lattice
-        return Crystal(lattice, self.cart_coords @ np.linalg.inv(lattice), self.atomic_numbers, dict(self.info))
+        return Crystal(lattice, self.cart_coords @ np.linalg.inv(lattice), self.atomic_numbers)
 
     def to_pymatgen(self) -> Structure:
+        """The same structure for pymatgen."""
         from pymatgen.core import Lattice, Structure
 
         return Structure(Lattice(self.lattice), self.symbols, self.frac_coords)
@@ -133,12 +134,14 @@ class Crystal:
         return cls(structure.lattice.matrix, structure.frac_coords, np.array(numbers))
 
     def to_ase(self) -> Atoms:
+        """The same structure for ASE, periodic in all directions."""
         from ase import Atoms
 
         return Atoms(numbers=self.atomic_numbers, scaled_positions=self.frac_coords, cell=self.lattice, pbc=True)
 
     @classmethod
     def from_ase(cls, atoms: Atoms) -> Crystal:
+        """From ASE's atoms. Raises InvalidCrystalError where the numbers are not a crystal."""
         return cls(atoms.cell.array, atoms.get_scaled_positions(wrap=True), atoms.numbers)
 
     def to_cif(self) -> str:

@@ -38,19 +38,6 @@ def atomic_number(symbol: str) -> int:
         raise UnknownElementError(f"unknown element {symbol!r}: use a symbol from H to Fm") from None
 
 
-DESCRIPTOR_NAMES = (
-    "group",
-    "period",
-    "block",
-    "electronegativity",
-    "radius",
-    "valence",
-    "ionization",
-    "affinity",
-    "volume",
-)
-
-
 def _one_hot(index: int, size: int) -> list[float]:
     return [1.0 if i == index else 0.0 for i in range(size)]
 

@@ -33,8 +33,11 @@ class ConstraintError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Constraint:
-    """`framework`: atoms kept where they are in a lattice that is kept; `lattice` (3, 3): only the lattice;
-    `spacegroup`: international number, of the primitive cell. Exactly one of them is given."""
+    """What a sample must keep: exactly one of the three is given.
+
+    `framework`: atoms kept where they are in a lattice that is kept; `lattice` (3, 3): only the lattice; `spacegroup`:
+    international number, of the primitive cell.
+    """
 
     framework: Crystal | None = None
     lattice: NDArray[np.float64] | None = None

@@ -124,11 +124,3 @@ def _chosen(drawn: list[Proposal], kept: list[int], n: int) -> list[Proposal]:
     weights = [votes.get(i, 1.0 if drawn[i].crystal else 0.0) for i in rows]
     total = sum(weights) or 1.0
     return [replace(drawn[i], share=w / total) for i, w in zip(rows, weights, strict=True)]
-
-
-def distinct_share(crystals: Sequence[Crystal | None]) -> float:
-    """Share of a list that is present and no repeat of an earlier one."""
-    if not crystals:
-        return 0.0
-    flags = repeats(crystals)
-    return float(np.mean([c is not None and not again for c, again in zip(crystals, flags, strict=True)]))

@@ -66,7 +66,7 @@ class DiffusionGuidance:
         self.network, self.settings = network, settings
 
     def __call__(self, lattice: Tensor, frac: Tensor, numbers: Tensor, time: float) -> tuple[Tensor, Tensor]:
-        """beta dE/dF (B, N, 3) and beta dE/dL (B, 3, 3) at diffusion time `time` (1: noise), zero outside the window.
+        """Gradients beta dE/dF (B, N, 3) and beta dE/dL (B, 3, 3) at `time` (1: noise), zero outside the window.
 
         A component is clipped at `clip / 0.05`: with the largest posterior variance of a step it moves by few units.
         """

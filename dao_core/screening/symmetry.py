@@ -105,7 +105,7 @@ def _try_snap(crystal: Crystal, symprec: float) -> tuple[Crystal, MoyoDataset] |
     try:
         data = _dataset(crystal, symprec)
         cell = data.prim_std_cell
-        refined = Crystal(np.array(cell.basis), np.array(cell.positions), np.array(cell.numbers), dict(crystal.info))
+        refined = Crystal(np.array(cell.basis), np.array(cell.positions), np.array(cell.numbers))
         ratio = (refined.volume / refined.n_atoms) / (crystal.volume / crystal.n_atoms)
         same_composition = refined.formula_reduced == crystal.formula_reduced
         # The refined structure must really have the symmetry it was given, at the tight tolerance.

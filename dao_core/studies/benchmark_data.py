@@ -33,8 +33,11 @@ def read_targets(data: Path, name: str, split: str = "test_public") -> tuple[lis
 
 
 def training_items(data: Path, name: str) -> Iterator[tuple[str, Crystal]]:
-    """(id, structure) of what may be learned from. MPTS-52's split isn't published here: Materials Project structures
-    outside its validation and test ids stand for it. Raises BenchmarkDataError."""
+    """(id, structure) of what may be learned from.
+
+    MPTS-52's split isn't published here: Materials Project structures outside its validation and test ids stand for it.
+    Raises BenchmarkDataError.
+    """
     if name != "mpts-52":
         yield from ((t.id, t.crystal) for t in read_targets(data, name, "train")[0])
         return

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dao_core.crystal import Crystal
-from dao_core.generate.distinct_samples import SampleRequest, by_density, distinct_share, repeats, sample_distinct
+from dao_core.generate.distinct_samples import SampleRequest, by_density, repeats, sample_distinct
 from dao_core.generate.sampler import Proposal, SampleStart, sample_seed
 
 ROCKSALT = [[0, 0, 0], [0.5, 0.5, 0.5]]
@@ -44,8 +44,6 @@ def test_repeats_are_seen_and_volume_counts() -> None:
     other, larger = cell(4.0, 0.3), cell(5.0)
     assert repeats([a, moved, other, None, larger, a]) == [False, True, False, False, False, True]
     assert repeats([a], known=[moved]) == [True]
-    assert distinct_share([a, moved, None, other]) == 0.5
-    assert distinct_share([]) == 0.0
 
 
 def test_a_repeat_is_replaced_by_the_next_sample() -> None:

@@ -162,7 +162,7 @@ class _Path:
         """Build the crystal at the new x, or reject it."""
         lattice, frac = walker_arrays(self.walker, self.x)
         try:
-            crystal = Crystal(lattice, frac, self.initial.atomic_numbers, dict(self.initial.info))
+            crystal = Crystal(lattice, frac, self.initial.atomic_numbers)
         except InvalidCrystalError as error:
             return self._end(RelaxationStatus.REJECTED_VOLUME, str(error))
         ratio = crystal.volume / self.initial.volume

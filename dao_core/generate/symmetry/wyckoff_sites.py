@@ -43,6 +43,7 @@ class SitePlan:
 
     @property
     def n_atoms(self) -> int:
+        """Atoms in the primitive cell."""
         return len(self.owner)
 
     def symmetric_velocity(self, velocity: NDArray[np.float64]) -> NDArray[np.float64]:

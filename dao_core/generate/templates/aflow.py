@@ -32,7 +32,6 @@ def aflow_index() -> TemplateIndex:
     little about elements: similarity, atomic volumes and order come from MP-20's training split
     (`element_statistics.npz` and `template_ranker.json`; benchmarks/train_template_ranker.py).
     """
-
     log_odds, volumes = learned_elements()
     return replace(load_index(DATA), log_odds=log_odds, atomic_volumes=volumes, ranker=Ranker.shipped())
 

@@ -123,6 +123,7 @@ class Ranker:
         return _read(Path(__file__).parent / "data" / "template_ranker.json")
 
     def to_json(self) -> str:
+        """The weights as text; `from_json` reads them back."""
         layers = [[w.tolist(), b.tolist()] for w, b in self.layers]
         facts = {"features": FEATURES, "trained_on": self.trained_on}
         return json.dumps({**facts, "mean": self.mean.tolist(), "scale": self.scale.tolist(), "layers": layers})
