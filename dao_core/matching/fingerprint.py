@@ -106,7 +106,7 @@ def prototype_key(slots: Slots, spacegroup: int, wyckoffs: list[str]) -> tuple[s
         letters[label].append(letter)
     counts = [int(c) for c in slots.counts]
     choices = []
-    for relabeling in _equivalent_labellings()[spacegroup]:
+    for relabeling in equivalent_labellings()[spacegroup]:
         names = ["".join(sorted(relabeling[x] for x in ls)) for ls in letters]
         order = sorted(range(len(names)), key=lambda j: (counts[j], names[j], j))
         choices.append(([names[j] for j in order], order))
@@ -115,7 +115,7 @@ def prototype_key(slots: Slots, spacegroup: int, wyckoffs: list[str]) -> tuple[s
 
 
 @lru_cache(maxsize=1)
-def _equivalent_labellings() -> dict[int, list[dict[str, str]]]:
+def equivalent_labellings() -> dict[int, list[dict[str, str]]]:
     """Relabellings of Wyckoff letters by the normaliser of each space group, from the table that pymatgen carries.
 
     Read from the file: importing pymatgen's module would also decode its whole prototype library.

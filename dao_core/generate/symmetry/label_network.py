@@ -1,0 +1,97 @@
+"""p(space group, Wyckoff letters | composition): a small prefix transformer over orbits."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dao_core.generate.symmetry.label_tokens import ELEMENT, GROUP, LETTER, MAX_ELEMENTS, START, LabelBatch
+from dao_core.generate.symmetry.transformer import (
+    ElementEmbedding,
+    PrefixTransformer,
+    SpaceGroupEmbedding,
+    SymmetryNetworkConfig,
+    embedding,
+)
+from dao_core.generate.symmetry.wyckoff_tables import (
+    LETTERS,
+    MAX_COUNT,
+    N_GROUPS,
+    N_LETTERS,
+    all_positions,
+    multiplicities,
+    position_ids,
+    wyckoff_positions,
+)
+
+MOST_ATOMS = 128  # larger cells share an embedding
+
+
+class LabelNetwork(nn.Module):
+    """Logits of the space group and, orbit by orbit, of the next Wyckoff letter."""
+
+    def __init__(self, config: SymmetryNetworkConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.elements, self.groups = ElementEmbedding(width), SpaceGroupEmbedding(width)
+        self.count, self.share, self.place = embedding(MAX_COUNT + 1, width), nn.Linear(2, width), embedding(12, width)
+        self.total, self.units = embedding(MOST_ATOMS + 1, width), embedding(MAX_COUNT + 1, width)
+        self.start = nn.Parameter(torch.zeros(width))
+        self.current, self.remaining = nn.Linear(width, width), embedding(MAX_COUNT + 1, width)
+        self.current_place = embedding(MAX_ELEMENTS + 2, width)
+        self.positions = PositionEmbedding(width)
+        self.transformer = PrefixTransformer(config)
+        self.to_group, self.group_out = nn.Linear(width, width), embedding(N_GROUPS, width)
+        self.to_letter, self.letter_out = nn.Linear(width, width), nn.Linear(width, width)
+        self.group_bias = nn.Parameter(torch.zeros(N_GROUPS))
+        self.letter_bias = nn.Parameter(torch.zeros(len(all_positions())))
+        self.scale = width**-0.5
+        self.register_buffer("letter_ids", torch.tensor(position_ids()), persistent=False)
+
+    def forward(self, batch: LabelBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Hidden states (B, T, W), space-group vectors (231, W) and position vectors (1731, W)."""
+        groups = self.groups()
+        positions = self.positions(groups)
+        element = self.elements(batch.element)
+        part = batch.count / batch.total[:, None]
+        known = torch.stack([part, torch.log(batch.count.clamp_min(1).float())], -1)
+        content = element + self.count(batch.count) + self.share(known) + self.place(batch.place)
+        overall = self.total(batch.total.clamp_max(MOST_ATOMS)) + self.units(batch.units)
+        decided = (
+            self.current(element) + self.remaining(batch.count) + self.current_place(batch.place) + groups[batch.group]
+        )
+        kind = batch.kind[..., None]
+        x = (kind == ELEMENT) * content + (kind == START) * self.start
+        x = x + ((kind == ELEMENT) | (kind == START)) * overall[:, None]
+        x = x + (kind >= GROUP) * decided + (kind == LETTER) * positions[batch.position]
+        return self.transformer(x, batch.prefix), groups, positions
+
+    def group_logits(self, hidden: Tensor, groups: Tensor) -> Tensor:
+        """Hidden states (R, W) of start tokens to (R, 231)."""
+        return self.to_group(hidden) @ (groups + self.group_out.weight).T * self.scale + self.group_bias
+
+    def letter_logits(self, hidden: Tensor, positions: Tensor, group: Tensor) -> Tensor:
+        """Hidden states (R, W) and space groups (R,) to logits of the next letter, (R, 27)."""
+        logits = self.to_letter(hidden) @ self.letter_out(positions).T * self.scale + self.letter_bias
+        return logits.gather(1, self.letter_ids[group])
+
+
+class PositionEmbedding(nn.Module):
+    """A vector (1731, W) for each Wyckoff position: letter, multiplicity, free coordinates, space group, its own."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        facts = np.array([
+            (number, LETTERS.index(letter), min(int(multiplicities()[number, LETTERS.index(letter)]), 99),
+             wyckoff_positions(number)[letter].n_free)
+            for number, letter in all_positions()
+        ])  # fmt: skip
+        self.register_buffer("facts", torch.tensor(facts), persistent=False)
+        self.own = embedding(len(facts), width, 0.1)
+        self.letter, self.size, self.free = embedding(N_LETTERS, width), embedding(100, width), embedding(4, width)
+        self.group = nn.Linear(width, width)
+
+    def forward(self, groups: Tensor) -> Tensor:
+        number, letter, size, free = self.facts.T
+        return self.own.weight + self.letter(letter) + self.size(size) + self.free(free) + self.group(groups)[number]
