@@ -92,6 +92,18 @@ def load_checkpoint(directory: Path | str, *, kind: str | None = None) -> Checkp
     Raises:
         CheckpointError: It is missing, damaged or not of the wanted kind.
     """
+    directory, config, weights = read_checkpoint(directory, kind=kind)
+    with named_faults(directory):
+        network = build_network(parse_model_config(config["model"]))
+    load_weights(network, weights, directory)
+    network.eval()
+    return Checkpoint(network, config["kind"], config, directory)
+
+
+def read_checkpoint(
+    directory: Path | str, *, kind: str | None = None
+) -> tuple[Path, dict[str, Any], dict[str, Tensor]]:
+    """Where a checkpoint lies, its configuration and its verified weights. Raises CheckpointError."""
     directory = resolve(directory)
     try:
         config = json.loads((directory / "config.json").read_text())
@@ -106,14 +118,20 @@ def load_checkpoint(directory: Path | str, *, kind: str | None = None) -> Checkp
         raise CheckpointError(f"{directory} has checkpoint format {config.get('format')}, this version reads {FORMAT}")
     if hashlib.sha256(data).hexdigest() != config.get("sha256"):
         raise CheckpointError(f"{directory}/model.safetensors is damaged (SHA-256 differs): fetch or train it again")
-    with named_faults(directory):
-        network = build_network(parse_model_config(config["model"]))
     try:
-        network.load_state_dict(load_tensors(data), strict=True)
-    except (RuntimeError, SafetensorError) as error:
+        return directory, config, load_tensors(data)
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"{directory}/model.safetensors is unreadable: {error}; fetch or train it again"
+        ) from error
+
+
+def load_weights(network: nn.Module, weights: dict[str, Tensor], directory: Path) -> None:
+    """Put weights into a network. Raises CheckpointError where they don't fit it."""
+    try:
+        network.load_state_dict(weights, strict=True)
+    except RuntimeError as error:
         raise CheckpointError(f"{directory}: the weights do not fit the configuration: {error}") from error
-    network.eval()
-    return Checkpoint(network, config["kind"], config, directory)
 
 
 @contextmanager

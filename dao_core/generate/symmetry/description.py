@@ -89,9 +89,7 @@ def values_of(description: Description, volumes: NDArray[np.float64]) -> NDArray
         COS_ALPHA: cosines[1, 2], COS_BETA: cosines[0, 2], COS_GAMMA: cosines[0, 1], VOLUME: np.log(volume),
     }  # fmt: skip
     coordinates = iter(np.concatenate([*description.free, np.zeros(0)]).tolist())
-    return np.array(
-        [cell[f.kind] if f.orbit < 0 else next(coordinates) for f in degrees_of_freedom(description.label)]
-    )
+    return np.array([cell[f.kind] if f.orbit < 0 else next(coordinates) for f in degrees_of_freedom(description.label)])
 
 
 def from_values(label: Label, values: Sequence[float], volumes: NDArray[np.float64]) -> Description:
@@ -247,10 +245,13 @@ def _anchored(label: Label, orbits: list[Orbit]) -> Iterator[list[Orbit]]:
     for kind, (_, letter, free) in zip(kinds, orbits, strict=True):
         if kind != anchor:
             continue
-        point = from_primitive @ (positions[letter].origin + positions[letter].directions @ free)
-        shift = np.zeros(3)
-        shift[polar] = -point[polar]
-        yield [(z, x, u + positions[x].coordinates_of @ to_primitive @ shift) for z, x, u in orbits]
+        # a screw or glide along the polar axis makes each image of the anchor another choice
+        matrices, shifts = representatives(number, letter)
+        points = positions[letter].origin + (matrices @ free + shifts) @ positions[letter].directions.T
+        for place in {tuple(p[polar].round(6).tolist()): p[polar] for p in points @ from_primitive.T}.values():
+            shift = np.zeros(3)
+            shift[polar] = -place
+            yield [(z, x, u + positions[x].coordinates_of @ to_primitive @ shift) for z, x, u in orbits]
 
 
 def _sorted_free(label: Label, orbits: list[Orbit]) -> list[NDArray[np.float64]]:
@@ -278,6 +279,6 @@ def _snapped(free: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _sort_key(number: int, lattice: NDArray[np.float64], free: list[NDArray[np.float64]]) -> list[float]:
     lengths = np.linalg.norm(lattice, axis=1)
-    ratios = [round(8 * float(np.log(x / lengths[0]))) for x in lengths[1:]] if 16 <= number <= 74 else []
+    ratios = np.log(lengths[1:] / lengths[0]) if 16 <= number <= 74 else np.zeros(0)
     flat = np.concatenate([*free, np.zeros(0)])
-    return [*map(float, ratios), *_snapped(flat).tolist(), *(1e-3 * flat).tolist()]
+    return [*np.round(8 * ratios).tolist(), *_snapped(flat).tolist(), *np.concatenate([flat, ratios]).round(6).tolist()]

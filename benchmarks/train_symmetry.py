@@ -1,0 +1,158 @@
+"""Train DAO-G's symmetry model: the label network and the fill network, each for a given CPU time of one core.
+
+python benchmarks/train_symmetry.py --data ../shared/data --out runs/symmetry --set mp-20 --label-seconds 1500 --fill-seconds 2400
+Stages run one after the other or alone (--stage); killed or stopped, the same command goes on. `--set mp-20` learns from
+MP-20's training split alone, the column of the benchmarks; `--set all` also from other Materials Project structures and
+from the structures of --extra (a Parquet file of the same columns), without any composition of the public MP-20 and
+MPTS-52 validation and test splits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from train_predictor import formula_key, held_formulas
+
+from dao_core.crystal import Crystal, InvalidCrystalError
+from dao_core.generate.symmetry.checkpoint import ElementFacts, save_symmetry
+from dao_core.generate.symmetry.description import Description, to_crystal
+from dao_core.generate.symmetry.fill_network import FillNetwork
+from dao_core.generate.symmetry.generator import closest_ratio
+from dao_core.generate.symmetry.label_network import LabelNetwork
+from dao_core.generate.symmetry.transformer import SymmetryNetworkConfig
+from dao_core.training.fit_symmetry import LabelExamples
+from dao_core.training.fit_symmetry_fill import FillExamples
+from dao_core.training.symmetry_data import atomic_volumes, describe_all, load_descriptions, save_descriptions
+from dao_core.training.symmetry_loop import SymmetryTrainingConfig, train
+
+STAGES = ("describe", "label", "fill", "pack")
+MOST_ATOMS = {"mp-20": 20, "all": 40}
+CLOSEST_SHARE = 0.01  # structures that come closer than the limit of overlapping atoms
+BLOCK = 2000  # structures described between two notes of progress
+LABEL = SymmetryNetworkConfig(n_blocks=4, dropout=0.1)
+FILL = SymmetryNetworkConfig(n_blocks=5, dropout=0.08)
+
+
+def rows_of(path: Path) -> Iterator[tuple[str, Crystal]]:
+    """(id, structure) of a table; rows that are no crystal are skipped."""
+    columns = ["material_id", "lattice", "frac_coords", "atomic_numbers"]
+    for batch in pq.ParquetFile(path).iter_batches(BLOCK, columns=columns):
+        for row in batch.to_pylist():
+            try:
+                crystal = Crystal(
+                    np.reshape(row["lattice"], (3, 3)), np.reshape(row["frac_coords"], (-1, 3)), row["atomic_numbers"]
+                )
+            except InvalidCrystalError:
+                continue
+            yield str(row["material_id"]), crystal
+
+
+def training_rows(data: Path, name: str, extra: Path | None) -> Iterator[tuple[str, Crystal]]:
+    """What may be learned from."""
+    seen = set()
+    for material_id, crystal in rows_of(data / "mp_20/train.parquet"):
+        seen.add(material_id)
+        yield material_id, crystal
+    if name == "mp-20":
+        return
+    held = held_formulas(data)
+    for path in (data / "mp_structures.parquet", *([extra] if extra else [])):
+        for material_id, crystal in rows_of(path):
+            if material_id in seen or crystal.n_atoms > MOST_ATOMS[name]:
+                continue
+            if formula_key(crystal.atomic_numbers) not in held:
+                seen.add(material_id)
+                yield material_id, crystal
+
+
+def describe(rows: Iterator[tuple[str, Crystal]], path: Path) -> None:
+    """Write the descriptions of all structures that have one."""
+    if path.exists():
+        return
+    ids, kept, n_failed = [], [], 0
+    block: list[tuple[str, Crystal]] = []
+
+    def flush() -> None:
+        nonlocal n_failed
+        descriptions, _, failed, _ = describe_all(c for _, c in block)
+        n_failed += failed
+        for (name, _), description in zip(block, descriptions, strict=True):
+            if description is not None:
+                ids.append(name)
+                kept.append(description)
+        print(f"{path.name}: {len(kept)} described, {n_failed} not", flush=True)
+        block.clear()
+
+    for row in rows:
+        block.append(row)
+        if len(block) == BLOCK:
+            flush()
+    flush()
+    save_descriptions(path, ids, kept)
+
+
+def element_facts(descriptions: list[Description]) -> ElementFacts:
+    """Volumes, elements and the smallest usual distance."""
+    volumes = atomic_volumes(descriptions)
+    chosen = np.random.default_rng(0).permutation(len(descriptions))[:1000]
+    ratios = [closest_ratio(to_crystal(descriptions[i]), volumes) for i in chosen]
+    seen = frozenset(z for d in descriptions for z in d.label.elements)
+    return ElementFacts(volumes, seen, float(np.quantile(ratios, CLOSEST_SHARE)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--set", choices=tuple(MOST_ATOMS), default="mp-20")
+    parser.add_argument("--extra", type=Path, help="further structures, a Parquet file")
+    parser.add_argument("--stage", choices=STAGES, action="append", help="only this one (repeatable)")
+    parser.add_argument("--label-seconds", type=float, default=1500.0)
+    parser.add_argument("--fill-seconds", type=float, default=2400.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--card", type=Path, default=Path(__file__).parent / "cards" / "symmetry.md")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    stages, facts = args.stage or STAGES, {}
+    train_path, held_path = args.out / "train.parquet", args.out / "validation.parquet"
+    if "describe" in stages:
+        describe(training_rows(args.data, args.set, args.extra), train_path)
+        describe(rows_of(args.data / "mp_20/val.parquet"), held_path)
+    descriptions, held = load_descriptions(train_path)[1], load_descriptions(held_path)[1]
+    label_config = SymmetryTrainingConfig(network=LABEL, cpu_seconds=args.label_seconds, seed=args.seed)
+    fill_config = SymmetryTrainingConfig(
+        network=FILL, cpu_seconds=args.fill_seconds, seed=args.seed, learning_rate=1.5e-3, substitution=0.08
+    )
+    if "label" in stages:
+        torch.manual_seed(args.seed)
+        examples = LabelExamples([d.label for d in descriptions], [d.label for d in held], label_config)
+        facts["label"] = train(LabelNetwork(LABEL), examples, label_config, args.out / "label")
+        (args.out / "label" / "facts.json").write_text(json.dumps(facts["label"]))
+    if "fill" in stages:
+        torch.manual_seed(args.seed)
+        fills = FillExamples(descriptions, held, atomic_volumes(descriptions), fill_config)
+        facts["fill"] = train(FillNetwork(FILL), fills, fill_config, args.out / "fill")
+        (args.out / "fill" / "facts.json").write_text(json.dumps(facts["fill"]))
+    if "pack" in stages:
+        networks = LabelNetwork(LABEL), FillNetwork(FILL)
+        for network, name in zip(networks, ("label", "fill"), strict=True):
+            state = torch.load(args.out / name / "state.pt", weights_only=True)
+            network.load_state_dict(state["average"], strict=False)
+            facts[name] = {k: round(state[k], 1) for k in ("spent", "steps", "epoch")}
+        about = {"set": args.set, "rows": len(descriptions), "seed": args.seed, **facts}
+        card = args.card.read_text()
+        save_symmetry(
+            args.out / "checkpoint", networks, {"label": LABEL, "fill": FILL}, element_facts(descriptions), about, card
+        )
+    print(json.dumps({"figure": facts, "n": len(descriptions), "seed": args.seed, "machine": platform.machine()}))
+
+
+if __name__ == "__main__":
+    main()

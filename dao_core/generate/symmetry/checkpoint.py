@@ -1,0 +1,76 @@
+"""The symmetry model on disk: both networks in one checkpoint, with what is known of elements."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dao_core.generate.symmetry.fill_network import FillNetwork
+from dao_core.generate.symmetry.label_network import LabelNetwork
+from dao_core.generate.symmetry.transformer import SymmetryNetworkConfig
+from dao_core.models.checkpoint_io import CheckpointError, load_weights, named_faults, read_checkpoint, save_checkpoint
+
+KIND = "symmetry"
+
+
+@dataclass(frozen=True, eq=False)
+class ElementFacts:
+    """What the training structures say of elements.
+
+    `volumes` (101,): usual volume in angstrom^3; `elements`: atomic numbers seen; `closest`: smallest distance over the
+    sum of radii (of spheres of the usual volume) that all but a hundredth of the structures keep.
+    """
+
+    volumes: NDArray[np.float64]
+    elements: frozenset[int]
+    closest: float
+
+
+@dataclass(frozen=True, eq=False)
+class SymmetryModel:
+    """Label network, fill network and element facts."""
+
+    label: LabelNetwork
+    fill: FillNetwork
+    facts: ElementFacts
+    identity: str
+
+
+def save_symmetry(
+    directory: Path, networks: tuple[LabelNetwork, FillNetwork], configs: dict[str, SymmetryNetworkConfig],
+    facts: ElementFacts, about: dict[str, Any], card: str,
+) -> Path:  # fmt: skip
+    """Write the checkpoint; `about` is kept in its configuration under `training`."""
+    label, fill = networks
+    weights = {f"label.{k}": v for k, v in label.state_dict().items()}
+    weights |= {f"fill.{k}": v for k, v in fill.state_dict().items()}
+    extra = {
+        "volumes": facts.volumes.round(4).tolist(), "elements": sorted(facts.elements), "closest": facts.closest,
+        "training": about,
+    }  # fmt: skip
+    model = {name: config.model_dump() for name, config in configs.items()}
+    return save_checkpoint(directory, weights, kind=KIND, model=model, extra=extra, card=card)
+
+
+def load_symmetry(directory: Path | str = KIND) -> SymmetryModel:
+    """Load and verify a checkpoint (the name of a shipped one, or a folder). Raises CheckpointError."""
+    path, config, weights = read_checkpoint(directory, kind=KIND)
+    with named_faults(path):
+        label = LabelNetwork(SymmetryNetworkConfig(**config["model"]["label"]))
+        fill = FillNetwork(SymmetryNetworkConfig(**config["model"]["fill"]))
+        facts = ElementFacts(
+            np.array(config["volumes"], dtype=float), frozenset(config["elements"]), float(config["closest"])
+        )
+    if facts.volumes.shape != (101,):
+        raise CheckpointError(
+            f"{path}/config.json lists {len(facts.volumes)} volumes, not 101: fetch or train it again"
+        )
+    for name, network in (("label", label), ("fill", fill)):
+        own = {k.removeprefix(f"{name}."): v for k, v in weights.items() if k.startswith(f"{name}.")}
+        load_weights(network, own, path)
+        network.eval()
+    return SymmetryModel(label, fill, facts, f"dao-{KIND}-{config['sha256'][:12]}")

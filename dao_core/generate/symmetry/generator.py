@@ -1,0 +1,180 @@
+"""Structures from symmetry alone: p(label | composition) x p(degrees of freedom | label), no library needed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dao_core.crystal import Crystal, InvalidCrystalError
+from dao_core.elements import SYMBOLS, atomic_number
+from dao_core.generate.symmetry.checkpoint import KIND, SymmetryModel, load_symmetry
+from dao_core.generate.symmetry.description import CollapsedSitesError, from_values, to_crystal
+from dao_core.generate.symmetry.fill_search import search_fills
+from dao_core.generate.symmetry.label_search import (
+    Composition,
+    Draw,
+    LabelSearchSettings,
+    ScoredLabel,
+    sample_labels,
+    search_labels,
+)
+from dao_core.generate.symmetry.label_tokens import UnlabelledCompositionError
+from dao_core.generate.symmetry.labels import Label, ordered_elements
+from dao_core.generate.symmetry.wyckoff_tables import N_GROUPS
+
+OVERLAP = "atoms overlap"
+COLLAPSED = "atoms fall on one site or the cell collapses"
+IMAGES = np.array(list(product((-1, 0, 1), repeat=3)), dtype=float)
+
+
+@dataclass(frozen=True, eq=False)
+class SymmetryProposal:
+    """A structure in its primitive cell, its label, and log p(label) + log p(fill) given the composition."""
+
+    crystal: Crystal
+    label: Label
+    log_probability: float
+    log_label: float
+
+
+@dataclass(frozen=True, eq=False)
+class SymmetryProposals:
+    """Proposals for one composition, likeliest first.
+
+    `refused` counts what was left out, by reason; `labels` were tried. Empty `items` always come with a reason.
+    """
+
+    items: list[SymmetryProposal]
+    refused: dict[str, int] = field(default_factory=dict)
+    labels: list[ScoredLabel] = field(default_factory=list)
+
+
+class SymmetryGenerator:
+    """Proposes structures by their symmetry; knows which elements it has seen."""
+
+    def __init__(self, model: SymmetryModel, search: LabelSearchSettings | None = None, fills: int = 4) -> None:
+        """`fills`: most proposals of one label."""
+        self.model, self.search, self.fills = model, search or LabelSearchSettings(), fills
+
+    @classmethod
+    def load(cls, directory: Path | str = KIND) -> SymmetryGenerator:
+        """The model that ships, or one in a folder. Raises CheckpointError."""
+        return cls(load_symmetry(directory))
+
+    @property
+    def identity(self) -> str:
+        return self.model.identity
+
+    @property
+    def elements(self) -> frozenset[int]:
+        """Atomic numbers that the model was trained on."""
+        return self.model.facts.elements
+
+    def propose(
+        self, composition: Mapping[str, int], n: int, spacegroup: int | None = None, seed: int | None = None
+    ) -> SymmetryProposals:
+        """Up to `n` structures of a cell's content (symbol -> atoms of the primitive cell), likeliest first.
+
+        The labels are those of a beam search; with a seed they are drawn instead. `spacegroup` allows only that one.
+        """
+        return self.propose_many([composition], n, spacegroup, seed)[0]
+
+    def propose_many(
+        self,
+        compositions: Sequence[Mapping[str, int]],
+        n: int,
+        spacegroup: int | None = None,
+        seed: int | None = None,
+    ) -> list[SymmetryProposals]:
+        """The same for many cells at once, which is faster."""
+        groups = None if spacegroup is None else [spacegroup]
+        out = [SymmetryProposals([], self._refusal(c, groups)) for c in compositions]
+        todo = [i for i, p in enumerate(out) if not p.refused]
+        keys = [_key(compositions[i]) for i in todo]
+        if seed is None:
+            labels = search_labels(self.model.label, keys, self.search, groups) if keys else []
+        else:
+            labels = [self._drawn(key, n, groups, seed) for key in keys]
+        for i, proposals in zip(todo, self._fill(labels, n), strict=True):
+            out[i] = proposals
+        return out
+
+    def _drawn(self, key: Composition, n: int, groups: Collection[int] | None, seed: int) -> list[ScoredLabel]:
+        """Labels in the order in which they were drawn most often; the log of their share is their probability."""
+        counts = Counter(sample_labels(self.model.label, key, 4 * n, Draw(seed, groups=groups)))
+        total = sum(counts.values())
+        return [ScoredLabel(label, float(np.log(k / total))) for label, k in counts.most_common(self.search.n)]
+
+    def _refusal(self, composition: Mapping[str, int], groups: Collection[int] | None) -> dict[str, int]:
+        from dao_core.generate.symmetry.label_tokens import PartialLabel
+
+        unseen = [s for s in composition if atomic_number(s) not in self.elements]
+        if unseen:
+            return {f"the symmetry model never saw {', '.join(unseen)}": 1}
+        try:
+            allowed = PartialLabel.start(*_key(composition)).allowed_groups()
+        except UnlabelledCompositionError as error:
+            return {str(error): 1}
+        if not any(allowed[g] for g in groups or range(1, N_GROUPS)):
+            cell = "".join(f"{s}{k}" for s, k in composition.items())
+            where = "any space group" if groups is None else f"space group {', '.join(map(str, groups))}"
+            return {f"the sites of {where} don't add up to {cell}: try another number of formula units": 1}
+        return {}
+
+    def _fill(self, found: Sequence[Sequence[ScoredLabel]], n: int) -> list[SymmetryProposals]:
+        """Degrees of freedom for all labels; what overlaps is left out and counted."""
+        labels = [scored.label for row in found for scored in row]
+        fills = iter(search_fills(self.model.fill, labels, self.fills))
+        out = []
+        for row in found:
+            items: list[SymmetryProposal] = []
+            refused: Counter[str] = Counter()
+            for scored in row:
+                for fill in next(fills):
+                    made = self._made(scored.label, fill.values)
+                    if isinstance(made, str):
+                        refused[made] += 1
+                        continue
+                    total = scored.log_probability + fill.log_probability
+                    items.append(SymmetryProposal(made, scored.label, total, scored.log_probability))
+            items.sort(key=lambda p: -p.log_probability)
+            if not row:
+                refused["no label was found within the search's width"] += 1
+            out.append(SymmetryProposals(items[:n], dict(refused), list(row)))
+        return out
+
+    def _made(self, label: Label, values: Sequence[float]) -> Crystal | str:
+        try:
+            crystal = to_crystal(from_values(label, values, self.model.facts.volumes))
+        except (CollapsedSitesError, InvalidCrystalError):
+            return COLLAPSED
+        close = closest_ratio(crystal, self.model.facts.volumes)
+        return crystal if close >= self.model.facts.closest else OVERLAP
+
+
+def closest_ratio(crystal: Crystal, volumes: NDArray[np.float64]) -> float:
+    """Smallest distance between two atoms over the sum of their radii, those of spheres of the elements' usual volume."""
+    radii = (3 * volumes[crystal.atomic_numbers] / (4 * np.pi)) ** (1 / 3)
+    away = crystal.frac_coords[:, None] - crystal.frac_coords
+    away -= np.round(away)
+    distances = np.linalg.norm((away[:, :, None] + IMAGES) @ crystal.lattice, axis=-1)  # (N, N, 27)
+    own = np.arange(crystal.n_atoms)
+    distances[own, own, len(IMAGES) // 2] = np.inf
+    return float((distances.min(-1) / (radii[:, None] + radii)).min())
+
+
+def _key(composition: Mapping[str, int]) -> Composition:
+    counts = {atomic_number(symbol): n for symbol, n in composition.items()}
+    elements = ordered_elements(list(counts))
+    return elements, tuple(counts[z] for z in elements)
+
+
+def composition_of(label: Label) -> dict[str, int]:
+    """Symbol -> atoms of the primitive cell."""
+    return {SYMBOLS[z]: n for z, n in zip(label.elements, label.counts, strict=True)}

@@ -1,0 +1,239 @@
+"""The likeliest symmetry labels of a composition by beam search, or labels drawn at a temperature."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from dao_core.generate.symmetry.label_network import LabelNetwork
+from dao_core.generate.symmetry.label_tokens import LabelBatch, PartialLabel
+from dao_core.generate.symmetry.labels import Label
+
+BATCH = 512
+IMPOSSIBLE = -1e9
+Composition = tuple[tuple[int, ...], tuple[int, ...]]  # elements in the order of `ordered_elements`, and their counts
+
+
+class LabelSearchSettings(BaseModel):
+    """How thoroughly labels are searched."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    width: int = Field(40, ge=1, description="unfinished labels kept of each composition")
+    n: int = Field(20, ge=1, description="labels returned of each composition")
+    range: float = Field(8.0, gt=0, description="log probability below the best at which a label is dropped")
+    most_per_group: int | None = Field(None, ge=1, description="labels of one space group, for diversity; none: all")
+
+
+@dataclass(frozen=True)
+class ScoredLabel:
+    """A canonical label and its log probability given the composition (and the space groups allowed)."""
+
+    label: Label
+    log_probability: float
+
+
+@dataclass(frozen=True)
+class _Beam:
+    """An unfinished label of composition `row`."""
+
+    row: int
+    score: float
+    state: PartialLabel
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How labels are drawn: probabilities p^(1/temperature) normalised at each step, in some space groups or all."""
+
+    seed: int
+    temperature: float = 1.0
+    groups: Collection[int] | None = None
+
+
+class NoSpaceGroupError(ValueError):
+    """A composition whose atoms fit on the sites of none of the allowed space groups."""
+
+
+@torch.no_grad()
+def search_labels(
+    network: LabelNetwork,
+    compositions: Sequence[Composition],
+    settings: LabelSearchSettings,
+    groups: Collection[int] | None = None,
+) -> list[list[ScoredLabel]]:
+    """The likeliest labels of each composition, best first; equivalent letters count together.
+
+    `groups` limits the space groups; probabilities are then those given that limit. A composition that fits none of
+    them gets an empty list.
+    """
+    live = _starts(network, compositions, settings, groups)
+    done: list[dict[Label, float]] = [{} for _ in compositions]
+    while live:
+        grown: list[tuple[float, _Beam, int]] = []
+        for beam, log_probabilities in _next_letters(network, live):
+            grown += [
+                (beam.score + float(log_probabilities[k]), beam, int(k))
+                for k in np.flatnonzero(log_probabilities > IMPOSSIBLE / 2)
+            ]
+        live = _pruned(grown, done, settings)
+    return [_ranked(found, settings) for found in done]
+
+
+@torch.no_grad()
+def sample_labels(
+    network: LabelNetwork,
+    composition: Composition,
+    n: int,
+    draw: Draw,
+) -> list[Label]:
+    """Labels drawn one by one; a draw whose last sites are taken by other elements is dropped.
+
+    Raises NoSpaceGroupError where the atoms fit on the sites of no allowed space group.
+    """
+    temperature, rng = draw.temperature, np.random.default_rng(draw.seed)
+    state = PartialLabel.start(*composition)
+    allowed = _limited(state.allowed_groups()[None], draw.groups)[0]
+    if not allowed.any():
+        raise NoSpaceGroupError(f"no space group's sites hold {composition[1]} atoms of the elements")
+    logits = _group_scores(network, [state], allowed[None])[0]
+    picked = rng.choice(len(logits), size=n, p=_softmax(logits / temperature))
+    live = [_Beam(i, 0.0, state.with_group(int(g))) for i, g in enumerate(picked)]
+    out: list[Label] = []
+    while live:
+        after = []
+        for beam, scores in _next_letters(network, live):
+            if scores.max() < IMPOSSIBLE / 2:
+                continue  # the sites left are taken by other elements
+            letter = int(rng.choice(len(scores), p=_softmax(scores / temperature)))
+            grown = beam.state.with_letter(letter)
+            if grown.complete:
+                out.append(grown.label())
+            else:
+                after.append(_Beam(beam.row, 0.0, grown))
+        live = after
+    return out
+
+
+@torch.no_grad()
+def score_labels(network: LabelNetwork, labels: Sequence[Label]) -> NDArray[np.float64]:
+    """Log probability of labels as they are spelled, given their compositions, (n,)."""
+    from dao_core.generate.symmetry.labels import letter_indices
+
+    beams = []
+    total = np.zeros(len(labels))
+    for i, label in enumerate(labels):
+        state = PartialLabel.start(label.elements, label.counts)
+        scores = _group_scores(network, [state], state.allowed_groups()[None])[0]
+        total[i] = scores[label.spacegroup_number]
+        state = state.with_group(label.spacegroup_number)
+        for letter in (x for group in letter_indices(label.letters) for x in group):
+            beams.append((_Beam(i, 0.0, state), letter))
+            state = state.with_letter(letter)
+    letters = {id(beam): letter for beam, letter in beams}
+    for beam, scores in _next_letters(network, [beam for beam, _ in beams]):
+        total[beam.row] += scores[letters[id(beam)]]
+    return total
+
+
+def _starts(
+    network: LabelNetwork,
+    compositions: Sequence[Composition],
+    settings: LabelSearchSettings,
+    groups: Collection[int] | None,
+) -> list[_Beam]:
+    states = [PartialLabel.start(*c) for c in compositions]
+    allowed = np.array([s.allowed_groups() for s in states]).reshape(len(states), -1)
+    allowed = _limited(allowed, groups)
+    beams = []
+    for row, (state, scores) in enumerate(zip(states, _group_scores(network, states, allowed), strict=True)):
+        best = scores.max()
+        for group in np.argsort(-scores)[: settings.width]:
+            if scores[group] > max(best - settings.range, IMPOSSIBLE / 2):
+                beams.append(_Beam(row, float(scores[group]), state.with_group(int(group))))
+    return beams
+
+
+def _limited(allowed: NDArray[np.bool_], groups: Collection[int] | None) -> NDArray[np.bool_]:
+    return allowed if groups is None else allowed & np.isin(np.arange(allowed.shape[1]), list(groups))
+
+
+def _group_scores(
+    network: LabelNetwork, states: Sequence[PartialLabel], allowed: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Log probabilities of the space groups, (n, 231)."""
+    out = []
+    for begin in range(0, len(states), BATCH):
+        part = states[begin : begin + BATCH]
+        hidden, groups, _, last = _forward(network, part)
+        logits = network.group_logits(hidden[torch.arange(len(part)), last], groups)
+        mask = torch.from_numpy(allowed[begin : begin + BATCH])
+        out.append(torch.log_softmax(logits.masked_fill(~mask, IMPOSSIBLE), -1).masked_fill(~mask, IMPOSSIBLE))
+    return torch.cat(out).double().numpy()
+
+
+def _next_letters(network: LabelNetwork, beams: Sequence[_Beam]) -> Iterator[tuple[_Beam, NDArray[np.float64]]]:
+    """Log probabilities (27,) of the letter that follows each unfinished label."""
+    ordered = sorted(beams, key=lambda b: len(b.state.tokens))
+    for begin in range(0, len(ordered), BATCH):
+        part = ordered[begin : begin + BATCH]
+        hidden, _, positions, last = _forward(network, [b.state for b in part])
+        number = torch.tensor([b.state.spacegroup_number for b in part])
+        logits = network.letter_logits(hidden[torch.arange(len(part)), last], positions, number)
+        mask = torch.from_numpy(np.stack([b.state.allowed_letters() for b in part]))
+        scores = torch.log_softmax(logits.masked_fill(~mask, IMPOSSIBLE), -1).masked_fill(~mask, IMPOSSIBLE)
+        yield from zip(part, scores.double().numpy(), strict=True)
+
+
+def _forward(
+    network: LabelNetwork, states: Sequence[PartialLabel]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    rows = [np.array(s.tokens, dtype=np.int64) for s in states]
+    hidden, groups, positions = network(LabelBatch.of(rows, [len(s.elements) + 1 for s in states]))
+    return hidden, groups, positions, torch.tensor([len(r) - 1 for r in rows])
+
+
+def _pruned(
+    grown: list[tuple[float, _Beam, int]], done: list[dict[Label, float]], settings: LabelSearchSettings
+) -> list[_Beam]:
+    """Finished labels go to `done`; of the others the best of each composition stay."""
+    by_row: dict[int, list[tuple[float, _Beam, int]]] = {}
+    for item in grown:
+        by_row.setdefault(item[1].row, []).append(item)
+    live = []
+    for row, items in by_row.items():
+        items.sort(key=lambda item: -item[0])
+        floor = max([items[0][0], *done[row].values()]) - settings.range
+        if len(done[row]) >= settings.n and settings.most_per_group is None:
+            floor = max(floor, sorted(done[row].values())[-settings.n])
+        for score, beam, letter in items[: settings.width]:
+            if score <= floor:
+                break
+            state = beam.state.with_letter(letter)
+            if state.complete:
+                label = state.label()
+                done[row][label] = float(np.logaddexp(done[row].get(label, -np.inf), score))
+            else:
+                live.append(_Beam(row, score, state))
+    return live
+
+
+def _ranked(found: dict[Label, float], settings: LabelSearchSettings) -> list[ScoredLabel]:
+    out: list[ScoredLabel] = []
+    taken: Counter[int] = Counter()
+    for label, score in sorted(found.items(), key=lambda item: (-item[1], str(item[0]))):
+        if settings.most_per_group is None or taken[label.spacegroup_number] < settings.most_per_group:
+            taken[label.spacegroup_number] += 1
+            out.append(ScoredLabel(label, score))
+    return out[: settings.n]
+
+
+def _softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    weights = np.exp(scores - scores.max())
+    return np.asarray(weights / weights.sum())
