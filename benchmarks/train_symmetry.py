@@ -1,10 +1,10 @@
 """Train DAO-G's symmetry model: the label network and the fill network, each for a given CPU time of one core.
 
-python benchmarks/train_symmetry.py --data ../shared/data --out runs/symmetry --set mp-20 --label-seconds 1500 --fill-seconds 2400
-Stages run one after the other or alone (--stage); killed or stopped, the same command goes on. `--set mp-20` learns from
-MP-20's training split alone, the column of the benchmarks; `--set all` also from other Materials Project structures and
-from the structures of --extra (a Parquet file of the same columns), without any composition of the public MP-20 and
-MPTS-52 validation and test splits.
+python benchmarks/train_symmetry.py --out runs/symmetry --label-seconds 1500 --fill-seconds 2400
+Stages run one after the other or alone (--stage); stopped, the same command goes on. `--set mp-20` learns from MP-20's
+training split alone, the column of the benchmarks; `--set all` also from other Materials Project structures and from
+those of --extra (a Parquet file of the same columns), without any composition of the public MP-20 and MPTS-52
+validation and test splits.
 """
 
 from __future__ import annotations

@@ -41,6 +41,9 @@ FAMILIES = {"ratio": (B_OVER_A, B_OVER_A + 1), "angle": (COS_ALPHA, COS_ALPHA + 
 class FillNetwork(nn.Module):
     """Logits over the bins of each degree of freedom, given the label and the values before it."""
 
+    centres: Tensor
+    frequencies: Tensor
+
     def __init__(self, config: SymmetryNetworkConfig) -> None:
         super().__init__()
         width = config.width
@@ -101,6 +104,8 @@ class FillNetwork(nn.Module):
 
 class OrbitEmbedding(nn.Module):
     """A vector for each orbit: its element, its Wyckoff position and where it lies, how many atoms it has."""
+
+    features: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -76,13 +76,13 @@ def peaks(kind: int, probabilities: NDArray[np.float64]) -> list[tuple[float, fl
     The value is the mean of the bins around the maximum; coordinates (from 0 to 1) snap to simple fractions.
     """
     n, periodic = n_bins(kind), kind >= COORDINATE
-    ends = "wrap" if periodic else "edge"
-    smooth = np.convolve(np.pad(probabilities, 1, mode=ends), SMOOTHING, mode="valid")
+    padded = np.pad(probabilities, 1, mode="wrap") if periodic else np.pad(probabilities, 1, mode="edge")
+    smooth = np.convolve(padded, SMOOTHING, mode="valid")
     around = np.pad(smooth, 1, mode="wrap") if periodic else np.pad(smooth, 1, constant_values=-1.0)
     tops = np.flatnonzero((smooth > around[:-2]) & (smooth >= around[2:]))
     tops = tops if len(tops) else np.array([smooth.argmax()])
     tops = tops[np.argsort(-smooth[tops], kind="stable")][:SEARCHED_PEAKS]
-    away = np.arange(n)[:, None] - tops  # (n, tops)
+    away = np.arange(float(n))[:, None] - tops  # (n, tops)
     if periodic:
         away = away - n * np.round(away / n)
     nearest = np.abs(away).argmin(1)

@@ -136,8 +136,11 @@ class FillBatch:
             freedom[i, here], owner[i, here], target[i, here] = row.kinds, own, row.values
             before_freedom[i, after], before_owner[i, after] = row.kinds[:-1], own[:-1]
             before_value[i, after] = row.values[:-1]
-        tensors = (fields, kind, source, freedom, owner, target, before_freedom, before_owner, before_value)
-        return cls(
-            *map(torch.from_numpy, tensors), torch.tensor([r.spacegroup_number for r in rows]),
-            torch.tensor([len(r.orbits) + 1 for r in rows]),
-        )  # fmt: skip
+        arrays = {
+            "orbit_fields": fields, "kind": kind, "source": source, "freedom": freedom, "owner": owner,
+            "target": target, "before_freedom": before_freedom, "before_owner": before_owner,
+            "before_value": before_value,
+        }  # fmt: skip
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        groups = torch.tensor([r.spacegroup_number for r in rows])
+        return cls(**tensors, group=groups, prefix=torch.tensor([len(r.orbits) + 1 for r in rows]))

@@ -159,7 +159,7 @@ class SymmetryGenerator:
 
 
 def closest_ratio(crystal: Crystal, volumes: NDArray[np.float64]) -> float:
-    """Smallest distance between two atoms over the sum of their radii, those of spheres of the elements' usual volume."""
+    """Smallest distance of two atoms over the sum of their radii, those of spheres of the elements' usual volume."""
     radii = (3 * volumes[crystal.atomic_numbers] / (4 * np.pi)) ** (1 / 3)
     away = crystal.frac_coords[:, None] - crystal.frac_coords
     away -= np.round(away)

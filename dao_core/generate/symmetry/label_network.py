@@ -31,6 +31,8 @@ MOST_ATOMS = 128  # larger cells share an embedding
 class LabelNetwork(nn.Module):
     """Logits of the space group and, orbit by orbit, of the next Wyckoff letter."""
 
+    letter_ids: Tensor
+
     def __init__(self, config: SymmetryNetworkConfig) -> None:
         super().__init__()
         width = config.width
@@ -79,6 +81,8 @@ class LabelNetwork(nn.Module):
 
 class PositionEmbedding(nn.Module):
     """A vector (1731, W) for each Wyckoff position: letter, multiplicity, free coordinates, space group, its own."""
+
+    facts: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -117,8 +117,8 @@ class PartialLabel:
 class EncodedLabel:
     """A finished label as the network learns it.
 
-    `tokens` (T, 6) in the order of FIELDS; `prefix` counts elements and start token; `groups` (231,) and `masks` (L, 27)
-    what was allowed; `group` and `letters` (L,) what was right. Token prefix + i predicts letter i.
+    `tokens` (T, 6) in the order of FIELDS; `prefix` counts elements and start token; `groups` (231,) and `masks`
+    (L, 27) what was allowed; `group` and `letters` (L,) what was right. Token prefix + i predicts letter i.
     """
 
     tokens: NDArray[np.int64]
@@ -166,5 +166,5 @@ class LabelBatch:
             counts = row[: prefix - 1, FIELDS.index("count")].tolist()
             totals.append(sum(counts))
             units.append(reduce(gcd, counts))
-        fields = [torch.from_numpy(padded[:, :, k]) for k in range(len(FIELDS))]
-        return cls(*fields, torch.tensor(prefixes), torch.tensor(totals), torch.tensor(units))
+        fields = {name: torch.from_numpy(padded[:, :, k]) for k, name in enumerate(FIELDS)}
+        return cls(**fields, prefix=torch.tensor(prefixes), total=torch.tensor(totals), units=torch.tensor(units))

@@ -1,4 +1,4 @@
-"""The transformer that both symmetry networks share: a prefix that sees itself, then tokens that see what came before."""
+"""What both symmetry networks share: a transformer whose prefix sees itself and whose tokens see what came before."""
 
 from __future__ import annotations
 
@@ -72,6 +72,8 @@ class PrefixTransformer(nn.Module):
 class ElementEmbedding(nn.Module):
     """A learned vector for each element beside a projection of its tabulated properties."""
 
+    table: Tensor
+
     def __init__(self, width: int) -> None:
         super().__init__()
         table = np.concatenate([element_descriptors(), element_coordinates()], axis=1)
@@ -85,6 +87,8 @@ class ElementEmbedding(nn.Module):
 
 class SpaceGroupEmbedding(nn.Module):
     """A vector (231, W) for each space group: its own, and those of its crystal class, centring and crystal system."""
+
+    classes: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -34,7 +34,8 @@ def test_all_labels_are_reached_and_no_other(number: int, counts: tuple[int, ...
     sizes, free = multiplicities()[number], repeatable()[number]
     fitting = [k for k in range(len(LETTERS)) if sizes[k] <= max(counts)]
     ways = [
-        [c for n in range(1, count + 1) for c in combinations_with_replacement(fitting, n) if sizes[list(c)].sum() == count]
+        [c for n in range(1, count + 1) for c in combinations_with_replacement(fitting, n)
+         if sizes[list(c)].sum() == count]
         for count in counts
     ]  # fmt: skip
     expected = {
