@@ -21,7 +21,7 @@ import torch
 from train_predictor import formula_key, held_formulas
 
 from dao_core.crystal import Crystal, InvalidCrystalError
-from dao_core.generate.symmetry.checkpoint import ElementFacts, save_symmetry
+from dao_core.generate.symmetry.checkpoint import ElementFacts, SymmetryModel, save_symmetry
 from dao_core.generate.symmetry.description import Description, to_crystal
 from dao_core.generate.symmetry.fill_network import FillNetwork
 from dao_core.generate.symmetry.generator import closest_ratio
@@ -148,9 +148,8 @@ def main() -> None:
             facts[name] = {k: round(state[k], 1) for k in ("spent", "steps", "epoch")}
         about = {"set": args.set, "rows": len(descriptions), "seed": args.seed, **facts}
         card = args.card.read_text()
-        save_symmetry(
-            args.out / "checkpoint", networks, {"label": LABEL, "fill": FILL}, element_facts(descriptions), about, card
-        )
+        model = SymmetryModel(*networks, element_facts(descriptions))
+        save_symmetry(args.out / "checkpoint", model, about, card)
     print(json.dumps({"figure": facts, "n": len(descriptions), "seed": args.seed, "machine": platform.machine()}))
 
 

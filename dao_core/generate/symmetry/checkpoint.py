@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from dao_core.generate.symmetry.fill_network import FillNetwork
 from dao_core.generate.symmetry.label_network import LabelNetwork
 from dao_core.generate.symmetry.transformer import SymmetryNetworkConfig
-from dao_core.models.checkpoint_io import CheckpointError, load_weights, named_faults, read_checkpoint, save_checkpoint
+from dao_core.models.checkpoint_io import (
+    CheckpointContent,
+    CheckpointError,
+    load_weights,
+    named_faults,
+    read_checkpoint,
+    save_checkpoint,
+)
 
 KIND = "symmetry"
 
@@ -37,23 +44,30 @@ class SymmetryModel:
     label: LabelNetwork
     fill: FillNetwork
     facts: ElementFacts
-    identity: str
+    identity: str = "unsaved"
 
 
-def save_symmetry(
-    directory: Path, networks: tuple[LabelNetwork, FillNetwork], configs: dict[str, SymmetryNetworkConfig],
-    facts: ElementFacts, about: dict[str, Any], card: str,
-) -> Path:  # fmt: skip
-    """Write the checkpoint; `about` is kept in its configuration under `training`."""
-    label, fill = networks
-    weights = {f"label.{k}": v for k, v in label.state_dict().items()}
-    weights |= {f"fill.{k}": v for k, v in fill.state_dict().items()}
+def save_symmetry(directory: Path, model: SymmetryModel, about: dict[str, Any], card: str) -> Path:
+    """Write the checkpoint.
+
+    Args:
+        directory: Where to.
+        model: Both networks and the element facts; its identity is that of the written weights.
+        about: Facts of the training, kept in the configuration under `training`.
+        card: The model card, Markdown.
+
+    Returns:
+        The directory.
+    """
+    weights = {f"label.{k}": v for k, v in model.label.state_dict().items()}
+    weights |= {f"fill.{k}": v for k, v in model.fill.state_dict().items()}
+    facts = model.facts
     extra = {
         "volumes": facts.volumes.round(4).tolist(), "elements": sorted(facts.elements), "closest": facts.closest,
         "training": about,
     }  # fmt: skip
-    model = {name: config.model_dump() for name, config in configs.items()}
-    return save_checkpoint(directory, weights, kind=KIND, model=model, extra=extra, card=card)
+    networks = {"label": model.label.config.model_dump(), "fill": model.fill.config.model_dump()}
+    return save_checkpoint(directory, weights, CheckpointContent(KIND, networks, extra, card))
 
 
 def load_symmetry(directory: Path | str = KIND) -> SymmetryModel:

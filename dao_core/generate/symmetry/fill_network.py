@@ -46,6 +46,7 @@ class FillNetwork(nn.Module):
 
     def __init__(self, config: SymmetryNetworkConfig) -> None:
         super().__init__()
+        self.config = config
         width = config.width
         self.orbits = OrbitEmbedding(width)
         self.groups = SpaceGroupEmbedding(width)

@@ -35,6 +35,7 @@ class LabelNetwork(nn.Module):
 
     def __init__(self, config: SymmetryNetworkConfig) -> None:
         super().__init__()
+        self.config = config
         width = config.width
         self.elements, self.groups = ElementEmbedding(width), SpaceGroupEmbedding(width)
         self.count, self.share, self.place = embedding(MAX_COUNT + 1, width), nn.Linear(2, width), embedding(12, width)

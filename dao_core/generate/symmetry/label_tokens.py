@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from math import gcd
 
@@ -81,7 +81,9 @@ class PartialLabel:
     def with_group(self, number: int) -> PartialLabel:
         """The space group decided."""
         token = (GROUP, self.elements[0], self.counts[0], 0, number, 0)
-        return self._next((*self.tokens, token), number, ((),), self.counts[0], -1, self.used)
+        return replace(
+            self, tokens=(*self.tokens, token), spacegroup_number=number, letters=((),), remaining=self.counts[0]
+        )
 
     def with_letter(self, letter: int) -> PartialLabel:
         """One more orbit decided; the next element's turn comes when this one's atoms are placed."""
@@ -94,18 +96,7 @@ class PartialLabel:
             place, last = place + 1, -1
             letters, remaining = (*letters, ()), self.counts[place]
         token = (LETTER, self.elements[place], remaining, place, number, int(position_ids()[number, letter]))
-        return self._next((*self.tokens, token), number, letters, remaining, last, used)
-
-    def _next(
-        self,
-        tokens: tuple[Token, ...],
-        number: int,
-        letters: tuple[tuple[int, ...], ...],
-        remaining: int,
-        last: int,
-        used: tuple[bool, ...],
-    ) -> PartialLabel:
-        return PartialLabel(self.elements, self.counts, tokens, number, letters, remaining, last, used)
+        return replace(self, tokens=(*self.tokens, token), letters=letters, remaining=remaining, last=last, used=used)
 
     def label(self) -> Label:
         """The finished label in its canonical letters."""

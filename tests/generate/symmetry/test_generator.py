@@ -12,7 +12,7 @@ from dao_core.generate.symmetry.generator import COLLAPSED, OVERLAP, SymmetryGen
 from dao_core.matching.fingerprint import symmetry_of
 from dao_core.models.checkpoint_io import CheckpointError
 from tests.helpers.structures import rocksalt
-from tests.helpers.symmetric import TINY, VOLUMES, labels, tiny_model
+from tests.helpers.symmetric import VOLUMES, labels, tiny_model
 
 PEROVSKITE = {"Sr": 1, "Ti": 1, "O": 3}
 
@@ -83,9 +83,7 @@ def test_the_closest_distance_counts_periodic_images() -> None:
 
 def test_a_checkpoint_gives_the_same_proposals(tmp_path: Path) -> None:
     model = tiny_model(3)
-    save_symmetry(
-        tmp_path / "symmetry", (model.label, model.fill), {"label": TINY, "fill": TINY}, model.facts, {}, "A card."
-    )
+    save_symmetry(tmp_path / "symmetry", model, {}, "A card.")
     again = SymmetryGenerator(load_symmetry(tmp_path / "symmetry"))
     first, second = (g.propose(PEROVSKITE, 4) for g in (SymmetryGenerator(model), again))
     assert [str(p.label) for p in first.items] == [str(p.label) for p in second.items]
@@ -95,9 +93,7 @@ def test_a_checkpoint_gives_the_same_proposals(tmp_path: Path) -> None:
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     model = tiny_model()
-    path = save_symmetry(
-        tmp_path / "symmetry", (model.label, model.fill), {"label": TINY, "fill": TINY}, model.facts, {}, "A card."
-    )
+    path = save_symmetry(tmp_path / "symmetry", model, {}, "A card.")
     weights = path / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-8])
     with pytest.raises(CheckpointError, match="damaged"):
