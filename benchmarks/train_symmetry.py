@@ -144,7 +144,7 @@ def main() -> None:
         networks = LabelNetwork(LABEL), FillNetwork(FILL)
         for network, name in zip(networks, ("label", "fill"), strict=True):
             state = torch.load(args.out / name / "state.pt", weights_only=True)
-            network.load_state_dict(state["average"], strict=False)
+            network.load_state_dict(state["average"])
             facts[name] = {k: round(state[k], 1) for k in ("spent", "steps", "epoch")}
         about = {"set": args.set, "rows": len(descriptions), "seed": args.seed, **facts}
         card = args.card.read_text()

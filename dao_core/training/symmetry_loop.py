@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from dao_core.artifacts import write_atomic
 from dao_core.generate.symmetry.transformer import SymmetryNetworkConfig
-from dao_core.training.ema import WeightAverage
+from dao_core.training.average import averaged_model
 
 SAVE_EVERY = 120.0  # CPU seconds
 BUCKET = 24  # batches sorted by length together: little padding, still shuffled
@@ -74,7 +74,7 @@ def train(network: nn.Module, examples: Examples, config: SymmetryTrainingConfig
         if run.epoch % 4 == 0 or run.finished:
             run.report(examples)
     run.save()
-    network.load_state_dict(run.average.weights, strict=False)
+    network.load_state_dict(run.average.module.state_dict())
     network.eval()
     return {"cpu_seconds": round(run.spent), "steps": run.steps, "epochs": run.epoch, **run.figures}
 
@@ -103,7 +103,7 @@ class _Run:
             {"params": rest, "weight_decay": 0.0},
         ]
         self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
-        self.average = WeightAverage(network, config.average)
+        self.average = averaged_model(network, config.average)
         self.spent, self.steps, self.epoch = 0.0, 0, 0
         self.figures: dict[str, float] = {}
         self.losses: list[float] = []
@@ -126,7 +126,7 @@ class _Run:
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
-        self.average.update(self.network)
+        self.average.update_parameters(self.network)
         self.losses.append(float(loss.detach()))
         self.steps += 1
         now = time.process_time()
@@ -135,7 +135,7 @@ class _Run:
     def report(self, examples: Examples) -> None:
         """Validate the averaged weights; the time for it isn't counted."""
         weights = {k: v.clone() for k, v in self.network.state_dict().items()}
-        self.network.load_state_dict(self.average.weights, strict=False)
+        self.network.load_state_dict(self.average.module.state_dict())
         self.network.eval()
         with torch.no_grad():
             self.figures = {k: round(v, 4) for k, v in examples.validate(self.network).items()}
@@ -151,7 +151,7 @@ class _Run:
         buffer = io.BytesIO()
         state = {
             "network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(),
-            "average": self.average.state_dict(), "spent": self.spent, "steps": self.steps, "epoch": self.epoch,
+            "average": self.average.module.state_dict(), "spent": self.spent, "steps": self.steps, "epoch": self.epoch,
         }  # fmt: skip
         torch.save(state, buffer)
         self.out.mkdir(parents=True, exist_ok=True)
@@ -164,5 +164,6 @@ class _Run:
         state = torch.load(path, weights_only=True)
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.average.load_state_dict(state["average"])
+        self.average.module.load_state_dict(state["average"])
         self.spent, self.steps, self.epoch = state["spent"], state["steps"], state["epoch"]
+        self.average.n_averaged.fill_(self.steps)

@@ -71,6 +71,7 @@ class EncodedFill:
 
     @property
     def length(self) -> int:
+        """Tokens of the row."""
         return len(self.orbits) + 1 + len(self.kinds)
 
     def head(self, values: Sequence[float]) -> EncodedFill:
@@ -120,6 +121,7 @@ class FillBatch:
 
     @classmethod
     def of(cls, rows: Sequence[EncodedFill]) -> FillBatch:
+        """Stack rows, padded to the longest."""
         size, most = (len(rows), max(r.length for r in rows)), max(len(r.orbits) for r in rows)
         fields = np.zeros((len(rows), most, 6), dtype=np.int64)
         kind = np.zeros(size, dtype=np.int64)

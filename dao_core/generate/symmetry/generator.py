@@ -69,6 +69,7 @@ class SymmetryGenerator:
 
     @property
     def identity(self) -> str:
+        """Kind and weights hash of the model."""
         return self.model.identity
 
     @property

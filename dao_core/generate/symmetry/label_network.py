@@ -98,5 +98,6 @@ class PositionEmbedding(nn.Module):
         self.group = nn.Linear(width, width)
 
     def forward(self, groups: Tensor) -> Tensor:
+        """Space-group vectors (231, W) to position vectors (1731, W)."""
         number, letter, size, free = self.facts.T
         return self.own.weight + self.letter(letter) + self.size(size) + self.free(free) + self.group(groups)[number]

@@ -62,6 +62,7 @@ class PartialLabel:
 
     @property
     def complete(self) -> bool:
+        """Whether all atoms are placed."""
         return len(self.letters) == len(self.elements) and self.remaining == 0
 
     def allowed_groups(self) -> NDArray[np.bool_]:

@@ -39,6 +39,7 @@ class Block(nn.Module):
         self.widen, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
 
     def forward(self, x: Tensor, seen: Tensor) -> Tensor:
+        """`x` (B, T, W); `seen` (B, 1, T, T) is True where a token sees another."""
         batch, length, width = x.shape
         qkv = self.to_qkv(self.attention_norm(x)).view(batch, length, 3, self.n_heads, width // self.n_heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # (B, H, T, W / H)
@@ -82,6 +83,7 @@ class ElementEmbedding(nn.Module):
         self.projected = nn.Linear(table.shape[1], width)
 
     def forward(self, atomic_numbers: Tensor) -> Tensor:
+        """Atomic numbers of any shape to vectors (..., W)."""
         return self.own(atomic_numbers) + self.projected(self.table[atomic_numbers])
 
 
@@ -98,6 +100,7 @@ class SpaceGroupEmbedding(nn.Module):
         self.shared = nn.ModuleList([embedding(int(n) + 1, width, 0.3) for n in classes.max(0)])
 
     def forward(self) -> Tensor:
+        """The table of all space groups."""
         out = self.own.weight
         for column, table in enumerate(self.shared):
             out = out + table(self.classes[:, column])
