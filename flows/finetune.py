@@ -13,7 +13,15 @@ RERUN = "prefect deployment run finetune-property/finetune-property"
 
 @flow(name="finetune-property", flow_run_name="{config.name}")
 def finetune_property(config: FinetuneConfig, command: str = RERUN) -> StageRecord:
-    """Train one member a fold; returns the record of the model with its out-of-fold error."""
+    """Train one member a fold.
+
+    Args:
+        config: Which rows, which column, how.
+        command: What repeats it, for the run log.
+
+    Returns:
+        The record of the model, with its out-of-fold error.
+    """
     settings, root = config.property, str(config.root)
     with start_run(config, command).watch() as run:
         rows = run.step("read rows", read_rows, config.data, settings, root)

@@ -17,7 +17,15 @@ RERUN = "prefect deployment run pretrain/pretrain"
 
 @flow(name="pretrain", flow_run_name="{config.name}")
 def pretrain(config: PretrainConfig, command: str = RERUN) -> Models:
-    """Build CrysDB (or take a published table) and train both models; returns where the checkpoints are."""
+    """Build CrysDB (or take a published table) and train both models.
+
+    Args:
+        config: The whole pretraining.
+        command: What repeats it, for the run log.
+
+    Returns:
+        Where the checkpoints are.
+    """
     with start_run(config, command).watch() as run:
         models, table = train_models(run, config)
         run.finish("completed", summary={**models.model_dump(), "crysdb_version": table.version})
@@ -25,7 +33,15 @@ def pretrain(config: PretrainConfig, command: str = RERUN) -> Models:
 
 
 def train_models(run: RunLog, config: PretrainConfig) -> tuple[Models, TableRecord]:
-    """The stages of the pretraining, for this flow and the campaign."""
+    """The stages of the pretraining, for this flow and the campaign.
+
+    Args:
+        run: Log of the run.
+        config: The whole pretraining.
+
+    Returns:
+        Where the checkpoints are, and the table with the relaxed rows.
+    """
     root = str(run.root)
     published = None if config.table is None else open_table(config.table)
     if published is None:

@@ -14,7 +14,15 @@ RERUN = "prefect deployment run relax-dataset/relax-dataset"
 
 @flow(name="relax-dataset", flow_run_name="{config.name}")
 def relax_dataset(config: RelaxDatasetConfig, command: str = RERUN) -> list[StageRecord]:
-    """Relax every selected structure; returns the records of the shards."""
+    """Relax every selected structure.
+
+    Args:
+        config: Which table, which structures, how.
+        command: What repeats it, for the run log.
+
+    Returns:
+        The records of the shards.
+    """
     settings = config.relaxation
     with start_run(config, command).watch() as run:
         table = open_table(config.crysdb)

@@ -20,24 +20,53 @@ PACKED, GROUPS, RESULT, REPORT, MODEL = "rows.npz", "groups.json", "result.json"
 
 @task(name="read property rows")
 def read_rows(data: Path, settings: PropertySettings, root: str) -> StageRecord:
-    """Pack the usable rows once; counts say how many were refused."""
+    """Pack the usable rows once; counts say how many were refused.
+
+    Args:
+        data: Parquet, CSV or a CrysDB table.
+        settings: Which column.
+        root: Folder of the run.
+    """
     return rows_stage(data, settings, root)
 
 
 @task(name="train property fold")
 def train_fold(fold: int, rows: StageRecord, settings: PropertySettings, root: str) -> StageRecord:
-    """One member, trained without its fold, and its predictions there."""
+    """One member, trained without its fold, and its predictions there.
+
+    Args:
+        fold: Its number.
+        rows: Of `read_rows`.
+        settings: How.
+        root: Folder of the run.
+    """
     return fold_stage(fold, rows, settings, root)
 
 
 @task(name="assemble property model")
 def assemble(rows: StageRecord, folds: list[StageRecord], settings: PropertySettings, root: str) -> StageRecord:
-    """All members in one folder, and the out-of-fold error beside the mean's."""
+    """All members in one folder, and the out-of-fold error beside the mean's.
+
+    Args:
+        rows: Of `read_rows`.
+        folds: Of `train_fold`, in order.
+        settings: How they were trained.
+        root: Folder of the run.
+    """
     return model_stage(rows, folds, settings, root)
 
 
 def rows_stage(data: Path, settings: PropertySettings, root: str) -> StageRecord:
-    """The ledger stage behind `read_rows`. Raises PropertyError."""
+    """The ledger stage behind `read_rows`.
+
+    Args:
+        data: Parquet, CSV or a CrysDB table.
+        settings: Which column.
+        root: Folder of the run.
+
+    Raises:
+        PropertyError: There is nothing usable.
+    """
     from dao_core.training.packed import PackedCrystals
     from dao_core.training.property_data import read_property
 
@@ -65,15 +94,22 @@ def _identity(path: Path) -> str:
 
 
 def fold_stage(fold: int, rows: StageRecord, settings: PropertySettings, root: str) -> StageRecord:
-    """The ledger stage behind `train_fold`; a killed run repeats only the fold that was in work."""
+    """The ledger stage behind `train_fold`; a killed run repeats only the fold that was in work.
+
+    Args:
+        fold: Its number.
+        rows: Of `rows_stage`.
+        settings: How.
+        root: Folder of the run.
+    """
     from dao_core.models.checkpoint_io import load_checkpoint
-    from dao_core.training.fit_property import finetune_fold
+    from dao_core.training.fit_property import PropertyData, finetune_fold
     from dao_core.training.packed import PackedCrystals
 
     def work(directory: Path) -> dict[str, Any]:
         groups = json.loads(rows.file(GROUPS).read_text())
-        data = PackedCrystals.load(rows.file(PACKED))
-        result = finetune_fold(data, groups, fold, settings, directory / MODEL, card=_card(rows, settings))
+        data = PropertyData(PackedCrystals.load(rows.file(PACKED)), groups)
+        result = finetune_fold(data, fold, settings, directory / MODEL, card=_card(rows, settings))
         write_atomic(directory / RESULT, json.dumps(result))
         return {"counts": {"n": len(result["rows"])}, "facts": result["training"]}
 
@@ -83,7 +119,14 @@ def fold_stage(fold: int, rows: StageRecord, settings: PropertySettings, root: s
 
 
 def model_stage(rows: StageRecord, folds: list[StageRecord], settings: PropertySettings, root: str) -> StageRecord:
-    """The ledger stage behind `assemble`."""
+    """The ledger stage behind `assemble`.
+
+    Args:
+        rows: Of `rows_stage`.
+        folds: Of `fold_stage`, in order.
+        settings: How they were trained.
+        root: Folder of the run.
+    """
     from dao_core.evaluate.properties import property_errors
     from dao_core.training.fit_property import fold_of
     from dao_core.training.packed import PackedCrystals

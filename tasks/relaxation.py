@@ -20,7 +20,15 @@ KEPT = ("converged", "max_steps")
 
 @task(name="select unstable")
 def select_unstable(table: TableRecord, settings: DatasetRelaxation) -> list[list[str]]:
-    """Ids of the leak-free structures above the hull, lowest first, in shards."""
+    """Choose what is relaxed.
+
+    Args:
+        table: CrysDB.
+        settings: Energies above the hull, how many, how many a shard.
+
+    Returns:
+        Ids of the leak-free structures above the hull, lowest first, in shards.
+    """
     low, high = settings.above_hull
     rows = [
         r for r in CrysTable(table.path).records("leak_free", version=table.version)
@@ -33,7 +41,18 @@ def select_unstable(table: TableRecord, settings: DatasetRelaxation) -> list[lis
 
 @task(name="relax a shard", retries=1)
 def relax_shard(ids: list[str], table: TableRecord, predictor: str, settings: RelaxSettings, root: str) -> StageRecord:
-    """Relax one shard with DAO-P. Rejected results are counted by status and the originals kept as they are."""
+    """Relax one shard with DAO-P. Rejected results are counted by status and the originals kept as they are.
+
+    Args:
+        ids: Rows of the shard.
+        table: CrysDB.
+        predictor: Name or folder of the potential.
+        settings: When a relaxation is done.
+        root: Folder of the run.
+
+    Returns:
+        The record of the stage, with the rows.
+    """
     from dao_core.energy.registry import load_potential
 
     potential = load_potential(predictor)
@@ -61,7 +80,16 @@ def _by_id(table: TableRecord, ids: list[str]) -> list[CrysRecord]:
 def relax_records(
     records: list[CrysRecord], potential: Potential, settings: RelaxSettings
 ) -> tuple[list[CrysRecord], dict[str, int]]:
-    """New rows for the relaxed structures (parent, status, energy of the potential) and counts by status."""
+    """Relax rows of CrysDB.
+
+    Args:
+        records: The rows.
+        potential: What relaxes them.
+        settings: When a relaxation is done.
+
+    Returns:
+        New rows for the relaxed structures (parent, status, energy of the potential), and counts by status.
+    """
     results = relax([r.crystal for r in records], potential, settings)
     rows = []
     counts = {"n_asked": len(records), "n_ok": 0, "n_failed": 0}

@@ -56,7 +56,16 @@ def train_generator(
 
 @task(name="train DAO-P")
 def train_predictor(table: TableRecord, config: TrainingConfig, root: str) -> StageRecord:
-    """Train the energy model on leak-free structures and frames."""
+    """Train the energy model on leak-free structures and frames.
+
+    Args:
+        table: CrysDB.
+        config: How.
+        root: Folder of the run.
+
+    Returns:
+        The record of the stage, with the checkpoint.
+    """
     return report(fit_predictor_stage(table, config, root))
 
 
@@ -129,7 +138,20 @@ def _generator_data(records: list[CrysRecord], config: TrainingConfig, directory
 
 
 def fit_predictor_stage(table: TableRecord, config: TrainingConfig, root: str) -> StageRecord:
-    """The ledger stage behind `train_predictor`; a tenth of the formulas calibrates the spread."""
+    """The ledger stage behind `train_predictor`; a tenth of the formulas calibrates the spread.
+
+    Args:
+        table: CrysDB.
+        config: How.
+        root: Folder of the run.
+
+    Returns:
+        The record of the stage, with the checkpoint.
+
+    Raises:
+        TrainingDataError: No row has a formation energy.
+        CheckpointError: The checkpoint to continue cannot be read.
+    """
     from dao_core.models.checkpoint_io import load_checkpoint
     from dao_core.training.fit_predictor import PredictorData, fit_predictor
 
@@ -208,7 +230,14 @@ def _records(table: TableRecord, view: str) -> list[CrysRecord]:
 
 
 def report(record: StageRecord) -> StageRecord:
-    """One line about a finished training in the flow's log, and its facts as a table."""
+    """One line about a finished training in the flow's log, and its facts as a table.
+
+    Args:
+        record: Of the training.
+
+    Returns:
+        The same record.
+    """
     get_run_logger().info("%s %s: %s", record.stage, record.key, record.facts)
     rows = [{"fact": k, "value": str(v)} for k, v in record.facts.items()]
     create_table_artifact(key=record.stage, table=rows, description=record.path)

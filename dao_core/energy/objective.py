@@ -50,12 +50,25 @@ class Batch(Protocol):
 
 
 def subset(batch: CrystalBatch, rows: Tensor) -> CrystalBatch:
-    """Some structures of a batch, by a mask or by numbers (B',)."""
+    """Some structures of a batch.
+
+    Args:
+        batch: Structures.
+        rows: A mask (B,) or numbers (B',).
+    """
     return CrystalBatch(batch.lattice[rows], batch.frac_coords[rows], batch.atomic_numbers[rows])
 
 
 def exponential_loss(energy: Tensor, label: Tensor) -> Tensor:
-    """MSE of exp(-E): flat for high energies, steep for low ones; bounded so that one bad start cannot explode."""
+    """MSE of exp(-E): flat for high energies, steep for low ones; bounded so that one bad start cannot explode.
+
+    Args:
+        energy: Predicted, (B,), z-scored.
+        label: Wanted, (B,), z-scored.
+
+    Returns:
+        A scalar. Its optimum over many labels of one input is -log of the mean of exp(-label).
+    """
     return (torch.exp(-energy.clamp(-4.0, 10.0)) - torch.exp(-label.clamp(-4.0, 10.0))).square().mean()
 
 
@@ -68,13 +81,16 @@ class LabelledBatch:
     rows: Tensor
 
     def take(self, rows: Tensor) -> LabelledBatch:
-        """Some structures, by a mask or by numbers (B',)."""
+        """Some structures.
+
+        Args:
+            rows: A mask (B,) or numbers (B',).
+        """
         return LabelledBatch(subset(self.crystals, rows), {k: v[rows] for k, v in self.labels.items()}, self.rows[rows])
 
 
 class EnergyObjective:
-    """Callable loss over batches with labels e_above_hull, formation_energy_per_atom, source, forces, stress (NaN:
-    unknown)."""
+    """Loss over labelled batches: e_above_hull, formation_energy_per_atom, source, forces, stress; NaN is unknown."""
 
     def __init__(self, settings: EnergySettings, scale: EnergyScale, base: LatticeBase) -> None:
         """Take what turns labels into what the network learns.
@@ -211,7 +227,15 @@ class EnergyObjective:
 
 
 def bootstrap_weights(rows: Tensor, n_members: int) -> Tensor:
-    """Poisson(1)-like weights that depend on the row alone, (B, K): each member sees its own resampling of the data."""
+    """Poisson(1)-like weights that depend on the row alone: each member sees its own resampling of the data.
+
+    Args:
+        rows: Row numbers in the training set, (B,).
+        n_members: Size K of the ensemble.
+
+    Returns:
+        (B, K).
+    """
     member = torch.arange(n_members, device=rows.device)
     mixed = (rows.unsqueeze(1) * 2654435761 + (member + 1) * 40503 * 65537) % 1000003
     u = mixed.double() / 1000003

@@ -49,7 +49,9 @@ class Potential(Protocol):
     """
 
     @property
-    def identity(self) -> str: ...
+    def identity(self) -> str:
+        """Name of the model and its weights."""
+        ...
 
     def compute(self, crystals: Sequence[Crystal]) -> list[Outcome]:
         """Energies and their derivatives.

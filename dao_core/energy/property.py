@@ -33,7 +33,18 @@ class PropertyScale:
 
     @classmethod
     def fit(cls, values: NDArray[np.float64], transform: str) -> PropertyScale:
-        """Raises PropertyError for fewer than two rows, and for values that have no logarithm."""
+        """Mean and spread of training labels.
+
+        Args:
+            values: Labels in the property's unit, (M,).
+            transform: "none" or "log".
+
+        Returns:
+            The scale.
+
+        Raises:
+            PropertyError: There are fewer than two rows, or values that have no logarithm.
+        """
         if len(values) < 2:
             raise PropertyError(f"{len(values)} labelled rows: give at least two")
         if transform == "log" and values.min() <= 0:
@@ -62,7 +73,15 @@ class PropertyPrediction:
 
 
 def clean_outputs(network: nn.Module, batch: CrystalBatch) -> Tensor:
-    """The head's numbers for undisturbed structures, (B,)."""
+    """The head's numbers for undisturbed structures.
+
+    Args:
+        network: A property's network.
+        batch: Structures on its device.
+
+    Returns:
+        (B,), in network units.
+    """
     t = torch.full((len(batch),), CLEAN_TIME, dtype=batch.lattice.dtype, device=batch.lattice.device)
     energies: Tensor = network(batch.lattice, batch.frac_coords, batch.atomic_numbers, t).energies
     return energies[:, 0]
@@ -72,7 +91,16 @@ def clean_outputs(network: nn.Module, batch: CrystalBatch) -> Tensor:
 def unit_predictions(
     network: nn.Module, crystals: Sequence[Crystal], *, batch_pairs: int = 20_000
 ) -> NDArray[np.float64]:
-    """Network-unit prediction of each structure, (M,), batched by size."""
+    """Predictions in network units, batched by size.
+
+    Args:
+        network: A property's network, on any device.
+        crystals: Structures.
+        batch_pairs: Most atom pairs of a batch.
+
+    Returns:
+        (M,).
+    """
     out, device = np.empty(len(crystals)), next(network.parameters()).device
     for rows in size_batches(crystals, batch_pairs):
         batch = CrystalBatch.from_crystals([crystals[i] for i in rows], dtype=torch.float32).to(device)
@@ -93,15 +121,30 @@ class PropertyModel:
 
     @classmethod
     def load(cls, directory: Path | str) -> PropertyModel:
-        """Load all members. Raises CheckpointError where there is none or one is damaged."""
+        """Load all members.
+
+        Args:
+            directory: A folder with `fold-*` checkpoints, or one checkpoint.
+
+        Returns:
+            The model.
+
+        Raises:
+            CheckpointError: There is none, or one is damaged.
+        """
         directory = Path(directory)
         folders = sorted(p for p in directory.glob("fold-*") if p.is_dir()) or [directory]
         return cls([load_checkpoint(folder, kind=KIND) for folder in folders])
 
     def predict(self, crystals: Sequence[Crystal]) -> list[PropertyPrediction]:
-        """One prediction for each structure, from the members that have seen all its elements.
+        """Predictions from the members that have seen all elements of a structure.
 
-        Where no member has, that structure alone is refused, with the elements' numbers.
+        Args:
+            crystals: Structures.
+
+        Returns:
+            One prediction for each; where no member knows the elements, that structure alone is refused, with their
+            numbers.
         """
         values = np.full((len(self.networks), len(crystals)), np.nan)  # (members, M)
         asked = np.zeros(values.shape, dtype=bool)

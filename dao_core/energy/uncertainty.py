@@ -35,9 +35,14 @@ class Calibration:
 
 
 def calibrate(*, predictions: Sequence[Prediction], labels: NDArray[np.float64]) -> Calibration:
-    """Fit factor and floor by maximum likelihood of a Laplace error model on held-out labels (eV/atom).
+    """Fit factor and floor by maximum likelihood of a Laplace error model on held-out labels.
 
-    The spread in `predictions` must be the uncalibrated one up to the predictor's current floor.
+    Args:
+        predictions: With the uncalibrated spread, up to the predictor's current floor.
+        labels: Formation energies in eV/atom, (M,), NaN where unknown.
+
+    Returns:
+        The calibration, and how well it covers the errors.
     """
     known = np.isfinite(labels)
     energy = np.array([p.formation_energy_per_atom for p in predictions])[known]

@@ -136,7 +136,14 @@ def load_weights(network: nn.Module, weights: dict[str, Tensor], directory: Path
 
 @contextmanager
 def named_faults(directory: Path) -> Iterator[None]:
-    """Turn what goes wrong while a checkpoint's configuration is read into a CheckpointError that names it."""
+    """Turn what goes wrong while a checkpoint's configuration is read into an error that names the checkpoint.
+
+    Args:
+        directory: The checkpoint's folder.
+
+    Raises:
+        CheckpointError: A key is missing or has a wrong type or size.
+    """
     try:
         yield
     except (KeyError, TypeError, ValueError) as error:
@@ -144,19 +151,41 @@ def named_faults(directory: Path) -> Iterator[None]:
 
 
 def earlier_trainings(checkpoint: Checkpoint) -> list[dict[str, Any]]:
-    """Facts of all trainings that made a checkpoint's weights, oldest first."""
+    """Facts of all trainings that made a checkpoint's weights.
+
+    Args:
+        checkpoint: Of any kind.
+
+    Returns:
+        One entry a training, oldest first.
+    """
     return [*checkpoint.config.get("earlier_training", []), checkpoint.config.get("training", {})]
 
 
 def continued_card(card: str, earlier: Checkpoint) -> str:
-    """The card of a model that continues another's weights: its own, then the other's with its data and licences."""
+    """The card of a model that continues another's weights.
+
+    Args:
+        card: Its own card.
+        earlier: The checkpoint that it continues.
+
+    Returns:
+        Its own card, then the other's with its data and licences.
+    """
     path = earlier.path / "card.md"
     known = path.read_text() if path.exists() else "No card came with it.\n"
     return f"{card.rstrip()}\n\n# Continues {earlier.identity}\n\n{known}"
 
 
 def resolve(directory: Path | str) -> Path:
-    """A directory, or the name of a checkpoint that ships with the package (such as `generator`)."""
+    """The folder of a checkpoint.
+
+    Args:
+        directory: A folder, or the name of a checkpoint that ships with the package (such as `generator`).
+
+    Returns:
+        The folder; it need not exist.
+    """
     path = Path(directory)
     if not path.exists() and path == Path(path.name) and (SHIPPED / path.name).is_dir():
         return SHIPPED / path.name

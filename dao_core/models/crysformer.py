@@ -44,6 +44,17 @@ class PairFeatures(nn.Module):
             self.out = nn.Linear(hidden, config.pair_width)
 
     def forward(self, lattice: Tensor, frac_coords: Tensor, mask: Tensor, elements: Tensor) -> Tensor:
+        """Features of all ordered pairs.
+
+        Args:
+            lattice: (B, 3, 3).
+            frac_coords: (B, N, 3).
+            mask: Real atoms, (B, N).
+            elements: Embedded elements, (B, N, width).
+
+        Returns:
+            (B, N, N, size).
+        """
         c = self.config
         b, n = mask.shape
         metric = gram(lattice)
@@ -81,6 +92,16 @@ class PairAttention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x: Tensor, pairs: Tensor, mask: Tensor) -> Tensor:
+        """What each atom takes from all others.
+
+        Args:
+            x: Atom states, (B, N, width).
+            pairs: Pair features, (B, N, N, pair_size).
+            mask: Real atoms, (B, N).
+
+        Returns:
+            (B, N, width).
+        """
         b, n, width = x.shape
         h, d = self.n_heads, self.head
         q, k, v = self.qkv(x).view(b, n, 3, h, d).unbind(2)  # each (B, N, H, d)
@@ -104,6 +125,15 @@ class GatedResidual(nn.Module):
         self.gate = nn.Linear(3 * width, 1, bias=False)
 
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
+        """Mix an update with what it updates.
+
+        Args:
+            x: The update, (B, N, width).
+            residual: The state before, (B, N, width).
+
+        Returns:
+            (B, N, width).
+        """
         gate = torch.sigmoid(self.gate(torch.cat([x, residual, x - residual], dim=-1)))
         return gate * x + (1 - gate) * residual
 
@@ -128,6 +158,17 @@ class Block(nn.Module):
             self.residual1, self.residual2 = GatedResidual(width), GatedResidual(width)
 
     def forward(self, x: Tensor, pairs: Tensor, mask: Tensor, condition: Tensor | None) -> Tensor:
+        """Attention, then the feed-forward network.
+
+        Args:
+            x: Atom states, (B, N, width).
+            pairs: Pair features, (B, N, N, pair_size).
+            mask: Real atoms, (B, N).
+            condition: Embedded time and lattice, (B, modulation_dim); None in the published form.
+
+        Returns:
+            Atom states, (B, N, width).
+        """
         if self.modulation is None or condition is None:
             x = self.residual1(self.attention(self.norm1(x), pairs, mask), x)
             return self.residual2(self.ffn(self.norm2(x)), x)
@@ -162,6 +203,18 @@ class Crysformer(nn.Module):
     def forward(
         self, lattice: Tensor, frac_coords: Tensor, atomic_numbers: Tensor, t: Tensor, seeded: Tensor | None = None
     ) -> Outputs:
+        """Scores, lattice update and energies of a batch.
+
+        Args:
+            lattice: (B, 3, 3) in angstrom, rows are vectors.
+            frac_coords: (B, N, 3).
+            atomic_numbers: (B, N), 0 is padding.
+            t: Time in [0, 1], (B,).
+            seeded: 1 where the trajectory starts at a template, (B,); 0 everywhere if None.
+
+        Returns:
+            The outputs, see `Outputs`.
+        """
         mask = atomic_numbers > 0
         elements = self.elements(atomic_numbers)  # (B, N, width)
         time = sinusoidal_time(t, self.config.time_dim)  # (B, time_dim)

@@ -31,6 +31,17 @@ class MessageLayer(nn.Module):
         self.update = nn.Sequential(nn.Linear(2 * width, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
 
     def forward(self, x: Tensor, metric: Tensor, fourier: Tensor, mask: Tensor) -> Tensor:
+        """One round of messages over all ordered pairs.
+
+        Args:
+            x: Atom states, (B, N, width).
+            metric: Gram matrix of the cell, (B, 9).
+            fourier: Fourier features of the fractional offsets, (B, N, N, 6 n).
+            mask: Real atoms, (B, N).
+
+        Returns:
+            Atom states, (B, N, width).
+        """
         h = self.norm(x)
         first = self.receiver(h).unsqueeze(2) + self.sender(h).unsqueeze(1)  # (B, N, N, width)
         first = first + self.cell(metric)[:, None, None, :] + self.offset(fourier)
@@ -55,6 +66,18 @@ class Cspnet(nn.Module):
     def forward(
         self, lattice: Tensor, frac_coords: Tensor, atomic_numbers: Tensor, t: Tensor, seeded: Tensor | None = None
     ) -> Outputs:
+        """Scores, lattice update and energies of a batch.
+
+        Args:
+            lattice: (B, 3, 3) in angstrom, rows are vectors.
+            frac_coords: (B, N, 3).
+            atomic_numbers: (B, N), 0 is padding.
+            t: Time in [0, 1], (B,).
+            seeded: 1 where the trajectory starts at a template, (B,); ignored.
+
+        Returns:
+            The outputs, see `Outputs`.
+        """
         mask = atomic_numbers > 0
         flag = torch.zeros_like(t) if seeded is None else seeded.to(t.dtype)
         time = torch.cat([sinusoidal_time(t, self.config.time_dim), flag.unsqueeze(-1)], dim=-1)

@@ -12,35 +12,78 @@ MAX_IMAGES = 4  # images searched along an axis; a cell flatter than cutoff/4.5 
 
 
 def full_precision(like: Tensor) -> AbstractContextManager[object]:
-    """Autocast off on the device of `like`: bf16 has too few digits for cells, and no eigenvalues."""
+    """Autocast off: bf16 has too few digits for cells, and no eigenvalues.
+
+    Args:
+        like: A tensor on the device that is meant.
+
+    Returns:
+        A context; the null context where the device has no autocast.
+    """
     kind = like.device.type
     return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
 
 
 def gram(lattice: Tensor) -> Tensor:
-    """L L^T, (B, 3, 3): invariant under rotations of the crystal."""
+    """L L^T, which does not change when the crystal turns.
+
+    Args:
+        lattice: (B, 3, 3).
+
+    Returns:
+        (B, 3, 3).
+    """
     with full_precision(lattice):
         return lattice @ lattice.transpose(-1, -2)
 
 
 def cell_volume(lattice: Tensor) -> Tensor:
-    """Absolute volume, (B,), angstrom^3, bounded away from zero."""
+    """Volume of cells, bounded away from zero.
+
+    Args:
+        lattice: (B, 3, 3) in angstrom.
+
+    Returns:
+        (B,) in angstrom^3.
+    """
     return torch.linalg.det(lattice).abs().clamp_min(1e-3)
 
 
 def offsets(frac_coords: Tensor) -> Tensor:
-    """f_j - f_i for every ordered pair, (B, N, N, 3)."""
+    """f_j - f_i for every ordered pair.
+
+    Args:
+        frac_coords: (B, N, 3).
+
+    Returns:
+        (B, N, N, 3).
+    """
     return frac_coords.unsqueeze(-3) - frac_coords.unsqueeze(-2)
 
 
 def wrap_centered(x: Tensor) -> Tensor:
-    """Fractional offset folded into [-0.5, 0.5)."""
+    """Fold fractional offsets.
+
+    Args:
+        x: Offsets of any shape.
+
+    Returns:
+        The same in [-0.5, 0.5).
+    """
     return x - torch.floor(x + 0.5)
 
 
 def fourier_features(offset: Tensor, n_frequencies: int, *, first: int = 0) -> Tensor:
-    """sin and cos of 2 pi k x for k = first .. first + n - 1 on each axis, (..., 6 n): periodic, so smooth
-    everywhere."""
+    """Sin and cos of 2 pi k x on each axis: periodic, so smooth everywhere.
+
+    Args:
+        offset: Fractional offsets, (..., 3).
+        n_frequencies: How many k.
+        first: The first k.
+
+    Returns:
+        (..., 6 n_frequencies).
+    """
     k = torch.arange(first, first + n_frequencies, dtype=offset.dtype, device=offset.device)
     angle = (2 * math.pi) * offset.unsqueeze(-1) * k  # (..., 3, n)
     return torch.cat([angle.sin(), angle.cos()], dim=-1).flatten(-2)
@@ -61,9 +104,16 @@ def _images(lattice: Tensor, cutoff: float) -> tuple[Tensor, Tensor]:
 
 
 def neighbor_edges(lattice: Tensor, frac_coords: Tensor, mask: Tensor, cutoff: float) -> tuple[Tensor, Tensor]:
-    """All (structure, i, j) with an image of j within the cutoff of i, and that image's shift.
+    """All neighbour images within a cutoff. An atom is no neighbour of itself, its images are.
 
-    Returns index (3, E) and shift (E, 3), to be added to f_j - f_i. An atom is no neighbour of itself, its images are.
+    Args:
+        lattice: (B, 3, 3) in angstrom.
+        frac_coords: (B, N, 3).
+        mask: Real atoms, (B, N).
+        cutoff: Angstrom.
+
+    Returns:
+        Index (3, E) of structure, i and j, and the image's shift (E, 3), to be added to f_j - f_i.
     """
     with torch.no_grad(), full_precision(lattice):
         b, n = mask.shape
@@ -85,12 +135,32 @@ def neighbor_edges(lattice: Tensor, frac_coords: Tensor, mask: Tensor, cutoff: f
 
 
 def edge_distances(lattice: Tensor, frac_coords: Tensor, index: Tensor, shift: Tensor) -> Tensor:
-    """Distances of the edges of `neighbor_edges`, (E,), angstrom, differentiable in lattice and coordinates."""
+    """Distances of edges, differentiable in lattice and coordinates.
+
+    Args:
+        lattice: (B, 3, 3) in angstrom.
+        frac_coords: (B, N, 3).
+        index: Of `neighbor_edges`, (3, E).
+        shift: Of `neighbor_edges`, (E, 3).
+
+    Returns:
+        (E,) in angstrom.
+    """
     return (edge_vectors(lattice, frac_coords, index, shift).square().sum(-1) + 1e-10).sqrt()
 
 
 def edge_vectors(lattice: Tensor, frac_coords: Tensor, index: Tensor, shift: Tensor) -> Tensor:
-    """From i to the image of j for the edges of `neighbor_edges`, (E, 3), angstrom."""
+    """From i to the image of j, differentiable in lattice and coordinates.
+
+    Args:
+        lattice: (B, 3, 3) in angstrom.
+        frac_coords: (B, N, 3).
+        index: Of `neighbor_edges`, (3, E).
+        shift: Of `neighbor_edges`, (E, 3).
+
+    Returns:
+        (E, 3) in angstrom.
+    """
     structure, i, j = index
     delta = frac_coords[structure, j] - frac_coords[structure, i] + shift  # (E, 3)
     with full_precision(lattice):
@@ -98,7 +168,16 @@ def edge_vectors(lattice: Tensor, frac_coords: Tensor, index: Tensor, shift: Ten
 
 
 def radial_basis(distance: Tensor, n_radial: int, cutoff: float) -> Tensor:
-    """Gaussians on [0, cutoff] times an envelope that ends with zero value, slope and curvature, (E, n_radial)."""
+    """Gaussians on [0, cutoff] times an envelope that ends with zero value, slope and curvature.
+
+    Args:
+        distance: (E,) in angstrom.
+        n_radial: How many.
+        cutoff: Angstrom.
+
+    Returns:
+        (E, n_radial).
+    """
     centers = torch.linspace(0.0, cutoff, n_radial, dtype=distance.dtype, device=distance.device)
     width = cutoff / n_radial
     x = (distance / cutoff).clamp(max=1.0).unsqueeze(-1)
@@ -107,7 +186,18 @@ def radial_basis(distance: Tensor, n_radial: int, cutoff: float) -> Tensor:
 
 
 def radial_pair_features(lattice: Tensor, frac_coords: Tensor, mask: Tensor, n_radial: int, cutoff: float) -> Tensor:
-    """Radial basis summed over all images of j around i, (B, N, N, n_radial): smooth across cell boundaries."""
+    """Radial basis summed over all images of j around i: smooth across cell boundaries.
+
+    Args:
+        lattice: (B, 3, 3) in angstrom.
+        frac_coords: (B, N, 3).
+        mask: Real atoms, (B, N).
+        n_radial: How many functions.
+        cutoff: Angstrom.
+
+    Returns:
+        (B, N, N, n_radial).
+    """
     b, n = mask.shape
     index, shift = neighbor_edges(lattice, frac_coords, mask, cutoff)
     basis = radial_basis(edge_distances(lattice, frac_coords, index, shift), n_radial, cutoff)

@@ -25,7 +25,15 @@ class Outputs:
 
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
-    """Mean over real atoms, (B, width)."""
+    """Mean over real atoms.
+
+    Args:
+        x: (B, N, width).
+        mask: Real atoms, (B, N).
+
+    Returns:
+        (B, width).
+    """
     weight = mask.to(x.dtype).unsqueeze(-1)
     return (x * weight).sum(1) / weight.sum(1)
 
@@ -43,6 +51,15 @@ class Heads(nn.Module):
             self.energy = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, n_energies))
 
     def forward(self, atoms: Tensor, mask: Tensor) -> Outputs:
+        """Read scores, lattice updates and energies from atom states.
+
+        Args:
+            atoms: (B, N, width).
+            mask: Real atoms, (B, N).
+
+        Returns:
+            The outputs of the network.
+        """
         pooled = masked_mean(atoms, mask)
         coords = self.coords(atoms) * mask.unsqueeze(-1).to(atoms.dtype)
         # Energies are read from each atom and averaged, so that a supercell has the energy of its cell.
@@ -51,5 +68,5 @@ class Heads(nn.Module):
 
 
 def parameter_count(module: nn.Module) -> int:
-    """Number of trainable parameters."""
+    """Number of trainable parameters of a module."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad)

@@ -17,9 +17,15 @@ _ROOT2 = math.sqrt(2.0)
 
 
 def log_lattice(lattice: Tensor) -> Tensor:
-    """S with exp(S) = (L L^T)^(1/2) as an isometric 6-vector, (B, 3, 3) -> (B, 6); trace S = log volume.
+    """S with exp(S) = (L L^T)^(1/2) as an isometric vector; its trace is the log volume.
 
     L = exp(S) Q with a rotation Q, so S holds everything but the orientation in space.
+
+    Args:
+        lattice: (B, 3, 3) in angstrom.
+
+    Returns:
+        (B, 6).
     """
     with full_precision(lattice):
         values, vectors = torch.linalg.eigh(lattice @ lattice.transpose(-1, -2))
@@ -30,7 +36,14 @@ def log_lattice(lattice: Tensor) -> Tensor:
 
 
 def lattice_from_log(vector: Tensor) -> Tensor:
-    """Symmetric cell exp(S), (B, 6) -> (B, 3, 3); inverse of `log_lattice` up to a rotation. Differentiable."""
+    """Symmetric cell exp(S): the inverse of `log_lattice` up to a rotation. Differentiable.
+
+    Args:
+        vector: (B, 6).
+
+    Returns:
+        (B, 3, 3) in angstrom.
+    """
     a, b, c = vector[:, 0], vector[:, 1], vector[:, 2]
     yz, xz, xy = vector[:, 3] / _ROOT2, vector[:, 4] / _ROOT2, vector[:, 5] / _ROOT2
     s = torch.stack([a, xy, xz, xy, b, yz, xz, yz, c], dim=-1).view(-1, 3, 3)
@@ -39,10 +52,16 @@ def lattice_from_log(vector: Tensor) -> Tensor:
 
 
 def fit_atomic_volumes(crystals: list[Crystal]) -> NDArray[np.float64]:
-    """Volume of each element in angstrom^3, (101,), by ridge-regularised least squares on log volume ratios.
+    """Volume of each element, by ridge-regularised least squares on log volume ratios.
 
     Starts from covalent radii and fits multiplicative corrections with a few Gauss-Newton steps; an element that is not
     in the data keeps its radius-based volume times the mean correction.
+
+    Args:
+        crystals: Training structures.
+
+    Returns:
+        (101,) in angstrom^3, by atomic number.
     """
     from ase.data import covalent_radii
 
@@ -78,7 +97,14 @@ class LatticeBase:
 
     @classmethod
     def fit(cls, crystals: list[Crystal]) -> LatticeBase:
-        """Fit volumes and the spread of cell shapes on Niggli-reduced training structures."""
+        """Fit volumes and the spread of cell shapes.
+
+        Args:
+            crystals: Niggli-reduced training structures.
+
+        Returns:
+            The base.
+        """
         volumes = torch.tensor(fit_atomic_volumes(crystals))
         lattice = torch.tensor(np.stack([c.lattice for c in crystals]))
         predicted = torch.stack([volumes[torch.as_tensor(c.atomic_numbers)].sum() for c in crystals])
@@ -87,18 +113,41 @@ class LatticeBase:
         return cls(volumes.float(), shape.mean(0).float(), shape.std(0, correction=0).clamp_min(0.02).float())
 
     def center(self, atomic_numbers: Tensor) -> Tensor:
-        """Mean log-lattice of each composition, (B, N) -> (B, 6)."""
+        """Mean log-lattice of compositions.
+
+        Args:
+            atomic_numbers: (B, N), 0 is padding.
+
+        Returns:
+            (B, 6).
+        """
         volume = (self.volumes.to(atomic_numbers.device)[atomic_numbers] * (atomic_numbers > 0)).sum(1)
         center = self.mean.to(volume).expand(len(volume), 6).clone()
         center[:, :3] += volume.log().unsqueeze(-1) / 3
         return center
 
     def to_normal(self, lattice: Tensor, atomic_numbers: Tensor) -> Tensor:
-        """Lattice to the standardised coordinates z in which the base is a unit Gaussian, (B, 6)."""
+        """From lattices to the coordinates in which the base is a unit Gaussian.
+
+        Args:
+            lattice: (B, 3, 3) in angstrom.
+            atomic_numbers: (B, N), 0 is padding.
+
+        Returns:
+            (B, 6).
+        """
         return (log_lattice(lattice) - self.center(atomic_numbers).to(lattice)) / self.std.to(lattice)
 
     def to_lattice(self, z: Tensor, atomic_numbers: Tensor) -> Tensor:
-        """Back from z to a symmetric cell matrix, (B, 3, 3)."""
+        """Back from the standardised coordinates.
+
+        Args:
+            z: (B, 6).
+            atomic_numbers: (B, N), 0 is padding.
+
+        Returns:
+            Symmetric cell matrices, (B, 3, 3) in angstrom.
+        """
         return lattice_from_log(z * self.std.to(z) + self.center(atomic_numbers).to(z))
 
     def state(self) -> dict[str, list[float]]:
@@ -107,7 +156,17 @@ class LatticeBase:
 
     @classmethod
     def from_state(cls, state: dict[str, list[float]]) -> LatticeBase:
-        """Back from `state`. Raises ValueError where a size is wrong."""
+        """Back from `state`.
+
+        Args:
+            state: Volumes, mean and spread as lists.
+
+        Returns:
+            The base.
+
+        Raises:
+            ValueError: A size is wrong.
+        """
         volumes, mean, std = (torch.tensor(state[name]) for name in ("volumes", "mean", "std"))
         if (volumes.shape, mean.shape, std.shape) != ((101,), (6,), (6,)):
             raise ValueError(f"lattice base of shapes {tuple(volumes.shape)}, {tuple(mean.shape)}, {tuple(std.shape)}")

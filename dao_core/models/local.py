@@ -26,8 +26,13 @@ _TENSOR_RADIAL = 8  # radial functions of the tensors: coarser than those of sca
 
 @dataclass
 class Edges:
-    """Neighbour images of a batch: `index` (3, E) of structure, i and j; `vector` (E, 3) and `distance` (E,) in
-    angstrom."""
+    """Neighbour images of a batch.
+
+    Attributes:
+        index: Structure, i and j, (3, E).
+        vector: From i to the image of j, (E, 3) in angstrom.
+        distance: Its length, (E,).
+    """
 
     index: Tensor
     vector: Tensor
@@ -36,8 +41,14 @@ class Edges:
 
 @dataclass
 class Moments:
-    """Sums over the images of j around i: radial functions (B, N, N, K), times direction (B, N, N, 3, K), and times the
-    five components of the traceless square of the direction (B, N, N, 5, 8) where tensors are asked for."""
+    """Sums over the images of j around i.
+
+    Attributes:
+        radial: Radial functions, (B, N, N, K).
+        directed: Radial functions times direction, (B, N, N, 3, K).
+        squared: Coarse radial functions times the traceless square of the direction, (B, N, N, 5, 8); None without
+            tensors.
+    """
 
     radial: Tensor
     directed: Tensor
@@ -45,7 +56,17 @@ class Moments:
 
 
 def neighbor_images(lattice: Tensor, frac_coords: Tensor, mask: Tensor, cutoff: float) -> Edges:
-    """The images within the cutoff of each atom, differentiable in lattice (B, 3, 3) and frac_coords (B, N, 3)."""
+    """The images within the cutoff of each atom, differentiable in lattice and coordinates.
+
+    Args:
+        lattice: (B, 3, 3) in angstrom.
+        frac_coords: (B, N, 3).
+        mask: Real atoms, (B, N).
+        cutoff: Angstrom.
+
+    Returns:
+        The edges.
+    """
     index, shift = neighbor_edges(lattice, frac_coords, mask, cutoff)
     vector = edge_vectors(lattice, frac_coords, index, shift)  # (E, 3)
     return Edges(index, vector, (vector.square().sum(-1) + 1e-10).sqrt())
@@ -108,7 +129,16 @@ class TensorChannel(nn.Module):
             nn.init.zeros_(start)
 
     def forward(self, x: Tensor, v: Tensor, squared: Tensor) -> tuple[Tensor, Tensor]:
-        """What scalars x (B, N, W) and vectors v (B, N, 3, W) gain from the tensors."""
+        """What scalars and vectors gain from the tensors.
+
+        Args:
+            x: Scalars, (B, N, W).
+            v: Vectors, (B, N, 3, W).
+            squared: Moments of the squared directions, (B, N, N, 5, 8).
+
+        Returns:
+            Additions to scalars (B, N, W) and vectors (B, N, 3, W).
+        """
         tensors = (self.radial(squared) * self.sender(x)[:, None, :, None, :]).sum(2)  # (B, N, 5, C)
         turned = self.vectors(v)  # (B, N, 3, C)
         product = tensor_times_vector(tensors, turned)
@@ -131,7 +161,16 @@ class LocalLayer(nn.Module):
         self.tensors = TensorChannel(width, tensor_width) if tensor_width else None
 
     def forward(self, x: Tensor, v: Tensor | None, moments: Moments) -> tuple[Tensor, Tensor]:
-        """Scalars x (B, N, W) and vectors v (B, N, 3, W), None where they are still zero, after the round."""
+        """One round.
+
+        Args:
+            x: Scalars, (B, N, W).
+            v: Vectors, (B, N, 3, W); None while they are zero.
+            moments: Sums over the neighbour images.
+
+        Returns:
+            Scalars and vectors after it.
+        """
         normed = self.norm(x)
         scalar, push, carry = self.sender(normed).chunk(3, dim=-1)  # each (B, N, W)
         f_push = self.directed(moments.directed)  # (B, N, N, 3, W)
@@ -183,6 +222,18 @@ class LocalNet(nn.Module):
         t: Tensor,
         seeded: Tensor | None = None,  # noqa: ARG002
     ) -> Outputs:
+        """Scores, lattice update and energies of a batch.
+
+        Args:
+            lattice: (B, 3, 3) in angstrom, rows are vectors.
+            frac_coords: (B, N, 3).
+            atomic_numbers: (B, N), 0 is padding.
+            t: Time in [0, 1], (B,).
+            seeded: 1 where the trajectory starts at a template, (B,); ignored.
+
+        Returns:
+            The outputs, see `Outputs`.
+        """
         mask = atomic_numbers > 0
         c = self.config
         edges = neighbor_images(lattice, frac_coords, mask, c.cutoff)

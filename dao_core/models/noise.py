@@ -11,12 +11,24 @@ from torch import Tensor
 
 
 def uniform(*shape: int, rng: torch.Generator, like: Tensor) -> Tensor:
-    """Numbers in [0, 1) of the given shape, on the device of `like`."""
+    """Uniform random numbers in [0, 1).
+
+    Args:
+        *shape: Sizes.
+        rng: Stream on the CPU.
+        like: A tensor on the device where they are needed.
+    """
     return torch.rand(*shape, generator=rng).to(like.device)
 
 
 def normal(*shape: int, rng: torch.Generator, like: Tensor) -> Tensor:
-    """Unit Gaussian numbers of the given shape, on the device of `like`."""
+    """Unit Gaussian random numbers.
+
+    Args:
+        *shape: Sizes.
+        rng: Stream on the CPU.
+        like: A tensor on the device where they are needed.
+    """
     return torch.randn(*shape, generator=rng).to(like.device)
 
 
@@ -47,13 +59,16 @@ class RowDraws:
         self.sizes = (like > 0).sum(1).tolist()
 
     def cells(self) -> Tensor:
+        """Unit Gaussians, (B, 3, 3)."""
         drawn = np.stack([s.normal(size=(3, 3)) for s in self.streams])
         return torch.as_tensor(drawn, dtype=torch.float32).to(self.like.device)
 
     def atoms(self) -> Tensor:
+        """Unit Gaussians, (B, N, 3), zero on padding."""
         return self._padded([s.normal(size=(n, 3)) for s, n in zip(self.streams, self.sizes, strict=True)])
 
     def positions(self) -> Tensor:
+        """Uniform in [0, 1), (B, N, 3), zero on padding."""
         return self._padded([s.random((n, 3)) for s, n in zip(self.streams, self.sizes, strict=True)])
 
     def _padded(self, rows: list[NDArray[np.float64]]) -> Tensor:

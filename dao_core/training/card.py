@@ -25,17 +25,40 @@ class TrainingDataError(ValueError):
 
 
 def is_held_out(record: CrysRecord) -> bool:
-    """A tenth of the formulas, chosen by their name: frames of one material never stand on both sides."""
+    """Whether a row calibrates instead of training.
+
+    Args:
+        record: A row of CrysDB.
+
+    Returns:
+        True for a tenth of the formulas, chosen by their name: frames of one material never stand on both sides.
+    """
     return int(content_key(formula=record.formula_reduced), 16) % 1000 < 1000 * VALIDATION_SHARE
 
 
 def about_table(table: TableRecord, view: str, rows: int) -> dict[str, Any]:
-    """The data of a training as facts for a checkpoint's configuration: table version, view and number of rows."""
+    """The data of a training as facts for a checkpoint's configuration.
+
+    Args:
+        table: CrysDB.
+        view: Which rows.
+        rows: How many.
+    """
     return {"crysdb_version": table.version, "crysdb_key": table.key, "view": view, "rows": rows}
 
 
 def card(title: str, table: TableRecord, view: str, records: list[CrysRecord]) -> str:
-    """The model card: what the weights were trained on, under which licences, and what not to expect."""
+    """The model card: what the weights were trained on, under which licences, and what not to expect.
+
+    Args:
+        title: Heading.
+        table: CrysDB.
+        view: Which rows.
+        records: The rows.
+
+    Returns:
+        Markdown.
+    """
     sources = sorted({f"{r.source} ({r.functional}; licence: {r.license or 'not stated'})" for r in records})
     largest = max((r.n_atoms for r in records), default=0)
     lines = [

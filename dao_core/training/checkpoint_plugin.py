@@ -15,7 +15,15 @@ from torch import Tensor
 
 
 def encode(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """JSON form of nested dicts and lists; tensors are moved into `tensors` and named by their position."""
+    """JSON form of nested dicts and lists.
+
+    Args:
+        value: What to encode.
+        tensors: Receives the tensors, named by their position.
+
+    Raises:
+        TypeError: Something has no JSON form.
+    """
     if isinstance(value, Tensor):
         name = f"t{len(tensors)}"
         tensors[name] = value.detach().contiguous().clone()
@@ -32,7 +40,12 @@ def encode(value: Any, tensors: dict[str, Tensor]) -> Any:
 
 
 def decode(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """Inverse of `encode`."""
+    """Inverse of `encode`.
+
+    Args:
+        value: The JSON form.
+        tensors: By name.
+    """
     if isinstance(value, list):
         return [decode(v, tensors) for v in value]
     if isinstance(value, dict):
@@ -48,6 +61,13 @@ class SafetensorsIO(CheckpointIO):
     """A checkpoint is a directory with `state.safetensors` and `state.json`."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:  # noqa: ARG002
+        """Write a state so that a kill leaves this one or the one before.
+
+        Args:
+            checkpoint: Lightning's state.
+            path: The folder.
+            storage_options: Not used.
+        """
         path = Path(path)
         temporary = path.with_name(f"{path.name}.tmp-{uuid.uuid4().hex[:8]}")
         temporary.mkdir(parents=True)
@@ -71,6 +91,13 @@ class SafetensorsIO(CheckpointIO):
         map_location: Any | None = None,  # noqa: ARG002
         weights_only: bool | None = None,  # noqa: ARG002
     ) -> dict[str, Any]:
+        """Read a state; where a kill came between the two renames, the one before.
+
+        Args:
+            path: The folder.
+            map_location: Not used: tensors come on the CPU.
+            weights_only: Not used: nothing here is pickled.
+        """
         path = Path(path)
         if not path.exists() and path.with_name(f"{path.name}.old").exists():
             path = path.with_name(f"{path.name}.old")  # killed between the two renames
@@ -78,10 +105,22 @@ class SafetensorsIO(CheckpointIO):
         return decode(json.loads((path / "state.json").read_text()), tensors)
 
     def remove_checkpoint(self, path: Any) -> None:
+        """Remove a state.
+
+        Args:
+            path: The folder; it may be gone.
+        """
         shutil.rmtree(path, ignore_errors=True)
 
 
 def resume_path(directory: Path) -> Path | None:
-    """The checkpoint to continue from, if a run in this directory left one."""
+    """The state to continue from.
+
+    Args:
+        directory: Working folder of a training.
+
+    Returns:
+        Its folder; None where no run has left one.
+    """
     last = directory / "last"
     return last if last.exists() or last.with_name("last.old").exists() else None

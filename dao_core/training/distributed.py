@@ -49,7 +49,14 @@ def trainer_options(config: TrainingConfig) -> dict[str, Any]:
 
 
 def weights_hash(network: torch.nn.Module) -> str:
-    """Hash of a network's parameters: ranks that trained together have the same."""
+    """Hash of a network's parameters: ranks that trained together have the same.
+
+    Args:
+        network: Any network.
+
+    Returns:
+        20 hexadecimal digits.
+    """
     digest = hashlib.sha256()
     for name, p in sorted(network.named_parameters()):
         digest.update(name.encode() + p.detach().cpu().numpy().tobytes())

@@ -41,9 +41,18 @@ class FoldResult:
 
 
 def fold_of(groups: Sequence[str], folds: int, seed: int) -> NDArray[np.int64]:
-    """Fold number of each row, (M,): whole groups at random, so that no group stands on two sides.
+    """Fold number of each row: whole groups at random, so that no group stands on two sides.
 
-    Raises PropertyError where there are fewer groups than folds.
+    Args:
+        groups: Name of each row's group.
+        folds: How many.
+        seed: Of the shuffling.
+
+    Returns:
+        (M,).
+
+    Raises:
+        PropertyError: There are fewer groups than folds.
     """
     names = sorted(set(groups))
     if len(names) < folds:
@@ -54,7 +63,17 @@ def fold_of(groups: Sequence[str], folds: int, seed: int) -> NDArray[np.int64]:
 
 
 def starting_network(settings: PropertySettings) -> tuple[nn.Module, ModelConfig]:
-    """The predictor's body with a fresh head of one number, or a fresh network. Raises CheckpointError."""
+    """The predictor's body with a fresh head of one number, or a fresh network.
+
+    Args:
+        settings: Name the predictor, or the network.
+
+    Returns:
+        The network and its configuration.
+
+    Raises:
+        CheckpointError: The predictor cannot be read.
+    """
     torch.manual_seed(settings.seed)
     if settings.start is None:
         model = settings.model.model_copy(update={"n_energies": 1})
@@ -118,7 +137,13 @@ def fit_member(
 
 
 def property_objective(network: nn.Module, batch: Batch, _: torch.Generator) -> dict[str, Tensor]:
-    """Smooth absolute error of the property in network units."""
+    """Smooth absolute error of the property in network units.
+
+    Args:
+        network: What is trained.
+        batch: Structures with the label "unit".
+        _: Random numbers; not needed.
+    """
     return {"loss": F.smooth_l1_loss(clean_outputs(network, batch.crystals), batch.labels["unit"], beta=0.1)}
 
 
@@ -161,28 +186,51 @@ def _train(
     return FoldResult(len(history), best + 1, history[best], facts["seconds"], stopped_by, history)
 
 
-def split_member(
-    data: PackedCrystals, folds: NDArray[np.int64], fold: int, groups: Sequence[str], settings: PropertySettings
-) -> tuple[PackedCrystals, PackedCrystals]:
-    """Training and validation rows of a fold: all other rows, a share of their formulas kept for early stopping."""
-    rest = np.flatnonzero(folds != fold)
-    names = sorted({groups[int(i)] for i in rest})
-    rng = np.random.default_rng([settings.seed, fold])
-    n_held = max(1, round(settings.validation_share * len(names)))
-    held = {names[int(i)] for i in rng.permutation(len(names))[:n_held]}
-    inside = np.array([groups[int(i)] in held for i in rest])
-    return data.take(rest[~inside]), data.take(rest[inside])
+@dataclass(frozen=True)
+class PropertyData:
+    """Labelled rows (label "value") and the formula of each, by which the folds are cut."""
+
+    rows: PackedCrystals
+    groups: Sequence[str]
+
+    def split(self, fold: int, settings: PropertySettings) -> tuple[PackedCrystals, PackedCrystals]:
+        """Training and validation rows of a fold: all other rows, a share of their formulas kept for early stopping.
+
+        Args:
+            fold: The fold that is left out.
+            settings: Number of folds, share and seed.
+
+        Returns:
+            Training and validation rows.
+        """
+        rest = np.flatnonzero(fold_of(self.groups, settings.folds, settings.seed) != fold)
+        names = sorted({self.groups[int(i)] for i in rest})
+        rng = np.random.default_rng([settings.seed, fold])
+        n_held = max(1, round(settings.validation_share * len(names)))
+        held = {names[int(i)] for i in rng.permutation(len(names))[:n_held]}
+        inside = np.array([self.groups[int(i)] in held for i in rest])
+        return self.rows.take(rest[~inside]), self.rows.take(rest[inside])
 
 
 def finetune_fold(
-    data: PackedCrystals, groups: Sequence[str], fold: int, settings: PropertySettings, directory: Path, *, card: str
+    data: PropertyData, fold: int, settings: PropertySettings, directory: Path, *, card: str
 ) -> dict[str, Any]:
-    """Train the member of one fold and predict its held-out rows: {"rows", "predicted", "training"}."""
-    folds = fold_of(groups, settings.folds, settings.seed)
-    train, validation = split_member(data, folds, fold, groups, settings)
+    """Train the member of one fold and predict its held-out rows.
+
+    Args:
+        data: All rows.
+        fold: The fold that is left out.
+        settings: How.
+        directory: Where the member's checkpoint goes.
+        card: The model card.
+
+    Returns:
+        "rows", the numbers of the held-out rows, "predicted", in the property's unit, and "training", how it went.
+    """
+    train, validation = data.split(fold, settings)
     result = fit_member(train, validation, settings, directory, card=card)
     checkpoint = load_checkpoint(directory, kind=KIND)
-    rows = np.flatnonzero(folds == fold)
-    units = unit_predictions(checkpoint.network, [data.crystal(int(i)) for i in rows])
+    rows = np.flatnonzero(fold_of(data.groups, settings.folds, settings.seed) == fold)
+    units = unit_predictions(checkpoint.network, [data.rows.crystal(int(i)) for i in rows])
     predicted = PropertyScale(**checkpoint.config["scale"]).from_unit(units)
     return {"rows": rows.tolist(), "predicted": predicted.tolist(), "training": result.__dict__}

@@ -1,5 +1,6 @@
 """The Lightning module that trains every network: one objective, an average of the weights, a schedule by steps or
-seconds."""
+seconds.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +99,7 @@ class DaoModule(pl.LightningModule):
         return DataLoader(self.batches, batch_size=None)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:  # noqa: ARG002
-        """A batch knows itself how it moves."""
+        """Move a batch; it knows itself how."""
         return batch.to(device)
 
     def on_train_start(self) -> None:

@@ -36,11 +36,17 @@ class PackedCrystals:
 
     @property
     def n_atoms(self) -> NDArray[np.int64]:
+        """Atoms of each row, (M,)."""
         return np.diff(self.pointer)
 
     @classmethod
     def from_crystals(cls, crystals: Sequence[Crystal], **labels: Sequence[float]) -> PackedCrystals:
-        """Pack structures with per-structure labels."""
+        """Pack structures.
+
+        Args:
+            crystals: Structures.
+            **labels: One number a structure, by the name of the label.
+        """
         sizes = [c.n_atoms for c in crystals]
         return cls(
             np.stack([c.lattice for c in crystals]).astype(np.float32),
@@ -60,7 +66,11 @@ class PackedCrystals:
         )
 
     def take(self, rows: NDArray[np.int64]) -> PackedCrystals:
-        """The given rows, in that order, as a set of its own."""
+        """The given rows, in that order, as a set of its own.
+
+        Args:
+            rows: Row numbers.
+        """
         sizes = self.n_atoms[rows]
         pointer = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         atoms = np.repeat(self.pointer[rows] - pointer[:-1], sizes) + np.arange(pointer[-1])
@@ -75,7 +85,14 @@ class PackedCrystals:
         )
 
     def gather(self, rows: NDArray[np.int64]) -> Batch:
-        """The padded batch of some rows."""
+        """The padded batch of some rows.
+
+        Args:
+            rows: Row numbers.
+
+        Returns:
+            Structures and labels as tensors.
+        """
         sizes = self.n_atoms[rows]
         b, n = len(rows), int(sizes.max())
         column = np.arange(n)
@@ -96,7 +113,11 @@ class PackedCrystals:
 
     @classmethod
     def concatenate(cls, parts: Sequence[PackedCrystals]) -> PackedCrystals:
-        """All rows of several sets with the same labels, in order."""
+        """All rows of several sets with the same labels, in order.
+
+        Args:
+            parts: The sets.
+        """
         sizes = np.concatenate([p.n_atoms for p in parts])
 
         def join(kind: str) -> dict[str, NDArray[np.float32]]:
@@ -121,6 +142,11 @@ class PackedCrystals:
 
     @classmethod
     def load(cls, path: Path) -> PackedCrystals:
+        """Read what `save` wrote.
+
+        Args:
+            path: The npz file.
+        """
         with np.load(path, allow_pickle=False) as data:
             arrays = {name: data[name] for name in data.files}
         kinds: dict[str, dict[str, NDArray[np.float32]]] = {"labels": {}, "atom_labels": {}, "cell_labels": {}}
@@ -165,7 +191,14 @@ class SizedBatches(IterableDataset[Batch]):
         self.rank, self.world = 0, 1
 
     def epoch(self, number: int) -> list[NDArray[np.int64]]:
-        """Row numbers of each batch of an epoch."""
+        """The batches of an epoch.
+
+        Args:
+            number: Of the epoch.
+
+        Returns:
+            Row numbers of each batch.
+        """
         rng = np.random.default_rng([self.seed, number])
         order = rng.permutation(len(self.data))
         sizes = self.data.n_atoms

@@ -24,7 +24,11 @@ _report: ContextVar[Report | None] = ContextVar("training_report", default=None)
 
 @contextmanager
 def reporting(report: Report) -> Iterator[None]:
-    """Call `report` about once a second from trainings inside the block."""
+    """Report trainings inside the block.
+
+    Args:
+        report: Called about once a second; True says that it is shown live.
+    """
     token = _report.set(report)
     try:
         yield
@@ -33,6 +37,13 @@ def reporting(report: Report) -> Iterator[None]:
 
 
 def report_progress(progress: TrainingProgress) -> bool:
-    """Tell whoever listens; whether it is shown live."""
+    """Tell whoever set `reporting`.
+
+    Args:
+        progress: The state of the training.
+
+    Returns:
+        Whether it is shown live.
+    """
     listener = _report.get()
     return listener is not None and listener(progress)

@@ -36,8 +36,18 @@ class PropertyRows:
 def read_property(path: Path, column: str, *, max_atoms: int = 200) -> PropertyRows:
     """Rows of a CrysDB table (a folder), a Parquet or a CSV file.
 
-    Structures stand in `lattice` (9), `frac_coords` (3 N), `atomic_numbers` (N), or as CIF text in `cif`. Raises
-    PropertyError where the column or the structures are missing or nothing usable is left.
+    Structures stand in `lattice` (9), `frac_coords` (3 N), `atomic_numbers` (N), or as CIF text in `cif`.
+
+    Args:
+        path: The file or folder.
+        column: Name of the property.
+        max_atoms: Larger cells are refused.
+
+    Returns:
+        The usable rows, and why others are not.
+
+    Raises:
+        PropertyError: The column or the structures are missing, or nothing usable is left.
     """
     frame = _frame(path)
     if column not in frame:

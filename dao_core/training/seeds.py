@@ -26,10 +26,19 @@ class SeedError(ValueError):
 
 
 def build_pairs(ids: Sequence[str], crystals: Sequence[Crystal], n: int, folder: Path, seed: int = 0) -> int:
-    """Retrieve the templates of `n` random structures from all others, align them and write them to `folder`.
+    """Retrieve the templates of random structures from all others, align them and write them down.
 
-    About 30 ms a structure on one core; finished shards are kept, so that the same call goes on. Returns how many
-    structures were asked for.
+    About 30 ms a structure on one core; finished shards are kept, so that the same call goes on.
+
+    Args:
+        ids: Names of the structures.
+        crystals: The structures.
+        n: How many are asked for.
+        folder: Where the shards go.
+        seed: Of the choice.
+
+    Returns:
+        How many structures were asked for.
     """
     from dao_core.generate.templates.index import TemplateIndex
 
@@ -48,10 +57,18 @@ def build_pairs(ids: Sequence[str], crystals: Sequence[Crystal], n: int, folder:
 
 
 def load_pairs(folder: Path, ids: Sequence[str]) -> tuple[PackedCrystals, Tensor]:
-    """Matched pairs of a folder of Parquet files, for training rows named `ids`.
+    """Matched pairs of a folder of Parquet files.
 
-    Returns the templates, with the aligned target in `target_lattice` and `target_frac`, and a table (M, K) of template
-    rows for each training row, repeated to fill and -1 where there is none. Raises SeedError where nothing matches.
+    Args:
+        folder: Of `build_pairs`.
+        ids: Names of the training rows.
+
+    Returns:
+        The templates, with the aligned target in `target_lattice` and `target_frac`, and a table (M, K) of template
+        rows for each training row, repeated to fill and -1 where there is none.
+
+    Raises:
+        SeedError: Nothing matches.
     """
     import pyarrow.parquet as pq
 

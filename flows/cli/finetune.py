@@ -53,7 +53,16 @@ DEFAULT = "finetune-property.yaml"
 def finetune_file(data: Path, config: Path | None, changes: Mapping[str, Any], root: Path, *, compare: bool) -> None:
     """Train all folds and print the out-of-fold error beside the mean's and, on request, that from scratch.
 
-    Raises PropertyError, CheckpointError.
+    Args:
+        data: Parquet, CSV or a CrysDB table.
+        config: YAML settings; those of the package if None.
+        changes: Settings that override them.
+        root: Folder of the run.
+        compare: Whether the same network is trained from fresh weights too.
+
+    Raises:
+        PropertyError: The rows cannot be used.
+        CheckpointError: The predictor to start from cannot be read.
     """
     from dao_core.training.property_config import PropertySettings
     from tasks.config import load_config
@@ -116,7 +125,15 @@ def _line(name: str, figures: Mapping[str, Any], counts: Mapping[str, int], fold
 
 
 def predict_files(model: Path, paths: Sequence[Path]) -> int:
-    """Print the property of each file; 0, or 1 where at least one has none."""
+    """Print the property of each file.
+
+    Args:
+        model: Folder of the model.
+        paths: CIF or extxyz files.
+
+    Returns:
+        0, or 1 where at least one file has none.
+    """
     from dao_core.crystal import Crystal, InvalidCrystalError
     from dao_core.energy.property import PropertyModel
 

@@ -14,10 +14,10 @@ from dao_core.models.build import build_network
 from dao_core.models.checkpoint_io import CheckpointContent, load_checkpoint, save_checkpoint
 from dao_core.models.config import LocalConfig
 from dao_core.training.fit_property import (
+    PropertyData,
     finetune_fold,
     fit_member,
     fold_of,
-    split_member,
     starting_network,
 )
 from dao_core.training.packed import PackedCrystals
@@ -52,7 +52,7 @@ def test_a_formula_stays_on_one_side() -> None:
 def test_training_and_validation_share_no_formula_with_the_fold() -> None:
     data, groups = simple_cubic()
     folds = fold_of(groups, 2, seed=0)
-    train, validation = split_member(data, folds, 0, groups, settings())
+    train, validation = PropertyData(data, groups).split(0, settings())
     assert len(train) + len(validation) == int((folds != 0).sum())
     left = {int(z) for z in train.atomic_numbers}
     held = {int(z) for z in validation.atomic_numbers}
@@ -63,8 +63,8 @@ def test_training_and_validation_share_no_formula_with_the_fold() -> None:
 
 def test_it_learns_and_the_kept_weights_are_the_best_epoch_s(tmp_path: Path) -> None:
     data, groups = simple_cubic()
-    result = finetune_fold(data, groups, 0, settings(), tmp_path, card="# test")
-    train, _ = split_member(data, fold_of(groups, 2, seed=0), 0, groups, settings())
+    result = finetune_fold(PropertyData(data, groups), 0, settings(), tmp_path, card="# test")
+    train, _ = PropertyData(data, groups).split(0, settings())
     labels = data.labels["value"][result["rows"]]
     error = np.abs(np.array(result["predicted"]) - labels).mean()
     assert error < 0.5 * np.abs(labels - labels.mean()).mean()

@@ -21,12 +21,18 @@ class TorchSimModel(Protocol):
     """What is used of torch-sim's `ModelInterface`; torch-sim itself need not be installed."""
 
     @property
-    def device(self) -> torch.device: ...
+    def device(self) -> torch.device:
+        """Where the model runs."""
+        ...
 
     @property
-    def dtype(self) -> torch.dtype: ...
+    def dtype(self) -> torch.dtype:
+        """Its precision."""
+        ...
 
-    def __call__(self, state: dict[str, Any]) -> dict[str, Tensor]: ...
+    def __call__(self, state: dict[str, Any]) -> dict[str, Tensor]:
+        """Energy, forces and stress of torch-sim's state."""
+        ...
 
 
 class TorchSimPotential:

@@ -33,11 +33,21 @@ class CellWalker:
 
     @property
     def n_atoms(self) -> int:
+        """Atoms in the cell."""
         return len(self.atomic_numbers)
 
 
 def walker_init(crystal: Crystal, *, relax_cell: bool, strain_weight: float | None = None) -> tuple[CellWalker, Vector]:
-    """Walker and start vector (3N,) or (3N + 9,) of a crystal; `strain_weight` defaults to sqrt(N) angstrom."""
+    """The walker of a crystal and where it starts.
+
+    Args:
+        crystal: The start.
+        relax_cell: Whether the cell moves too.
+        strain_weight: Weight of the strain, angstrom; sqrt(N) if None.
+
+    Returns:
+        The walker and the start vector, (3 N,) or (3 N + 9,).
+    """
     weight = float(np.sqrt(crystal.n_atoms)) if strain_weight is None else strain_weight
     walker = CellWalker(crystal.lattice, crystal.atomic_numbers, weight, relax_cell)
     x = crystal.cart_coords.ravel()
@@ -45,7 +55,15 @@ def walker_init(crystal: Crystal, *, relax_cell: bool, strain_weight: float | No
 
 
 def walker_arrays(walker: CellWalker, x: Vector) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Lattice (3, 3) and fractional coordinates (N, 3), unwrapped, at the vector x."""
+    """The crystal at a vector.
+
+    Args:
+        walker: The fixed part.
+        x: The vector.
+
+    Returns:
+        Lattice (3, 3) in angstrom and fractional coordinates (N, 3), not wrapped.
+    """
     u = x[: 3 * walker.n_atoms].reshape(-1, 3)
     frac: NDArray[np.float64] = np.linalg.solve(walker.lattice.T, u.T).T.astype(
         np.float64
@@ -57,9 +75,18 @@ def walker_arrays(walker: CellWalker, x: Vector) -> tuple[NDArray[np.float64], N
 
 
 def walker_gradient(walker: CellWalker, x: Vector, result: PotentialResult, pressure: float) -> Vector:
-    """Gradient of the enthalpy E + pV in the walker's coordinates; `pressure` in eV/angstrom^3.
+    """Gradient of the enthalpy E + pV in the walker's coordinates.
 
     The derivative of the matrix exponential is the Daleckii-Krein formula in the eigenbasis of S.
+
+    Args:
+        walker: The fixed part.
+        x: The vector.
+        result: Energy, forces and stress there.
+        pressure: eV/angstrom^3.
+
+    Returns:
+        As long as x, eV/angstrom.
     """
     if not walker.relax_cell:
         return -result.forces.ravel()

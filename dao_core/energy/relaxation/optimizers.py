@@ -15,7 +15,15 @@ MAX_BACK = 6
 
 
 def clipped(step: Vector, max_step: float) -> Vector:
-    """The step, scaled down so that no row of three moves farther than `max_step` angstrom."""
+    """Scale a step down so that no atom moves too far.
+
+    Args:
+        step: (3 N,) or (3 N + 9,).
+        max_step: Longest row of three, angstrom.
+
+    Returns:
+        The step or a shorter one.
+    """
     longest = float(np.sqrt((step.reshape(-1, 3) ** 2).sum(axis=1).max()))
     return step * (max_step / longest) if longest > max_step else step
 
@@ -41,12 +49,27 @@ class LbfgsState:
 
 
 def lbfgs_init(*, max_step: float, energy_noise: float) -> LbfgsState:
-    """Fresh memory."""
+    """Fresh memory of L-BFGS.
+
+    Args:
+        max_step: Longest displacement of an atom in a step, angstrom.
+        energy_noise: eV; a rise below this is rounding, not uphill.
+    """
     return LbfgsState(max_step=max_step, energy_noise=energy_noise)
 
 
 def lbfgs_step(state: LbfgsState, x: Vector, energy: float, gradient: Vector) -> Vector:
-    """Next point to evaluate. An uphill step is shortened, at most MAX_BACK times, before it is taken as it is."""
+    """Next point to evaluate. An uphill step is shortened, at most MAX_BACK times, before it is taken as it is.
+
+    Args:
+        state: The memory; it is updated.
+        x: The point that was evaluated.
+        energy: Enthalpy there, eV.
+        gradient: Its gradient there, eV/angstrom.
+
+    Returns:
+        The next point.
+    """
     if state.x is not None and state.step is not None and state.gradient is not None:
         if energy > state.energy + state.energy_noise:
             if state.n_back < MAX_BACK:
@@ -104,12 +127,25 @@ class FireState:
 
 
 def fire_init(*, max_step: float) -> FireState:
-    """At rest."""
+    """FIRE at rest.
+
+    Args:
+        max_step: Longest step of the whole vector, angstrom.
+    """
     return FireState(max_step=max_step)
 
 
 def fire_step(state: FireState, x: Vector, gradient: Vector) -> Vector:
-    """Next point to evaluate."""
+    """Next point to evaluate.
+
+    Args:
+        state: Velocity and time step; they are updated.
+        x: The point that was evaluated.
+        gradient: Gradient of the enthalpy there, eV/angstrom.
+
+    Returns:
+        The next point.
+    """
     velocity = np.zeros_like(x) if state.velocity is None else _steered(state, state.velocity, -gradient)
     state.velocity = velocity - state.dt * gradient
     step = state.dt * state.velocity

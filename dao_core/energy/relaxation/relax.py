@@ -52,10 +52,18 @@ def relax(
     *,
     observer: Observer | None = None,
 ) -> list[RelaxationResult]:
-    """Relax crystals together; one result each, in order.
+    """Relax crystals together. A bad crystal raises nothing: see the statuses.
 
     A crystal's result depends on nothing but itself, as long as the potential answers a crystal alike in any batch.
-    `observer(index, step, crystal, result)` sees each evaluation. No exception for a bad crystal: see the statuses.
+
+    Args:
+        crystals: Starts.
+        potential: Energies, forces and stresses; it is asked on its own device, the steps are taken on the CPU.
+        settings: When a relaxation is done and what counts as a blow-up; the defaults if None.
+        observer: Called as observer(index, step, crystal, result) at each evaluation.
+
+    Returns:
+        One result each, in order.
     """
     settings = settings or RelaxSettings()
     results: dict[int, RelaxationResult] = {}

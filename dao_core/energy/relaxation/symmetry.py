@@ -25,7 +25,15 @@ class SymmetryOperations:
 
 
 def find_operations(crystal: Crystal, *, symprec: float = 0.01) -> SymmetryOperations:
-    """Space-group operations by moyopy; the identity alone where it finds none. `symprec` in angstrom."""
+    """Space-group operations by moyopy; the identity alone where it finds none.
+
+    Args:
+        crystal: The crystal.
+        symprec: Tolerance, angstrom.
+
+    Returns:
+        The operations.
+    """
     import moyopy
 
     n = crystal.n_atoms
@@ -53,7 +61,16 @@ def find_operations(crystal: Crystal, *, symprec: float = 0.01) -> SymmetryOpera
 def symmetrized(
     result: PotentialResult, operations: SymmetryOperations, lattice: NDArray[np.float64]
 ) -> PotentialResult:
-    """The result with forces (N, 3) and stress (3, 3) averaged over the operations, in the present lattice."""
+    """Average forces and stress over symmetry operations.
+
+    Args:
+        result: Of a potential.
+        operations: Of the crystal.
+        lattice: The present lattice, (3, 3) in angstrom.
+
+    Returns:
+        The result with averaged forces (N, 3) and stress (3, 3).
+    """
     inverse = np.linalg.inv(lattice)
     rotations = lattice.T @ operations.rotations @ inverse.T  # Cartesian, (G, 3, 3), x' = R x
     forces = np.zeros_like(result.forces)
