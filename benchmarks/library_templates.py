@@ -24,9 +24,9 @@ from dao_core.generate.templates.index import TemplateIndex
 from dao_core.library.exclude import exclude_compositions
 from dao_core.library.folder import Library, open_library
 from dao_core.library.known import known_structures
+from dao_core.library.prior import known_log_priors
 
 DEPTH = 20
-UNKNOWN_ENERGY = 0.1  # eV/atom: where a structure without an energy stands
 BARS = {"without": [66, 78, 86], "known first": [72, 83, 89], "templates": [72, 83, 89]}
 
 
@@ -36,10 +36,11 @@ def template_answers(index: TemplateIndex, target: Crystal) -> list[Crystal]:
 
 
 def known_first(library: Library, index: TemplateIndex, target: Crystal) -> list[Crystal]:
-    """Known structures of the composition in a cell of this size, lowest first, then templates of other structures."""
+    """Known structures of the composition in a cell of this size by their prior, then templates of other structures."""
     known = known_structures(library, target.formula_reduced)
-    known.sort(key=lambda k: UNKNOWN_ENERGY if k.e_above_hull is None else k.e_above_hull)
-    own = [k.crystal for k in known if k.crystal.n_atoms == target.n_atoms]
+    priors = known_log_priors(known)
+    order = sorted(range(len(known)), key=lambda i: -priors[i])
+    own = [known[i].crystal for i in order if known[i].crystal.n_atoms == target.n_atoms]
     ids = [k.material_id for k in known]
     rest = [hit.crystal for hit in index.query(target.composition, DEPTH, ids)]
     return (own + rest)[:DEPTH]

@@ -1,0 +1,37 @@
+"""How likely each known polymorph of a composition is the one that is meant, before any energy of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import exp, log
+
+from dao_core.library.known import KnownStructure
+
+# Fitted by benchmarks/known_prior.py on compositions of MP-20's validation split with several known polymorphs, among
+# values that put no fewer textbook ground states first than the energy alone.
+SCALE = 0.08  # eV/atom of the library's own hull distance
+SMALL_CELL, CELL_EXPONENT = 6, 1.5  # larger cells are less likely by (n / SMALL_CELL)^-CELL_EXPONENT: polytypes
+NO_ENERGY = 1.5  # log-odds against a structure of which the library has no energy
+KNOWN_SHARE = 0.87  # how often the structure that is asked for is one of the known ones
+
+
+def known_log_priors(known: Sequence[KnownStructure]) -> list[float]:
+    """Log of the probability that each known polymorph of one composition is the one that is meant.
+
+    Args:
+        known: All of them.
+
+    Returns:
+        One value each, in order; the probabilities add up to KNOWN_SHARE.
+    """
+    if not known:
+        return []
+    weights = [_weight(k) for k in known]
+    highest = max(weights)
+    total = highest + log(sum(exp(w - highest) for w in weights))
+    return [w - total + log(KNOWN_SHARE) for w in weights]
+
+
+def _weight(known: KnownStructure) -> float:
+    size = CELL_EXPONENT * log(max(known.crystal.n_atoms, SMALL_CELL) / SMALL_CELL)
+    return -size - (NO_ENERGY if known.e_above_hull is None else known.e_above_hull / SCALE)

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from math import exp, log
+
+import pytest
+
+from dao_core.crystal import Crystal
+from dao_core.library.known import KnownStructure
+from dao_core.library.prior import KNOWN_SHARE, SCALE, known_log_priors
+from tests.helpers.structures import rocksalt
+
+
+def known(e_above_hull: float | None, copies: int = 1) -> KnownStructure:
+    crystal = Crystal.from_pymatgen(rocksalt().to_pymatgen() * (copies, 1, 1))
+    return KnownStructure("id", "oqmd-icsd", None, crystal, None, e_above_hull, None)
+
+
+def test_the_shares_add_up_and_follow_the_hull_distance() -> None:
+    low, high = known_log_priors([known(0.02), known(0.10)])
+    assert low - high == pytest.approx(0.08 / SCALE)
+    assert exp(low) + exp(high) == pytest.approx(KNOWN_SHARE)
+
+
+def test_a_polytype_of_equal_energy_is_less_likely_but_small_cells_are_alike() -> None:
+    small, double, long = known_log_priors([known(0.0), known(0.0, 2), known(0.0, 20)])
+    assert small == double
+    assert long < small - 1.0
+
+
+def test_no_energy_is_neither_first_nor_out() -> None:
+    ground, measured, high = known_log_priors([known(0.0), known(None), known(0.3)])
+    assert ground > measured > high
+
+
+def test_one_or_none() -> None:
+    assert known_log_priors([]) == []
+    assert known_log_priors([known(5.0)]) == [pytest.approx(log(KNOWN_SHARE))]
