@@ -37,7 +37,8 @@ STRUCTURES: dict[str, tuple[np.ndarray, list[list[float]], dict[str, float]]] = 
     }),
     "rocksalt": (FCC, [[0, 0, 0], [0.5] * 3], {
         "Li F": 4.06, "Li Cl": 5.15, "Na F": 4.71, "Na Cl": 5.70, "Mg O": 4.26, "Mg S": 5.24, "Ca O": 4.84,
-        "Ti C": 4.34, "Ti N": 4.25, "Zr C": 4.71, "Zr N": 4.59, "Hf C": 4.65, "V C": 4.16, "V N": 4.13, "Nb C": 4.48, "Nb N": 4.43,
+        "Ti C": 4.34, "Ti N": 4.25, "Zr C": 4.71, "Zr N": 4.59, "Hf C": 4.65, "V C": 4.16, "V N": 4.13,
+        "Nb C": 4.48, "Nb N": 4.43,
     }),
     "CsCl": (np.eye(3), [[0, 0, 0], [0.5] * 3], {"Fe Al": 2.87, "Co Al": 2.85, "Ni Al": 2.89}),
     "fluorite": (FCC, [[0, 0, 0], [0.25] * 3, [0.75] * 3], {"Ce O O": 5.48}),

@@ -94,7 +94,8 @@ def figures(pairs: Any, found: dict[str, float | None]) -> dict[str, Any]:
     return {
         "right": round(100 * float(right.mean()), 1), "interval": [round(100 * low, 1), round(100 * high, 1)],
         "n": len(right), "n_failed": len(pairs) - len(known),
-        "right_below_50_meV": round(100 * float(right[close].mean()), 1), "n_below_50_meV": int(close.sum()), "mean_error_meV": round(1e3 * float(np.abs(true - said).mean()), 1),
+        "right_below_50_meV": round(100 * float(right[close].mean()), 1), "n_below_50_meV": int(close.sum()),
+        "mean_error_meV": round(1e3 * float(np.abs(true - said).mean()), 1),
     }  # fmt: skip
 
 
