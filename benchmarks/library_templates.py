@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ def main() -> None:
     parser.add_argument("--columns", default="without,known first,templates")
     parser.add_argument("--record", action="store_true")
     args = parser.parse_args()
+    logging.getLogger("moyo").setLevel(logging.ERROR)  # tells of every cell that is not primitive
     library = open_library(args.library)
     if library is None:
         parser.error("no library: run `dao library install`")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,9 @@ def load_templates(name: str = "auto") -> TemplateIndex | None:
     if name == "auto":
         from dao_core.library.folder import usable_library
 
-        library, _ = usable_library()
+        library, problem = usable_library()
+        if library is None:
+            warnings.warn(str(problem), stacklevel=2)  # a user reads it as one line; the search goes on
         return aflow_index() if library is None else library.templates()
     table = CrysTable(name)
     if not table.exists:

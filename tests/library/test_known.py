@@ -42,7 +42,8 @@ def test_a_search_takes_the_templates_of_the_library(library: Library, monkeypat
     from dao_core.screening.load_models import load_templates
 
     monkeypatch.setenv("DAO_LIBRARY", str(library.folder / "nothing"))
-    shipped = load_templates("auto")
+    with pytest.warns(UserWarning, match="no library is installed"):
+        shipped = load_templates("auto")
     monkeypatch.setenv("DAO_LIBRARY", str(library.folder))
     found = load_templates("auto")
     assert found is not None
