@@ -1,10 +1,11 @@
 """DAO-G's symmetry model measured: labels, degrees of freedom with the true label, and both together, on MP-20.
 
-python benchmarks/symmetry_generation.py --model runs/symmetry/checkpoint --train runs/symmetry/train.parquet --part labels
+python benchmarks/symmetry_generation.py --part structures --train runs/symmetry/train.parquet
 Parts: `labels` (validation: is the true label among the first 1, 5, 20?), `fill` (validation: with the true label, is
 the structure matched by the first or any of 8 proposals?), `structures` (test: label x fill without a library, match
-rate at k = 1, 5, 20, unfiltered and filtered, and for targets whose label the training structures lack), `speed`.
-`--train` is the description table of train_symmetry.py; it tells which labels were seen. --record appends the rows.
+rate at k = 1, 5, 20, unfiltered and filtered, and for targets whose label the training structures lack), `calibrate`
+(validation: writes into a checkpoint how often a proposal of some probability is right). `--train` is the description
+table of train_symmetry.py; it tells which labels were seen. --record appends the rows.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from typing import Any
 import numpy as np
 import torch
 from bars import machine, record_bar
+from scipy.optimize import minimize
 
+from dao_core.artifacts import write_atomic
 from dao_core.crystal import Crystal
-from dao_core.evaluate.scorecard import Scorecard, scorecard
+from dao_core.evaluate.scorecard import Scorecard, compare_all, scorecard
 from dao_core.evaluate.statistics import wilson
 from dao_core.generate.symmetry.checkpoint import SymmetryModel, load_symmetry
 from dao_core.generate.symmetry.description import CollapsedSitesError, from_values, n_free_coordinates, to_crystal
@@ -31,6 +34,8 @@ from dao_core.generate.symmetry.generator import SymmetryGenerator, closest_rati
 from dao_core.generate.symmetry.label_search import LabelSearchSettings, search_labels
 from dao_core.generate.symmetry.labels import Label, SymmetryLabelError, label_of, ordered_elements, standard_cell
 from dao_core.matching.fingerprint import equivalent_labellings
+from dao_core.matching.pairs import ONE_PROCESS
+from dao_core.models.checkpoint_io import resolve
 from dao_core.studies.benchmark_data import read_targets
 from dao_core.studies.csp_benchmark import Target
 from dao_core.training.symmetry_data import load_descriptions
@@ -158,14 +163,43 @@ def structures_part(model: SymmetryModel, targets: Sequence[Target], train: Path
     }  # fmt: skip
 
 
+def calibrate(directory: Path, model: SymmetryModel, targets: Sequence[Target]) -> dict[str, Any]:
+    """Fit how often a proposal is right by its log probability, and write it into the checkpoint."""
+    generator = SymmetryGenerator(model, SETTINGS)
+    found = [
+        p for k in range(0, len(targets), 25)
+        for p in generator.propose_many([t.crystal.composition for t in targets[k : k + 25]], 8)
+    ]  # fmt: skip
+    table = compare_all(
+        predicted=[[p.crystal for p in row.items] for row in found],
+        reference=[t.crystal for t in targets], effort=ONE_PROCESS,
+    )  # fmt: skip
+    x = np.array([p.log_probability for row in found for p in row.items])
+    hit = np.array([c.rms is not None for row in table for c in row], dtype=float)
+
+    def loss(parameters: np.ndarray) -> float:
+        score = parameters[0] * x + parameters[1]
+        return float((np.logaddexp(0.0, score) - hit * score).mean())
+
+    slope, offset = minimize(loss, np.array([1.0, 0.0]), method="Nelder-Mead").x.tolist()
+    path = directory / "config.json"
+    config = json.loads(path.read_text())
+    config["calibration"] = {"slope": round(slope, 4), "offset": round(offset, 4)}
+    write_atomic(path, json.dumps(config, indent=1))
+    return {**config["calibration"], "n_proposals": len(x), "loss": loss(np.array([slope, offset]))}
+
+
 BAR_ROWS: dict[str, list[tuple[int, str, Any]]] = {
     "labels": [(20, "symmetry label among 1 / 5 / 20, MP-20 validation, %", [69, 86, 92])],
-    "fill": [(21, "fill with the true label, first / any of 8; with seven or more free coordinates, %", [88, 93, 68, 76])],
+    "fill": [
+        (21, "fill with the true label, first / any of 8; seven or more free coordinates, %", [88, 93, 68, 76])
+    ],
     "structures": [
-        (22, "label x fill without a library, MP-20 test, k = 1 / 5 / 20 unfiltered; k = 1 filtered, %", [72, 85, 90, 66]),
+        (22, "label x fill without a library, MP-20 test, k = 1 / 5 / 20; k = 1 filtered, %", [72, 85, 90, 66]),
         (23, "label x fill where training lacks the target's label, k = 20, %", 42),
         (27, "CPU seconds a proposal, label x fill (flow with 50 steps: 1)", 0.1),
     ],
+    "calibrate": [],
 }  # fmt: skip
 
 
@@ -203,6 +237,8 @@ def main() -> None:
         result = labels_part(model, targets)
     elif args.part == "fill":
         result = fill_part(model, targets)
+    elif args.part == "calibrate":
+        result = calibrate(resolve(args.model), model, targets)
     else:
         result = structures_part(model, targets, args.train)
     command = f"python benchmarks/symmetry_generation.py --part {args.part} --n {args.n} --seed {args.seed}"

@@ -50,4 +50,4 @@ def tiny_model(seed: int = 0, closest: float = 0.0) -> SymmetryModel:
     """Untrained networks of width 16 that know the first 60 elements."""
     torch.manual_seed(seed)
     networks = LabelNetwork(TINY).eval(), FillNetwork(TINY).eval()
-    return SymmetryModel(*networks, ElementFacts(VOLUMES, frozenset(range(1, 61)), closest), "dao-symmetry-tiny")
+    return SymmetryModel(*networks, ElementFacts(VOLUMES, frozenset(range(1, 61)), closest))

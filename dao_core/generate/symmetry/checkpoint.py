@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +37,29 @@ class ElementFacts:
     closest: float
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """How often a proposal of log probability x is the wanted structure: the logistic function of slope x + offset.
+
+    Fitted on validation structures by benchmarks/symmetry_generation.py, part `calibrate`.
+    """
+
+    slope: float = 1.0
+    offset: float = 0.0
+
+    def log_prior(self, log_probability: float) -> float:
+        """Log of the calibrated probability."""
+        return float(-np.logaddexp(0.0, -(self.slope * log_probability + self.offset)))
+
+
 @dataclass(frozen=True, eq=False)
 class SymmetryModel:
-    """Label network, fill network and element facts."""
+    """Label network, fill network, element facts and the calibration of the proposals' probabilities."""
 
     label: LabelNetwork
     fill: FillNetwork
     facts: ElementFacts
+    calibration: Calibration = field(default_factory=Calibration)
     identity: str = "unsaved"
 
 
@@ -59,12 +75,13 @@ def save_symmetry(directory: Path, model: SymmetryModel, about: dict[str, Any], 
     Returns:
         The directory.
     """
-    weights = {f"label.{k}": v for k, v in model.label.state_dict().items()}
-    weights |= {f"fill.{k}": v for k, v in model.fill.state_dict().items()}
+    # half precision: half the size, and log probabilities change in the third digit
+    weights = {f"label.{k}": v.half() for k, v in model.label.state_dict().items()}
+    weights |= {f"fill.{k}": v.half() for k, v in model.fill.state_dict().items()}
     facts = model.facts
     extra = {
         "volumes": facts.volumes.round(4).tolist(), "elements": sorted(facts.elements), "closest": facts.closest,
-        "training": about,
+        "calibration": {"slope": model.calibration.slope, "offset": model.calibration.offset}, "training": about,
     }  # fmt: skip
     networks = {"label": model.label.config.model_dump(), "fill": model.fill.config.model_dump()}
     return save_checkpoint(directory, weights, CheckpointContent(KIND, networks, extra, card))
@@ -79,6 +96,7 @@ def load_symmetry(directory: Path | str = KIND) -> SymmetryModel:
         facts = ElementFacts(
             np.array(config["volumes"], dtype=float), frozenset(config["elements"]), float(config["closest"])
         )
+        calibration = Calibration(**config["calibration"])
     if facts.volumes.shape != (101,):
         raise CheckpointError(
             f"{path}/config.json lists {len(facts.volumes)} volumes, not 101: fetch or train it again"
@@ -87,4 +105,4 @@ def load_symmetry(directory: Path | str = KIND) -> SymmetryModel:
         own = {k.removeprefix(f"{name}."): v for k, v in weights.items() if k.startswith(f"{name}.")}
         load_weights(network, own, path)
         network.eval()
-    return SymmetryModel(label, fill, facts, f"dao-{KIND}-{config['sha256'][:12]}")
+    return SymmetryModel(label, fill, facts, calibration, f"dao-{KIND}-{config['sha256'][:12]}")

@@ -35,12 +35,17 @@ IMAGES = np.array(list(product((-1, 0, 1), repeat=3)), dtype=float)
 
 @dataclass(frozen=True, eq=False)
 class SymmetryProposal:
-    """A structure in its primitive cell, its label, and log p(label) + log p(fill) given the composition."""
+    """A structure in its primitive cell and its label.
+
+    `log_probability` is log p(label) + log p(fill) given the composition, `log_label` its first part, `log_prior` the
+    log of how often such a proposal is the wanted structure.
+    """
 
     crystal: Crystal
     label: Label
     log_probability: float
     log_label: float
+    log_prior: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +148,8 @@ class SymmetryGenerator:
                         refused[made] += 1
                         continue
                     total = scored.log_probability + fill.log_probability
-                    items.append(SymmetryProposal(made, scored.label, total, scored.log_probability))
+                    prior = self.model.calibration.log_prior(total)
+                    items.append(SymmetryProposal(made, scored.label, total, scored.log_probability, prior))
             items.sort(key=lambda p: -p.log_probability)
             if not row:
                 refused["no label was found within the search's width"] += 1
