@@ -34,7 +34,8 @@ class ConfigFileError(ValueError):
 class Settings(BaseModel):
     """Base of all settings: unknown keys are errors, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # errors without their input: it may hold the key of a source, and Prefect keeps what an error says
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class DatasetRelaxation(Settings):
@@ -74,7 +75,10 @@ class Workers(Settings):
 
     engine: Literal["threads", "dask", "slurm"] = "threads"
     workers: int = Field(1, ge=1)
-    address: str | None = Field(None, description="scheduler of a running Dask cluster, such as tcp://host:8786")
+    address: str | None = Field(None, description="scheduler of a running Dask cluster, such as tls://host:8786")
+    dashboard: str | None = Field(
+        None, description="where Dask's own dashboard listens, such as 127.0.0.1:8787; anybody who reaches it may look"
+    )
     slurm: dict[str, str | int | list[str]] = Field(
         default_factory=dict, description="options of dask_jobqueue.SLURMCluster: queue, cores, memory, walltime, ..."
     )

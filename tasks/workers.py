@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.config import Workers
+from tasks.dask_security import local_options, slurm_options
 from tasks.events import EVENTS, write_event
 from tasks.prefect_api import FlowRunContext, flow_run_id, get_run_logger, task
 
@@ -272,11 +273,10 @@ def task_runner(workers: Workers) -> TaskRunner[Any]:
 
         return DaskTaskRunner(
             cluster_class=SlurmWorkers,
-            cluster_kwargs={"processes": 1, "death_timeout": SLOW_START_SECONDS, **workers.slurm},
+            cluster_kwargs={"processes": 1, "death_timeout": SLOW_START_SECONDS, **slurm_options(workers)},
             adapt_kwargs={"minimum": 0, "maximum": workers.workers, "interval": "1s", "wait_count": IDLE_SECONDS},
         )
-    local = {"n_workers": workers.workers, "threads_per_worker": 1, "dashboard_address": None}
-    return DaskTaskRunner(cluster_kwargs=local)
+    return DaskTaskRunner(cluster_kwargs=local_options(workers))
 
 
 @contextmanager

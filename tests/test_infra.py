@@ -63,8 +63,31 @@ def test_manifests_refer_to_what_is_there() -> None:
     assert set(re.findall(r"claimName\W+([a-z-]+)", text)) == {"dao-runs"}
     assert ("PersistentVolumeClaim", "dao-runs") in names
     profile = yaml.safe_load((INFRA.parent / "configs" / "profile-kubernetes.yaml").read_text())
-    assert profile["workers"]["address"] == "tcp://dao-dask:8786"
+    assert profile["workers"]["address"] == "tls://dao-dask:8786"
     assert ("Service", "dao-dask") in names
+
+
+def test_the_dask_cluster_lets_nobody_in_without_its_certificate() -> None:
+    from tasks.dask_security import SECRET, secret_manifest
+
+    things = {(d["kind"], d["metadata"]["name"]): d for d in documents(INFRA / "kubernetes" / "dask.yaml")}
+    for name in ("dao-dask-scheduler", "dao-dask-worker"):
+        pod = things["Deployment", name]["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        variables = {v["name"]: v["value"] for v in container["env"]}
+        assert variables["DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION"] == "true"
+        assert "--no-dashboard" in container["command"]
+        (tls,) = [v for v in pod["volumes"] if v["name"] == "tls"]
+        assert tls["secret"]["secretName"] == SECRET
+        (mounted,) = [m["mountPath"] for m in container["volumeMounts"] if m["name"] == "tls"]
+        files = {Path(v).name for v in variables.values() if v.startswith(mounted)}
+        assert files == set(secret_manifest()["data"])
+    assert secret_manifest()["data"] != secret_manifest()["data"]  # a new key each time
+    policy = things["NetworkPolicy", "dao-dask"]["spec"]["ingress"][0]["from"]
+    labels = {f["podSelector"]["matchLabels"]["app"] for f in policy}
+    job = json.loads((INFRA / "kubernetes" / "job-template.json").read_text())
+    run = job["job_configuration"]["job_manifest"]["spec"]["template"]["metadata"]["labels"]["app"]
+    assert labels == {"dao-dask-worker", run}
 
 
 def test_workers_take_every_queue() -> None:

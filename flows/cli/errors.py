@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
-
-if TYPE_CHECKING:
-    pass
-
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 USER_ERROR = 2
-
-
 INTERRUPTED, TERMINATED = 130, 143
-
-
 EXIT_SECONDS = 8.0  # after Ctrl-C at the latest; pw.x has its own few seconds to end
-
-
+_SECRET_NAMES, _HIDDEN = ("key", "token", "password", "secret"), "(hidden)"
 _OURS = ("dao_core.", "tasks.", "flows.")
 
 
@@ -49,7 +40,22 @@ def _explain_settings(error: Any) -> str:
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
         return f"settings: unknown key {where!r}: remove it or correct its spelling{more}"
-    return f"settings: {where}: {first['msg']}, got {first['input']!r}{more}"
+    shown = _HIDDEN if first["loc"] and _is_secret(first["loc"][-1]) else repr(_without_secrets(first["input"]))
+    return f"settings: {where}: {first['msg']}, got {shown}{more}"
+
+
+def _is_secret(name: object) -> bool:
+    """Whether the value of a setting must not be shown, by the setting's name."""
+    return isinstance(name, str) and any(word in name.lower() for word in _SECRET_NAMES)
+
+
+def _without_secrets(value: Any) -> Any:
+    """A value as it may be shown: an error about a mapping shows all of it, keys of remote sources too."""
+    if isinstance(value, dict):
+        return {k: _HIDDEN if _is_secret(k) else _without_secrets(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_secrets(v) for v in value]
+    return value
 
 
 def fail(message: str) -> NoReturn:
@@ -60,29 +66,27 @@ def fail(message: str) -> NoReturn:
 
 @contextmanager
 def interruptible(hint: str) -> Iterator[None]:
-    """Turn Ctrl-C into one line and status 130, within seconds, whatever the libraries make of it on the way out.
+    """Turn Ctrl-C and SIGTERM into one line and status 130 or 143, within seconds, whatever libraries make of them.
 
-    The terminal sends the signal to Prefect's ephemeral server too, and its client would wait for it for minutes.
-    After SIGTERM Prefect tells the server how the run ended and sends the signal again: that is when it ends here.
+    The terminal sends Ctrl-C to Prefect's ephemeral server too, and its client would wait for it for minutes. After
+    SIGTERM Prefect tells the server how the run ended and sends the signal again: that is when it ends here. In a child
+    that was forked the signals end the child alone.
+
+    Args:
+        hint: What the user should know or do, after "stopped; ".
     """
     import logging
     import os
     import signal
     import threading
 
-    from dao_core.dft.launch.programs import running_programs
-    from tasks.processes import end_descendants
-
     stopped: list[int] = []
     owner = os.getpid()
-    scope = ExitStack()
-    programs = scope.enter_context(running_programs())
 
     def leave(status: int = INTERRUPTED) -> NoReturn:
-        print(f"\nstopped; {hint}", file=sys.stderr, flush=True)
-        sys.stdout.flush()
         if os.getpid() == owner:
-            end_descendants(programs, keep=())
+            _last_words(f"\nstopped; {hint}\n")
+            _end_children()
         os._exit(status)  # exit handlers of libraries would wait for a server that is gone
 
     def stop(number: int, _: object) -> None:
@@ -104,4 +108,24 @@ def interruptible(hint: str) -> Iterator[None]:
     finally:
         signal.signal(signal.SIGINT, previous[0])
         signal.signal(signal.SIGTERM, previous[1])
-        scope.close()
+
+
+def _last_words(text: str) -> None:
+    """Write what stands in the buffers and one line more, even where the signal came amid a print."""
+    import os
+    from contextlib import suppress
+
+    with suppress(RuntimeError, OSError, ValueError):  # "reentrant call": print is at work, and its line is lost
+        sys.stdout.flush()
+    with suppress(OSError):
+        os.write(2, text.encode())
+
+
+def _end_children() -> None:
+    """End what this process started; without ever a traceback, for it may be amid the import of anything."""
+    from contextlib import suppress
+
+    with suppress(Exception):
+        from tasks.processes import end_descendants
+
+        end_descendants(keep=())

@@ -20,7 +20,7 @@ from flows.cli import (
     train,
     validate,
 )
-from flows.cli.errors import explain, fail
+from flows.cli.errors import explain, fail, interruptible
 
 app = typer.Typer(
     name="dao",
@@ -43,12 +43,17 @@ for command in (predict.predict, screen.screen, relax.relax, campaign.campaign, 
 
 
 def main() -> None:
-    """Entry point of the console script: user errors become one line and status 2, faults keep their traceback."""
+    """Entry point of the console script: user errors become one line and status 2, faults keep their traceback.
+
+    Exit codes: 0 done; 1 done, but something that was asked for could not be had (no structure, a failed check); 2 a
+    mistake of the user; 130 ended by Ctrl-C; 143 ended by SIGTERM.
+    """
     # Before torch is imported: two threads of one process spin against anything else that runs (8x slower, measured).
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("SPGLIB_WARNING", "OFF")  # spglib prints to stderr for every structure it gives up on
     try:
-        app()
+        with interruptible("the same command starts again, with what was finished"):
+            app()
     except Exception as error:
         message = explain(error)
         if message is None:
