@@ -1,0 +1,246 @@
+"""The Python face of DAO, reached as `import dao_core as dao`: a formula in, structures out.
+
+Structures are taken as `Crystal`, ASE `Atoms` or pymatgen `Structure` everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dao_core.crystal import Crystal
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from pandas import DataFrame
+    from pymatgen.core import Structure
+
+    from dao_core.energy.adapters.ase import PotentialCalculator
+    from dao_core.energy.relaxation.relax import RelaxationResult
+    from dao_core.screening.candidate import Candidate
+    from dao_core.screening.report.page_data import ReportInfo
+    from dao_core.screening.settings import Proposed
+
+SHOWN = ("rank", "formula", "spacegroup_after", "probability", "energy_per_atom", "energy_std", "relaxation_status",
+         "origin")  # fmt: skip # columns of a notebook's table
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Ranked structures of one formula, best first.
+
+    Attributes:
+        formula: As it was asked for.
+        candidates: In order of probability; those whose relaxation failed stand last.
+        info: What was asked, which models answered, and counts that add up.
+    """
+
+    formula: str
+    candidates: list[Candidate]
+    info: ReportInfo
+
+    def __len__(self) -> int:
+        return len(self.candidates)
+
+    def __iter__(self) -> Iterator[Candidate]:
+        return iter(self.candidates)
+
+    @property
+    def best(self) -> Candidate:
+        """The candidate of highest probability. Raises LookupError where none is usable."""
+        for candidate in self.candidates:
+            if candidate.usable:
+                return candidate
+        reasons = ", ".join(f"{n} {reason}" for reason, n in self.info.reasons.items()) or "none was proposed"
+        raise LookupError(f"no usable structure of {self.formula} ({reasons}): try more proposals or larger cells")
+
+    def to_dataframe(self) -> DataFrame:
+        """One row a candidate with all that is known of it; the columns of `candidates.parquet`."""
+        from dao_core.screening.report.files import candidates_table
+
+        return candidates_table(self.candidates).to_pandas()
+
+    def to_ase(self) -> list[Atoms]:
+        """The structures as ASE `Atoms`, in rank order; probability, energy (eV/atom) and origin stand in `info`."""
+        out = []
+        for candidate in self.candidates:
+            atoms = candidate.crystal.to_ase()
+            atoms.info |= {"probability": candidate.probability, "energy_per_atom": candidate.energy_per_atom,
+                           "origin": candidate.origin}  # fmt: skip
+            out.append(atoms)
+        return out
+
+    def to_pymatgen(self) -> list[Structure]:
+        """The structures as pymatgen `Structure`, in rank order."""
+        return [candidate.crystal.to_pymatgen() for candidate in self.candidates]
+
+    def write(self, folder: str | Path) -> Path:
+        """Write CIF files, `candidates.parquet` and the page into a folder; returns the page's path."""
+        from dao_core.screening.report.page import write_report
+
+        return write_report(self.candidates, folder, info=self.info)
+
+    def _repr_html_(self) -> str:
+        """The table that a notebook shows."""
+        table = self.to_dataframe()
+        return table[[name for name in SHOWN if name in table]].to_html(index=False, na_rep="-", float_format="{:.4g}".format)
+
+
+def predict(
+    formula: str, *, n: int = 40, potential: str = "dao", generator: str = "dao", **settings: Any
+) -> Prediction:
+    """Predict the crystal structures of a formula: propose, relax, rank.
+
+    Args:
+        formula: Such as "SrTiO3" or "Ca(OH)2".
+        n: Structures proposed: known prototypes and generated ones.
+        potential: The energy model: "dao", "sevennet", "chgnet", a DAO-P folder, or one that a package offers.
+        generator: "dao", "none" (prototypes only), or a DAO-G checkpoint folder.
+        **settings: Of `SearchSettings`: `seed`, `max_atoms`, `z`, `budget_seconds`, ...; `templates` names a CrysDB
+            table or a template index.
+
+    Returns:
+        The ranked candidates.
+
+    Raises:
+        FormulaError: The formula can't be read or has no cell within `max_atoms`.
+        CheckpointError: A model can't be loaded.
+
+    Example:
+        >>> import dao_core as dao
+        >>> result = dao.predict("NaCl", n=8)  # doctest: +SKIP
+        >>> result.best.spacegroup_after  # doctest: +SKIP
+        225
+    """
+    from dao_core.screening.load_models import load_search_models
+    from dao_core.screening.search import report_info, search
+    from dao_core.screening.settings import SearchSettings, proposal_shares
+
+    models = load_search_models(generator=generator, potential=potential, templates=settings.pop("templates", "auto"))
+    asked = SearchSettings(**{**proposal_shares(n, generator=generator != "none"), **settings})
+    outcome = search([formula], models, asked)
+    return Prediction(formula, list(outcome.candidates), report_info(formula, outcome, models, asked))
+
+
+def relax(structures: Any, *, potential: str = "dao", **settings: Any) -> Any:
+    """Relax one structure or several.
+
+    Args:
+        structures: A `Crystal`, ASE `Atoms` or pymatgen `Structure`, or a sequence of them.
+        potential: As for `predict`.
+        **settings: Of `RelaxSettings`: `fmax` (eV/angstrom), `max_steps`, `pressure_gpa`, `relax_cell`, ...
+
+    Returns:
+        A `RelaxationResult` for one structure, a list for a sequence: `crystal`, `energy_per_atom` (eV), `status`.
+
+    Raises:
+        InvalidCrystalError: A structure is no crystal.
+    """
+    from dao_core.energy.registry import load_potential
+    from dao_core.energy.relaxation.relax import RelaxSettings
+    from dao_core.energy.relaxation.relax import relax as relax_all
+
+    single = not isinstance(structures, Sequence) or _is_structure(structures)
+    crystals = [as_crystal(s) for s in ([structures] if single else structures)]
+    results: list[RelaxationResult] = relax_all(crystals, load_potential(potential), RelaxSettings(**settings))
+    return results[0] if single else results
+
+
+def calculator(potential: str = "dao", *, dispersion: bool = False) -> PotentialCalculator:
+    """An ASE calculator over DAO-P or any other energy model: `atoms.calc = dao.calculator()`.
+
+    Args:
+        potential: As for `predict`. A model is loaded once a process, however many calculators use it.
+        dispersion: Add PBE-D3(BJ).
+    """
+    from dao_core.energy.adapters.ase import PotentialCalculator
+    from dao_core.energy.registry import load_potential
+
+    return PotentialCalculator(load_potential(potential, dispersion=dispersion))
+
+
+def templates(formula: str, *, n: int = 16, source: str = "auto", **settings: Any) -> list[Proposed]:
+    """Known prototypes decorated with the formula's elements, the likeliest first, as they stand before a relaxation.
+
+    Args:
+        formula: Such as "SrTiO3".
+        n: At most so many.
+        source: "auto", a CrysDB table or the folder of a template index.
+        **settings: Of `SearchSettings`.
+
+    Returns:
+        Each with `crystal`, `origin` and `provenance` (which structure it was taken from, and its score).
+    """
+    from dao_core.screening.load_models import load_templates
+
+    return _proposed(formula, None, load_templates(source), {"n_templates": n, **settings})[:n]
+
+
+def generate(formula: str, *, n: int = 8, generator: str = "dao", **settings: Any) -> list[Proposed]:
+    """Structures that DAO-G draws for a formula, as drawn.
+
+    Args:
+        formula: Such as "SrTiO3".
+        n: How many; fewer where a draw is no crystal.
+        generator: "dao" or a DAO-G checkpoint folder.
+        **settings: Of `SearchSettings`: `seed`, `z`, `given`, ...
+
+    Returns:
+        Each with `crystal`, `origin` and `provenance`.
+    """
+    from dao_core.screening.load_models import load_generator
+
+    return _proposed(formula, load_generator(generator), None, {"n_generated": n, **settings})
+
+
+def _proposed(formula: str, generator: Any, index: Any, settings: dict[str, Any]) -> list[Proposed]:
+    from dao_core.energy.registry import load_potential
+    from dao_core.screening.proposals import propose
+    from dao_core.screening.settings import SearchModels, SearchSettings
+
+    asked = SearchSettings(**{"n_generated": 0, "n_seeded": 0, "n_templates": 0, **settings})
+    return propose(formula, SearchModels(load_potential(), generator, index), asked).items
+
+
+class CrysDB:
+    """A CrysDB to read: `dao.CrysDB("runs/crysdb").query("SELECT formula_reduced FROM crysdb WHERE is_stable")`."""
+
+    def __init__(self, path: str | Path = "runs/crysdb") -> None:
+        """Open the folder of a database, or its table. Raises TableError where there is none."""
+        from dao_core.crysdb.table import CrysTable, TableError
+
+        folder = Path(path)
+        self.table = CrysTable(folder / "table" if (folder / "table").is_dir() else folder)
+        if not self.table.exists:
+            raise TableError(f"no CrysDB at {folder}: build one (dao crysdb build --root {folder}) or correct the path")
+
+    @property
+    def version(self) -> int:
+        """The newest version of the table."""
+        return int(self.table.version)
+
+    def query(self, sql: str, *, version: int | None = None) -> DataFrame:
+        """The rows of a SELECT in DuckDB's dialect as a DataFrame; the table is called `crysdb`. Raises QueryError."""
+        from dao_core.crysdb.query import query
+
+        return query(self.table, sql, version=version).to_pandas()
+
+    def __repr__(self) -> str:
+        return f"CrysDB({str(self.table.path)!r}, version {self.version})"
+
+
+def as_crystal(structure: Any) -> Crystal:
+    """A structure of any of the three kinds as a `Crystal`. Raises InvalidCrystalError, TypeError."""
+    if isinstance(structure, Crystal):
+        return structure
+    if hasattr(structure, "get_chemical_symbols"):
+        return Crystal.from_ase(structure)
+    if hasattr(structure, "frac_coords") and hasattr(structure, "species"):
+        return Crystal.from_pymatgen(structure)
+    raise TypeError(f"{type(structure).__name__} is no structure: give a Crystal, ASE Atoms or a pymatgen Structure")
+
+
+def _is_structure(value: Any) -> bool:
+    return isinstance(value, Crystal) or hasattr(value, "get_chemical_symbols") or hasattr(value, "frac_coords")
