@@ -85,7 +85,8 @@ class Prediction:
     def _repr_html_(self) -> str:
         """The table that a notebook shows."""
         table = self.to_dataframe()
-        return table[[name for name in SHOWN if name in table]].to_html(index=False, na_rep="-", float_format="{:.4g}".format)
+        shown = table[[name for name in SHOWN if name in table]]
+        return shown.to_html(index=False, na_rep="-", float_format="{:.4g}".format)
 
 
 def predict(
