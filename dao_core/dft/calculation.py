@@ -214,6 +214,8 @@ def _result(pw_input: PwInput, end: _End, status: Status, note: str) -> PwResult
         forces=None if output.forces is None else tuple(map(tuple, output.forces.tolist())),
         stress=None if output.stress is None else tuple(map(tuple, output.stress.tolist())),
         total_magnetization=output.total_magnetization,
+        absolute_magnetization=output.absolute_magnetization,
+        site_moments=output.site_moments,
         actions=pw_input.history,
         rounds=int(end.folder.name.split("_")[1]),
         wall_seconds=round(time.monotonic() - end.begin, 2),

@@ -91,6 +91,11 @@ def entry_files(ledger: Ledger, functional: str) -> list[dict[str, Any]]:
     return [c for c in contents if c["functional"] == functional]
 
 
+def entry_labels(ledger: Ledger) -> set[str]:
+    """Labels of all energies in the ledger."""
+    return {json.loads(path.read_text())["functional"] for path in (ledger.root / ENTRIES).glob(f"*/{ENTRY}")}
+
+
 def read_entries(ledger: Ledger, functional: str, *, role: Role | None = None) -> list[tuple[dict[int, int], float]]:
     """(atomic number -> count, energy per atom) of everything computed at this level so far."""
     return [

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dao_core.artifacts import Ledger, content_key
 from dao_core.crystal import Crystal
 from dao_core.dft.calculation import RunLimits, calculate
+from dao_core.dft.hubbard import hubbard_label
 from dao_core.dft.launch.base import Launcher
 from dao_core.dft.pseudo.library import PseudoLibrary
 from dao_core.dft.pw.build import build_input
@@ -58,9 +60,9 @@ class Session:
         self.stages.append(summary)
         return result
 
-    def build(self, crystal: Crystal, calculation: Calculation) -> PwInput:
-        """Input of a calculation by the session's settings."""
-        return build_input(crystal, self.library, self.settings, calculation)
+    def build(self, crystal: Crystal, calculation: Calculation, moments: Sequence[float] | None = None) -> PwInput:
+        """Input of a calculation by the session's settings; `moments` (Bohr magnetons an atom) make an ordering."""
+        return build_input(crystal, self.library, self.settings, calculation, moments)
 
 
 class StageFailedError(Exception):
@@ -83,11 +85,12 @@ def need(run: Session, name: str, pw_input: PwInput) -> tuple[PwResult, Crystal,
 NOT_IN_ENERGIES = {"mixing_beta", "electron_maxstep", "nstep"}  # of a protocol: ways to the same energy
 
 
-def functional_label(library: PseudoLibrary, settings: DftSettings) -> str:
+def functional_label(library: PseudoLibrary, settings: DftSettings, hubbard: Mapping[str, float] | None = None) -> str:
     """What the energies are: functional, code, pseudopotentials and protocol by name, and a hash of what is in them.
 
     Only equal labels share a hull. The hash covers the content of the protocol, cutoffs, occupations, spin and the
-    checksums of the pseudopotentials, so that a file that is edited starts a hull of its own.
+    checksums of the pseudopotentials, so that a file that is edited starts a hull of its own. `hubbard` (eV by element)
+    is U of one crystal: its energy meets no energy without.
     """
     parts = [library.functional, "QE", library.label, settings.protocol]
     if settings.ecutwfc:
@@ -102,8 +105,8 @@ def functional_label(library: PseudoLibrary, settings: DftSettings) -> str:
         protocol=settings.resolved_protocol().model_dump(exclude=NOT_IN_ENERGIES),
         cutoffs=[settings.ecutwfc, settings.ecutrho],
         electronic_type=settings.electronic_type,
-        spin=settings.spin,
+        spin=[settings.spin, settings.orderings, settings.max_orderings, settings.max_magnetic_cell],
         pressure_gpa=settings.pressure_gpa,
         pseudopotentials={element: row["sha256"] for element, row in library.table.items()},
     )
-    return "|".join([*parts, content[:8]])
+    return "|".join([*parts, content[:8], *([hubbard_label(hubbard)] if hubbard else [])])

@@ -64,6 +64,13 @@ class DftSettings(BaseModel):
     ecutrho: float | None = Field(None, gt=0)
     electronic_type: Literal["metal", "insulator"] = "metal"
     spin: Literal["auto", "none", "polarised"] = "auto"
+    orderings: Literal["enumerate", "ferromagnetic"] = Field(
+        "enumerate", description="of a magnetic crystal: compute several orderings and keep the lowest, or one"
+    )
+    max_orderings: int = Field(4, ge=1, description="orderings computed; how many that leaves out is said")
+    max_magnetic_cell: int = Field(2, ge=1, le=4, description="largest magnetic supercell, in primitive cells")
+    hubbard: Literal["none", "mp"] = Field("none", description="mp: the Materials Project's U, oxides and fluorides")
+    qe_version: str | None = Field(None, description="of pw.x, such as 7.3; by default it is asked")
     pressure_gpa: float = 0.0
     wall_seconds: float = Field(12 * 3600, gt=0, description="longest time of one pw.x run")
     stall_seconds: float | None = Field(None, gt=0, description="stop a run whose output has not grown for so long")

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dao_core.artifacts import Ledger
+from dao_core.artifacts import Ledger, content_key
 from dao_core.dft.calculation import STAGE
-from dao_core.dft.hull import entry_files
+from dao_core.dft.hull import entry_files, entry_labels
 from dao_core.dft.pseudo.library import PseudopotentialError, find_library
 from dao_core.dft.pw.result import PwResult, read_result
 from dao_core.dft.session import functional_label
@@ -111,26 +111,50 @@ def collect_rows(
     """Everything validated so far at the level of `settings`: as a file below the ledger, and in a CrysDB if one is
     named. A database that refuses is a `problem`, the file stands all the same; no validated row means no file.
     """
-    from dao_core.crysdb.build.build import BuildStoppedError
-    from dao_core.crysdb.build.state import UpdateError
     from dao_core.crysdb.config import BuildConfig as Defaults
-    from dao_core.crysdb.table import TableError
 
     try:
         label = functional_label(find_library(settings.pseudo_dir), settings)
     except PseudopotentialError as error:
         return CrysdbRows(0, problem=str(error))
+    done = [
+        _collect(ledger, name, f"{source}{'' if name == label else '-' + content_key(name=name)[:6]}", target)
+        for target in [None if crysdb is None else (crysdb, config or Defaults())]
+        for name in (label, *labels_with_hubbard(ledger, label))
+    ]
+    written = [rows for rows in done if rows.n_rows]
+    if not written:
+        return CrysdbRows(0)
+    return CrysdbRows(
+        sum(rows.n_rows for rows in written),
+        ", ".join(rows.file for rows in written if rows.file),
+        max((rows.version for rows in written if rows.version is not None), default=None),
+        "; ".join(rows.problem for rows in written if rows.problem),
+    )
+
+
+def labels_with_hubbard(ledger: Ledger, label: str) -> list[str]:
+    """Labels of the energies with U that were computed at a level; each is a hull of its own."""
+    return sorted({name for name in entry_labels(ledger) if name.startswith(f"{label}|U(")})
+
+
+def _collect(ledger: Ledger, label: str, source: str, target: tuple[Path, BuildConfig] | None) -> CrysdbRows:
+    """Rows of one label as a file, and in the CrysDB of `target` (its folder and settings) where one is named."""
+    from dao_core.crysdb.build.build import BuildStoppedError
+    from dao_core.crysdb.build.state import UpdateError
+    from dao_core.crysdb.table import TableError
+
     rows = ledger_records(ledger, label, source=source)
     if not rows:
         return CrysdbRows(0)
     slug = re.sub(r"[^A-Za-z0-9.]+", "_", label)
     path = write_rows(rows, ledger.root / FOLDER / f"{source}_{slug}.parquet")
-    if crysdb is None:
+    if target is None:
         return CrysdbRows(len(rows), str(path))
     try:
-        report = feed_back(path, crysdb, config or Defaults())
+        report = feed_back(path, *target)
     except (FeedbackError, UpdateError, TableError, BuildStoppedError) as error:
-        return CrysdbRows(len(rows), str(path), problem=f"not in {crysdb}: {error}")
+        return CrysdbRows(len(rows), str(path), problem=f"not in {target[0]}: {error}")
     return CrysdbRows(len(rows), str(path), report.version)
 
 

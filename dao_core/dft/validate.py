@@ -15,9 +15,13 @@ import numpy as np
 
 from dao_core.artifacts import ArtifactError, Ledger
 from dao_core.crystal import Crystal
+from dao_core.dft.hubbard import hubbard_label, hubbard_values, without_value
 from dao_core.dft.hull import DftEntry, add_entry, element_energies, missing_references, on_hull
 from dao_core.dft.launch.base import Launcher
 from dao_core.dft.launch.local import LocalLauncher
+from dao_core.dft.launch.version import installed_version
+from dao_core.dft.magnetism.moments import MomentReport
+from dao_core.dft.magnetism.search import OrderingResult, moment_report, search_orderings
 from dao_core.dft.pseudo.library import MissingElementError, PseudopotentialError, find_library
 from dao_core.dft.pw.input import InputError, PwInput
 from dao_core.dft.pw.result import PwResult
@@ -41,6 +45,7 @@ class ValidationResult:
     Energies in eV/atom at the level `functional`; `formation_energy_per_atom` and `e_above_hull` are None where an
     element has no reference (`missing_references`). `relaxation_energy_per_atom` is what vc-relax gained (negative),
     and `volume_change` the relative change of the volume. `dao_error` is DAO's formation energy minus QE's.
+    `ordering` names the lowest of the magnetic `orderings`, `moments` are those of the final SCF, `hubbard` is U in eV.
     """
 
     formula: str
@@ -68,6 +73,10 @@ class ValidationResult:
     stages: tuple[StageSummary, ...] = ()
     wall_seconds: float = 0.0
     material_id: str | None = None
+    ordering: str = ""
+    orderings: tuple[OrderingResult, ...] = ()
+    moments: MomentReport | None = None
+    hubbard: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -117,9 +126,11 @@ def validate_crystal(
     try:
         library = find_library(settings.pseudo_dir)
         library.select(set(crystal.symbols))
+        settings = _with_version(settings)
         session = Session(settings, library, Ledger(run.root), run.launcher or LocalLauncher(settings))
-        label = functional_label(library, settings)
         start = symmetrised(crystal, LOOSE, primitive=True) or crystal
+        hubbard = hubbard_values(start, settings.hubbard)
+        label = functional_label(library, settings, hubbard)
         first = session.build(start, "scf")  # every mistake of the input shows here, before anything runs
     except MissingElementError as error:
         return ValidationResult(formula, "missing_pseudopotential", str(error), crystal)
@@ -129,7 +140,7 @@ def validate_crystal(
         return ValidationResult(formula, "invalid_settings", str(error), crystal)
     base = ValidationResult(
         formula, "code_failed", "", crystal, label, material_id=material_id,
-        dao_formation_energy_per_atom=dao_formation_energy_per_atom,
+        dao_formation_energy_per_atom=dao_formation_energy_per_atom, hubbard=hubbard,
     )  # fmt: skip
     try:
         result = _stages(session, first, base, run.references)
@@ -142,38 +153,83 @@ def validate_crystal(
     return replace(result, stages=tuple(session.stages), wall_seconds=round(time.monotonic() - begin, 2))
 
 
+def _with_version(settings: DftSettings) -> DftSettings:
+    """Settings that know the version of pw.x where its input depends on it."""
+    if settings.hubbard == "none" or settings.qe_version:
+        return settings
+    return settings.model_copy(update={"qe_version": installed_version(settings.command)})
+
+
 def _stages(
     run: Session, first: PwInput, base: ValidationResult, references: Mapping[str, Crystal] | None
 ) -> ValidationResult:
-    _, start, before = need(run, "scf", first)
-    _, relaxed, _ = need(run, "vc-relax", run.build(start, "vc-relax"))
-    final, relaxed, energy = need(run, "final scf", run.build(relaxed, "scf"))
-    n = relaxed.n_atoms
-    entry = DftEntry(base.functional, relaxed, energy / n, final.key, parent_id=base.material_id)
-    add_entry(run.ledger, entry)
-    if run.settings.elements:
-        element_energies(run, base.functional, relaxed, references)
-    formation, above = on_hull(run.ledger, base.functional, relaxed, energy / n)
-    dao = base.dao_formation_energy_per_atom
-    stress = np.zeros((3, 3)) if final.stress is None else np.array(final.stress)
-    warnings = [f"{s.name}: {s.message}" for s in run.stages if s.status == "accepted"]
-    return replace(
+    search = search_orderings(run, first.crystal)
+    moments = None if search.lowest is None else search.lowest.moments
+    if search.lowest is None or search.energy_per_atom is None:
+        _, start, energy = need(run, "scf", first)
+        before = energy / start.n_atoms
+    else:
+        start, before = search.lowest.crystal, search.energy_per_atom
+    _, relaxed, _ = need(run, "vc-relax", run.build(start, "vc-relax", moments))
+    final, relaxed, energy = need(run, "final scf", run.build(relaxed, "scf", moments))
+    result = replace(
         base,
-        status="validated",
-        message="; ".join(warnings),
         crystal=relaxed,
-        energy_per_atom=energy / n,
-        formation_energy_per_atom=formation,
-        e_above_hull=above,
-        missing_references=missing_references(run.ledger, base.functional, relaxed),
-        relaxation_energy_per_atom=(energy - before) / n,
+        energy_per_atom=energy / relaxed.n_atoms,
+        relaxation_energy_per_atom=energy / relaxed.n_atoms - before,
         volume_change=relaxed.volume / start.volume - 1,
         same_structure=same.same_crystal(base.crystal_input, relaxed, same.LOOSE),
-        dao_error=None if dao is None or formation is None else dao - formation,
-        pressure_gpa=float(-np.trace(stress) / 3 * GPA_PER_EV_A3),
-        max_force=None if final.forces is None else float(np.abs(final.forces).max()),
+        ordering="" if search.lowest is None else search.lowest.label,
+        orderings=search.results,
+        moments=None if moments is None else moment_report(moments, final),
         total_magnetization=final.total_magnetization,
         code_version=final.version,
         key=final.key,
         final=final,
     )
+    result = _on_hull(run, result, references)
+    pressure, force = _residuals(final)
+    message = _message(run, result, search.note)
+    return replace(result, status="validated", message=message, pressure_gpa=pressure, max_force=force)
+
+
+def _on_hull(run: Session, result: ValidationResult, references: Mapping[str, Crystal] | None) -> ValidationResult:
+    """Record the energy and place it on the hull of its own level; elements have no U, so with U there is none."""
+    crystal, energy = result.crystal, result.energy_per_atom
+    assert crystal is not None
+    assert energy is not None
+    entry = DftEntry(result.functional, crystal, energy, result.key, parent_id=result.material_id)
+    add_entry(run.ledger, entry)
+    if run.settings.elements and not result.hubbard:
+        element_energies(run, result.functional, crystal, references)
+    formation, above = on_hull(run.ledger, result.functional, crystal, energy)
+    dao = result.dao_formation_energy_per_atom
+    return replace(
+        result,
+        formation_energy_per_atom=formation,
+        e_above_hull=above,
+        missing_references=() if result.hubbard else missing_references(run.ledger, result.functional, crystal),
+        dao_error=None if dao is None or formation is None else dao - formation,
+    )
+
+
+def _message(run: Session, result: ValidationResult, note: str) -> str:
+    """Everything about a validated crystal that its user should hear."""
+    words = [f"{s.name}: {s.message}" for s in run.stages if s.status == "accepted"]
+    if result.orderings:
+        words.append(f"lowest of {len(result.orderings)} magnetic orderings: {result.ordering}")
+    if result.moments is not None and result.crystal is not None:
+        words.append(result.moments.warning(result.crystal.symbols))
+    words.append(note)
+    if result.hubbard:
+        words.append(f"{hubbard_label(result.hubbard)}: no formation energy, elements are computed without U")
+    if missing := without_value(result.crystal_input, run.settings.hubbard):
+        words.append(f"no U is known for {', '.join(missing)}")
+    return "; ".join(w for w in words if w)
+
+
+def _residuals(final: PwResult) -> tuple[float, float | None]:
+    """What pressure (GPa) and force (eV/angstrom) are left."""
+    stress = np.zeros((3, 3)) if final.stress is None else np.array(final.stress)
+    force = None if final.forces is None else float(np.abs(final.forces).max())
+    return float(-np.trace(stress) / 3 * GPA_PER_EV_A3), force

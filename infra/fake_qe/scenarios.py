@@ -169,8 +169,19 @@ def _stopped(routine: str, message: str, *, before: Callable[[Job], str] | None 
 def good(job: Job) -> Reply:
     """A run without any failure."""
     if job.calculation == "scf":
-        return Reply(HEADER + scf() + forces(job) + FOOTER)
+        return Reply(HEADER + scf() + moments(job) + forces(job) + FOOTER)
     return Reply(HEADER + step(job, 1) + step(job, 2) + finished_relax(job) + FOOTER)
+
+
+def moments(job: Job) -> str:
+    """Moments of the sites: those of the first atom stay, everything else has none."""
+    if "nspin" not in job.text:
+        return ""
+    rows = [
+        f"     atom:{i + 1:5d}    charge:    7.9    magn:    {1.4 if i == 0 else 0.0:6.4f}"
+        for i in range(len(job.symbols))
+    ]
+    return "     Magnetic moment per site:\n" + "\n".join(rows) + "\n"
 
 
 def top_band(job: Job) -> Reply:
@@ -196,6 +207,7 @@ def clean_stop(job: Job) -> Reply:
 
 SCENARIOS: dict[str, Callable[[Job], Reply]] = {
     "good": good,
+    "low_energy": lambda j: Reply(HEADER + scf(-99.9) + forces(j) + FOOTER),
     "top_band_occupied": top_band,
     "scf_stuck": lambda j: Reply(HEADER + step(j, 1) + scf(how="stuck", iterations=40), code=2, then="wait_exit"),
     "bfgs_history": bfgs(0.02, 5.0),

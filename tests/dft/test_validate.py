@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -132,6 +133,57 @@ def test_hulls_never_mix_levels(library: PseudoLibrary, tmp_path: Path, nio: Cry
     assert on_hull(ledger, fast, nio, -8.9)[1] == pytest.approx(0.1)
     assert on_hull(ledger, balanced, nio, -9.0) == (None, None)
     assert len(read_entries(ledger, fast, role="reference")) == 2
+
+
+def test_all_that_changes_energies_is_in_the_label(library: PseudoLibrary, tmp_path: Path) -> None:
+    changed = DftSettings().resolved_protocol().model_dump()
+    protocols = {
+        name: DftSettings(protocol=name).resolved_protocol().model_dump() for name in ("balanced", "stringent")
+    }
+    (tmp_path / "p.yaml").write_text(json.dumps({"fast": changed | {"degauss": 0.001}, **protocols}))
+    (tmp_path / "q.yaml").write_text(json.dumps({"fast": changed | {"mixing_beta": 0.1}, **protocols}))
+    edited = {element: row | {"sha256": "0"} for element, row in library.table.items()}
+    labels = [
+        functional_label(library, DftSettings()),
+        functional_label(library, DftSettings(electronic_type="insulator")),
+        functional_label(library, DftSettings(ecutwfc=50.0)),
+        functional_label(library, DftSettings(ecutwfc=50.0, ecutrho=300.0)),
+        functional_label(library, DftSettings(orderings="ferromagnetic")),
+        functional_label(library, DftSettings(protocols_file=tmp_path / "p.yaml")),
+        functional_label(replace(library, table=edited), DftSettings()),
+    ]
+    assert len(set(labels)) == len(labels)
+    assert functional_label(library, DftSettings(protocols_file=tmp_path / "q.yaml")) == labels[0]
+
+
+def test_the_lowest_magnetic_ordering_is_kept_and_all_are_reported(validate: Validate, nio: Crystal) -> None:
+    result = validate(nio, "good", "low_energy", "scf_not_converged", max_orderings=2)
+    assert result.ok
+    assert [o.kind for o in result.orderings] == ["ferromagnetic", "antiferromagnetic"]
+    assert result.ordering == "antiferromagnetic 2x #1"
+    assert result.crystal is not None
+    assert result.crystal.n_atoms == 4
+    assert "lowest of 2 magnetic orderings: antiferromagnetic 2x #1" in result.message
+    assert "2 of 3 magnetic orderings computed; max_orderings lifts the limit" in result.message
+    assert result.moments is not None
+    assert result.moments.changes == ("kept", "kept", "collapsed", "kept")
+    assert "moments changed: Ni3 collapsed" in result.message
+
+
+def test_an_ordering_that_fails_leaves_the_others(validate: Validate, nio: Crystal) -> None:
+    result = validate(nio, "crashed", max_orderings=2)
+    assert result.ok
+    assert result.orderings[0].energy_per_atom is None
+    assert "readpp" in result.orderings[0].message
+    assert validate(nio, "crashed", "crashed", max_orderings=2, pressure_gpa=1.0).status == "code_failed"
+
+
+def test_with_u_there_is_no_formation_energy_and_a_hull_of_its_own(validate: Validate, nio: Crystal) -> None:
+    result = validate(nio, elements=True, hubbard="mp", orderings="ferromagnetic", qe_version="6.7")
+    assert result.ok
+    assert result.functional.endswith("|U(Ni-3d 6.2)")
+    assert (result.formation_energy_per_atom, result.missing_references) == (None, ())
+    assert "computed without U" in result.message
 
 
 def test_unvalidated_result_is_no_row(si: Crystal) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from dao_core.crystal import Crystal
+from dao_core.dft.hubbard import hubbard_form, hubbard_values
+from dao_core.dft.magnetism.moments import magnetic_elements, site_fractions
 from dao_core.dft.pseudo.library import PseudoLibrary
 from dao_core.dft.pw.input import Calculation, InputError, PwInput
 from dao_core.dft.settings import DftSettings
@@ -17,14 +19,8 @@ from dao_core.units import KBAR_PER_GPA
 
 OUTDIR, PREFIX = "../out", "dao"
 MIN_DISTANCE_FRACTION = 0.5  # of the sum of covalent radii; closer pairs make pw.x stop with an empty output
-# Starting moments (Bohr magnetons, high spin) of elements that usually carry one; a protocol's guess, not a result.
-MAGNETIC_MOMENTS: dict[str, float] = {
-    **dict.fromkeys(["V", "Cr", "Mn", "Fe", "Co", "Ni"], 5.0),
-    **dict.fromkeys(
-        ["Ce", "Pr", "Nd", "Pm", "Sm", "Eu", "Gd", "Tb", "Dy", "Ho", "Er", "Tm", "Yb", "U", "Np", "Pu"], 7.0
-    ),
-}
-OTHER_MAGNETISATION = 0.1  # fraction of the valence, for the non-magnetic neighbours of a magnetic atom
+OLDEST_VERSION = "6.7"  # whose input form is written where nobody knows the version
+UNKNOWN_MAGNETISATION = 0.1  # fraction of the valence, where spin is asked for and no element is a magnet
 
 
 def kpoint_grid(crystal: Crystal, distance: float) -> tuple[int, int, int]:
@@ -47,11 +43,27 @@ def check_distances(crystal: Crystal) -> None:
         raise InputError(f"atoms overlap: {pair} at {distances[i, j]:.2f} A; relax the structure first")
 
 
-def build_input(crystal: Crystal, library: PseudoLibrary, settings: DftSettings, calculation: Calculation) -> PwInput:
+def build_input(
+    crystal: Crystal,
+    library: PseudoLibrary,
+    settings: DftSettings,
+    calculation: Calculation,
+    moments: Sequence[float] | None = None,
+) -> PwInput:
     """Input of one calculation by the settings' protocol.
 
-    Raises MissingElementError (no file for an element), PseudopotentialError (no cutoff), InputError (overlapping
-    atoms) and ProtocolFileError.
+    Args:
+        crystal: The structure.
+        library: Pseudopotentials.
+        settings: Protocol, cutoffs, spin, U.
+        calculation: What pw.x does.
+        moments: Starting moment of each atom (Bohr magnetons), of an ordering; by default all parallel.
+
+    Raises:
+        MissingElementError: There is no file for an element.
+        PseudopotentialError: The library states no cutoff.
+        InputError: Atoms overlap.
+        ProtocolFileError: The file of protocols is not valid.
     """
     protocol = settings.resolved_protocol()
     elements = sorted(set(crystal.symbols))
@@ -84,8 +96,9 @@ def build_input(crystal: Crystal, library: PseudoLibrary, settings: DftSettings,
             "cell_dynamics": "bfgs", "press_conv_thr": protocol.press_conv_thr,
             "press": settings.pressure_gpa * KBAR_PER_GPA,
         }  # fmt: skip
-    moments = starting_magnetisation(elements, {e: p.z_valence for e, p in files.items()}, settings.spin)
-    if moments:
+    valence = {e: p.z_valence for e, p in files.items()}
+    magnetisation = starting_magnetisation(crystal, valence, settings.spin, moments)
+    if magnetisation:
         system["nspin"] = 2
     return PwInput(
         crystal=crystal,
@@ -95,17 +108,30 @@ def build_input(crystal: Crystal, library: PseudoLibrary, settings: DftSettings,
         pseudo_files={e: p.path.name for e, p in files.items()},
         pseudo_dir=str(library.folder.resolve()),
         pseudo_identity=library.identity(elements),
-        magnetisation=moments,
+        site_magnetisation=magnetisation,
+        hubbard=hubbard_values(crystal, settings.hubbard),
+        hubbard_form=hubbard_form(settings.qe_version or OLDEST_VERSION),
         ranks=settings.ranks,
         wall_seconds=settings.wall_seconds,
     )
 
 
-def starting_magnetisation(elements: list[str], z_valence: Mapping[str, float], spin: str) -> dict[str, float]:
-    """Element -> starting magnetisation as a fraction of its valence (pw.x before 7.3); empty without spin."""
-    if spin == "none" or (spin == "auto" and not any(e in MAGNETIC_MOMENTS for e in elements)):
-        return {}
-    return {
-        e: min(1.0, round(MAGNETIC_MOMENTS[e] / z_valence[e], 4)) if e in MAGNETIC_MOMENTS else OTHER_MAGNETISATION
-        for e in elements
-    }
+def starting_magnetisation(
+    crystal: Crystal, z_valence: Mapping[str, float], spin: str, moments: Sequence[float] | None = None
+) -> tuple[float, ...]:
+    """Starting magnetisation of each atom as a fraction of its valence; empty for a calculation without spin.
+
+    Args:
+        crystal: The structure.
+        z_valence: Valence electrons of each element's pseudopotential.
+        spin: "none", "auto" (where an element asks for it) or "polarised".
+        moments: Bohr magnetons of each atom, of an ordering; by default all parallel.
+    """
+    if spin == "none":
+        return ()
+    if moments is None:
+        by_element = magnetic_elements(crystal)
+        if not by_element:
+            return (UNKNOWN_MAGNETISATION,) * crystal.n_atoms if spin == "polarised" else ()
+        moments = [by_element.get(s, 0.0) for s in crystal.symbols]
+    return site_fractions(moments, crystal.symbols, z_valence)

@@ -12,7 +12,7 @@ from dao_core.artifacts import content_key
 from dao_core.crystal import Crystal
 from dao_core.elements import atomic_number
 
-Calculation = Literal["scf", "relax", "vc-relax"]
+Calculation = Literal["scf", "relax", "vc-relax", "nscf", "bands"]
 Restart = Literal["scratch", "charge", "full"]
 Decision = Literal["retry", "resubmit", "accept", "give_up"]
 
@@ -39,7 +39,11 @@ class Action:
 
 @dataclass(frozen=True)
 class PwInput:
-    """Everything one pw.x run needs. `history` holds the repairs so far, so that handlers need no other state."""
+    """Everything one pw.x run needs. `history` holds the repairs so far, so that handlers need no other state.
+
+    `magnetisation` (by element) and `site_magnetisation` (by atom, preferred) are fractions of the valence, -1 to 1.
+    `hubbard` is U in eV by element, `hubbard_form` how this pw.x is told. `kpoint_list` (fractional) replaces the grid.
+    """
 
     crystal: Crystal
     calculation: Calculation
@@ -49,6 +53,10 @@ class PwInput:
     pseudo_dir: str
     pseudo_identity: str
     magnetisation: Mapping[str, float] = field(default_factory=dict)
+    site_magnetisation: tuple[float, ...] = ()
+    hubbard: Mapping[str, float] = field(default_factory=dict)
+    hubbard_form: Literal["namelist", "card"] = "namelist"
+    kpoint_list: tuple[tuple[float, float, float], ...] = ()
     restart: Restart = "scratch"
     ranks: int = 1
     pools: int = 1
@@ -68,6 +76,9 @@ class PwInput:
     def key(self) -> str:
         """Content key: what determines the result (not the repairs, the machine or the time limit)."""
         names = {s: {k: v for k, v in d.items() if k not in _NOT_IN_KEY} for s, d in self.namelists.items()}
+        more = {
+            "sites": list(self.site_magnetisation), "hubbard": dict(self.hubbard), "list": self.kpoint_list,
+        }  # fmt: skip
         return content_key(
             lattice=np.round(self.crystal.lattice, 8).tolist(),
             frac_coords=np.round(self.crystal.frac_coords, 8).tolist(),
@@ -77,7 +88,27 @@ class PwInput:
             kpoints=self.kpoints,
             pseudo=self.pseudo_identity,
             magnetisation=dict(self.magnetisation),
+            **{name: value for name, value in more.items() if value},  # so that older keys stay
         )
+
+    @property
+    def atom_magnetisation(self) -> tuple[float, ...]:
+        """Starting magnetisation of each atom; empty without spin."""
+        if self.site_magnetisation:
+            return self.site_magnetisation
+        return tuple(self.magnetisation[s] for s in self.crystal.symbols) if self.magnetisation else ()
+
+    @property
+    def species(self) -> list[str]:
+        """Species in the order of the card ATOMIC_SPECIES: atoms of one element with other moments are another one."""
+        spins = self.atom_magnetisation or (0.0,) * self.crystal.n_atoms
+        kinds = dict.fromkeys(zip(self.crystal.symbols, spins, strict=True))
+        seen: dict[str, int] = {}
+        out = []
+        for element, _ in kinds:
+            out.append(f"{element}{seen[element]}" if element in seen else element)
+            seen[element] = seen.get(element, 0) + 1
+        return out
 
 
 _NOT_IN_KEY = {"max_seconds", "outdir", "prefix", "restart_mode", "pseudo_dir", "disk_io", "verbosity"}
@@ -102,4 +133,6 @@ def from_dict(content: Mapping[str, Any]) -> PwInput:
     crystal = Crystal(np.array(values.pop("lattice")), np.array(values.pop("frac_coords")), numbers)
     history = tuple(Action(**a) for a in values.pop("history"))
     a, b, c = values.pop("kpoints")
+    values["site_magnetisation"] = tuple(values.get("site_magnetisation", ()))
+    values["kpoint_list"] = tuple((x, y, z) for x, y, z in values.get("kpoint_list", ()))
     return PwInput(crystal=crystal, history=history, kpoints=(a, b, c), **values)

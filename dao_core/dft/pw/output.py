@@ -20,6 +20,7 @@ from dao_core.dft.pw.output_blocks import (
     forces,
     last,
     number,
+    site_moments,
     stress,
     top_band,
     unreadable_values,
@@ -69,6 +70,8 @@ class PwOutput:
     top_band_occupation: float | None = None
     n_bands: int | None = None
     total_magnetization: float | None = None
+    absolute_magnetization: float | None = None
+    site_moments: tuple[float, ...] | None = None
     wall_seconds: float | None = None
     routine: str = ""
     message: str = ""
@@ -120,6 +123,8 @@ def parse_text(text: str, *, crash: str = "", stderr: str = "", start: Crystal |
         top_band_occupation=top_band(text),
         n_bands=_integer(r"number of Kohn-Sham states=\s*(\d+)", text),
         total_magnetization=last(rf"total magnetization\s+=\s+({FLOAT})", text),
+        absolute_magnetization=last(rf"absolute magnetization\s+=\s+({FLOAT})", text),
+        site_moments=site_moments(text),
         wall_seconds=wall(text),
         routine=routine,
         message=message,

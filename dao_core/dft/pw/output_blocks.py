@@ -68,6 +68,13 @@ def stress(text: str) -> NDArray[np.float64] | None:
     return None
 
 
+def site_moments(text: str) -> tuple[float, ...] | None:
+    """Moments (Bohr magnetons) of the last table that pw.x integrated in spheres; None where it printed none."""
+    blocks = text.split("Magnetic moment per site")
+    rows = re.findall(rf"magn(?:etization)?\s*[:=]\s*({FLOAT})", blocks[-1]) if len(blocks) > 1 else []
+    return tuple(number(row) for row in rows) or None
+
+
 def top_band(text: str) -> float | None:
     """Largest occupation of the highest band over the k-points of the last self-consistent calculation, 0 to 1."""
     last = text.split("Self-consistent Calculation")[-1]

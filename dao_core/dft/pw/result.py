@@ -35,6 +35,8 @@ class PwResult:
     forces: tuple[tuple[float, ...], ...] | None = None
     stress: tuple[tuple[float, ...], ...] | None = None
     total_magnetization: float | None = None
+    absolute_magnetization: float | None = None
+    site_moments: tuple[float, ...] | None = None
     actions: tuple[Action, ...] = ()
     rounds: int = 0
     wall_seconds: float = 0.0
@@ -72,6 +74,8 @@ def result_from_dict(content: dict[str, Any]) -> PwResult:
         numbers = np.array([atomic_number(s) for s in c["symbols"]])
         crystal = Crystal(np.array(c["lattice"]), np.array(c["frac_coords"]), numbers)
     actions = tuple(Action(**a) for a in values.pop("actions"))
+    if values.get("site_moments") is not None:
+        values["site_moments"] = tuple(values["site_moments"])
     for name in ("forces", "stress"):
         values[name] = None if values[name] is None else tuple(map(tuple, values[name]))
     return PwResult(crystal=crystal, actions=actions, **values)

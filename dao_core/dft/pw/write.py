@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dao_core.artifacts import write_atomic
+from dao_core.dft.hubbard import hubbard_card, hubbard_namelist
 from dao_core.dft.pw.input import InputMismatchError, PwInput, to_dict
 
 PWI, INPUT_JSON = "espresso.pwi", "input.json"
@@ -21,6 +22,8 @@ def effective_namelists(pw_input: PwInput) -> dict[str, dict[str, Any]]:
     names = {s: dict(d) for s, d in pw_input.namelists.items()}
     names["control"].setdefault("max_seconds", round(MAX_SECONDS_FRACTION * pw_input.wall_seconds, 1))
     names["control"]["restart_mode"] = "restart" if pw_input.restart == "full" else "from_scratch"
+    if pw_input.hubbard and pw_input.hubbard_form == "namelist":
+        names["system"] |= hubbard_namelist(pw_input.hubbard, pw_input.species)
     if pw_input.restart == "charge":
         names["electrons"]["startingpot"] = "file"
     return names
@@ -33,20 +36,28 @@ def write_input(pw_input: PwInput, directory: str | Path) -> Path:
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     atoms = pw_input.crystal.to_ase()
-    if pw_input.magnetisation:
-        atoms.set_initial_magnetic_moments([pw_input.magnetisation[s] for s in pw_input.crystal.symbols])
+    if pw_input.atom_magnetisation:
+        atoms.set_initial_magnetic_moments(pw_input.atom_magnetisation)
+    card = pw_input.hubbard and pw_input.hubbard_form == "card"
     calculator = Espresso(
         profile=EspressoProfile(command="pw.x", pseudo_dir=pw_input.pseudo_dir),
         directory=folder,
         input_data=effective_namelists(pw_input),
         pseudopotentials=dict(pw_input.pseudo_files),
-        kpts=pw_input.kpoints,
+        kpts=_kpoints(pw_input),
         crystal_coordinates=True,
+        additional_cards=hubbard_card(pw_input.hubbard, pw_input.species) if card else None,
     )
     calculator.write_inputfiles(atoms, ["energy"])
     compare_written(pw_input, folder / PWI)
     write_atomic(folder / INPUT_JSON, json.dumps(to_dict(pw_input), indent=1))
     return folder / PWI
+
+
+def _kpoints(pw_input: PwInput) -> Any:
+    if not pw_input.kpoint_list:
+        return pw_input.kpoints
+    return np.array([[*point, 1.0 / len(pw_input.kpoint_list)] for point in pw_input.kpoint_list])  # (n, 4)
 
 
 def compare_written(pw_input: PwInput, path: Path) -> None:
@@ -73,7 +84,8 @@ def compare_written(pw_input: PwInput, path: Path) -> None:
         if np.abs(shift - np.round(shift)).max() > 1e-8:
             differing.append("the positions")
     text = "\n".join(" ".join(card.split()) for card in cards)
-    if " ".join(map(str, pw_input.kpoints)) not in text:
+    expected_points = [str(len(pw_input.kpoint_list))] if pw_input.kpoint_list else [*map(str, pw_input.kpoints)]
+    if " ".join(expected_points) not in text:
         differing.append("the k-points")
     differing += [f"the file of {e}" for e, name in pw_input.pseudo_files.items() if name not in text]
     if differing:

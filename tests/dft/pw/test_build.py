@@ -31,9 +31,9 @@ def test_supercell_has_half_the_points(si: Crystal) -> None:
 def test_magnetic_elements_get_spin_as_a_fraction_of_the_valence(nio: Crystal, library: PseudoLibrary) -> None:
     pw_input = build_input(nio, library, DftSettings(), "scf")
     assert pw_input.get("system", "nspin") == 2
-    assert pw_input.magnetisation == {"Ni": round(5 / 18, 4), "O": 0.1}
+    assert pw_input.site_magnetisation == (round(2 / 18, 4), 0.0)
     assert build_input(nio, library, DftSettings(spin="none"), "scf").get("system", "nspin") is None
-    assert build_input(silicon(), library, DftSettings(), "scf").magnetisation == {}
+    assert build_input(silicon(), library, DftSettings(), "scf").site_magnetisation == ()
 
 
 def test_insulators_can_go_without_smearing(si: Crystal, library: PseudoLibrary) -> None:

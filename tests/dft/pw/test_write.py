@@ -27,7 +27,7 @@ def test_ase_reads_the_same_structure(nio: Crystal, library: PseudoLibrary, tmp_
     assert atoms.get_chemical_symbols() == nio.symbols
     assert np.allclose(atoms.cell.array, nio.lattice)
     text = (tmp_path / "espresso.pwi").read_text()
-    assert "starting_magnetization(1) = 0.2778" in text
+    assert "starting_magnetization(1) = 0.1111" in text
     assert "prefix           = 'dao'" in text
 
 

@@ -1,0 +1,78 @@
+"""Hubbard U on d and f shells: whose values, on which crystals, and how pw.x of which version is told.
+
+Off by default: energies with U do not meet those without. The values are the Materials Project's (Jain et al., Phys.
+Rev. B 84, 045115 (2011); Wang, Maxisch and Ceder, Phys. Rev. B 73, 195107 (2006)) for oxides and fluorides.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+from dao_core.crystal import Crystal
+
+HubbardChoice = Literal["none", "mp"]
+HubbardForm = Literal["namelist", "card"]
+MP_VALUES = {"Co": 3.32, "Cr": 3.7, "Fe": 5.3, "Mn": 3.9, "Mo": 4.38, "Ni": 6.2, "V": 3.25, "W": 6.2}  # eV
+SHELLS = {"V": "3d", "Cr": "3d", "Mn": "3d", "Fe": "3d", "Co": "3d", "Ni": "3d", "Mo": "4d", "W": "5d"}
+ANIONS = {"O", "F"}
+CARD_SINCE = (7, 1)  # the first version of pw.x that reads the card HUBBARD
+
+
+def hubbard_values(crystal: Crystal, choice: HubbardChoice) -> dict[str, float]:
+    """U (eV) of each element of a crystal that gets one; empty where none does.
+
+    Args:
+        crystal: The structure; only oxides and fluorides have values.
+        choice: "none" or "mp".
+    """
+    symbols = set(crystal.symbols)
+    if choice == "none" or not symbols & ANIONS:
+        return {}
+    return {element: MP_VALUES[element] for element in sorted(symbols) if element in MP_VALUES}
+
+
+def without_value(crystal: Crystal, choice: HubbardChoice) -> tuple[str, ...]:
+    """Magnetic d and f elements of an oxide or fluoride that have no U entry, so that the user hears of it."""
+    from dao_core.dft.magnetism.moments import METAL_MOMENTS
+
+    symbols = set(crystal.symbols)
+    if choice == "none" or not symbols & ANIONS:
+        return ()
+    return tuple(sorted(e for e in symbols if e in METAL_MOMENTS and e not in MP_VALUES))
+
+
+def hubbard_label(values: Mapping[str, float]) -> str:
+    """U as part of the name of an energy, such as "U(Ni-3d 6.2)"."""
+    return "U(" + ", ".join(f"{e}-{SHELLS[e]} {u:g}" for e, u in sorted(values.items())) + ")" if values else ""
+
+
+def hubbard_form(version: str) -> HubbardForm:
+    """How a version of pw.x reads U: the card `HUBBARD` since 7.1, `lda_plus_u` before.
+
+    Args:
+        version: As pw.x prints it, such as "6.7MaX" or "7.3.1".
+    """
+    numbers = [int(x) for x in re.findall(r"\d+", version)[:2]]
+    return "card" if tuple(numbers) >= CARD_SINCE else "namelist"
+
+
+def hubbard_namelist(values: Mapping[str, float], species: list[str]) -> dict[str, object]:
+    """The old form, for `&system`: species are counted from 1 in the order of the card ATOMIC_SPECIES."""
+    out: dict[str, object] = {"lda_plus_u": True}
+    for number, name in enumerate(species, start=1):
+        element = name.rstrip("0123456789")
+        if element in values:
+            out[f"hubbard_u({number})"] = values[element]
+    return out
+
+
+def hubbard_card(values: Mapping[str, float], species: list[str]) -> str:
+    """The new form: one line a species, species that only differ in spin included."""
+    lines = ["HUBBARD {atomic}"]
+    for name in species:
+        element = name.rstrip("0123456789")
+        if element in values:
+            lines.append(f"U {name}-{SHELLS[element]} {values[element]:g}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,137 @@
+"""Starting moments by element and oxidation state, and what became of them.
+
+A start is a guess of the spin, not a result: too small a one lets the SCF fall into the non-magnetic solution, which is
+a local minimum of many magnets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from dao_core.crystal import Crystal
+
+# Bohr magnetons an atom, for metals and where no oxidation state is known
+METAL_MOMENTS: dict[str, float] = {
+    "V": 2.0, "Cr": 3.0, "Mn": 4.0, "Fe": 3.0, "Co": 2.0, "Ni": 1.0,
+    "Ce": 1.0, "Pr": 2.0, "Nd": 3.0, "Pm": 4.0, "Sm": 5.0, "Eu": 7.0, "Gd": 7.0, "Tb": 6.0, "Dy": 5.0, "Ho": 4.0,
+    "Er": 3.0, "Tm": 2.0, "Yb": 1.0, "U": 3.0, "Np": 4.0, "Pu": 5.0,
+}  # fmt: skip
+# may carry a moment as an ion, are no magnets as metals
+ION_ELEMENTS = {"Ti", "Cu", "Mo", "Ru", "Re", "Os", "Ir"}
+# valence electrons of the neutral atom in s and d
+D_GROUPS = {
+    "Ti": 4, "V": 5, "Cr": 6, "Mn": 7, "Fe": 8, "Co": 9, "Ni": 10, "Cu": 11,
+    "Mo": 6, "Ru": 8, "Re": 7, "Os": 8, "Ir": 9,
+}  # fmt: skip
+F_ELECTRONS_OF_3PLUS = {
+    "Ce": 1, "Pr": 2, "Nd": 3, "Pm": 4, "Sm": 5, "Eu": 6, "Gd": 7, "Tb": 8, "Dy": 9, "Ho": 10, "Er": 11, "Tm": 12,
+    "Yb": 13, "U": 3, "Np": 4, "Pu": 5,
+}  # fmt: skip
+COLLAPSED_BELOW = 0.1  # Bohr magnetons, of a site that started with a moment
+MomentChange = Literal["kept", "collapsed", "flipped"]
+
+
+def magnetic_elements(crystal: Crystal) -> dict[str, float]:
+    """Elements that ask for a spin-polarised calculation, with their starting moment.
+
+    High spin of the d or f shell that the oxidation state leaves; metals take the moments of the elements.
+
+    Args:
+        crystal: The structure; its composition decides on oxidation states.
+
+    Returns:
+        Element -> moment in Bohr magnetons, only those above zero.
+    """
+    states = oxidation_states(crystal)
+    moments = {element: starting_moment(element, states.get(element)) for element in sorted(set(crystal.symbols))}
+    return {element: moment for element, moment in moments.items() if moment > 0}
+
+
+def starting_moment(element: str, oxidation_state: float | None = None) -> float:
+    """High-spin moment (Bohr magnetons) of an element, 0 for one that carries none.
+
+    Args:
+        element: Its symbol.
+        oxidation_state: As an ion; None for a metal or where it is not known.
+    """
+    if oxidation_state is None:
+        return METAL_MOMENTS.get(element, 0.0)
+    if element in D_GROUPS:
+        n = D_GROUPS[element] - oxidation_state
+        return max(0.0, float(min(n, 10 - n)))
+    if element in F_ELECTRONS_OF_3PLUS:
+        n = F_ELECTRONS_OF_3PLUS[element] + 3 - oxidation_state
+        return max(0.0, float(min(n, 14 - n)))
+    return 0.0
+
+
+def oxidation_states(crystal: Crystal) -> dict[str, float]:
+    """The likeliest oxidation state of each element (pymatgen's guess); empty for metals and where none balances."""
+    from pymatgen.core import Composition
+
+    symbols = set(crystal.symbols)
+    if not symbols & {"O", "F", "S", "Cl", "Br", "I", "Se", "Te", "N", "P", "As", "Sb"}:
+        return {}
+    if not symbols & (set(METAL_MOMENTS) | ION_ELEMENTS):
+        return {}
+    counts = {element: crystal.symbols.count(element) for element in symbols}
+    guesses = Composition(counts).reduced_composition.oxi_state_guesses()
+    return {str(e): float(state) for e, state in guesses[0].items()} if guesses else {}
+
+
+@dataclass(frozen=True)
+class MomentReport:
+    """Moments of one calculation.
+
+    Attributes:
+        start: Starting moments per site, Bohr magnetons.
+        final: Moments per site of the last step, integrated in spheres by pw.x; None where it printed none.
+        total: Total magnetisation of the cell.
+        absolute: Integral of its absolute value; far above |total| for an antiferromagnet.
+        changes: Per site: kept, collapsed (below `COLLAPSED_BELOW`) or flipped against the other sites.
+    """
+
+    start: tuple[float, ...]
+    final: tuple[float, ...] | None = None
+    total: float | None = None
+    absolute: float | None = None
+    changes: tuple[MomentChange, ...] = ()
+
+    def warning(self, symbols: Sequence[str]) -> str:
+        """One clause that names the sites whose moments did not stay as they started; empty where all did."""
+        words = [
+            f"{symbol}{i + 1} {change}"
+            for i, (symbol, change) in enumerate(zip(symbols, self.changes, strict=False))
+            if change != "kept"
+        ]
+        return f"moments changed: {', '.join(words)}" if words else ""
+
+
+def moment_changes(start: Sequence[float], final: Sequence[float]) -> tuple[MomentChange, ...]:
+    """What became of each starting moment; turning all of them around is no change.
+
+    Args:
+        start: Starting moments, Bohr magnetons; zero for sites that were given none.
+        final: Moments at the end, of the same sites.
+    """
+    overlap = sum(a * b for a, b in zip(start, final, strict=True))
+    sign = -1.0 if overlap < 0 else 1.0
+    out: list[MomentChange] = []
+    for a, b in zip(start, final, strict=True):
+        if abs(a) < 0.5:  # a neighbour of the magnetic sites
+            out.append("kept")
+        elif abs(b) < COLLAPSED_BELOW:
+            out.append("collapsed")
+        else:
+            out.append("flipped" if a * b * sign < 0 else "kept")
+    return tuple(out)
+
+
+def site_fractions(
+    moments: Sequence[float], symbols: Sequence[str], z_valence: Mapping[str, float]
+) -> tuple[float, ...]:
+    """Starting magnetisations as pw.x takes them: fractions of the valence, -1 to 1, one a site."""
+    values = (m / z_valence[s] for m, s in zip(moments, symbols, strict=True))
+    return tuple(max(-1.0, min(1.0, round(v, 4))) for v in values)
