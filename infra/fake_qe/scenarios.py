@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 LINE = "%" * 79
+HARTREE = 27.211386245988  # eV
 HEADER = """
      Program PWSCF v.6.7MaX starts on 22Nov2026 at  3:20:20
 
@@ -168,6 +169,8 @@ def _stopped(routine: str, message: str, *, before: Callable[[Job], str] | None 
 
 def good(job: Job) -> Reply:
     """A run without any failure."""
+    if job.calculation in ("nscf", "bands"):
+        return Reply(HEADER + "     End of band structure calculation\n" + FOOTER)
     if job.calculation == "scf":
         return Reply(HEADER + scf() + moments(job) + forces(job) + FOOTER)
     return Reply(HEADER + step(job, 1) + step(job, 2) + finished_relax(job) + FOOTER)
@@ -202,6 +205,28 @@ def clean_stop(job: Job) -> Reply:
     body = scf(how="cut") if job.calculation == "scf" else step(job, 1) + scf(how="cut")
     return Reply(
         HEADER + body + "\n     Maximum CPU time exceeded\n\n     max_seconds     =       4.00\n" + FOOTER, code=2
+    )
+
+
+def schema(job: Job) -> str:
+    """The XML file of eigenvalues: four electrons an atom and a gap of 1 eV, 0.5 along a path; none with nickel."""
+    path = "calculation      = 'bands'" in job.text
+    n = 2 * len(job.symbols)
+    gap = -0.5 if "Ni" in job.symbols else 0.5 if path else 1.0
+    points = []
+    for k in range(4):
+        below, above = range(n - 1, -1, -1), range(4)
+        bands = [(-1.0 - i - 0.1 * k) / HARTREE for i in below] + [(gap - 1.0 + i + 0.1 * k) / HARTREE for i in above]
+        points.append(
+            f'<ks_energies><k_point weight="0.5">{0.25 * k} 0.0 0.0</k_point>'
+            f"<eigenvalues>{' '.join(f'{b:.10e}' for b in bands)}</eigenvalues>"
+            f"<occupations>{' '.join(['1.0'] * n + ['0.0'] * 4)}</occupations></ks_energies>"
+        )
+    atoms = "".join(f'<atom name="{s}" index="{i + 1}"/>' for i, s in enumerate(job.symbols))
+    return (
+        f"<espresso><output><atomic_structure>{atoms}</atomic_structure><band_structure><lsda>false</lsda>"
+        f"<nelec>{2.0 * n}</nelec><fermi_energy>-0.03</fermi_energy><occupations_kind>smearing</occupations_kind>"
+        f"{''.join(points)}</band_structure></output></espresso>"
     )
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from dao_core.artifacts import file_sha256
+from dao_core.artifacts import Ledger, file_sha256
 from dao_core.crystal import Crystal
+from dao_core.dft.launch.local import LocalLauncher
 from dao_core.dft.pseudo.install import install_folder
 from dao_core.dft.pseudo.library import PseudoLibrary, PseudopotentialError, find_library
+from dao_core.dft.session import Session
 from dao_core.dft.settings import DftSettings
 from tests.conftest import SHARED
 from tests.helpers.fake_pw import FAKE_COMMAND, nickel_oxide, silicon, upf_text
@@ -52,6 +54,26 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]
 def settings(library: PseudoLibrary) -> DftSettings:
     """Settings for the fake pw.x."""
     return DftSettings(command=FAKE_COMMAND, pseudo_dir=library.folder, elements=False, min_free_bytes=0)
+
+
+@pytest.fixture
+def session(library: PseudoLibrary, settings: DftSettings, plan: Callable[..., Path], tmp_path: Path) -> Session:
+    plan()
+    return Session(settings, library, Ledger(tmp_path / "ledger"), LocalLauncher(settings, poll_seconds=0.01))
+
+
+@pytest.fixture
+def post(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """post(*words): what the programs after pw.x do, one word a run; the count of runs lies beside the plan."""
+    path = tmp_path / "post"
+    path.write_text("")
+    monkeypatch.setenv("FAKE_QE_POST_PLAN", str(path))
+
+    def write(*words: str) -> Path:
+        path.write_text("\n".join(words))
+        return Path(f"{path}.count")
+
+    return write
 
 
 @pytest.fixture

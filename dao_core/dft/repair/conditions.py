@@ -113,7 +113,8 @@ def unreadable_values(run: Run) -> bool:
 def unreadable(run: Run) -> bool:
     """What was written is no output of pw.x, or has no energy although it ended well."""
     output = run.output
-    return not output.started or (output.job_done and not output.energies)
+    eigenvalues_only = run.pw_input.calculation in ("nscf", "bands")
+    return not output.started or (output.job_done and not output.energies and not eigenvalues_only)
 
 
 def interrupted(run: Run) -> bool:
@@ -128,7 +129,7 @@ def ions_not_converged(run: Run) -> bool:
 
 def top_band_occupied(run: Run) -> bool:
     """With smearing, electrons reach into the highest band."""
-    top = run.output.top_band_occupation
+    top = run.output.top_band_occupation if run.pw_input.calculation not in ("nscf", "bands") else None
     return run.pw_input.get("system", "occupations") == "smearing" and top is not None and top > TOP_BAND_LIMIT
 
 

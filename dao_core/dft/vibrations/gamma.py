@@ -1,0 +1,105 @@
+"""Vibrations at Gamma from density-functional perturbation theory (ph.x), with LO-TO splitting for insulators."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from dao_core.dft.chain import Chain, ProgramError
+from dao_core.dft.electronic.analysis import stage_result
+from dao_core.dft.electronic.eigenvalues import band_gap, read_eigenvalues
+from dao_core.dft.launch.local import OUT
+from dao_core.dft.pw.build import PREFIX
+from dao_core.dft.pw.input import PwInput
+from dao_core.dft.session import Session
+
+THRESHOLD = 1e-14  # tr2_ph, Ry: converged frequencies of soft modes
+INSULATING_ABOVE = 0.1  # eV: a gap that allows fixed occupations
+DIRECTIONS = {"100": (1, 0, 0), "010": (0, 1, 0), "001": (0, 0, 1)}  # along which q goes to zero, Cartesian
+FREQUENCY = re.compile(r"freq\s*\(\s*\d+\)\s*=\s*(-?[\d.]+)\s*\[THz\]")
+FLOAT = r"-?\d+\.\d+(?:[EeDd][-+]?\d+)?"
+
+
+def gamma_phonons(session: Session, pw_input: PwInput) -> dict[str, Any]:
+    """Frequencies at Gamma (THz, imaginary as negative), a stage of the ledger.
+
+    Args:
+        session: Settings, ledger, launcher.
+        pw_input: The SCF of a relaxed crystal.
+
+    Returns:
+        `frequencies` (transverse, acoustic sum rule applied), `longitudinal` by direction, `dielectric` (3, 3),
+        `born_charges` (N, 3, 3); the last three only for insulators.
+
+    Raises:
+        ProgramError: ph.x is not installed, does not converge, or refuses (Hubbard U, meta-GGA).
+    """
+    if pw_input.hubbard:
+        raise ProgramError("ph.x", "crashed", "6.7 has no Hubbard U in phonons: use finite displacements")
+    insulating = with_fixed_occupations(session, pw_input)
+    return stage_result(session, "dft_gamma", insulating or pw_input, _gamma)
+
+
+def with_fixed_occupations(session: Session, pw_input: PwInput) -> PwInput | None:
+    """The SCF without smearing where the crystal has a gap: only then is there a response to an electric field."""
+    if pw_input.get("system", "occupations") == "fixed":
+        return pw_input
+    gap = stage_result(session, "dft_gap", pw_input, _gap)
+    if gap["is_metal"] or gap["value"] < INSULATING_ABOVE or pw_input.get("system", "nspin") == 2:
+        return None
+    return pw_input.with_values("system", occupations="fixed", smearing=None, degauss=None)
+
+
+def _gap(chain: Chain) -> dict[str, Any]:
+    gap = band_gap(read_eigenvalues(chain.save))
+    return {"value": gap.value, "is_metal": gap.is_metal}
+
+
+def ph_input(*, dielectric: bool, title: str = "phonons", more: str = "", at_gamma: bool = True) -> str:
+    """Input of ph.x on the chain's ground state; `more` is added to the namelist."""
+    epsil = ".true." if dielectric else ".false."
+    lines = [title, "&inputph", f" prefix='{PREFIX}', outdir='../{OUT}', fildyn='dyn', tr2_ph={THRESHOLD:.1e},",
+             f" epsil={epsil},", f" {more}" if more else "", "/", "0 0 0" if at_gamma else ""]  # fmt: skip
+    return "\n".join(line for line in lines if line) + "\n"
+
+
+def _gamma(chain: Chain) -> dict[str, Any]:
+    insulator = chain.crystal_input.get("system", "occupations") == "fixed"
+    step = chain.run("ph_gamma", "ph.x", ph_input(dielectric=insulator))
+    text = (step / "dyn").read_text()
+    dyn = step / "dyn"
+    out: dict[str, Any] = {"frequencies": dynmat(chain, "dynmat", dyn, (0, 0, 0)), "longitudinal": {}}
+    if insulator:
+        out |= dielectric_response(text)
+        out["longitudinal"] = {
+            name: dynmat(chain, f"dynmat_{name}", dyn, direction) for name, direction in DIRECTIONS.items()
+        }
+    return out
+
+
+def dynmat(chain: Chain, name: str, dyn: Path, direction: tuple[int, int, int]) -> list[float]:
+    """Frequencies (THz) of a dynamical matrix at Gamma with the sum rule, q going to zero along a direction."""
+    q = ", ".join(f"q({i + 1})={x}" for i, x in enumerate(direction))
+    text = f"&input\n fildyn='../{dyn.parent.name}/dyn', asr='crystal', {q}, filout='modes'\n/\n"
+    step = chain.run(name, "dynmat.x", text)
+    return read_frequencies((step / "modes").read_text())
+
+
+def read_frequencies(text: str) -> list[float]:
+    """Frequencies in THz of a file of modes or a dynamical matrix."""
+    return [float(x) for x in FREQUENCY.findall(text)]
+
+
+def dielectric_response(text: str) -> dict[str, Any]:
+    """Dielectric tensor and Born effective charges of a file of dynamical matrices; empty where there are none."""
+    match = re.search(r"Dielectric Tensor:(.*?)Effective Charges(.*?)Diagonalizing", text, re.DOTALL)
+    if match is None:
+        return {}
+    epsilon, charges = ([float(x) for x in re.findall(FLOAT, part)] for part in match.groups())
+    return {
+        "dielectric": [epsilon[i : i + 3] for i in (0, 3, 6)],
+        "born_charges": [
+            [charges[i + k : i + k + 3] for k in (0, 3, 6)] for i in range(0, len(charges) - len(charges) % 9, 9)
+        ],
+    }
