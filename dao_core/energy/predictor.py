@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from dao_core.crystal import Crystal, CrystalBatch
+from dao_core.energy.domain import TrainedDomain
 from dao_core.energy.potential import Outcome, PotentialFailure, PotentialResult
 from dao_core.energy.scale import EnergyScale, composition_fractions
 from dao_core.hull.label import EnergyLabel
@@ -127,6 +128,8 @@ class DaoPotential:
         with named_faults(checkpoint.path):
             self.scale = EnergyScale.from_state(checkpoint.config["energy_scale"])
             self.elements = set(checkpoint.config["elements"])
+            domain = checkpoint.config.get("domain")  # checkpoints of b90917e and before know only their elements
+            self.domain = None if domain is None else TrainedDomain.from_state(domain)
         self.batch_pairs = batch_pairs or BATCH_PAIRS.get(self.device.type, 3_000)
 
     @classmethod
@@ -192,6 +195,24 @@ class DaoPotential:
                 std = float(np.hypot(s, self.scale.spread_floor))
                 out[i] = Prediction(e, std, max(0.0, h * self.scale.hull_std + self.scale.hull_mean))
         return [out[i] for i in range(len(crystals))]
+
+    def outside(self, crystal: Crystal) -> str | None:
+        """Why a structure lies outside what the network was trained on, where its energy means little.
+
+        Args:
+            crystal: Any structure.
+
+        Returns:
+            The reason, for people; None inside, and where the checkpoint does not know.
+        """
+        return None if self.domain is None else self.domain.outside(crystal)
+
+    @property
+    def phonon_refusal(self) -> str | None:
+        """Why its forces make no phonons; None for a checkpoint that has passed a test of them."""
+        if self.checkpoint.config.get("phonons_tested"):
+            return None
+        return f"{self.identity} gives crystals false imaginary modes: name other forces, --phonon-potential sevennet"
 
     def evaluate(self, batch: CrystalBatch) -> tuple[Tensor, Tensor, Tensor]:
         """Energies and their derivatives as tensors, on the device of the potential.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import TypeAdapter
 from torch import nn
 
-from dao_core.models.config import CrysformerConfig, CspnetConfig, ModelConfig
+from dao_core.models.config import CrysformerConfig, CspnetConfig, LocalAdditions, ModelConfig
 from dao_core.models.crysformer import Crysformer
 from dao_core.models.cspnet import Cspnet
 from dao_core.models.local import LocalNet
@@ -23,6 +23,29 @@ def build_network(config: ModelConfig) -> nn.Module:
     if isinstance(config, CrysformerConfig):
         return Crysformer(config)
     return Cspnet(config) if isinstance(config, CspnetConfig) else LocalNet(config)
+
+
+def grown(network: nn.Module, additions: LocalAdditions) -> LocalNet:
+    """A trained local network with additions that leave its energies as they are, but for atoms in contact.
+
+    Args:
+        network: The trained network.
+        additions: What it gets; their contributions start at zero.
+
+    Returns:
+        A new network with the old weights.
+
+    Raises:
+        TypeError: It is no local network.
+        ValueError: It has something that the additions lack.
+    """
+    if not isinstance(network, LocalNet):
+        raise TypeError(f"a {type(network).__name__} cannot grow: start from a local network, or leave out `grow`")
+    larger = LocalNet(network.config.model_copy(update=additions.model_dump()))
+    unknown = larger.load_state_dict(network.state_dict(), strict=False).unexpected_keys
+    if unknown:
+        raise ValueError(f"the network already has {unknown[0]}: name all of its own additions in `grow` too")
+    return larger
 
 
 def parse_model_config(data: dict[str, object]) -> ModelConfig:

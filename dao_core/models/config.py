@@ -44,10 +44,18 @@ class CspnetConfig(BaseModel):
     n_energies: int = Field(0, ge=0, description="columns of the energy head; 0 for a generator")
 
 
-class LocalConfig(BaseModel):
-    """A local equivariant network for energies: exact in cell choice and symmetry, which Crysformer is not."""
+class LocalAdditions(BaseModel):
+    """What the second version of the local network can have on top; all off, the network is that of the first."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tensor_width: int = Field(0, ge=0, description="channels of symmetric traceless tensors (l = 2) beside the vectors")
+    repulsion: bool = Field(False, description="screened nuclear repulsion of atoms in contact")
+    references: bool = Field(False, description="an energy of each element, beside what its surroundings give")
+
+
+class LocalConfig(LocalAdditions):
+    """A local equivariant network for energies: exact in cell choice and symmetry, which Crysformer is not."""
 
     kind: Literal["local"] = "local"
     width: int = Field(128, gt=0)
@@ -56,10 +64,6 @@ class LocalConfig(BaseModel):
     cutoff: float = Field(6.0, gt=0, description="angstrom")
     time_dim: int = Field(32, gt=0)
     n_energies: int = Field(1, gt=0, description="columns of the energy head")
-    # Additions of the second version; all off, the network is that of the first.
-    tensor_width: int = Field(0, ge=0, description="channels of symmetric traceless tensors (l = 2) beside the vectors")
-    repulsion: bool = Field(False, description="screened nuclear repulsion of atoms in contact")
-    references: bool = Field(False, description="an energy of each element, beside what its surroundings give")
 
 
 ModelConfig = Annotated[CrysformerConfig | CspnetConfig | LocalConfig, Field(discriminator="kind")]

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dao_core.energy.objective import EnergySettings
 from dao_core.generate.flow_matching import FlowSettings
-from dao_core.models.config import CrysformerConfig, ModelConfig
+from dao_core.models.config import CrysformerConfig, LocalAdditions, ModelConfig
 
 
 class TrainingConfig(BaseModel):
@@ -45,6 +45,9 @@ class TrainingConfig(BaseModel):
     seed: int = 0
     start_from: str | None = Field(
         None, description="continue a checkpoint's weights: a folder, or `generator` or `predictor` for those that ship"
+    )
+    grow: LocalAdditions | None = Field(
+        None, description="with start_from: additions to the predictor's local network, without effect at first"
     )
 
     @model_validator(mode="after")

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dao_core.crystal import Crystal
+from dao_core.energy.domain import TrainedDomain
 from dao_core.energy.objective import EnergyObjective
 from dao_core.energy.predictor import N_ENERGIES, DaoPotential
 from dao_core.energy.scale import EnergyRows, EnergyScale
 from dao_core.energy.uncertainty import calibrate
-from dao_core.models.build import build_network, parse_model_config
+from dao_core.models.build import build_network, grown, parse_model_config
 from dao_core.models.checkpoint_io import (
     Checkpoint,
     CheckpointContent,
@@ -35,6 +36,7 @@ from dao_core.training.packed import PackedCrystals
 from dao_core.training.trainer import run_training
 
 ADAPT_ROWS = 10_000
+DOMAIN_ROWS = 10_000
 Array = NDArray[np.float64]
 
 
@@ -167,11 +169,15 @@ def _start(data: PredictorData, config: TrainingConfig, card: str) -> _Start:
         )  # fmt: skip
         return _Start(build_network(parse_model_config(model)), base, scale, model, elements, largest, card, [])
     earlier = load_checkpoint(config.start_from, kind="predictor")
+    network, model = earlier.network, earlier.config["model"]
+    if config.grow is not None:
+        network = grown(network, config.grow)
+        model = network.config.model_dump()
     return _Start(
-        earlier.network.train(),
+        network.train(),
         LatticeBase.from_state(earlier.config["lattice_base"]),
         adapted_scale(earlier, data),
-        earlier.config["model"],
+        model,
         elements | set(earlier.config["elements"]),
         max(largest, int(earlier.config.get("max_atoms", 0))),
         continued_card(card, earlier),
@@ -211,6 +217,7 @@ def fit_predictor(
         "lattice_base": start.base.state(),
         "elements": sorted(start.elements),
         "max_atoms": start.max_atoms,
+        "domain": _domain(data.train, start.base).state(),
         "energy": config.energy.model_dump(),
         "training": facts,
         "earlier_training": start.earlier,
@@ -221,6 +228,13 @@ def fit_predictor(
     if data.validation is not None and len(data.validation):
         facts["validation_mae_eV_per_atom"] = _calibrate(directory / "checkpoint", content, data.validation)
     return facts
+
+
+def _domain(train: PackedCrystals, base: LatticeBase) -> TrainedDomain:
+    """Where the training rows lie; a few thousand of them say it."""
+    rows = np.random.default_rng(0).permutation(len(train))[:DOMAIN_ROWS]
+    domain = TrainedDomain.fit((train.crystal(int(i)) for i in rows), base.volumes.double().numpy())
+    return replace(domain, elements=tuple(sorted({int(z) for z in train.atomic_numbers})))
 
 
 def _calibrate(directory: Path, content: CheckpointContent, validation: PackedCrystals) -> float:

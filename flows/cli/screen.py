@@ -69,7 +69,7 @@ def screen_formulas(
     start = time.monotonic()
     quiet_libraries()
     from dao_core.artifacts import Ledger
-    from dao_core.screening.analysis.stages import DiagnosticsSettings
+    from dao_core.screening.analysis.stages import DiagnosticsSettings, phonon_forces
     from dao_core.screening.candidate_table import load_candidates
     from dao_core.screening.load_models import load_search_models
     from dao_core.screening.search import SearchSettings, cells_of
@@ -81,6 +81,8 @@ def screen_formulas(
         cells_of(formula, wanted)
     deadline = None if wanted.budget_seconds is None else start + wanted.budget_seconds
     ledger, models = Ledger(out / "ledger"), load_search_models(**names)
+    if asked.phonons:
+        phonon_forces(asked, models.potential)  # refused before the search, not after it
     with progress_bar("screen") as show:
         proposed, relaxed = _search(ledger, formulas, models, wanted, deadline, show)
         answer = _answer(ledger, formulas, models, proposed, relaxed, crysdb, hull, asked, wanted.seed, show)
@@ -201,7 +203,7 @@ def screen(
         bool, typer.Option("--phonons", help="Vibrations of the best; imaginary modes are followed and ranked.")
     ] = False,
     phonon_potential: Annotated[
-        str, typer.Option(help="Whose forces for --phonons, such as chgnet; default: --potential.")
+        str, typer.Option(help="Whose forces for --phonons: sevennet or chgnet. DAO-P's are refused.")
     ] = "",
     pressure: Annotated[str | None, typer.Option(help="GPa, such as 0,10,20: enthalpies and their order.")] = None,
     best: Annotated[int, typer.Option(min=1, help="Structures a formula for --phonons and --pressure.")] = 3,
@@ -217,7 +219,7 @@ def screen(
 ) -> None:
     """Screen many formulas. Finished pieces are kept: after a kill the same command continues.
 
-    Examples:  dao screen NaCl MgO --n 10 --phonons    dao screen --system Sr-Ti-O --crysdb runs/crysdb/table
+    Examples:  dao screen NaCl MgO --n 10 --phonon-potential sevennet    dao screen --system Sr-Ti-O --crysdb TABLE
     """
     if hull not in ("auto", "database", "relaxed", "none"):
         fail(f"--hull {hull}: use auto, database, relaxed or none")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from dao_core.crystal import Crystal, CrystalBatch
-from dao_core.models.config import LocalConfig
+from dao_core.models.build import build_network, grown
+from dao_core.models.config import LocalAdditions, LocalConfig
 from dao_core.models.local import LocalNet
 from dao_core.models.repulsion import NuclearRepulsion
-from tests.helpers.networks import random_crystals
+from tests.helpers.networks import TINY, random_crystals
 
 
 def network() -> LocalNet:
@@ -61,23 +63,22 @@ def test_angles_matter() -> None:
 def second_version(**changes: object) -> LocalNet:
     torch.manual_seed(0)
     config = LocalConfig(width=16, n_blocks=2, n_radial=8, time_dim=8, cutoff=4.0, n_energies=2)
-    grown = LocalNet(config.model_copy(update=changes))
-    for p in grown.parameters():  # additions start at zero
+    larger = LocalNet(config.model_copy(update=changes))
+    for p in larger.parameters():  # additions start at zero
         if not p.any():
             torch.nn.init.normal_(p, std=0.3)
-    return grown.double()
+    return larger.double()
 
 
 def test_additions_leave_a_trained_network_as_it_was() -> None:
     torch.manual_seed(0)
     config = LocalConfig(width=16, n_blocks=2, n_radial=8, time_dim=8, cutoff=4.0, n_energies=2)
     first = LocalNet(config).double()
-    grown = LocalNet(config.model_copy(update={"tensor_width": 4, "references": True})).double()
-    grown.load_state_dict(first.state_dict(), strict=False)
+    larger = grown(first, LocalAdditions(tensor_width=4, references=True)).double()
     batch = CrystalBatch.from_crystals(random_crystals(3, (3, 5)), dtype=torch.float64)
     ones = torch.ones(2, dtype=torch.float64)
     given = (batch.lattice, batch.frac_coords, batch.atomic_numbers, ones)
-    torch.testing.assert_close(grown(*given).energies, first(*given).energies)
+    torch.testing.assert_close(larger(*given).energies, first(*given).energies)
 
 
 def test_tensors_turn_with_the_crystal_and_see_more_than_vectors() -> None:
@@ -109,4 +110,11 @@ def test_nuclei_in_contact_repel_and_bonded_ones_feel_nothing() -> None:
     energy = NuclearRepulsion()(index[:, :1], distances[:1], numbers).sum()
     assert energy > 10.0
     assert torch.autograd.grad(energy, distances)[0][0] < -10.0
-    assert float(NuclearRepulsion()(index[:, 1:], distances[1:], numbers).sum()) == 0.0
+    assert float(NuclearRepulsion()(index[:, 1:], distances[1:].detach(), numbers).sum().detach()) == 0.0
+
+
+def test_what_cannot_grow_is_refused() -> None:
+    with pytest.raises(TypeError, match="a Crysformer cannot grow"):
+        grown(build_network(TINY), LocalAdditions())
+    with pytest.raises(ValueError, match="already has coarse"):
+        grown(second_version(tensor_width=4), LocalAdditions(references=True))

@@ -204,3 +204,23 @@ def test_a_continued_predictor_takes_labels_of_another_scale(tmp_path: Path) -> 
     error = np.abs([p.formation_energy_per_atom - e for p, e in zip(found, labels, strict=True)])
     before = np.abs([p.formation_energy_per_atom - e for p, e in zip(shipped.predict(crystals), labels, strict=True)])
     assert error.mean() < 0.3 * before.mean()
+    continued = DaoPotential.load(tmp_path / "checkpoint")
+    assert continued.domain is not None
+    assert continued.outside(crystals[0].replace(lattice=0.4 * crystals[0].lattice)) is not None
+
+
+def test_a_continued_predictor_can_grow(tmp_path: Path) -> None:
+    crystals = [c.niggli().replace(atomic_numbers=np.full(c.n_atoms, 29)) for c in random_crystals(3, (2, 3, 4))]
+    shipped = DaoPotential.load("predictor")
+    labels = [p.formation_energy_per_atom for p in shipped.predict(crystals)]
+    unknown = [None] * 3
+    packed = pack_labelled(crystals, TrainingLabels(labels, [0.0] * 3, [0] * 3, unknown, unknown))
+    config = TrainingConfig(
+        **{**TINY, "max_steps": 1, "learning_rate": 1e-9, "start_from": "predictor", "grow": {"tensor_width": 4}}
+    )
+    fit_predictor(PredictorData(packed, shipped.scale.sources), config, tmp_path, Provenance({}, ""))
+    larger = load_checkpoint(tmp_path / "checkpoint")
+    assert larger.config["model"]["tensor_width"] == 4
+    np.testing.assert_allclose(
+        [p.formation_energy_per_atom for p in DaoPotential(larger).predict(crystals)], labels, atol=1e-4
+    )

@@ -1,14 +1,14 @@
 """Batched relaxation of positions and cell: many crystals in flight, each on its own path.
 
 Crystals that are finished leave the batch and waiting ones take their place. Results are rejected by name when volume,
-distances or energy run away, and the original is kept.
+distances or energy run away, or the crystal leaves what the potential was trained on, and the original is kept.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -78,7 +78,7 @@ def relax(
             if refusal is None:
                 flying[i] = path
             else:
-                results[i] = refusal
+                results[i] = _within_domain(refusal, potential)
         if not flying:
             continue
         outcomes = potential.compute([path.crystal for path in flying.values()])
@@ -88,9 +88,26 @@ def relax(
                 observer(i, path.n_steps, path.crystal, outcome)
             done = path.advance(outcome)
             if done is not None:
-                results[i] = done
+                results[i] = _within_domain(done, potential)
                 del flying[i]
     return [results[i] for i in range(len(crystals))]
+
+
+def _within_domain(result: RelaxationResult, potential: Potential) -> RelaxationResult:
+    """The result; the start again where the path has left what the potential was trained on, if that can be told."""
+    outside: Callable[[Crystal], str | None] | None = getattr(potential, "outside", None)
+    reason = None if outside is None else outside(result.crystal)
+    if outside is None or reason is None:
+        return result
+    if result.crystal is result.initial or outside(result.initial) is not None:
+        return replace(result, outside=reason)
+    return replace(
+        result,
+        crystal=result.initial,
+        energy_per_atom=result.initial_energy_per_atom,
+        status=RelaxationStatus.REJECTED_DOMAIN,
+        reason=f"left what the potential was trained on: {reason}",
+    )
 
 
 @dataclass

@@ -19,6 +19,7 @@ class RelaxationStatus(StrEnum):
     REJECTED_VOLUME = "rejected_volume"
     REJECTED_DISTANCE = "rejected_distance"
     REJECTED_ENERGY = "rejected_energy"
+    REJECTED_DOMAIN = "rejected_domain"
     POTENTIAL_FAILED = "potential_failed"
 
 
@@ -50,7 +51,8 @@ class RelaxationResult:
 
     `crystal` is the relaxed one, or `initial` itself where the result was rejected. `energy_per_atom` (eV) belongs to
     `crystal`; None where the potential had no answer. `fmax` (eV/angstrom) and `stress_gpa` (largest component of
-    stress + pressure) are those of the last evaluation. `n_steps` counts evaluations after the first.
+    stress + pressure) are those of the last evaluation. `n_steps` counts evaluations after the first. `outside` says
+    why `crystal` lies outside what the potential was trained on; None inside, or where the potential doesn't know.
     """
 
     crystal: Crystal
@@ -62,3 +64,4 @@ class RelaxationResult:
     initial: Crystal
     initial_energy_per_atom: float | None
     reason: str = ""
+    outside: str | None = None

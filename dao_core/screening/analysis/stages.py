@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from dao_core.artifacts import Ledger, StageRecord, content_key
 from dao_core.energy.potential import Potential
 from dao_core.energy.relaxation.relax import RelaxSettings, relax
-from dao_core.screening.analysis.phonons import PhononSettings, phonon_gate
+from dao_core.screening.analysis.phonons import PhononError, PhononSettings, phonon_gate
 from dao_core.screening.analysis.pressure import transitions, with_enthalpies
 from dao_core.screening.candidate import Candidate
 from dao_core.screening.candidate_table import load_candidates, save_candidates
@@ -70,6 +70,29 @@ def pressure_targets(candidates: Sequence[Candidate], settings: DiagnosticsSetti
     return list(chosen(candidates, settings.n_pressure)) if settings.pressures_gpa else []
 
 
+def phonon_forces(settings: DiagnosticsSettings, potential: Potential) -> Potential:
+    """Whose forces make the phonons.
+
+    Args:
+        settings: May name a potential.
+        potential: The search's own.
+
+    Returns:
+        The named one, else the search's own.
+
+    Raises:
+        PhononError: Its forces have not passed a test of vibrations.
+    """
+    if settings.phonon_potential:
+        from dao_core.energy.registry import load_potential
+
+        potential = load_potential(settings.phonon_potential)
+    refusal: str | None = getattr(potential, "phonon_refusal", None)
+    if refusal is not None:
+        raise PhononError(refusal)
+    return potential
+
+
 def phonon_stage(
     ledger: Ledger,
     ranked: Path,
@@ -85,11 +108,7 @@ def phonon_stage(
     can be ranked with the others.
     """
     candidate = next(c for c in load_candidates(ranked) if c.id == name)
-    if forces is None and settings.phonon_potential:
-        from dao_core.energy.registry import load_potential
-
-        forces = load_potential(settings.phonon_potential)
-    pull = forces or potential
+    pull = forces or phonon_forces(settings, potential)
 
     def work(directory: Path) -> dict[str, Any]:
         begin = time.monotonic()

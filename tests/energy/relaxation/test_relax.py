@@ -200,3 +200,29 @@ def test_observer_sees_every_evaluation_in_order() -> None:
 
 def test_nothing_in_nothing_out() -> None:
     assert relax([], emt()) == []
+
+
+class Bounded(Scripted):
+    """A potential that was trained below a volume an atom."""
+
+    def __init__(self, limit: float) -> None:
+        super().__init__(constant(stress=-0.5))  # pushes the cell apart
+        self.limit = limit
+
+    def outside(self, crystal: Crystal) -> str | None:
+        return "too sparse" if crystal.volume / crystal.n_atoms > self.limit else None
+
+
+def test_a_path_out_of_the_trained_domain_ends_where_it_began() -> None:
+    crystal = copper()
+    volume = crystal.volume / crystal.n_atoms
+    settings = RelaxSettings(max_steps=5, max_step=0.02)
+    inside = relax([crystal], Bounded(10 * volume), settings)[0]
+    assert (inside.status, inside.outside) == ("max_steps", None)
+    left = relax([crystal], Bounded(1.01 * volume), settings)[0]
+    assert left.status is RelaxationStatus.REJECTED_DOMAIN
+    assert left.crystal is crystal
+    assert left.energy_per_atom == left.initial_energy_per_atom
+    assert left.reason == "left what the potential was trained on: too sparse"
+    began_outside = relax([crystal], Bounded(0.5 * volume), settings)[0]
+    assert (began_outside.status, began_outside.outside) == ("max_steps", "too sparse")

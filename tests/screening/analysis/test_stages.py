@@ -12,13 +12,15 @@ from pydantic import ValidationError
 from dao_core.artifacts import Ledger, StageRecord
 from dao_core.crystal import Crystal
 from dao_core.energy.potential import PotentialFailure
+from dao_core.energy.predictor import DaoPotential
 from dao_core.energy.relaxation.relax import RelaxSettings
-from dao_core.screening.analysis.phonons import PhononSettings
+from dao_core.screening.analysis.phonons import PhononError, PhononSettings
 from dao_core.screening.analysis.stages import (
     DiagnosticsSettings,
     chosen,
     diagnosis_notes,
     merge_diagnoses,
+    phonon_forces,
     phonon_stage,
     phonon_targets,
     pressure_stage,
@@ -149,3 +151,11 @@ def test_pressures_are_ordered_and_bounded() -> None:
     assert DiagnosticsSettings(pressures_gpa=(10, 0, 10)).pressures_gpa == (0, 10)
     with pytest.raises(ValidationError, match="pressures are in GPa"):
         DiagnosticsSettings(pressures_gpa=(float("nan"),))
+
+
+def test_forces_that_were_not_tested_make_no_phonons(tmp_path: Path, ranked: StageRecord) -> None:
+    shipped = DaoPotential.load()
+    with pytest.raises(PhononError, match="gives crystals false imaginary modes: name other forces"):
+        phonon_stage(Ledger(tmp_path), ranked.file(CANDIDATES), "sc", shipped, SETTINGS)
+    with pytest.raises(PhononError, match="dao-predictor"):
+        phonon_forces(SETTINGS.model_copy(update={"phonon_potential": "dao"}), LennardJonesPotential())

@@ -66,6 +66,7 @@ const STATUS = {
   max_steps: { label: "not converged", tone: "warn" },
   not_relaxed: { label: "not relaxed", tone: "plain" },
   rejected_volume: { label: "rejected: volume", tone: "bad" },
+  rejected_domain: { label: "rejected: outside training", tone: "bad" },
   rejected_distance: { label: "rejected: distance", tone: "bad" },
   rejected_energy: { label: "rejected: energy", tone: "bad" },
   potential_failed: { label: "no energy", tone: "bad" },
