@@ -28,7 +28,7 @@ from dao_core.evaluate.statistics import wilson
 
 if TYPE_CHECKING:
     from dao_core.generate.templates.index import TemplateHit, TemplateIndex
-    from dao_core.screening.search import SearchModels
+    from dao_core.screening.load_models import SearchModels
 
 TOP, BAR = 3, 80.0
 # prototype: (space group, sites of the species in the order of the formula as listed); lattice: a or (a, c), angstrom
@@ -139,8 +139,7 @@ def _group(crystal: Crystal) -> int:
 
 def run_side(side: str, known: dict[str, Crystal], n: int, work: Path) -> list[dict[str, Any]]:
     """All compounds; those that are in the work folder's file already are read back."""
-    from dao_core.screening.load_models import load_search_models
-    from dao_core.screening.search import SearchModels
+    from dao_core.screening.load_models import SearchModels, load_search_models
 
     loaded = load_search_models(generator="none" if side == "templates" else "dao", templates="auto")
     assert loaded.templates is not None

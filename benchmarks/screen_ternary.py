@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import combinations
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -28,11 +29,11 @@ N_FORMULAS, N, BAR_SECONDS = 10, 20, 900.0
 
 def formulas_of(system: str) -> list[str]:
     """The ten smallest charge-balanced formulas with all three elements, then of its binaries."""
-    from dao_core.screening.formulas import formulas_in_system
+    from dao_core.screening.select_formulas import SystemRequest, formulas_in_system
 
-    ternary = formulas_in_system(system, max_atoms=10)
-    inside = [f for f in formulas_in_system(system, max_atoms=10, subsystems=True) if len(f.unit) == 2]
-    return list(dict.fromkeys(f.reduced for f in [*ternary, *inside]))[:N_FORMULAS]
+    pairs = ["-".join(pair) for pair in combinations(system.split("-"), 2)]
+    found = [f for part in (system, *pairs) for f in formulas_in_system(SystemRequest(part)).formulas]
+    return list(dict.fromkeys(f.reduced for f in found))[:N_FORMULAS]
 
 
 def manifests(work: Path) -> dict[str, int]:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from dao_core.energy.adapters.ase import PotentialCalculator
     from dao_core.energy.relaxation.relax import RelaxationResult
     from dao_core.screening.candidate import Candidate
+    from dao_core.screening.proposed import Proposed
     from dao_core.screening.report.page_data import ReportInfo
-    from dao_core.screening.settings import Proposed
 
 SHOWN = ("rank", "formula", "spacegroup_after", "probability", "energy_per_atom", "energy_std", "relaxation_status",
          "origin")  # fmt: skip # columns of a notebook's table
@@ -90,17 +90,18 @@ class Prediction:
 
 
 def predict(
-    formula: str, *, n: int = 40, potential: str = "dao", generator: str = "dao", **settings: Any
+    formula: str, *, n: int = 40, judge: str = "sevennet", generator: str = "dao", **settings: Any
 ) -> Prediction:
-    """Predict the crystal structures of a formula: propose, relax, rank.
+    """Predict the crystal structures of a formula: propose, relax, judge, rank.
 
     Args:
         formula: Such as "SrTiO3" or "Ca(OH)2".
         n: Structures proposed: known prototypes and generated ones.
-        potential: The energy model: "dao", "sevennet", "chgnet", a DAO-P folder, or one that a package offers.
+        judge: The energy model that relaxes and ranks the survivors: "sevennet", "chgnet", "none", a DAO-P folder, or
+            one that a package offers.
         generator: "dao", "none" (prototypes only), or a DAO-G checkpoint folder.
-        **settings: Of `SearchSettings`: `seed`, `max_atoms`, `z`, `budget_seconds`, ...; `templates` names a CrysDB
-            table or a template index.
+        **settings: Of `SearchSettings`: `seed`, `max_atoms`, `z`, `budget_seconds`, ..., and of `ModelNames`:
+            `potential` relaxes first, `templates` names a CrysDB table or a template index, ...
 
     Returns:
         The ranked candidates.
@@ -116,13 +117,14 @@ def predict(
         225
     """
     from dao_core.screening.load_models import load_search_models
-    from dao_core.screening.search import report_info, search
-    from dao_core.screening.settings import SearchSettings, proposal_shares
+    from dao_core.screening.search import search
+    from dao_core.screening.settings import ModelNames, SearchSettings, proposal_shares
 
-    models = load_search_models(generator=generator, potential=potential, templates=settings.pop("templates", "auto"))
+    names = {k: settings.pop(k) for k in list(settings) if k in ModelNames.model_fields and k != "judge"}
+    models = load_search_models(generator=generator, judge=judge, **names)
     asked = SearchSettings(**{**proposal_shares(n, generator=generator != "none"), **settings})
     outcome = search([formula], models, asked)
-    return Prediction(formula, list(outcome.candidates), report_info(formula, outcome, models, asked))
+    return Prediction(formula, list(outcome.candidates), outcome.info)
 
 
 def relax(structures: Any, *, potential: str = "dao", **settings: Any) -> Any:
@@ -198,11 +200,15 @@ def generate(formula: str, *, n: int = 8, generator: str = "dao", **settings: An
 
 def _proposed(formula: str, generator: Any, index: Any, settings: dict[str, Any]) -> list[Proposed]:
     from dao_core.energy.registry import load_potential
-    from dao_core.screening.proposals import propose
-    from dao_core.screening.settings import SearchModels, SearchSettings
+    from dao_core.screening.formulas import parse_formula
+    from dao_core.screening.generation import generate as generate_all
+    from dao_core.screening.load_models import SearchModels
+    from dao_core.screening.proposals import Proposer, propose_known
+    from dao_core.screening.settings import SearchSettings
 
     asked = SearchSettings(**{"n_generated": 0, "n_seeded": 0, "n_templates": 0, **settings})
-    return propose(formula, SearchModels(load_potential(), generator, index), asked).items
+    proposer = Proposer(parse_formula(formula), SearchModels(load_potential(), generator, index), asked)
+    return propose_known(proposer).items + generate_all(proposer).items
 
 
 class CrysDB:

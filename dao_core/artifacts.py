@@ -233,3 +233,27 @@ def publish_folder(source: Path, target: Path) -> Path:
     fresh.rename(target)
     shutil.rmtree(old, ignore_errors=True)
     return target
+
+
+def publish_into(source: Path, target: Path) -> Path:
+    """Bring the files of a folder into another that holds more than them; what an earlier one left there goes.
+
+    What was brought is remembered in `files.json` there, so that a smaller report leaves no file of a larger one.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    remembered = target / "files.json"
+    names = sorted(str(p.relative_to(source)) for p in source.rglob("*") if p.is_file())
+    try:
+        earlier = [str(name) for name in json.loads(remembered.read_text())]
+    except (OSError, ValueError, TypeError):
+        earlier = []
+    for name in names:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(target / name, (source / name).read_bytes())
+    inside = target.resolve()
+    for name in set(earlier) - set(names):
+        path = (target / name).resolve()
+        if inside in path.parents:
+            path.unlink(missing_ok=True)
+    write_atomic(remembered, json.dumps(names, indent=0))
+    return target

@@ -17,4 +17,4 @@ def campaign(config: CampaignConfig, command: str = RERUN) -> StageRecord:
     """Build CrysDB, train on all of it, relax its unstable part, train on the result, then search the formulas."""
     with start_run(config, command).watch() as run:
         models, table = train_models(run, config)
-        return search_formulas(run, config, models, table)
+        return search_formulas(run, config, models.model_copy(update={"judge": config.judge}), table)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dao_core.artifacts import StageRecord
 from dao_core.crysdb.table import TableRecord
-from tasks.config import Models, PretrainConfig
+from dao_core.screening.settings import ModelNames
+from tasks.config import PretrainConfig
 from tasks.crysdb import build_crysdb, open_table, prepare_crysdb
 from tasks.prefect_api import flow
 from tasks.preflight import start_run
@@ -16,7 +17,7 @@ RERUN = "prefect deployment run pretrain/pretrain"
 
 
 @flow(name="pretrain", flow_run_name="{config.name}")
-def pretrain(config: PretrainConfig, command: str = RERUN) -> Models:
+def pretrain(config: PretrainConfig, command: str = RERUN) -> ModelNames:
     """Build CrysDB (or take a published table) and train both models.
 
     Args:
@@ -32,7 +33,7 @@ def pretrain(config: PretrainConfig, command: str = RERUN) -> Models:
     return models
 
 
-def train_models(run: RunLog, config: PretrainConfig) -> tuple[Models, TableRecord]:
+def train_models(run: RunLog, config: PretrainConfig) -> tuple[ModelNames, TableRecord]:
     """The stages of the pretraining, for this flow and the campaign.
 
     Args:
@@ -57,7 +58,7 @@ def train_models(run: RunLog, config: PretrainConfig) -> tuple[Models, TableReco
     second = run.step(
         "train DAO-G, stage 2", train_generator, larger, config.stage2, root, view="relaxed", start_from=first
     )
-    return Models(generator=_checkpoint(second), potential=potential), larger
+    return ModelNames(generator=_checkpoint(second), potential=potential), larger
 
 
 def _checkpoint(record: StageRecord) -> str:

@@ -15,7 +15,7 @@ from dao_core.energy.registry import load_potential
 from dao_core.generate.templates.aflow import aflow_index
 from dao_core.generate.templates.store import load_index
 from dao_core.matching.pairs import FAILED
-from dao_core.screening.settings import SearchModels
+from dao_core.screening.load_models import SearchModels
 from dao_core.studies import csp_benchmark
 from dao_core.studies.benchmark_data import STAND_IN, mp20_training_ids, read_targets, training_items
 from dao_core.studies.benchmark_store import INDEX, REPORT, RESULT, load_shard, shard_to_json

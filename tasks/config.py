@@ -13,10 +13,11 @@ from dao_core.crysdb.config import BuildConfig
 from dao_core.dft.launch.slurm import SlurmSettings
 from dao_core.dft.settings import DftSettings
 from dao_core.energy.relaxation.relax import RelaxSettings
-from dao_core.screening.analysis.stages import DiagnosticsSettings
+from dao_core.screening.analysis.settings import DiagnosticsSettings
 from dao_core.screening.formulas import parse_formula
 from dao_core.screening.load_references import HullChoice
-from dao_core.screening.search import SearchSettings
+from dao_core.screening.select_formulas import UNIT_ATOMS
+from dao_core.screening.settings import ModelNames, SearchSettings
 from dao_core.studies.csp_benchmark import BenchmarkSettings
 from dao_core.training.config import TrainingConfig
 from dao_core.training.property_config import PropertySettings
@@ -150,7 +151,8 @@ class SearchPlan(RunSettings):
     formulas: Formulas = ()
     system: str | None = Field(None, description="all charge-balanced formulas of a system such as Li-Fe-O")
     file: Path | None = Field(None, description="formulas, one a line, or a CSV with a column 'formula'")
-    unbalanced: bool = Field(False, description="also formulas that no charge balance allows")
+    unbalanced: bool = Field(False, description="of the system also formulas that no charge balance allows")
+    unit_atoms: int = Field(UNIT_ATOMS, ge=1, description="of the system: most atoms of a formula unit")
     search: SearchSettings = SearchSettings()
     diagnostics: DiagnosticsSettings = DiagnosticsSettings()
     hull: HullChoice = Field("auto", description="the energies of the hull: auto, database, relaxed, none")
@@ -166,21 +168,13 @@ class SearchPlan(RunSettings):
 class CampaignConfig(PretrainConfig, SearchPlan):
     """The whole way from database to report."""
 
-
-class Models(Settings):
-    """The models of a screening by name or checkpoint folder; small enough to travel between processes."""
-
-    generator: str = "dao"
-    potential: str = "dao"
-    templates: str = Field(
-        "auto", description="auto: the search's CrysDB with AFLOW's prototypes, these alone without one; none; a folder"
-    )
+    judge: str = Field("sevennet", description="what ranks after the trained DAO-P: sevennet, chgnet, none, ...")
 
 
 class ScreenConfig(SearchPlan):
     """A screening with models that exist: formulas in, ranked candidates out."""
 
-    models: Models = Models()
+    models: ModelNames = ModelNames()
     crysdb: Path | None = Field(None, description="CrysDB table for the hull and for novelty")
 
 

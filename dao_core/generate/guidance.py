@@ -10,25 +10,14 @@ dE/dL.
 from __future__ import annotations
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from dao_core.generate.flow_matching import FlowState
+from dao_core.generate.guidance_settings import GuidanceSettings
 from dao_core.models.checkpoint_io import Checkpoint
 from dao_core.models.lattice_base import LatticeBase
 
 _COORD_VARIANCE = 1.0 / 12.0
-
-
-class GuidanceSettings(BaseModel):
-    """How strongly and when the energy steers. `scale` is beta in z-scored energy units (the paper uses 20)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    scale: float = Field(1.0, ge=0)
-    window: tuple[float, float] = Field((0.3, 0.95), description="flow times between which it acts")
-    every: int = Field(1, ge=1, description="gradient every so many steps, then this much stronger")
-    clip: float = Field(0.5, gt=0, description="largest change of a velocity component, in units of the base's spread")
 
 
 class GuidanceError(ValueError):

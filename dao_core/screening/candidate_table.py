@@ -7,11 +7,13 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from dao_core.artifacts import plain
 from dao_core.crystal import Crystal
+from dao_core.hull.label import EnergyLabel
 from dao_core.screening.candidate import Candidate
 
 _JSON = ("provenance", "cost", "extras")
@@ -50,15 +52,22 @@ def load_candidates(path: str | Path) -> list[Candidate]:
         raise StoredCandidatesError(f"{path} is not a file of candidates ({error}): run the stage again") from error
 
 
-def _candidate(row: dict) -> Candidate:
+def _candidate(row: dict[str, Any]) -> Candidate:
     lattice = np.array(row.pop("lattice")).reshape(3, 3)
     crystal = Crystal(lattice, np.array(row.pop("frac_coords")).reshape(-1, 3), np.array(row.pop("atomic_numbers")))
     for name in _JSON:
         row[name] = json.loads(row[name])
+    return Candidate(**{**_of_today(row), "merged_ids": tuple(row["merged_ids"])}, crystal=crystal)
+
+
+def _of_today(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of a table written until 2026-11 with today's columns; a row of today as it is."""
     for old, new in _FORMER_NAMES.items():
         if old in row:
-            warnings.warn(
-                f"column `{old}` is now called `{new}`: this table was written by an earlier version", stacklevel=2
-            )
+            warnings.warn(f"column `{old}` is now called `{new}`: this table is of an earlier version", stacklevel=2)
             row[new] = row.pop(old)
-    return Candidate(**{**row, "merged_ids": tuple(row["merged_ids"])}, crystal=crystal)
+    if "energy_kind" not in row and row.get("energy_identity") is not None:
+        row["energy_kind"] = EnergyLabel.from_identity(row["energy_identity"]).kind
+        row["held"] = bool(row["provenance"].get("held"))
+        row["given"] = str(row["provenance"].get("given") or "")
+    return row

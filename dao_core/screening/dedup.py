@@ -9,85 +9,114 @@ from functools import cached_property
 from dao_core.matching.alignment import Cell, Tolerances
 from dao_core.matching.reduction import reduced_primitive
 from dao_core.matching.same import STRICT, same_reduced
-from dao_core.screening.candidate import Candidate
+from dao_core.screening.candidate import NOT_RELAXED, Candidate
 
 SAME_ENERGY = 0.002  # eV/atom: closer than this, structures in different space groups may still be one
+CLOSE = Tolerances(lengths=0.05, sites=0.08, angles=2.0)  # two ends of relaxations that went to one minimum
 
 
 @dataclass(frozen=True)
 class Merged:
-    """Distinct candidates in the order of their energy, and how many were merged away."""
+    """Distinct candidates, the most probable before any energy first, and how many were merged away."""
 
     candidates: list[Candidate]
     n_merged_away: int
 
 
-def energy_key(candidate: Candidate) -> tuple[bool, float, str]:
-    """Sort key: known energies first, lowest first, then by id, so that ties have one order."""
-    energy = candidate.energy_per_atom
-    return (not candidate.usable, float("inf") if energy is None else energy, candidate.id)
+def merge_key(candidate: Candidate) -> tuple[bool, float, bool, float, str]:
+    """Sort key: usable ones first, by prior, then judged ones, then by energy, then by id: ties have one order."""
+    energy = float("inf") if candidate.energy_per_atom is None else candidate.energy_per_atom
+    prior = float("-inf") if candidate.log_prior is None else candidate.log_prior
+    return (candidate.rejected, -prior, not candidate.judged, energy, candidate.id)
 
 
 def deduplicate(candidates: Iterable[Candidate], tolerances: Tolerances = STRICT) -> Merged:
-    """Merge equal structures, keeping the one of lowest energy and the count.
+    """Merge equal structures: one stands for all, with their count.
 
     Inside a bucket of equal formula and space group two candidates merge when they are the same crystal. Across
     space groups of one formula they merge only when their energies also agree within 2 meV/atom: a relaxed structure
-    that just missed its symmetry is not a second polymorph. Candidates without a usable energy merge only among
-    each other.
+    that just missed its symmetry is not a second polymorph. Rejected candidates merge only among each other.
+
+    The member of highest prior stands for its group: one of lower energy that is merely similar would take a right
+    structure's place. Only among those that ended at the same minimum does the lowest energy decide.
     """
-    ordered = sorted(candidates, key=energy_key)
+    ordered = sorted(candidates, key=merge_key)
     kept: dict[tuple[str, bool], list[_Group]] = {}
     for candidate in ordered:
-        groups = kept.setdefault((candidate.formula, candidate.usable), [])
-        entry = _Group(candidate)
+        groups = kept.setdefault((candidate.formula, candidate.rejected), [])
+        entry = _Member(candidate)
         home = next((g for g in groups if g.holds(entry, tolerances)), None)
         if home is None:
-            groups.append(entry)
+            groups.append(_Group(entry))
         else:
-            home.absorb(candidate)
-    merged = sorted((g.result() for groups in kept.values() for g in groups), key=energy_key)
-    return Merged(merged, len(ordered) - len(merged))
+            home.members.append(entry)
+    merged = [g.result() for groups in kept.values() for g in groups]
+    return Merged(sorted(merged, key=merge_key), len(ordered) - len(merged))
 
 
-class _Group:
-    """One distinct structure: its representative (lowest energy) and what was merged into it."""
+class _Member:
+    """A candidate with its reduced cell, which is made once a structure and not once a comparison."""
 
     def __init__(self, candidate: Candidate) -> None:
         self.candidate = candidate
-        self.count = candidate.n_merged
-        self.ids: list[str] = list(candidate.merged_ids)
-        self.log_priors = [candidate.log_prior]
-
-    def holds(self, other: _Group, tolerances: Tolerances) -> bool:
-        a, b = self.candidate, other.candidate
-        if a.spacegroup_after != b.spacegroup_after and not _same_energy(a, b):
-            return False
-        return same_reduced(self.reduced, other.reduced, tolerances)
 
     @cached_property
-    def reduced(self) -> Cell:
-        """The reduced primitive cell, made once a structure and not once a comparison."""
+    def cell(self) -> Cell:
         return reduced_primitive(self.candidate.crystal)
 
-    def absorb(self, candidate: Candidate) -> None:
-        self.count += candidate.n_merged
-        self.ids += [candidate.id, *candidate.merged_ids]
-        self.log_priors.append(candidate.log_prior)
+
+class _Group:
+    """One distinct structure: its first member has the highest prior."""
+
+    def __init__(self, first: _Member) -> None:
+        self.members = [first]
+
+    def holds(self, other: _Member, tolerances: Tolerances) -> bool:
+        a, b = self.members[0], other
+        if a.candidate.spacegroup_after != b.candidate.spacegroup_after and not _may_merge(a.candidate, b.candidate):
+            return False
+        return same_reduced(a.cell, b.cell, tolerances)
 
     def result(self) -> Candidate:
+        first = self.members[0]
+        near = [m.candidate for m in self.members if m is first or same_reduced(first.cell, m.cell, CLOSE)]
+        best = min(near, key=_quality)
+        chosen = next(c for c in near if c is best or (_as_good(c, best) and _same_energy(c, best)))
+        everyone = [m.candidate for m in self.members]
+        others = [c for c in everyone if c is not chosen]
+        known = next((c for c in everyone if c.library_id is not None), chosen)
         # the most probable way here counts, not all together: false minima of an energy model have many ways to them
         # (160 validation compositions of MP-20: the first was right in 75.6 %, with sums in 71.2 %)
-        prior = max((p for p in self.log_priors if p is not None), default=None)
-        return self.candidate.replace(n_merged=self.count, merged_ids=tuple(self.ids), log_prior=prior)
+        return chosen.replace(
+            n_merged=sum(c.n_merged for c in everyone),
+            merged_ids=_ids(chosen, others),
+            log_prior=first.candidate.log_prior,
+            origin=first.candidate.origin,
+            library=known.library,
+            library_id=known.library_id,
+            library_e_above_hull=known.library_e_above_hull,
+        )
+
+
+def _ids(chosen: Candidate, others: Sequence[Candidate]) -> tuple[str, ...]:
+    return (*chosen.merged_ids, *(i for c in others for i in (c.id, *c.merged_ids)))
+
+
+def _quality(c: Candidate) -> tuple[bool, bool, float, str]:
+    """The best-known end of a minimum: judged before relaxed before as proposed, then the lowest energy."""
+    return (not c.judged, not c.relaxed, float("inf") if c.energy_per_atom is None else c.energy_per_atom, c.id)
+
+
+def _as_good(c: Candidate, best: Candidate) -> bool:
+    return _quality(c)[:2] == _quality(best)[:2]
+
+
+def _may_merge(a: Candidate, b: Candidate) -> bool:
+    """Whether structures of different space groups can be one: nobody relaxed one of them, or the energies agree."""
+    return a.relaxation_status == b.relaxation_status == NOT_RELAXED or _same_energy(a, b)
 
 
 def _same_energy(a: Candidate, b: Candidate) -> bool:
-    if a.energy_per_atom is None or b.energy_per_atom is None:
+    if a.energy_per_atom is None or b.energy_per_atom is None or a.energy_identity != b.energy_identity:
         return False
     return abs(a.energy_per_atom - b.energy_per_atom) < SAME_ENERGY
-
-
-def count_merged(candidates: Sequence[Candidate]) -> int:
-    """Proposals that stand behind these candidates."""
-    return sum(c.n_merged for c in candidates)

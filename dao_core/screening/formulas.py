@@ -1,22 +1,23 @@
-"""What the user asks for, in formulas: parsing, formula units per cell, chemical systems, files of formulas."""
+"""A chemical formula as the user types it: parsing, adducts, charge balance, formula units per cell."""
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import reduce
-from itertools import combinations, product
-from math import gcd
-from pathlib import Path
+from math import gcd, lcm
 
 from dao_core.elements import UnknownElementError, atomic_number
 
-MAX_ATOMS = 20
+MAX_ATOMS = 64  # of a cell: LiFePO4 has 28, beryl 58
 MAX_COUNT = 999
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
+# what "." joins to a formula; any other "4.5H" would be a fraction (the dots · * • always join)
+MOLECULES = ("H2O", "H2O2", "NH3", "N2H4", "HF", "HCl", "HBr", "CO2", "SO2", "SO3", "CH3OH", "CH4O")
+_ADDUCT_DOTS = re.compile(r"\s*[·*•⋅∙]\s*")
+_PERIOD = re.compile(rf"\.((?:\d+(?:\.\d+)?)?(?:{'|'.join(MOLECULES)}))(?=$|\.)|\.(?=[A-Z(\[])")
+_MULTIPLE = re.compile(r"(\d+(?:\.\d+)?)?(.*)", re.DOTALL)
 _TOKEN = re.compile(r"([A-Z][a-z]?)|([()\[\]])|(\d+(?:\.\d*)?|\.\d+)|(\s+)|(.)")
 
 
@@ -30,6 +31,7 @@ class Formula:
 
     text: str
     counts: tuple[tuple[str, int], ...]
+    adduct: bool = False
 
     @property
     def divisor(self) -> int:
@@ -53,19 +55,65 @@ class Formula:
         return str(Composition(self.unit).reduced_formula)
 
     @property
+    def shown(self) -> str:
+        """What a user sees: the formula as typed, or its unit in the typed order where several units were typed."""
+        if self.divisor == 1:
+            return self.text
+        return "".join(symbol + (str(n) if n > 1 else "") for symbol, n in self.unit.items())
+
+    @property
     def chemsys(self) -> str:
         return "-".join(sorted(self.unit))
 
 
 def parse_formula(text: str) -> Formula:
-    """Read a chemical formula such as `SrTiO3`, `Ca(OH)2` or `Fe₂O₃`.
+    """Read a chemical formula such as `SrTiO3`, `Ca(OH)2`, `Fe₂O₃` or the adduct `CuSO4.5H2O`.
 
-    Raises FormulaError naming the token: unknown element, zero or fractional count, a bracket without partner, or
-    an empty text.
+    A period joins a molecule (`.5H2O`); the dots of `CuSO4·5H2O` and `CuSO4*5H2O` join anything.
+
+    Raises:
+        FormulaError: Names the token: unknown element, zero or fractional count, a bracket without partner, an empty
+            text.
     """
     clean = text.strip().translate(_SUBSCRIPTS)
     if not clean:
         raise FormulaError("empty formula: give one such as SrTiO3")
+    pieces = _adduct_parts(clean)
+    parts = [_multiplied(p, text) for p in pieces] if len(pieces) > 1 else [(Fraction(1), _counts(clean, text))]
+    scale = lcm(*(factor.denominator for factor, _ in parts))
+    total: dict[str, int] = {}
+    for factor, counts in parts:
+        _multiply(total, counts, int(factor * scale))
+    return Formula(text.strip(), tuple(total.items()), adduct=len(parts) > 1)
+
+
+def _adduct_parts(clean: str) -> list[str]:
+    """The formulas that dots join, each with its multiple before it."""
+    pieces = []
+    for part in _ADDUCT_DOTS.split(clean):
+        number, formula = _split_multiple(part)
+        first, *others = [piece for piece in _PERIOD.split(formula) if piece] or [""]
+        pieces += [number + first, *others]
+    return pieces
+
+
+def _split_multiple(part: str) -> tuple[str, str]:
+    match = _MULTIPLE.fullmatch(part)
+    assert match is not None  # it matches anything
+    return match.group(1) or "", match.group(2)
+
+
+def _multiplied(part: str, text: str) -> tuple[Fraction, dict[str, int]]:
+    """How often one formula of an adduct stands there, and its counts."""
+    number, formula = _split_multiple(part)
+    factor = Fraction(number or 1)
+    if factor == 0:
+        raise FormulaError(f"formula {text!r}: {part} asks for zero of it; leave it out")
+    return factor, _counts(formula, text)
+
+
+def _counts(clean: str, text: str) -> dict[str, int]:
+    """Symbol -> count of a formula without dots."""
     stack: list[dict[str, int]] = [{}]
     last: dict[str, int] = {}
     for match in _TOKEN.finditer(clean):
@@ -93,7 +141,7 @@ def parse_formula(text: str) -> Formula:
         raise FormulaError(f"formula {text!r}: a bracket is not closed, add ')'")
     if not stack[0]:
         raise FormulaError(f"formula {text!r} contains no element")
-    return Formula(text.strip(), tuple(stack[0].items()))
+    return stack[0]
 
 
 def _explain_character(character: str) -> str:
@@ -101,8 +149,8 @@ def _explain_character(character: str) -> str:
         return f"{character!r} does not begin an element symbol: symbols start with a capital letter, as NaCl"
     if character in "+-":
         return f"{character!r} is a charge: give the neutral formula"
-    if character in "·*.":
-        return f"{character!r}: write adducts as one formula, such as CaSO6H4 for CaSO4 with two waters"
+    if character == ".":
+        return f"{character!r}: join the parts of an adduct by a dot, such as CuSO4.5H2O or CaO*SiO2"
     return f"unexpected character {character!r}"
 
 
@@ -175,121 +223,3 @@ def parse_chemical_system(text: str) -> tuple[str, ...]:
     if len(set(elements)) < len(elements):
         raise FormulaError(f"{text!r} names an element twice")
     return tuple(elements)
-
-
-def formulas_in_system(
-    chemsys: str, *, max_atoms: int = 10, max_count: int = 6, subsystems: bool = False
-) -> list[Formula]:
-    """All charge-balanced formulas of a chemical system up to `max_atoms` atoms a formula unit, smallest first.
-
-    `max_count` bounds each element's count; `subsystems` adds the binaries, ternaries, ... inside the system.
-    """
-    elements = parse_chemical_system(chemsys)
-    sizes = range(2, len(elements) + 1) if subsystems else [len(elements)]
-    found: list[Formula] = []
-    for size in sizes:
-        for subset in combinations(elements, size):
-            for counts in product(range(1, max_count + 1), repeat=size):
-                if sum(counts) > max_atoms or reduce(gcd, counts) != 1:
-                    continue
-                text = "".join(s + (str(n) if n > 1 else "") for s, n in zip(subset, counts, strict=True))
-                formula = Formula(text, tuple(zip(subset, counts, strict=True)))
-                if charge_balanced(formula):
-                    found.append(formula)
-    return sorted(found, key=lambda f: (f.atoms_per_unit, len(f.counts), f.text))
-
-
-@dataclass(frozen=True)
-class Selection:
-    """The formulas of a search, each once, and in words what was asked for and left out."""
-
-    formulas: list[Formula]
-    left_out: list[str]
-
-
-def select_formulas(
-    texts: Iterable[str] = (),
-    *,
-    system: str | None = None,
-    file: str | Path | None = None,
-    unbalanced: bool = False,
-    max_atoms: int = 10,
-) -> Selection:
-    """Formulas by name, of a chemical system up to `max_atoms` atoms a unit, and of a file.
-
-    What no charge balance allows is left out and told, unless `unbalanced`. Raises FormulaError on a wrong formula or
-    system; wrong rows of a file are left out by line.
-    """
-    found = [parse_formula(text) for text in texts]
-    left_out: list[str] = []
-    if file is not None:
-        listed = read_formulas(file)
-        found += listed.formulas
-        left_out += [f"line {row.line}: {row.reason}" for row in listed.refused]
-    if not unbalanced:
-        for formula in [f for f in found if not charge_balanced(f)]:
-            left_out.append(f"no oxidation states balance {formula.reduced}")
-            found.remove(formula)
-    if system is not None:
-        found += formulas_in_system(system, max_atoms=max_atoms)
-    return Selection(list({f.reduced: f for f in found}.values()), left_out)
-
-
-@dataclass(frozen=True)
-class RefusedRow:
-    """A row of a formula file that was left out: its 1-based line, its text, and why."""
-
-    line: int
-    text: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class FormulaFile:
-    """Formulas of a file (first appearance of each reduced formula) and the rows refused."""
-
-    formulas: list[Formula]
-    refused: list[RefusedRow]
-
-
-def read_formulas(path: str | Path) -> FormulaFile:
-    """Read formulas from a text file (one a line, `#` comments) or a CSV with a column `formula`.
-
-    A wrong row is refused by line and reason, the others are kept; a repeated formula is refused as a repetition.
-    Raises FormulaError where the file is missing, not text, or a CSV without the column.
-    """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise FormulaError(f"no file {path}: give a formula, a chemical system or an existing file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise FormulaError(f"{path} cannot be read as text: {error}") from error
-    formulas: list[Formula] = []
-    refused: list[RefusedRow] = []
-    seen: dict[str, int] = {}
-    for line, entry in _rows(path, text):
-        try:
-            formula = parse_formula(entry)
-        except FormulaError as error:
-            refused.append(RefusedRow(line, entry, str(error)))
-            continue
-        if (key := formula.reduced) in seen:
-            refused.append(RefusedRow(line, entry, f"repeats {key} of line {seen[key]}"))
-            continue
-        seen[key] = line
-        formulas.append(formula)
-    return FormulaFile(formulas, refused)
-
-
-def _rows(path: Path, text: str) -> Iterator[tuple[int, str]]:
-    if path.suffix.lower() == ".csv":
-        reader = csv.DictReader(io.StringIO(text))
-        if "formula" not in (reader.fieldnames or []):
-            raise FormulaError(f"{path} has no column 'formula' (columns: {', '.join(reader.fieldnames or [])})")
-        for row in reader:
-            yield reader.line_num, (row["formula"] or "").strip()
-        return
-    for line, raw in enumerate(text.splitlines(), start=1):
-        if entry := raw.split("#", 1)[0].strip():
-            yield line, entry

@@ -1,17 +1,154 @@
-"""The models of a search by name: what ships with the package, a checkpoint folder, or another potential."""
+"""The models of a search: what proposes, what pre-relaxes, what judges, and the structures that are known."""
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from dao_core.energy.registry import load_potential
+from dao_core.energy.registry import LoadedJudge, load_judge, load_potential
+from dao_core.screening.settings import ModelNames
 
 if TYPE_CHECKING:
+    from dao_core.energy.potential import Potential
     from dao_core.generate.sampler import Generator
     from dao_core.generate.templates.index import TemplateIndex
-    from dao_core.screening.search import SearchModels
+    from dao_core.library.folder import Library
+    from dao_core.screening.known import KnownStructures
+
+Model = TypeVar("Model")
+UNNAMED = "other"  # a potential that was handed over as an object
+
+
+@dataclass(frozen=True)
+class LoadedLibrary:
+    """Known structures, or None with the reason why there are none."""
+
+    structures: KnownStructures | None
+    note: str | None = None
+
+
+class OnDemand(Generic[Model]):
+    """A model that is loaded when it is first asked for: the first answer needs neither generator nor judge."""
+
+    def __init__(self, name: str, load: Callable[[], Model]) -> None:
+        """Take the name by which the model was chosen, and what loads it."""
+        self.name = name
+        self._load = load
+
+    @cached_property
+    def model(self) -> Model:
+        """The model itself."""
+        return self._load()
+
+
+class SearchModels:
+    """What a search works with, each model as an object or `OnDemand`.
+
+    Without a generator only known structures and templates are tried, without templates the other way round; without a
+    judge the potential that relaxes the proposals also ranks them.
+    """
+
+    def __init__(
+        self,
+        potential: Potential | OnDemand[Potential],
+        generator: Generator | OnDemand[Generator | None] | None = None,
+        templates: TemplateIndex | OnDemand[TemplateIndex | None] | None = None,
+        judge: Potential | OnDemand[LoadedJudge] | None = None,
+        library: KnownStructures | OnDemand[LoadedLibrary] | None = None,
+    ) -> None:
+        """Take the models.
+
+        Args:
+            potential: Relaxes the proposals.
+            generator: Draws structures.
+            templates: Gives known structures with the formula's elements in them.
+            judge: Relaxes and ranks what survives.
+            library: Known structures of the formula itself.
+        """
+        self._potential, self._generator, self._templates = potential, generator, templates
+        self._judge, self._library = judge, library
+
+    @property
+    def potential(self) -> Potential:
+        """The energy model that relaxes the proposals."""
+        return self._potential.model if isinstance(self._potential, OnDemand) else self._potential
+
+    @property
+    def generator(self) -> Generator | None:
+        """The generative model."""
+        return self._generator.model if isinstance(self._generator, OnDemand) else self._generator
+
+    @property
+    def templates(self) -> TemplateIndex | None:
+        """The index of templates."""
+        return self._templates.model if isinstance(self._templates, OnDemand) else self._templates
+
+    @property
+    def library(self) -> KnownStructures | None:
+        """The known structures."""
+        return self._library.model.structures if isinstance(self._library, OnDemand) else self._library
+
+    @property
+    def judge(self) -> Potential | None:
+        """The second energy model, None where there is none or it is not installed."""
+        return self._judge.model.potential if isinstance(self._judge, OnDemand) else self._judge
+
+    @property
+    def notes(self) -> list[str]:
+        """Why the judge or the library that was asked for is missing."""
+        judge = self._judge.model.note if isinstance(self._judge, OnDemand) else None
+        library = self._library.model.note if isinstance(self._library, OnDemand) else None
+        return [note for note in (judge, library) if note is not None]
+
+    @property
+    def decides(self) -> Potential:
+        """Whose energies rank the candidates: the judge's, else the potential's."""
+        return self.judge or self.potential
+
+    @property
+    def first_names(self) -> dict[str, str]:
+        """Identity of the potential -> the name under which its error was measured."""
+        return {self.potential.identity: self._potential.name if isinstance(self._potential, OnDemand) else UNNAMED}
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Identity of each energy model -> the name under which its error was measured."""
+        named = self.first_names
+        if self.judge is not None:
+            named[self.judge.identity] = self._judge.name if isinstance(self._judge, OnDemand) else UNNAMED
+        return named
+
+
+@lru_cache(maxsize=2)
+def models_by_name(names: ModelNames) -> SearchModels:
+    """The models of a search once a process, each loaded when it is first asked for.
+
+    Raises:
+        PotentialNameError: There is no potential of that name.
+    """
+    return SearchModels(
+        OnDemand(names.potential, lambda: load_potential(names.potential)),
+        OnDemand(names.generator, lambda: load_generator(names.generator)),
+        OnDemand(names.templates, lambda: load_templates(names.templates)),
+        None if names.judge in ("none", names.potential) else OnDemand(names.judge, lambda: _judge(names)),
+        OnDemand(names.library, lambda: load_library(names.library)),
+    )
+
+
+def load_search_models(**names: str | bool) -> SearchModels:
+    """The models of a search: `load_search_models(judge="none")`.
+
+    Args:
+        **names: Fields of `ModelNames`; what is left out is the default.
+    """
+    return models_by_name(ModelNames.model_validate(names))
+
+
+def _judge(names: ModelNames) -> LoadedJudge:
+    return load_judge(names.judge, dispersion=names.dispersion)
 
 
 def load_generator(name: str = "dao") -> Generator | None:
@@ -24,25 +161,21 @@ def load_generator(name: str = "dao") -> Generator | None:
 
 
 def load_templates(name: str = "auto") -> TemplateIndex | None:
-    """`auto`, `none`, a CrysDB table, or the folder of a saved index.
+    """`auto` (the library's index, without one AFLOW prototypes), `none`, a CrysDB table, or the folder of an index.
 
-    `auto` is the index of the user's library, or the prototypes that ship where there is no usable library. The index
-    over a table is built once a version and kept in the ledger beside the table. Raises TemplateIndexError.
+    The index over a table is built once a version and kept in the ledger beside the table. Raises TemplateIndexError.
     """
     if name == "none":
         return None
-    from dao_core.crysdb.table import CrysTable
     from dao_core.generate.templates.aflow import aflow_index
+
+    if name == "auto":
+        library, _ = installed_library()
+        return aflow_index() if library is None else library.templates()
+    from dao_core.crysdb.table import CrysTable
     from dao_core.generate.templates.index import TemplateIndexError
     from dao_core.generate.templates.store import load_index
 
-    if name == "auto":
-        from dao_core.library.folder import usable_library
-
-        library, problem = usable_library()
-        if library is None:
-            warnings.warn(str(problem), stacklevel=2)  # a user reads it as one line; the search goes on
-        return aflow_index() if library is None else library.templates()
     table = CrysTable(name)
     if not table.exists:
         if not (Path(name) / "index.json").exists():
@@ -54,8 +187,29 @@ def load_templates(name: str = "auto") -> TemplateIndex | None:
     return load_index(crysdb_templates(table, Ledger(table.path.parent / "ledger")).path)
 
 
-def load_search_models(*, generator: str = "dao", potential: str = "dao", templates: str = "auto") -> SearchModels:
-    """Everything a search works with, by name."""
-    from dao_core.screening.search import SearchModels
+@lru_cache(maxsize=1)
+def installed_library() -> tuple[Library | None, str | None]:
+    """The user's library, checked once a process, or None with the reason."""
+    from dao_core.library.folder import usable_library
 
-    return SearchModels(load_potential(potential), load_generator(generator), load_templates(templates))
+    return usable_library()
+
+
+def load_library(name: str = "auto") -> LoadedLibrary:
+    """Known structures of a search: `auto` (what is installed), `none`, or the folder of another library.
+
+    Raises:
+        LibraryError: A folder that was named holds no whole library.
+    """
+    if name == "none":
+        return LoadedLibrary(None)
+    from dao_core.library.folder import LibraryError, open_library
+    from dao_core.library.known import LibraryStructures
+
+    if name == "auto":
+        library, note = installed_library()
+        return LoadedLibrary(None if library is None else LibraryStructures(library), note)
+    library = open_library(name)
+    if library is None:
+        raise LibraryError(f"{name} holds no library: correct the path, or install one with `dao library install`")
+    return LoadedLibrary(LibraryStructures(library))

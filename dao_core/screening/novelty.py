@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from math import gcd
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ from dao_core.matching.alignment import Cell
 from dao_core.matching.reduction import reduced_primitive
 from dao_core.matching.same import same_reduced
 from dao_core.screening.candidate import Candidate
+from dao_core.screening.known import KnownStructures
 from dao_core.screening.symmetry import SNAP_SYMPREC, SymmetryError, prototype_label
 
 MATCH = "match"
@@ -101,9 +102,46 @@ def _label(crystal: Crystal) -> str | None:
 
 
 def with_novelty(candidates: Iterable[Candidate], index: NoveltyIndex) -> list[Candidate]:
-    """Fill `novelty` and `novelty_reference`; with an index of no records both stay unknown: nothing was compared."""
+    """Fill `novelty` and `novelty_reference`; with an index of no records both stay as they were.
+
+    What the library knows already stays known.
+    """
     out = []
     for c in candidates:
-        verdict, reference = index.judge(c) if index.n_records else (None, None)
-        out.append(c.replace(novelty=verdict, novelty_reference=reference))
+        if not index.n_records or c.novelty == MATCH:
+            out.append(c)
+            continue
+        verdict, reference = index.judge(c)
+        weaker = verdict == NEW and c.novelty == SAME_PROTOTYPE
+        out.append(c if weaker else c.replace(novelty=verdict, novelty_reference=reference))
     return out
+
+
+def with_library_novelty(candidates: Iterable[Candidate], library: KnownStructures) -> list[Candidate]:
+    """Fill `novelty` and `novelty_reference` from the library that the search proposes from.
+
+    A candidate is known where one of the library's structures of its formula is the same crystal. One that came from
+    another compound's structure has a known prototype; anything else is new.
+    """
+    known: dict[str, list[tuple[str, Cell]]] = {}
+    out = []
+    for c in candidates:
+        if c.formula not in known:
+            found = library.of_formula(c.formula)
+            known[c.formula] = [(k.material_id, reduced_primitive(k.crystal)) for k in found]
+        reference = c.library_id or _same_as(c, known[c.formula])
+        template = c.provenance.get("template_id")
+        if reference is not None:
+            out.append(c.replace(novelty=MATCH, novelty_reference=reference))
+        elif template is not None and c.start_id is None:
+            out.append(c.replace(novelty=SAME_PROTOTYPE, novelty_reference=str(template)))
+        else:
+            out.append(c.replace(novelty=NEW, novelty_reference=None))
+    return out
+
+
+def _same_as(c: Candidate, known: Sequence[tuple[str, Cell]]) -> str | None:
+    if not known:
+        return None
+    cell = reduced_primitive(c.crystal)
+    return next((material_id for material_id, other in known if same_reduced(cell, other)), None)

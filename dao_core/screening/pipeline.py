@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dao_core.hull.hull import Hull
-from dao_core.hull.label import check_label
-from dao_core.screening.candidate import Candidate, new_candidate
+from dao_core.screening.candidate import Candidate
 from dao_core.screening.dedup import deduplicate
-from dao_core.screening.given import HELD
-from dao_core.screening.novelty import NoveltyIndex, with_novelty
-from dao_core.screening.place_on_hull import place_on_hull
-from dao_core.screening.ranking import rank, with_probability, with_stability
-from dao_core.screening.symmetry import SNAP_SYMPREC, SymmetryError, snap
-from dao_core.units import STABLE_BELOW
+from dao_core.screening.novelty import NoveltyIndex, with_library_novelty, with_novelty
+from dao_core.screening.place_on_hull import check_hull, place_on_hull
+from dao_core.screening.ranking import DEFAULT_RULE, RankingRule, rank, with_probability, with_stability
+from dao_core.screening.symmetry import SNAP_SYMPREC, Snapped, SymmetryError, snap
 
 if TYPE_CHECKING:
     from dao_core.energy.potential import Potential
-    from dao_core.energy.relaxation.relax import RelaxationResult
+    from dao_core.screening.known import KnownStructures
 
 SNAP_ENERGY = 0.002  # eV/atom: snapping to symmetry may cost at most this
 
 
 @dataclass(frozen=True)
 class Screened:
-    """Ranked candidates and the counts behind them: n_ok + n_failed == n_asked, n_merged duplicates among the ok."""
+    """Ranked candidates and the counts behind them: n_ok + n_failed == n_asked, n_merged duplicates among the ok.
+
+    `n_asked` counts every structure that came in, starts that their relaxation left among them.
+    """
 
     candidates: list[Candidate]
     n_asked: int
@@ -37,76 +37,103 @@ class Screened:
     reasons: dict[str, int] = field(default_factory=dict)
 
 
-def candidate_from_relaxation(
-    id: str,
-    result: RelaxationResult,
-    *,
-    origin: str,
-    energy_identity: str,
-    energy_std: float | None = None,
-    provenance: Mapping[str, Any] | None = None,
-    cost: Mapping[str, float] | None = None,
-) -> Candidate:
-    """A candidate from one relaxation; steps, the force left, and a rejection's reason go into the provenance."""
-    facts: dict[str, Any] = {
-        **(provenance or {}),
-        "n_steps": result.n_steps,
-        "fmax": result.fmax,
-        "stress_gpa": result.stress_gpa,
-        "initial_energy_per_atom": result.initial_energy_per_atom,
-    }
-    if result.reason:
-        facts["reason"] = result.reason
-    return new_candidate(
-        id,
-        result.crystal,
-        origin=origin,
-        energy_per_atom=result.energy_per_atom,
-        relaxation_status=str(result.status),
-        energy_std=energy_std,
-        energy_identity=energy_identity,
-        provenance=facts,
-        cost=dict(cost or {}),
+@dataclass(frozen=True)
+class ScreenInputs:
+    """What candidates are compared with.
+
+    Attributes:
+        hull: Reference phases in the energies that decide.
+        novelty: Known structures.
+        potentials: Those that made the energies, for structures that symmetry moves.
+        rule: How to rank.
+        library: Known structures of the formulas themselves.
+    """
+
+    hull: Hull | None = None
+    novelty: NoveltyIndex | None = None
+    potentials: Sequence[Potential] = ()
+    rule: RankingRule = DEFAULT_RULE
+    library: KnownStructures | None = None
+
+
+def screen(candidates: Iterable[Candidate], inputs: ScreenInputs | None = None) -> Screened:
+    """Symmetrise, merge duplicates, place on the hull, compare with the database, and rank.
+
+    Args:
+        candidates: Relaxed or not.
+        inputs: Hull, known structures, potentials and the rule of the ranking.
+
+    Raises:
+        ForeignEnergyError: The hull's energies come from a potential that made none of the candidates'.
+    """
+    items = list(candidates)
+    inputs = inputs or ScreenInputs()
+    if inputs.hull is not None:
+        check_hull(items, inputs.hull)
+    n_ok = sum(not c.rejected for c in items)
+    reasons = Counter(c.relaxation_status for c in items if c.rejected)
+    found = deduplicate(symmetrize(items, inputs.potentials)).candidates
+    if inputs.hull is not None:
+        found = place_on_hull(found, inputs.hull)
+    if inputs.library is not None:
+        found = with_library_novelty(found, inputs.library)
+    if inputs.novelty is not None:
+        found = with_novelty(found, inputs.novelty)
+    found = rank(with_probability(with_stability(found), inputs.rule), inputs.rule)
+    n_merged = n_ok - sum(not c.rejected for c in found)
+    return Screened(found, len(items), n_ok, len(items) - n_ok, n_merged, dict(reasons))
+
+
+def symmetrize(candidates: Iterable[Candidate], potentials: Sequence[Potential] = ()) -> list[Candidate]:
+    """Fill the space groups and snap nearly symmetric relaxed structures to their symmetric form.
+
+    With the potential of a candidate's energy the snapped structure is computed anew: its energy replaces the relaxed
+    one, and a snap that costs more than 2 meV/atom is undone (the distortion was real). Without it, the relaxed
+    structure's energy is kept. A structure that nobody relaxed, or that holds a given framework or lattice, keeps its
+    own cell and atoms.
+
+    Args:
+        candidates: With or without energies.
+        potentials: Those whose energies may be computed anew.
+    """
+    items = list(candidates)
+    snapped = []
+    for c in items:
+        try:
+            found = snap(c.crystal, SNAP_SYMPREC)
+        except SymmetryError as error:
+            snapped.append(c.replace(provenance={**c.provenance, "symmetry": str(error)}))
+        else:
+            snapped.append(_with_symmetry(c, found))
+    for potential in potentials:
+        snapped = _confirm(items, snapped, potential)
+    return snapped
+
+
+def _moves(c: Candidate) -> bool:
+    return c.relaxed and not c.held
+
+
+def _with_symmetry(c: Candidate, found: Snapped) -> Candidate:
+    return c.replace(
+        crystal=found.crystal if _moves(c) else c.crystal,
+        spacegroup_before=found.before,
+        spacegroup_after=found.after if _moves(c) or c.held else found.before,
+        symprec=found.symprec,
+        prototype=found.prototype,
     )
 
 
-def symmetrize(
-    candidates: Iterable[Candidate], *, symprec: float = SNAP_SYMPREC, potential: Potential | None = None
-) -> list[Candidate]:
-    """Fill the space groups and snap nearly symmetric structures to their symmetric form.
-
-    With a potential the snapped structure is computed anew: its energy replaces the relaxed one, and a snap that costs
-    more than 2 meV/atom is undone (the distortion was real). Without one, the relaxed structure's energy is kept.
-    A structure that holds a given framework or lattice keeps its own cell and atoms.
-    """
-    out: list[Candidate] = []
-    for c in candidates:
-        try:
-            snapped = snap(c.crystal, symprec)
-        except SymmetryError as error:
-            out.append(c.replace(provenance={**c.provenance, "symmetry": str(error)}))
-            continue
-        out.append(
-            c.replace(
-                crystal=c.crystal if c.provenance.get(HELD) else snapped.crystal,
-                spacegroup_before=snapped.before,
-                spacegroup_after=snapped.after,
-                symprec=snapped.symprec,
-                prototype=snapped.prototype,
-            )
-        )
-    return out if potential is None else _confirm(list(candidates), out, potential)
-
-
 def _confirm(originals: Sequence[Candidate], snapped: Sequence[Candidate], potential: Potential) -> list[Candidate]:
+    """Undo the snaps that cost energy, of those candidates whose energies this potential made."""
     from dao_core.energy.potential import PotentialResult
 
     changed = [
         i
         for i, c in enumerate(snapped)
-        if c.usable and c.spacegroup_after != c.spacegroup_before and not c.provenance.get(HELD)
+        if _moves(c) and c.spacegroup_after != c.spacegroup_before and c.energy_identity == potential.identity
     ]
-    outcomes = potential.compute([snapped[i].crystal for i in changed])
+    outcomes = potential.compute([snapped[i].crystal for i in changed]) if changed else []
     out = list(snapped)
     for i, outcome in zip(changed, outcomes, strict=True):
         c, original = snapped[i], originals[i]
@@ -126,31 +153,12 @@ def _confirm(originals: Sequence[Candidate], snapped: Sequence[Candidate], poten
     return out
 
 
-def screen(
-    candidates: Sequence[Candidate],
-    *,
-    hull: Hull | None = None,
-    novelty: NoveltyIndex | None = None,
-    potential: Potential | None = None,
-    symprec: float = SNAP_SYMPREC,
-    stable_below: float = STABLE_BELOW,
-) -> Screened:
-    """Symmetrise, merge duplicates, place on the hull, compare with the database, and rank.
-
-    Raises ForeignEnergyError before anything else when the hull's energies come from another potential.
-    """
-    if hull is not None:
-        for c in candidates:
-            if c.usable:
-                check_label(hull.label, c.energy_label)
-    n_ok = sum(c.usable for c in candidates)
-    reasons = Counter(c.relaxation_status for c in candidates if not c.usable)
-    merged = deduplicate(symmetrize(candidates, symprec=symprec, potential=potential))
-    found = merged.candidates
-    if hull is not None:
-        found = place_on_hull(found, hull)
-    if novelty is not None:
-        found = with_novelty(found, novelty)
-    found = rank(with_probability(with_stability(found, threshold=stable_below)))
-    n_merged = n_ok - sum(c.usable for c in found)
-    return Screened(found, len(candidates), n_ok, len(candidates) - n_ok, n_merged, dict(reasons))
+def counts_of(screened: Screened) -> dict[str, int]:
+    """The counts as a stage records them."""
+    return {
+        "n_asked": screened.n_asked,
+        "n_ok": screened.n_ok,
+        "n_failed": screened.n_failed,
+        "n_merged": screened.n_merged,
+        "n_distinct": len(screened.candidates),
+    }

@@ -13,18 +13,20 @@ def place_on_hull(candidates: Iterable[Candidate], hull: Hull) -> list[Candidate
     """Fill `e_above_hull`, `formation_energy_per_atom`, `decomposition` and `hull_identity` of usable candidates.
 
     Negative values mean below the hull of the references. Where the hull lacks an element the fields stay None and
-    `provenance["hull"]` says why. Raises ForeignEnergyError before anything is computed when a potential differs.
+    `provenance["hull"]` says why. Candidates with energies of another model than the hull's (those that the judge has
+    not seen) are not placed.
+
+    Raises:
+        ForeignEnergyError: No candidate has energies of the hull's kind.
     """
     items = list(candidates)
-    for c in items:
-        if c.usable:
-            check_label(hull.label, c.energy_label)
+    check_hull(items, hull)
     cache: dict[str, Decomposition | HullCoverageError] = {}
     return [_place(c, hull, cache) for c in items]
 
 
 def _place(c: Candidate, hull: Hull, cache: dict[str, Decomposition | HullCoverageError]) -> Candidate:
-    if not c.usable or c.energy_per_atom is None:
+    if not c.usable or c.energy_per_atom is None or c.energy_label != hull.label:
         return c
     if c.formula not in cache:
         try:
@@ -42,3 +44,10 @@ def _place(c: Candidate, hull: Hull, cache: dict[str, Decomposition | HullCovera
         decomposition=str(found),
         hull_identity=hull.label.made_by,
     )
+
+
+def check_hull(candidates: Iterable[Candidate], hull: Hull) -> None:
+    """Raise ForeignEnergyError where there are energies and none is of the hull's kind."""
+    labels = [c.energy_label for c in candidates if c.usable]
+    if labels and hull.label not in labels:
+        check_label(hull.label, labels[0])

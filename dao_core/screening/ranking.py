@@ -1,15 +1,50 @@
-"""The answer as a landscape: candidates in order of energy, and how probable it is that each one is stable."""
+"""The order of the candidates: one posterior from what was likely, an energy, and how wrong that energy may be."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from dao_core.screening.candidate import Candidate
+from dao_core.screening.calibration import Calibration, Context, ContextCalibration, context_of, shipped_calibration
 from dao_core.units import STABLE_BELOW
 
-# eV/atom: what one unit of log-prior is worth; chosen on MP-20's validation split (flat between 0.03 and 0.08)
-ENERGY_SCALE = 0.05
+if TYPE_CHECKING:
+    from dao_core.screening.candidate import Candidate
+    from dao_core.screening.settings import Order
+
+UNNAMED = "other"
+UNKNOWN_PRIOR_RANK = 0.0  # a candidate of unknown prior counts as much as its formula's best known one
+NEVER = -1e9  # log-probability of what is not usable
+
+
+@dataclass(frozen=True)
+class RankingRule:
+    """How to rank.
+
+    Attributes:
+        names: Identity of an energy model -> the name under which its errors are known.
+        order: By probability, by what is likely listed (no energies), or by the lowest energy.
+        calibration: The fitted numbers.
+    """
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    order: Order = "probability"
+    calibration: Calibration = field(default_factory=shipped_calibration)
+
+    def temperature(self, identity: str | None, context: Context) -> float:
+        """Of an energy model, eV/atom."""
+        temperatures = self.calibration.contexts[context].temperature
+        return temperatures.get(self.names.get(identity or "", UNNAMED), temperatures[UNNAMED])
+
+    def error(self, identity: str | None) -> float:
+        """Of an energy model's differences between polymorphs, eV/atom."""
+        errors = self.calibration.error
+        return errors.get(self.names.get(identity or "", UNNAMED), errors[UNNAMED])
+
+
+DEFAULT_RULE = RankingRule()
 
 
 def probability_stable(e_above_hull: float, energy_std: float, *, threshold: float = STABLE_BELOW) -> float:
@@ -37,81 +72,183 @@ def with_stability(candidates: Iterable[Candidate], *, threshold: float = STABLE
     return out
 
 
-def ground_states(candidates: Iterable[Candidate]) -> dict[str, float]:
-    """Lowest usable energy per atom of each formula (eV/atom), whatever the number of formula units."""
-    best: dict[str, float] = {}
+def by_formula(candidates: Iterable[Candidate]) -> dict[str, list[Candidate]]:
+    """Candidates of each reduced formula, in the order given."""
+    groups: dict[str, list[Candidate]] = {}
     for c in candidates:
-        if c.usable and c.energy_per_atom is not None:
-            best[c.formula] = min(best.get(c.formula, math.inf), c.energy_per_atom)
+        groups.setdefault(c.formula, []).append(c)
+    return groups
+
+
+def deciding_identity(candidates: Iterable[Candidate]) -> str | None:
+    """Whose energies decide among the candidates of one formula: the judge's, where any was judged."""
+    usable = [c for c in candidates if c.usable]
+    judged = [c for c in usable if c.judged]
+    return next((c.energy_identity for c in judged or usable), None)
+
+
+def ground_states(candidates: Iterable[Candidate]) -> dict[str, float]:
+    """Lowest energy per atom of each formula (eV/atom) in the energies that decide, whatever the number of units."""
+    best: dict[str, float] = {}
+    for formula, group in by_formula(candidates).items():
+        identity = deciding_identity(group)
+        energies = [
+            c.energy_per_atom
+            for c in group
+            if c.usable and c.energy_per_atom is not None and c.energy_identity == identity
+        ]
+        if energies:
+            best[formula] = min(energies)
     return best
 
 
-def relative_energy(candidate: Candidate, best: dict[str, float]) -> float | None:
-    """Energy above the lowest polymorph of the same formula in eV/atom, None without a usable energy."""
-    if not candidate.usable or candidate.energy_per_atom is None:
+def relative_energy(candidate: Candidate, best: Mapping[str, float], identity: str | None = None) -> float | None:
+    """Energy above the lowest polymorph of the same formula in eV/atom.
+
+    None without a usable energy, and where the energy is not of the model (`identity`) that decides.
+    """
+    if not candidate.usable or candidate.energy_per_atom is None or candidate.formula not in best:
+        return None
+    if identity is not None and candidate.energy_identity != identity:
         return None
     return candidate.energy_per_atom - best[candidate.formula]
 
 
-def with_probability(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Fill `probability`: each usable candidate's posterior among those of its formula; they add up to one.
+def with_probability(candidates: Iterable[Candidate], rule: RankingRule = DEFAULT_RULE) -> list[Candidate]:
+    """Fill `probability` and `undecided`.
 
-    The posterior is the probability before any energy (`log_prior`) times a Boltzmann-like factor of the energy,
-    exp(-dE / ENERGY_SCALE). Where a formula has candidates of unknown prior, those count as much as its best known one.
+    The posterior of a structure is its prior times exp(-dE / T), where T is the fitted temperature of the energy model.
+    Structures with a judge's energy share among them what they have together by the first model's energies, so that
+    energies of two models are never compared. All of a formula add up to the fitted probability that any of them is
+    right. A structure that was not relaxed takes its part of the sum but shows no probability.
+
+    Args:
+        candidates: Of any number of formulas.
+        rule: Whose energies these are, and what they are worth.
     """
     items = list(candidates)
-    best, priors = ground_states(items), best_priors(items)
-    weight = {c.id: math.exp(-_ranking_energy(c, best, priors) / ENERGY_SCALE) for c in items if c.usable}
-    total: dict[str, float] = {}
+    logs = log_posteriors(items, rule)
+    close = _undecided(items, rule)
+    coverage = {f: rule.calibration.contexts[context_of(g)].coverage for f, g in by_formula(items).items()}
+    out = []
     for c in items:
-        total[c.formula] = total.get(c.formula, 0.0) + weight.get(c.id, 0.0)
-    return [c.replace(probability=weight[c.id] / total[c.formula] if c.id in weight else None) for c in items]
+        shown = c.relaxed or c.start_kept
+        p = coverage[c.formula] * math.exp(logs[c.id]) if shown else None
+        out.append(c.replace(probability=p, undecided=c.id in close))
+    return out
 
 
-def best_priors(candidates: Iterable[Candidate]) -> dict[str, float]:
-    """Highest `log_prior` among the usable candidates of each formula that has any."""
-    best: dict[str, float] = {}
-    for c in candidates:
-        if c.usable and c.log_prior is not None:
-            best[c.formula] = max(best.get(c.formula, -math.inf), c.log_prior)
-    return best
+def log_posteriors(candidates: Sequence[Candidate], rule: RankingRule = DEFAULT_RULE) -> dict[str, float]:
+    """Log of the posterior of each candidate among those of its formula; they add up to one."""
+    out: dict[str, float] = {}
+    for group in by_formula(candidates).values():
+        context = context_of(group)
+        allowed = [c for c in group if not c.rejected]
+        first = _log_normalised({c.id: _log_first(c, allowed, rule, context) for c in allowed})
+        judged = [c for c in allowed if c.judged]
+        if judged:
+            share = _log_sum([first[c.id] for c in judged])
+            second = _log_normalised({c.id: _log_judged(c, judged, rule, context) for c in judged})
+            first |= {name: share + value for name, value in second.items()}
+        out |= {c.id: first.get(c.id, NEVER) for c in group}
+    return out
 
 
-def _ranking_energy(c: Candidate, best: dict[str, float], priors: dict[str, float]) -> float:
-    """Energy above the formula's lowest plus what its prior costs against the formula's best one, eV/atom."""
-    relative = relative_energy(c, best) or 0.0
-    return relative if c.log_prior is None else relative + ENERGY_SCALE * (priors[c.formula] - c.log_prior)
+def _log_prior(c: Candidate, group: Sequence[Candidate], calibration: ContextCalibration) -> float:
+    known = [o.log_prior for o in group if o.log_prior is not None]
+    prior = c.log_prior if c.log_prior is not None else max(known, default=UNKNOWN_PRIOR_RANK)
+    return calibration.prior_weight * prior
 
 
-def rank(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Order candidates: one formula by probability (all Z together); several formulas by distance to the hull as well.
+def _log_first(c: Candidate, group: Sequence[Candidate], rule: RankingRule, context: Context) -> float:
+    """Prior and the first model's energy; a structure without one counts as the lowest.
 
-    The energy alone is a poor judge among polymorphs that lie closer than its error: on 200 compositions of MP-20's
-    test half it put the right one of 20 candidates first in 52 %, the prior in 70 %, both together in 74 %
-    (benchmarks/ranking.py). With several formulas, what a candidate's prior costs against its formula's best one is
-    added to its distance to the hull. Where that distance is unknown for any usable candidate, formulas are compared by
-    the energy above their own lowest polymorph, so that energies of different compositions are never compared.
-    Rejected candidates come last.
+    A start that its relaxation left counts with the energy of what it became: its own was never at rest.
+    """
+    prior = _log_prior(c, group, rule.calibration.contexts[context])
+    energy, identity = first_energy(next((o for o in group if o.start_id == c.id), c) if c.start_kept else c)
+    if energy is None:
+        return prior
+    others = [e for e, i in map(first_energy, group) if e is not None and i == identity]
+    return prior - (energy - min(others)) / rule.temperature(identity, context)
+
+
+def _log_judged(c: Candidate, judged: Sequence[Candidate], rule: RankingRule, context: Context) -> float:
+    prior = _log_prior(c, judged, rule.calibration.contexts[context])
+    return prior - (c.energy_per_atom or 0.0) / rule.temperature(c.energy_identity, context)
+
+
+def first_energy(c: Candidate) -> tuple[float | None, str | None]:
+    """Energy (eV/atom) and identity of the model that relaxed it first; (None, None) where only the judge did."""
+    if c.judged:
+        return c.first_energy_per_atom, c.first_energy_identity
+    return c.energy_per_atom, c.energy_identity
+
+
+def _log_sum(values: Sequence[float]) -> float:
+    top = max(values)
+    return top + math.log(sum(math.exp(v - top) for v in values))
+
+
+def _log_normalised(values: Mapping[str, float]) -> dict[str, float]:
+    if not values:
+        return {}
+    total = _log_sum(list(values.values()))
+    return {name: value - total for name, value in values.items()}
+
+
+def _undecided(candidates: Sequence[Candidate], rule: RankingRule) -> set[str]:
+    """Ids of relaxed candidates that lie closer to their formula's lowest one than the energy model can tell."""
+    out: set[str] = set()
+    best = ground_states(candidates)
+    for group in by_formula(candidates).values():
+        identity = deciding_identity(group)
+        error = rule.error(identity)
+        close = []
+        for c in group:
+            above = relative_energy(c, best, identity)
+            if above is not None and c.relaxed and above < error:
+                close.append(c.id)
+        if len(close) > 1:
+            out |= set(close)
+    return out
+
+
+def rank(candidates: Iterable[Candidate], rule: RankingRule = DEFAULT_RULE) -> list[Candidate]:
+    """Order candidates: one formula by its order, several by their distance to the hull as well.
+
+    The energy alone is a poor judge among polymorphs that lie closer than its error, the prior alone knows only what is
+    listed (benchmarks/ranking.py). With several formulas, what a candidate's posterior lacks against its formula's best
+    one, in energy, is added to that best one's distance to the hull; where the distance is unknown for any formula's
+    best, each formula counts from its own, so that energies of different compositions are never compared. Rejected
+    candidates come last.
     """
     items = list(candidates)
-    best, priors = ground_states(items), best_priors(items)
-    hull_known = all(c.e_above_hull is not None for c in items if c.usable) and len(best) > 1
+    logs = log_posteriors(items, rule)
+    place: dict[str, tuple[bool, float, str, float, str]] = {}
+    groups = by_formula(items)
+    ordered = {f: sorted(g, key=lambda c: _order_key(c, g, logs, rule)) for f, g in groups.items()}
+    firsts = [g[0].e_above_hull for g in ordered.values() if g[0].usable]
+    on_hull = len(firsts) > 1 and all(h is not None for h in firsts)
+    for formula, group in ordered.items():
+        start = (group[0].e_above_hull or 0.0) if on_hull else 0.0
+        context = context_of(group)
+        behind = 0.0
+        for position, c in enumerate(group):
+            lost = (logs[group[0].id] - logs[c.id]) * rule.temperature(deciding_identity(group), context)
+            behind = max(behind, lost)  # within a formula its own order stands
+            place[c.id] = (c.rejected, start + behind, formula, float(position), c.id)
+    return sorted(items, key=lambda c: place[c.id])
 
-    def key(c: Candidate) -> tuple[bool, float, str, float, str]:
-        if not c.usable:
-            return (True, 0.0, c.formula, 0.0, c.id)
-        first = _ranking_energy(c, best, priors)
-        if hull_known and c.e_above_hull is not None:
-            first += c.e_above_hull - (relative_energy(c, best) or 0.0)
-        return (False, first, c.formula, float(c.energy_per_atom or 0.0), c.id)
 
-    return sorted(items, key=key)
-
-
-def polymorphs(candidates: Iterable[Candidate]) -> dict[str, list[Candidate]]:
-    """The landscape of each formula: its usable candidates by energy per atom."""
-    out: dict[str, list[Candidate]] = {}
-    for c in rank(candidates):
-        if c.usable:
-            out.setdefault(c.formula, []).append(c)
-    return {formula: sorted(group, key=lambda c: (c.energy_per_atom or 0.0, c.id)) for formula, group in out.items()}
+def _order_key(
+    c: Candidate, group: Sequence[Candidate], logs: Mapping[str, float], rule: RankingRule
+) -> tuple[bool, bool, float, float, str]:
+    """Place of a candidate within its formula."""
+    energy = float("inf") if c.energy_per_atom is None else c.energy_per_atom
+    if rule.order == "energy":
+        foreign = c.energy_identity != deciding_identity(group)
+        return (c.rejected, foreign or not c.usable, energy, -logs[c.id], c.id)
+    if rule.order == "listed":
+        return (c.rejected, c.log_prior is None, -(c.log_prior or 0.0), -logs[c.id], c.id)
+    return (c.rejected, False, -logs[c.id], energy, c.id)

@@ -1,179 +1,262 @@
-"""From formulas to ranked candidates: propose, relax, merge, place on the hull, judge novelty, rank.
+"""The conductor of a screening: which steps follow each other, and what a time budget is spent on first.
 
-Each step is a function of values, so that `dao predict` runs them in one go and a campaign runs them as stages.
+`dao predict`, `dao screen`, the flow and Python all come through `Conductor`; who runs the steps is up to them.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from math import exp
+from pathlib import Path
+from typing import Literal
 
-import numpy as np
-
-from dao_core.crystal import Crystal
-from dao_core.energy.potential import Potential, PotentialResult
-from dao_core.energy.relaxation.relax import relax
-from dao_core.hull.hull import Hull
-from dao_core.screening.candidate import Candidate, new_candidate
+from dao_core.artifacts import StageRecord
+from dao_core.screening.analysis.stages import (
+    phonon_forces,
+    phonon_stage,
+    phonon_targets,
+    pressure_stage,
+    pressure_targets,
+)
+from dao_core.screening.candidate import Candidate
+from dao_core.screening.candidate_table import load_candidates
+from dao_core.screening.context import InProcess, Progress, ReferenceSettings, SearchContext, StageRunner
 from dao_core.screening.formulas import Formula, parse_formula
-from dao_core.screening.held_atoms import HeldPotential, restored
-from dao_core.screening.novelty import NoveltyIndex
-from dao_core.screening.pipeline import Screened, candidate_from_relaxation, screen
-from dao_core.screening.proposals import cells_of, propose
+from dao_core.screening.load_models import SearchModels
+from dao_core.screening.proposals import cells_of
+from dao_core.screening.proposed import KNOWN
+from dao_core.screening.rank_stages import ReportRequest, preview, rank_stage, report_stage
+from dao_core.screening.ranking import log_posteriors
 from dao_core.screening.report.page_data import ReportInfo
-from dao_core.screening.settings import Proposals, Proposed, SearchModels, SearchSettings
+from dao_core.screening.settings import SearchSettings
+from dao_core.screening.stages import (
+    CANDIDATES,
+    INFO,
+    FormulaRecords,
+    Piece,
+    generate_stage,
+    judge_stage,
+    propose_stage,
+    ranking_rule,
+    relax_stage,
+    shortlist_stage,
+)
 
-__all__ = ["Proposals", "Proposed", "SearchModels", "SearchSettings", "cells_of", "propose"]  # used from here too
-Progress = Callable[[str, int, int], None]  # (step, done, of)
+FIRST_RELAXED = 6  # proposals of each formula that are relaxed before anything is generated
+FIRST_JUDGED = 3  # candidates of each formula that are judged before that
+RELAX_SHARE, FIRST_JUDGE_SHARE = 0.7, 0.8  # of the budget, after which these start no new piece
+OnRanking = Callable[[str, list[Candidate]], None]
+
+
+class NothingProposedError(RuntimeError):
+    """The time budget ended before anything was proposed."""
 
 
 @dataclass(frozen=True)
 class SearchOutcome:
-    """Ranked candidates with their counts, the structures that could not be made, and seconds by step."""
+    """What a search found.
 
-    screened: Screened
-    refused: list[str]
-    timings: dict[str, float]
+    Attributes:
+        candidates: Ranked.
+        info: The page's head: models, counts that add up, seconds by kind of work, notes.
+        report: The report's stage: page, files and ranked candidates.
+        ranked: The ranking's stage, without what diagnostics added.
+        skipped: Formulas for which the budget had no time at all.
+    """
+
+    candidates: list[Candidate]
+    info: ReportInfo
+    report: StageRecord
+    ranked: StageRecord
+    skipped: tuple[str, ...] = ()
+
+
+@dataclass
+class Conductor:
+    """Takes some formulas through all steps of a search.
+
+    What is most probable comes first in every step, formula by formula, so that a budget that ends early has looked at
+    the best of each.
+
+    Attributes:
+        context: Models, settings and ledger.
+        runner: Runs the steps.
+        on_ranking: Hears of each ranking on the way: "proposed" or "judged", and the candidates so far.
+    """
+
+    context: SearchContext
+    runner: StageRunner = field(default_factory=InProcess)
+    on_ranking: OnRanking | None = None
+
+    def run(self, formulas: Sequence[Formula], title: str) -> SearchOutcome:
+        """Propose, relax, judge, rank and report.
+
+        Args:
+            formulas: At least one.
+            title: Of the report.
+
+        Raises:
+            FormulaError: A formula has no cell small enough; nothing was done.
+            GivenStructureError: What is given cannot be used; nothing was done.
+            NothingProposedError: The budget ended at once.
+        """
+        self._check(formulas)
+        records = self._proposed(formulas)
+        self._show("proposed", records)
+        records = self._relaxed("relax", records, FIRST_RELAXED)
+        records = self._judged("judge", records, min(FIRST_JUDGED, self._most_judged), FIRST_JUDGE_SHARE)
+        if any(r.judged for r in records):
+            self._show("judged", records)
+        records = self._generated(records)
+        records = self._relaxed("relax the rest", records, None)
+        records = self._judged("judge the rest", records, self._most_judged, 1.0)
+        return self._reported(formulas, records, title)
 
     @property
-    def candidates(self) -> list[Candidate]:
-        return self.screened.candidates
+    def _most_judged(self) -> int:
+        return self.context.settings.judge.n_judged
+
+    def _check(self, formulas: Sequence[Formula]) -> None:
+        self.context.settings.given.constraint()
+        for formula in formulas:
+            cells_of(formula, self.context.settings)
+        if self.context.diagnostics.phonons:
+            phonon_forces(self.context.loaded, self.context.diagnostics)  # refused before the search, not after it
+
+    def _show(self, kind: str, records: Sequence[FormulaRecords]) -> None:
+        if self.on_ranking is not None:
+            self.on_ranking(kind, preview(records, self.context))
+
+    def _proposed(self, formulas: Sequence[Formula]) -> list[FormulaRecords]:
+        made = self.runner.step_each("propose", propose_stage, [f.text for f in formulas], self.context)
+        records = [FormulaRecords(f.text, (r,)) for f, r in zip(formulas, made, strict=True) if r is not None]
+        if not records:
+            budget = self.context.settings.budget_seconds
+            raise NothingProposedError(f"{budget:g} s are too few to propose anything: give a larger --budget")
+        return records
+
+    def _generated(self, records: Sequence[FormulaRecords]) -> list[FormulaRecords]:
+        wanted = [r.formula for r in records]
+        made = self.runner.step_each("generate", generate_stage, wanted, self.context)
+        return [r if m is None else replace(r, proposed=(*r.proposed, m)) for r, m in zip(records, made, strict=True)]
+
+    def _relaxed(self, name: str, records: Sequence[FormulaRecords], limit: int | None) -> list[FormulaRecords]:
+        """Relax with the first potential what wasn't yet, the most probable `limit` of each formula."""
+        queues = [self._relaxation_pieces(r, limit) for r in records]
+        pieces = _round_robin(queues)
+        made = self.runner.step_each(name, relax_stage, [p for _, p in pieces], self.context, RELAX_SHARE)
+        return _with(records, pieces, made, "relaxed")
+
+    def _relaxation_pieces(self, records: FormulaRecords, limit: int | None) -> list[Piece]:
+        done = {c.id for r in records.relaxed for c in load_candidates(r.file(CANDIDATES))}
+        judge = self.context.loaded.judge is not None
+        most = self.context.settings.max_relaxed
+        size = self.context.settings.relax.batch_size
+        n_left = min(n for n in (limit, most, 10**9) if n is not None) - len(done)
+        pieces: list[Piece] = []
+        for record in records.proposed:
+            rows = [
+                i
+                for i, c in enumerate(load_candidates(record.file(CANDIDATES)))
+                # the library's structures are at rest already: they go to the judge as they are
+                if c.id not in done and not c.rejected and not (judge and c.origin == KNOWN)
+            ][: max(n_left, 0)]
+            n_left -= len(rows)
+            pieces += [Piece(record, tuple(rows[i : i + size])) for i in range(0, len(rows), size)]
+        return pieces
+
+    def _judged(self, name: str, records: Sequence[FormulaRecords], limit: int, share: float) -> list[FormulaRecords]:
+        """Let the judge relax the most probable `limit` candidates of each formula, as far as it hasn't yet."""
+        if self.context.loaded.judge is None:
+            return list(records)
+        lists = self.runner.step_each(f"shortlist to {name}", shortlist_stage, records, self.context)
+        queues = [self._judge_pieces(record, limit) for record in lists]
+        pieces = _round_robin(queues)
+        made = self.runner.step_each(name, judge_stage, [p for _, p in pieces], self.context, share)
+        return _with(records, pieces, made, "judged")
+
+    def _judge_pieces(self, shortlist: StageRecord, limit: int) -> list[Piece]:
+        candidates = load_candidates(shortlist.file(CANDIDATES))
+        logs = log_posteriors(candidates, ranking_rule(self.context))
+        n_left = limit - sum(c.judged for c in candidates)
+        least = self.context.settings.judge.min_probability
+        wanted = sorted(
+            (i for i, c in enumerate(candidates) if not (c.judged or c.rejected or "judge" in c.provenance)),
+            key=lambda i: (-logs[candidates[i].id], candidates[i].id),
+        )
+        likely = [i for k, i in enumerate(wanted) if k == 0 or exp(logs[candidates[i].id]) >= least]
+        return [Piece(shortlist, (i,)) for i in likely[: max(n_left, 0)]]
+
+    def _diagnosed(self, ranked: StageRecord) -> list[StageRecord]:
+        asked, path = self.context.diagnostics, ranked.file(CANDIDATES)
+        if not asked.active:
+            return []
+        candidates = load_candidates(path)
+        run = self.runner.step_each
+        done = run("phonons", phonon_stage, phonon_targets(candidates, asked), str(path), self.context)
+        return done + run("pressure", pressure_stage, pressure_targets(candidates, asked), str(path), self.context)
+
+    def _reported(self, formulas: Sequence[Formula], records: list[FormulaRecords], title: str) -> SearchOutcome:
+        skipped = tuple(f.shown for f in formulas if f.text not in {r.formula for r in records})
+        ranked = self.runner.step("rank", rank_stage, records, self.context)
+        request = ReportRequest(title, tuple(self._diagnosed(ranked)), skipped)
+        report = self.runner.step("report", report_stage, ranked, records, request, self.context)
+        info = ReportInfo(**json.loads(report.file(INFO).read_text()))
+        return SearchOutcome(load_candidates(report.file(CANDIDATES)), info, report, ranked, skipped)
 
 
-def relax_proposals(
-    proposals: Sequence[Proposed],
-    potential: Potential,
-    settings: SearchSettings,
-    *,
-    deadline: float | None = None,
-    on_progress: Progress | None = None,
-) -> list[Candidate]:
-    """Energies of all proposals, then relaxation of the promising ones, lowest energy first.
-
-    `deadline` is a `time.monotonic()` value after which no further batch is started; what was not relaxed keeps its
-    energy as it stands and the status `not_relaxed`. One candidate for each proposal, none lost.
-    """
-    energies = single_points([p.crystal for p in proposals], potential)
-    order = sorted(range(len(proposals)), key=lambda i: (energies[i] is None, energies[i] or 0.0, proposals[i].id))
-    chosen = order[: settings.max_relaxed]
-    done: dict[int, Candidate] = {}
-    size = settings.relax.batch_size
-    how, pull, constraint = settings.given.relaxation(settings.relax), potential, None
-    if settings.keep_symmetry:  # free, DAO-P would leave 63 % of first templates in the listed space group, not 71 %
-        how = how.model_copy(update={"keep_symmetry": True})
-    if settings.given.active and settings.given.hold:
-        constraint = settings.given.constraint()
-        pull = HeldPotential(potential, 0 if constraint is None else constraint.n_kept)
-    for begin in range(0, len(chosen), size):
-        if deadline is not None and time.monotonic() > deadline:
-            break
-        batch = chosen[begin : begin + size]
-        started = time.monotonic()
-        results = relax([proposals[i].crystal for i in batch], pull, how)
-        if constraint is not None:
-            results = [replace(r, crystal=restored(r.crystal, constraint)) for r in results]
-        seconds = (time.monotonic() - started) / len(batch)
-        for i, result in zip(batch, results, strict=True):
-            p = proposals[i]
-            done[i] = candidate_from_relaxation(
-                p.id,
-                result,
-                origin=p.origin,
-                energy_identity=potential.identity,
-                provenance=p.provenance,
-                cost={"relax_s": seconds},
-            )
-        if on_progress is not None:
-            on_progress("relax", len(done), len(chosen))
-    for i, p in enumerate(proposals):
-        if i not in done:
-            done[i] = unrelaxed_candidate(p, energies[i], potential.identity)
-    return [done[i] for i in range(len(proposals))]
+def _round_robin(queues: Sequence[Sequence[Piece]]) -> list[tuple[int, Piece]]:
+    """(formula, piece), the first piece of every formula before any second one."""
+    longest = max((len(q) for q in queues), default=0)
+    return [(i, q[k]) for k in range(longest) for i, q in enumerate(queues) if k < len(q)]
 
 
-def single_points(crystals: Sequence[Crystal], potential: Potential) -> list[float | None]:
-    """Energy per atom (eV) of each structure as it stands, None where the potential has no answer."""
-    outcomes = potential.compute(crystals) if crystals else []
-    return [
-        o.energy / c.n_atoms if isinstance(o, PotentialResult) and np.isfinite(o.energy) else None
-        for o, c in zip(outcomes, crystals, strict=True)
-    ]
-
-
-def unrelaxed_candidate(p: Proposed, energy: float | None, identity: str) -> Candidate:
-    """A proposal as it stands, with its energy per atom (eV) where the potential `identity` has one."""
-    return new_candidate(
-        p.id,
-        p.crystal,
-        origin=p.origin,
-        energy_per_atom=energy,
-        relaxation_status="not_relaxed" if energy is not None else "potential_failed",
-        energy_identity=identity,
-        provenance=p.provenance,
-    )
-
-
-def with_spread(candidates: Sequence[Candidate], potential: Potential) -> list[Candidate]:
-    """Fill `energy_std` (eV/atom) where the potential is an ensemble that knows its spread."""
-    predict = getattr(potential, "predict", None)
-    if predict is None or not candidates:
-        return list(candidates)
-    spreads = predict([c.crystal for c in candidates])
-    return [c.replace(energy_std=s.std) if c.usable else c for c, s in zip(candidates, spreads, strict=True)]
+def _with(
+    records: Sequence[FormulaRecords],
+    pieces: Sequence[tuple[int, Piece]],
+    made: Iterable[StageRecord | None],
+    what: Literal["relaxed", "judged"],
+) -> list[FormulaRecords]:
+    """The records with the new stages of each formula added."""
+    out = list(records)
+    for (i, _), record in zip(pieces, made, strict=True):
+        if record is not None:
+            out[i] = out[i].with_stage(what, record)
+    return out
 
 
 def search(
     formulas: Sequence[str | Formula],
     models: SearchModels,
-    settings: SearchSettings,
+    settings: SearchSettings | None = None,
     *,
-    hull: Hull | None = None,
-    known: NoveltyIndex | None = None,
+    references: ReferenceSettings | None = None,
     on_progress: Progress | None = None,
 ) -> SearchOutcome:
-    """The whole way for some formulas in this process. Raises FormulaError before any work on a wrong formula."""
+    """The whole way for some formulas in this process; what was computed is not kept.
+
+    Args:
+        formulas: Such as ["SrTiO3"].
+        models: What proposes, relaxes and judges (`load_search_models()`).
+        settings: How much is tried.
+        references: A CrysDB table to compare with.
+        on_progress: Hears (step, done, of).
+
+    Raises:
+        FormulaError: Before any work, on a wrong formula.
+    """
     parsed = [parse_formula(f) if isinstance(f, str) else f for f in formulas]
-    for formula in parsed:
-        cells_of(formula, settings)
-    start = time.monotonic()
-    deadline = None if settings.budget_seconds is None else start + settings.budget_seconds
-    made = [propose(formula, models, settings) for formula in parsed]
-    proposals = [p for m in made for p in m.items]
-    refused = [r for m in made for r in m.refused]
-    proposed_at = time.monotonic()
-    relaxed = relax_proposals(proposals, models.potential, settings, deadline=deadline, on_progress=on_progress)
-    relaxed_at = time.monotonic()
-    relaxed = with_spread(relaxed, models.potential)
-    screened = screen(relaxed, hull=hull, novelty=known, potential=models.potential)
-    end = time.monotonic()
-    timings = {"propose": proposed_at - start, "relax": relaxed_at - proposed_at, "rank": end - relaxed_at}
-    return SearchOutcome(screened, refused, timings)
+    with tempfile.TemporaryDirectory(prefix="dao-") as folder:
+        context = SearchContext(
+            Path(folder), models, settings or SearchSettings(), references or ReferenceSettings(), kept=False
+        )
+        return Conductor(context, InProcess(on_progress)).run(parsed, title_of(parsed))
 
 
-def relaxation_steps(candidates: Sequence[Candidate]) -> int:
-    """Steps of all relaxations that candidates report (merged ones count with their representative's)."""
-    return sum(int(c.provenance.get("n_steps") or 0) for c in candidates)
-
-
-def report_info(title: str, outcome: SearchOutcome, models: SearchModels, settings: SearchSettings) -> ReportInfo:
-    """The head of the report page: what was asked, which models answered, and counts that add up."""
-    from importlib.metadata import version
-
-    found, n_refused = outcome.screened, len(outcome.refused)
-    reasons = {**found.reasons, **({"not made": n_refused} if n_refused else {})}
-    return ReportInfo(
-        title=title,
-        model=None if models.generator is None else models.generator.identity,
-        potential=models.potential.identity,
-        seed=settings.seed,
-        n_asked=found.n_asked + n_refused,
-        n_ok=found.n_ok,
-        n_failed=found.n_failed + n_refused,
-        n_merged=found.n_merged,
-        reasons=reasons,
-        stages=outcome.timings,
-        work={"proposals": found.n_asked, "relaxation steps": relaxation_steps(outcome.candidates)},
-        notes=sorted(set(outcome.refused))[:20],
-        software=f"DAO {version('dao-csp')}",
-    )
+def title_of(formulas: Sequence[Formula]) -> str:
+    """A title for the report of some formulas."""
+    names = [f.shown for f in formulas]
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

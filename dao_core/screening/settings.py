@@ -1,23 +1,29 @@
-"""TODO."""
+"""What a search is asked to do: how much of everything, with which models, and what it proposes."""
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from dao_core.crystal import Crystal
-from dao_core.energy.potential import Potential
-from dao_core.energy.relaxation.relax import RelaxSettings
-from dao_core.generate.guidance import GuidanceSettings
+from dao_core.energy.relaxation.settings import RelaxSettings
+from dao_core.generate.guidance_settings import GuidanceSettings
 from dao_core.screening.formulas import MAX_ATOMS
 from dao_core.screening.given import GivenStructure
 
-if TYPE_CHECKING:
-    from dao_core.generate.sampler import Generator
-    from dao_core.generate.templates.index import TemplateIndex
+Order = Literal["probability", "listed", "energy"]
+JUDGE_RELAXATION = RelaxSettings(fmax=0.05, max_steps=40, batch_size=1)
+
+
+class JudgeSettings(BaseModel):
+    """How the judge, the second energy, relaxes what survived the first one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    n_judged: int = Field(10, ge=1, description="structures a formula at most, the most probable ones")
+    min_probability: float = Field(0.002, ge=0, lt=1, description="what is less probable before it isn't judged")
+    relax: RelaxSettings = Field(default=JUDGE_RELAXATION)
 
 
 class SearchSettings(BaseModel):
@@ -25,18 +31,23 @@ class SearchSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    max_atoms: int = Field(MAX_ATOMS, ge=1, le=64, description="largest cell tried")
+    max_atoms: int = Field(MAX_ATOMS, ge=1, le=200, description="largest cell tried")
+    generated_atoms: int | None = Field(
+        None, ge=1, le=200, description="largest cell that the generator fills; default: the largest it was trained on"
+    )
     z: Literal["auto"] | int = Field("auto", description="formula units per cell; auto: all up to max_atoms")
     n_generated: int = Field(16, ge=0, description="structures the generative model makes from noise, a formula")
     n_seeded: int = Field(8, ge=0, description="structures it makes from further templates, a formula")
     n_templates: int = Field(16, ge=0, description="known prototypes with the formula's elements, a formula")
-    max_relaxed: int | None = Field(
-        None, ge=1, description="relax only this many of lowest energy; the rest keep theirs"
+    max_relaxed: int | None = Field(None, ge=1, description="relax only so many, the most probable ones")
+    budget_seconds: float | None = Field(
+        None, gt=0, description="no new piece of work starts after it; proposing, relaxing and judging share it"
     )
-    budget_seconds: float | None = Field(None, gt=0, description="no new batch of relaxations starts after it")
     seed: int = 0
     relax: RelaxSettings = Field(default_factory=lambda: RelaxSettings(max_steps=100, batch_size=16))
     keep_symmetry: bool = Field(True, description="relax each start within the space group that it has exactly")
+    judge: JudgeSettings = Field(default_factory=JudgeSettings)
+    order: Order = Field("probability", description="of the candidates: probability, likely listed, lowest energy")
     given: GivenStructure = Field(default_factory=GivenStructure, description="what is given of every structure")
     guidance: GuidanceSettings | None = Field(None, description="steer the samples from noise to low energy of DAO-P")
 
@@ -60,28 +71,16 @@ def proposal_shares(n: int, *, generator: bool = True) -> dict[str, int]:
     return {"n_generated": n - n_templates - n_seeded, "n_seeded": n_seeded, "n_templates": n_templates}
 
 
-@dataclass(frozen=True)
-class SearchModels:
-    """What a search works with. Without a generator only templates are tried, and the other way round."""
+class ModelNames(BaseModel):
+    """The models of a search by name or folder; small enough to travel between processes."""
 
-    potential: Potential
-    generator: Generator | None = None
-    templates: TemplateIndex | None = None
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-
-@dataclass(frozen=True)
-class Proposed:
-    """A structure to look at: unique id within a search, where it came from and what made it."""
-
-    id: str
-    crystal: Crystal
-    origin: str
-    provenance: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Proposals:
-    """What was proposed, and a reason for each structure that was asked for and could not be made."""
-
-    items: list[Proposed]
-    refused: list[str]
+    generator: str = Field("dao", description="DAO-G: dao, none, or a checkpoint folder")
+    potential: str = Field("dao", description="what pre-relaxes the proposals: dao, sevennet, chgnet, a DAO-P folder")
+    judge: str = Field("sevennet", description="what relaxes and ranks the survivors: sevennet, chgnet, dao, none, ...")
+    dispersion: bool = Field(False, description="add PBE-D3(BJ) to the judge's energies")
+    templates: str = Field(
+        "auto", description="auto: the library's structures and prototypes; none; a CrysDB table; a saved index"
+    )
+    library: str = Field("auto", description="known structures: auto (what is installed), none, or a CrysDB table")

@@ -1,214 +1,224 @@
-"""The search as ledger stages: each finished piece is found again, so a killed screening continues where it was."""
+"""The steps of a search as ledger stages: each finished piece is found again, so a killed screening continues."""
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from dao_core.artifacts import Ledger, StageRecord, content_key
-from dao_core.energy.potential import Potential
-from dao_core.screening.analysis.stages import diagnosis_notes, merge_diagnoses
+from dao_core.artifacts import StageRecord
 from dao_core.screening.candidate import Candidate
 from dao_core.screening.candidate_table import load_candidates, save_candidates
-from dao_core.screening.formulas import Formula
-from dao_core.screening.load_references import References
-from dao_core.screening.pipeline import screen
-from dao_core.screening.report.page import write_report
-from dao_core.screening.report.page_data import ReportInfo
-from dao_core.screening.search import (
-    Proposed,
-    SearchModels,
-    SearchSettings,
-    propose,
-    relax_proposals,
-    relaxation_steps,
-    single_points,
-    unrelaxed_candidate,
-    with_spread,
-)
+from dao_core.screening.context import SearchContext, Stage
+from dao_core.screening.formulas import Formula, parse_formula
+from dao_core.screening.generation import generate
+from dao_core.screening.pipeline import ScreenInputs, counts_of, screen
+from dao_core.screening.proposals import Proposer, propose_known
+from dao_core.screening.proposed import Proposals
+from dao_core.screening.ranking import RankingRule, log_posteriors
+from dao_core.screening.relaxing import Relaxer, proposal_candidate, with_energies, with_spread
 
-# raise a stage's number when its output changes for the same input
-PROPOSE, RELAX, RANK, REPORT = "propose-7", "relax-3", "rank-3", "report-2"
-CANDIDATES, REFUSED, INFO = "candidates.parquet", "refused.json", "info.json"
+CANDIDATES, NOTES, INFO = "candidates.parquet", "notes.json", "info.json"
+PROPOSAL_SETTINGS = {"max_atoms", "generated_atoms", "z", "n_generated", "n_seeded", "n_templates", "seed", "guidance"}
 
 
-def propose_stage(ledger: Ledger, formula: Formula, models: SearchModels, settings: SearchSettings) -> StageRecord:
-    """Proposals for one formula with their energies as they stand, lowest first: `candidates.parquet`."""
+@dataclass(frozen=True)
+class Piece:
+    """Some rows of a stage's candidates."""
 
-    def work(directory: Path) -> dict[str, Any]:
-        begin = time.monotonic()
-        made = propose(formula, models, settings)
-        energies = single_points([p.crystal for p in made.items], models.potential)
-        rows = [unrelaxed_candidate(p, e, models.potential.identity) for p, e in zip(made.items, energies, strict=True)]
-        rows.sort(key=lambda c: (c.energy_per_atom is None, c.energy_per_atom or 0.0, c.id))
-        save_candidates(rows, directory / CANDIDATES)
-        (directory / REFUSED).write_text(json.dumps(made.refused))
-        return {
-            "counts": {"n_asked": len(rows) + len(made.refused), "n_ok": len(rows), "n_failed": len(made.refused)},
-            "facts": {"formula": formula.reduced, "seconds": time.monotonic() - begin},
-        }
+    record: StageRecord
+    rows: tuple[int, ...]
 
-    key = content_key(
-        code=PROPOSE,
-        formula=formula.reduced,
-        generator=None if models.generator is None else models.generator.identity,
-        templates=None if models.templates is None else models.templates.source,
-        potential=models.potential.identity,
-        settings=settings.model_dump(exclude={"relax", "budget_seconds", "max_relaxed", "given", "keep_symmetry"}),
-        given=settings.given.fingerprint(),
-    )
-    return ledger.run("propose", key, work)
+    @property
+    def candidates(self) -> list[Candidate]:
+        """The rows themselves."""
+        table = load_candidates(self.record.file(CANDIDATES))
+        return [table[i] for i in self.rows]
 
 
-def n_chunks(proposed: StageRecord, settings: SearchSettings) -> int:
-    """How many pieces the relaxation of a formula's proposals has."""
-    n = proposed.counts["n_ok"] if settings.max_relaxed is None else min(settings.max_relaxed, proposed.counts["n_ok"])
-    return -(-n // settings.relax.batch_size)
+@dataclass(frozen=True)
+class FormulaRecords:
+    """What there is of one formula: proposals, and pieces of them that were relaxed or judged."""
+
+    formula: str
+    proposed: tuple[StageRecord, ...]
+    relaxed: tuple[StageRecord, ...] = ()
+    judged: tuple[StageRecord, ...] = ()
+
+    def with_stage(self, kind: Literal["relaxed", "judged"], record: StageRecord) -> FormulaRecords:
+        """The same with one stage more."""
+        if kind == "relaxed":
+            return replace(self, relaxed=(*self.relaxed, record))
+        return replace(self, judged=(*self.judged, record))
+
+    @property
+    def keys(self) -> list[list[str]]:
+        """For content keys."""
+        return [[r.key for r in records] for records in (self.proposed, self.relaxed, self.judged)]
 
 
-def relax_stage(
-    ledger: Ledger, proposed: StageRecord, chunk: int, potential: Potential, settings: SearchSettings
-) -> StageRecord:
-    """Relax one piece of a formula's proposals."""
+def propose_stage(text: str, context: SearchContext) -> StageRecord | None:
+    """What is known of a formula and templates for it, the most probable first; None where the budget is spent.
 
-    def work(directory: Path) -> dict[str, Any]:
-        begin, size = time.monotonic(), settings.relax.batch_size
-        last = (chunk + 1) * size if settings.max_relaxed is None else min((chunk + 1) * size, settings.max_relaxed)
-        rows = load_candidates(proposed.file(CANDIDATES))[chunk * size : last]
-        proposals = [Proposed(c.id, c.crystal, c.origin, dict(c.provenance)) for c in rows]
-        relaxed = with_spread(relax_proposals(proposals, potential, settings), potential)
-        save_candidates(relaxed, directory / CANDIDATES)
-        n_ok = sum(c.usable for c in relaxed)
-        counts = {"n_asked": len(rows), "n_ok": n_ok, "n_failed": len(rows) - n_ok}
-        return {"counts": counts, "facts": {"seconds": time.monotonic() - begin}}
-
-    key = content_key(
-        code=RELAX,
-        proposals=proposed.key,
-        chunk=chunk,
-        potential=potential.identity,
-        relax=settings.relax.model_dump(),
-        keep_symmetry=settings.keep_symmetry,
-        given=settings.given.fingerprint(),
-        max_relaxed=settings.max_relaxed,
-    )
-    return ledger.run("relax", key, work)
-
-
-def gather(proposed: Sequence[StageRecord], relaxed: Sequence[StageRecord]) -> tuple[list[Candidate], list[str]]:
-    """Every proposal once, relaxed where it was its turn, as it stands elsewhere; and what could not be made."""
-    done = {c.id: c for record in relaxed for c in load_candidates(record.file(CANDIDATES))}
-    out: list[Candidate] = []
-    refused: list[str] = []
-    for record in proposed:
-        out += [done.get(c.id, c) for c in load_candidates(record.file(CANDIDATES))]
-        refused += json.loads(record.file(REFUSED).read_text())
-    return out, refused
-
-
-def rank_stage(
-    ledger: Ledger,
-    proposed: Sequence[StageRecord],
-    relaxed: Sequence[StageRecord],
-    potential: Potential,
-    *,
-    references: References | None = None,
-) -> StageRecord:
-    """Merge, place on the hull, judge novelty and rank: `candidates.parquet`, and the page's head as `info.json`."""
-    seen = references or References()
-
-    def work(directory: Path) -> dict[str, Any]:
-        begin = time.monotonic()
-        candidates, refused = gather(proposed, relaxed)
-        found = screen(candidates, hull=seen.hull, novelty=seen.known, potential=potential)
-        seconds = {"propose": _seconds(proposed), "relax": _seconds(relaxed), "rank": time.monotonic() - begin}
-        if seen.seconds:
-            seconds["hull"] = seen.seconds
-        info: dict[str, Any] = {
-            "n_asked": found.n_asked + len(refused),
-            "n_ok": found.n_ok,
-            "n_failed": found.n_failed + len(refused),
-            "n_merged": found.n_merged,
-            "reasons": {**found.reasons, **({"not made": len(refused)} if refused else {})},
-            "stages": seconds,
-            "work": {"proposals": len(candidates), "relaxation steps": relaxation_steps(candidates)},
-            "notes": [*seen.notes, *sorted(set(refused))[:20]],
-        }
-        (directory / INFO).write_text(json.dumps(info))
-        save_candidates(found.candidates, directory / CANDIDATES)
-        names = ("n_asked", "n_ok", "n_failed", "n_merged")
-        return {"counts": {n: int(info[n]) for n in names} | {"n_distinct": len(found.candidates)}}
-
-    key = content_key(
-        code=RANK,
-        proposed=[r.key for r in proposed],
-        relaxed=sorted(r.key for r in relaxed),
-        potential=potential.identity,
-        references=seen.key,
-        hull=None if seen.hull is None else seen.hull.label.made_by,
-    )
-    return ledger.run("rank", key, work)
-
-
-def report_stage(
-    ledger: Ledger,
-    ranked: StageRecord,
-    potential: Potential,
-    *,
-    title: str,
-    diagnosed: Sequence[StageRecord] = (),
-    references: References | None = None,
-    facts: dict[str, Any] | None = None,
-) -> StageRecord:
-    """The answer: what diagnostics said is added, what they found is ranked with the rest, and the report is written.
-
-    `report/` holds the page and all files; `candidates.parquet` the ranked candidates; `facts` go to the page's head.
+    Raises FormulaError.
     """
-    seen = references or References()
+    if context.late():
+        return None
+    formula = parse_formula(text)
+
+    def parts() -> dict[str, Any]:
+        models = context.loaded
+        return {
+            "formula": text,
+            "templates": None if models.templates is None else models.templates.source,
+            "library": None if models.library is None else models.library.source,
+            "settings": context.settings.model_dump(include=PROPOSAL_SETTINGS - {"n_generated", "guidance", "seed"}),
+            "given": context.settings.given.fingerprint(),
+        }
 
     def work(directory: Path) -> dict[str, Any]:
-        info: dict[str, Any] = json.loads(ranked.file(INFO).read_text())
-        candidates, new = merge_diagnoses(load_candidates(ranked.file(CANDIDATES)), diagnosed)
-        if new:
-            found = screen([*candidates, *new], hull=seen.hull, novelty=seen.known, potential=potential)
-            candidates = found.candidates
-            info |= {"n_asked": info["n_asked"] + len(new), "n_ok": info["n_ok"] + len(new)}
-            info["n_merged"] = info["n_ok"] - sum(c.usable for c in candidates)
-        for record in diagnosed:
-            kind = str(record.facts["kind"])
-            info["stages"][kind] = info["stages"].get(kind, 0.0) + float(record.facts["seconds"])
-        info["notes"] = [*diagnosis_notes(diagnosed), *info["notes"]]
-        head = ReportInfo(title=title, potential=potential.identity, created=_today(), software=_software(), **info,
-                          **(facts or {}))  # fmt: skip
-        write_report(candidates, directory / "report", info=head, hull=seen.hull)
-        save_candidates(candidates, directory / CANDIDATES)
-        names = ("n_asked", "n_ok", "n_failed", "n_merged")
-        return {"counts": {n: int(info[n]) for n in names} | {"n_distinct": len(candidates)}}
+        made = propose_known(Proposer(formula, context.loaded, context.settings))
+        rows = [proposal_candidate(p, formula.shown) for p in made.items]
+        rows.sort(key=lambda c: (c.log_prior is None, -(c.log_prior or 0.0), c.id))
+        return _write_proposals(directory, rows, made, formula)
 
-    key = content_key(
-        code=REPORT,
-        ranked=ranked.key,
-        diagnosed=sorted(r.key for r in diagnosed),
-        potential=potential.identity,
-        title=title,
-        facts=facts,
-    )
-    return ledger.run("report", key, work)
+    return Stage("propose", (propose_known,), parts).run(context, work)
 
 
-def _seconds(records: Sequence[StageRecord]) -> float:
+def generate_stage(text: str, context: SearchContext) -> StageRecord | None:
+    """Samples of the generative model with their energies as they stand, the most probable first."""
+    if context.late(0.6):
+        return None
+    formula = parse_formula(text)
+
+    def parts() -> dict[str, Any]:
+        models = context.loaded
+        return {
+            "formula": text,
+            "generator": None if models.generator is None else models.generator.identity,
+            "templates": None if models.templates is None else models.templates.source,
+            "library": None if models.library is None else models.library.source,
+            "potential": models.potential.identity,
+            "settings": context.settings.model_dump(include=PROPOSAL_SETTINGS),
+            "given": context.settings.given.fingerprint(),
+        }
+
+    def work(directory: Path) -> dict[str, Any]:
+        made = generate(Proposer(formula, context.loaded, context.settings))
+        rows = with_energies([proposal_candidate(p, formula.shown) for p in made.items], context.loaded.potential)
+        logs = log_posteriors(rows, first_rule(context))
+        rows.sort(key=lambda c: (-logs[c.id], c.id))
+        return _write_proposals(directory, rows, made, formula)
+
+    return Stage("generate", (generate, log_posteriors), parts).run(context, work)
+
+
+def _write_proposals(directory: Path, rows: list[Candidate], made: Proposals, formula: Formula) -> dict[str, Any]:
+    save_candidates(rows, directory / CANDIDATES)
+    notes = {"refused": made.refused, "not_tried": made.not_tried}
+    (directory / NOTES).write_text(json.dumps(notes))
+    counts = {"n_asked": len(rows) + len(made.refused), "n_ok": len(rows), "n_failed": len(made.refused)}
+    return {"counts": counts, "facts": {"formula": formula.text}}
+
+
+def relax_stage(piece: Piece, context: SearchContext, share: float = 1.0) -> StageRecord | None:
+    """Relax some proposals with the search's first potential; None where that share of the budget is spent."""
+    if context.late(share):
+        return None
+    settings = context.settings
+
+    def parts() -> dict[str, Any]:
+        return {
+            "proposals": piece.record.key,
+            "rows": piece.rows,
+            "potential": context.loaded.potential.identity,
+            "relax": settings.relax.model_dump(),
+            "keep_symmetry": settings.keep_symmetry,
+            "given": settings.given.fingerprint(),
+        }
+
+    def work(directory: Path) -> dict[str, Any]:
+        potential = context.loaded.potential
+        relaxed = with_spread(Relaxer(potential, settings).first(piece.candidates), potential)
+        save_candidates(relaxed, directory / CANDIDATES)
+        return {"counts": _counts(relaxed), "facts": dict(piece.record.facts)}
+
+    return Stage("relax", (Relaxer, with_spread), parts).run(context, work)
+
+
+def shortlist_stage(records: FormulaRecords, context: SearchContext) -> StageRecord:
+    """Everything there is of a formula, merged and in the order in which the judge should look at it."""
+
+    def work(directory: Path) -> dict[str, Any]:
+        found = screen(gather(records), ScreenInputs(rule=ranking_rule(context)))
+        save_candidates(found.candidates, directory / CANDIDATES)
+        return {"counts": dict(counts_of(found)), "facts": {"formula": records.formula}}
+
+    def parts() -> dict[str, Any]:
+        return {"records": records.keys, "names": context.loaded.names}
+
+    return Stage("shortlist", (screen, gather), parts).run(context, work)
+
+
+def judge_stage(piece: Piece, context: SearchContext, share: float = 1.0) -> StageRecord | None:
+    """Relax candidates of a shortlist with the judge; None where that share of the budget is spent."""
+    judge = context.loaded.judge
+    if judge is None or context.late(share):
+        return None
+    settings, candidates = context.settings, piece.candidates
+
+    def parts() -> dict[str, Any]:
+        structures = [[c.id, c.crystal.lattice.tolist(), c.crystal.frac_coords.tolist()] for c in candidates]
+        return {
+            "structures": structures,
+            "judge": judge.identity,
+            "relax": settings.judge.relax.model_dump(),
+            "keep_symmetry": settings.keep_symmetry,
+            "given": settings.given.fingerprint(),
+        }
+
+    def work(directory: Path) -> dict[str, Any]:
+        judged = [Relaxer(judge, settings).judge(c) for c in candidates]
+        save_candidates(judged, directory / CANDIDATES)
+        return {"counts": _counts(judged), "facts": dict(piece.record.facts)}
+
+    return Stage("judge", (Relaxer,), parts).run(context, work)
+
+
+def _counts(candidates: Sequence[Candidate]) -> dict[str, int]:
+    n_ok = sum(not c.rejected for c in candidates)
+    return {"n_asked": len(candidates), "n_ok": n_ok, "n_failed": len(candidates) - n_ok}
+
+
+def gather(records: FormulaRecords) -> list[Candidate]:
+    """Every candidate of a formula once, as far as it has come: proposed, relaxed, judged."""
+    found: dict[str, Candidate] = {}
+    for record in (*records.proposed, *records.relaxed, *records.judged):
+        found |= {c.id: c for c in load_candidates(record.file(CANDIDATES))}
+    return list(found.values())
+
+
+def first_rule(context: SearchContext) -> RankingRule:
+    """How this search ranks before anything was judged; the judge isn't loaded for it."""
+    return RankingRule(names=context.loaded.first_names, order=context.settings.order)
+
+
+def ranking_rule(context: SearchContext) -> RankingRule:
+    """How this search ranks."""
+    return RankingRule(names=context.loaded.names, order=context.settings.order)
+
+
+def read_notes(records: Sequence[FormulaRecords]) -> dict[str, list[str]]:
+    """What could not be made and what was not tried, of all formulas."""
+    out: dict[str, list[str]] = {"refused": [], "not_tried": []}
+    for record in (p for r in records for p in r.proposed):
+        for kind, lines in json.loads(record.file(NOTES).read_text()).items():
+            out[kind] += lines
+    return out
+
+
+def seconds_of(records: Sequence[StageRecord]) -> float:
+    """Seconds that some stages took, whenever they were done."""
     return sum(float(r.facts.get("seconds", 0.0)) for r in records)
-
-
-def _today() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def _software() -> str:
-    from importlib.metadata import version
-
-    return f"DAO {version('dao-csp')}"

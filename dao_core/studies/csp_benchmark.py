@@ -23,8 +23,9 @@ from dao_core.matching.fingerprint import prototype_key, slots_of, symmetry_of
 from dao_core.matching.pairs import MatchEffort
 from dao_core.matching.rms import Comparison
 from dao_core.screening.candidate import Candidate
+from dao_core.screening.load_models import SearchModels
 from dao_core.screening.search import search
-from dao_core.screening.settings import SearchModels, SearchSettings, proposal_shares
+from dao_core.screening.settings import SearchSettings, proposal_shares
 
 Model = TypeVar("Model")
 Column = Literal["templates", "denovo", "seeded", "mixed", "ranked", "baseline"]
@@ -367,5 +368,6 @@ def ranked_predictions(
 
 
 def _proposal(candidate: Candidate) -> Proposal:
-    origin = str(candidate.provenance.get("template_id") or candidate.provenance["start"]).removeprefix("template ")
-    return Proposal(candidate.crystal, origin, int(candidate.provenance.get("seed", 0)), "search")
+    facts = candidate.provenance
+    origin = candidate.library_id or str(facts.get("template_id") or facts["start"]).removeprefix("template ")
+    return Proposal(candidate.crystal, origin, int(facts.get("seed", 0)), "search")

@@ -10,37 +10,90 @@ from flows.cli.console import table
 if TYPE_CHECKING:
     from dao_core.screening.candidate import Candidate
 
+COLUMNS = ("rank", "formula", "Z", "space group", "probability", "above lowest", "above hull", "in library", "eV/atom",
+           "relaxed by", "origin", "found", "known?")  # fmt: skip
 
-def candidate_table(candidates: Sequence[Candidate], *, limit: int) -> None:
-    """The best candidates as a table, energies relative to the best polymorph of each formula."""
-    from dao_core.screening.ranking import ground_states, relative_energy
-    from dao_core.screening.symmetry import spacegroup_symbol
+
+def candidate_table(candidates: Sequence[Candidate], *, limit: int, title: str | None = None) -> None:
+    """Print the best candidates.
+
+    Energies relative to the best polymorph of a formula are shown only where they were made by the same model.
+
+    Args:
+        candidates: In rank order.
+        limit: Rows at most.
+        title: Above the table; default: how many of how many.
+    """
+    from dao_core.screening.ranking import by_formula, deciding_identity, ground_states, relative_energy
 
     best = ground_states(candidates)
-    rows = []
-    for i, c in enumerate(candidates[:limit], start=1):
-        number = c.spacegroup_after or c.spacegroup_before
-        above = relative_energy(c, best)
-        rows.append(
-            (
-                i,
-                c.formula,
-                c.z,
-                f"{spacegroup_symbol(number)} ({number})" if number else None,
-                None if c.probability is None else f"{100 * c.probability:.0f} %",
-                _decimals(c.energy_per_atom, 4),
-                _decimals(above, 4),
-                _decimals(c.e_above_hull, 3),
-                c.relaxation_status,
-                c.origin,
-                c.n_merged,
-                c.novelty,
-            )
-        )
-    names = ("rank", "formula", "Z", "space group", "probability", "eV/atom", "above lowest", "above hull",
-             "relaxation", "origin", "found", "known?")  # fmt: skip
-    table(f"{min(limit, len(candidates))} of {len(candidates)} distinct structures", names, rows)
+    decides = {formula: deciding_identity(group) for formula, group in by_formula(candidates).items()}
+    rows = [_row(i, c, relative_energy(c, best, decides[c.formula])) for i, c in enumerate(candidates[:limit], start=1)]
+    counted = f"{min(limit, len(candidates))} of {len(candidates)} distinct structures"
+    table(counted if title is None else f"{title}: {counted}", COLUMNS, rows)
+
+
+def _row(place: int, c: Candidate, above: float | None) -> tuple[object, ...]:
+    from dao_core.screening.symmetry import spacegroup_symbol
+
+    number = c.spacegroup_after or c.spacegroup_before
+    spread = "" if c.energy_std is None or above is None else f" ± {c.energy_std:.3f}"
+    return (
+        place,
+        c.shown_formula,
+        c.z,
+        f"{spacegroup_symbol(number)} ({number})" if number else None,
+        _percent(c),
+        None if above is None else f"{above:.4f}{spread}{' ?' if c.undecided else ''}",
+        _decimals(c.e_above_hull, 3),
+        _decimals(c.library_e_above_hull, 3),
+        _decimals(c.energy_per_atom, 4),
+        _relaxed_by(c),
+        c.origin,
+        c.n_merged,
+        _known(c),
+    )
+
+
+def _percent(c: Candidate) -> str | None:
+    if c.probability is None:
+        return None
+    return "< 1 %" if c.probability < 0.01 else f"{100 * c.probability:.0f} %"
+
+
+def _relaxed_by(c: Candidate) -> str:
+    """Whose energy it has, and how its relaxation ended where that isn't well."""
+    from dao_core.screening.candidate import model_name
+
+    if c.relaxation_status == "not_relaxed":
+        return "not relaxed"
+    name = model_name(c.energy_identity or "?")
+    return name if c.relaxation_status == "converged" else f"{name}, {c.relaxation_status.replace('_', ' ')}"
+
+
+def _known(c: Candidate) -> str | None:
+    """`known: oqmd-icsd-5713`, a known prototype, or new."""
+    if c.novelty is None:
+        return None
+    return c.novelty if c.novelty_reference is None else f"{_WORDS[c.novelty]}: {c.novelty_reference}"
+
+
+_WORDS = {"match": "known", "same prototype": "prototype", "new": "new"}
 
 
 def _decimals(value: float | None, digits: int) -> str | None:
     return None if value is None else f"{value:.{digits}f}"
+
+
+def energies_line(candidates: Sequence[Candidate]) -> str:
+    """Whose energies the table shows and what they mean, in one sentence."""
+    from dao_core.screening.candidate import model_name
+
+    labels: dict[str, str] = {}
+    for c in candidates:
+        for label in (c.energy_label, c.first_energy_label):
+            if label is not None:
+                labels.setdefault(label.made_by, f"{model_name(label.made_by)} ({label.kind} energies)")
+    if not labels:
+        return "no energies"
+    return f"eV/atom by {', '.join(labels.values())}; '?': closer to the lowest than that model can tell"

@@ -4,14 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from dao_core.screening.search import Progress
+
+class ProgressBar:
+    """How far a command is, on one line of stderr that disappears when it is done."""
+
+    def __init__(self, bar: Any, title: str) -> None:
+        """Take rich's progress and what is done."""
+        self._bar, self._title = bar, title
+        self._task = bar.add_task(title, total=None)
+
+    def __call__(self, step: str, done: int, of: int) -> None:
+        """Show a step and how much of it is done."""
+        self._bar.update(self._task, description=f"{self._title}: {step}", completed=done, total=of)
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Make room for something that is printed."""
+        self._bar.stop()
+        try:
+            yield
+        finally:
+            self._bar.start()
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Progress]:
+def progress_bar(title: str) -> Iterator[ProgressBar]:
     """A rich progress bar on stderr that disappears when done; silent where stderr is no terminal."""
     from rich.console import Console
     from rich.progress import (
@@ -26,12 +45,7 @@ def progress_bar(title: str) -> Iterator[Progress]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=None)
-
-        def update(step: str, done: int, of: int) -> None:
-            bar.update(task, description=f"{title}: {step}", completed=done, total=of)
-
-        yield update
+        yield ProgressBar(bar, title)
 
 
 @contextmanager

@@ -25,6 +25,30 @@ PotentialName = Annotated[
 ]
 
 
+JudgeName = Annotated[
+    str, typer.Option(help="What relaxes and ranks the survivors: 'sevennet', 'chgnet', 'none', or a package's.")
+]
+
+
+Dispersion = Annotated[bool, typer.Option("--dispersion", help="Add PBE-D3(BJ) to the judge: layers and molecules.")]
+
+
+LibraryName = Annotated[str, typer.Option(help="Known structures: 'auto' (what is installed) or 'none'.")]
+
+
+Order = Annotated[
+    str, typer.Option(help="Of the candidates: 'probability', 'listed' (likely in a database) or 'energy' (lowest).")
+]
+
+
+MaxAtoms = Annotated[int, typer.Option(min=1, max=200, help="Largest cell of known structures and prototypes.")]
+
+
+GeneratedAtoms = Annotated[
+    int | None, typer.Option(min=1, max=200, help="Largest cell that is generated; default: as the generator learnt.")
+]
+
+
 GeneratorName = Annotated[str, typer.Option(help="'dao', a DAO-G checkpoint folder, or 'none' (prototypes only).")]
 
 
@@ -45,7 +69,9 @@ Spacegroup = Annotated[int | None, typer.Option(min=1, max=230, help="Number of 
 Free = Annotated[bool, typer.Option("--free", help="Generate around what is given, then relax all of it.")]
 
 
-Unbalanced = Annotated[bool, typer.Option("--unbalanced", help="Also formulas that no charge balance allows.")]
+Unbalanced = Annotated[
+    bool, typer.Option("--unbalanced", help="Of --system also formulas that no charge balance allows.")
+]
 
 
 def given_settings(
@@ -56,6 +82,13 @@ def given_settings(
     if elements and framework is None:
         fail("--keep names elements of a --framework: give its CIF")
     return {"framework": framework, "keep": elements, "lattice": lattice, "spacegroup": spacegroup, "hold": not free}
+
+
+def parse_order(text: str) -> str:
+    """One of the orders of candidates."""
+    if text not in ("probability", "listed", "energy"):
+        fail(f"--order {text}: use probability, listed or energy")
+    return text
 
 
 def parse_pressures(text: str | None) -> tuple[float, ...]:

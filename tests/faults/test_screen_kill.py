@@ -10,19 +10,24 @@ from pathlib import Path
 import pytest
 
 PROGRAM = '''
-import contextlib, io, json, os, signal, sys
+import contextlib, io, json, os, signal, sys, time
 from pathlib import Path
+from ase.calculators.emt import EMT
+from dao_core.energy.adapters.ase import AsePotential
+from dao_core.screening.load_models import SearchModels
 from dao_core import artifacts
-from dao_core.screening import load_models as toolbox
+from dao_core.screening import context
 from dao_core.screening.formulas import parse_formula
 from dao_core.screening.candidate_table import load_candidates
-from flows.cli import screen as screening
+from flows.cli.search_command import SearchCommand, run_search
 from tests.helpers.search_models import models
 
-toolbox.load_search_models = lambda **_: models()  # copper-gold alloys by EMT: real relaxations in milliseconds
+# copper-gold alloys by EMT, judged by another EMT: real relaxations in milliseconds
+MODELS = SearchModels(models().potential, None, models().templates, AsePotential(EMT, "judge"))
+context.models_by_name = lambda _: MODELS
 FORMULAS = [parse_formula(f) for f in ("CuAu", "Cu3Au", "Au3Cu")]
 SETTINGS = {"max_atoms": 4, "n_generated": 0, "n_seeded": 0, "n_templates": 4,
-            "relax": {"max_steps": 4, "batch_size": 2}}
+            "relax": {"max_steps": 4, "batch_size": 2}, "judge": {"n_judged": 2, "relax": {"max_steps": 3}}}
 ASKED = {"pressures_gpa": [0.0, 5.0], "n_pressure": 1, "relax": {"max_steps": 3}}
 
 def forked(work):
@@ -35,7 +40,8 @@ def forked(work):
     return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
 
 def run(out):
-    screening.screen_formulas(FORMULAS, SETTINGS, {}, out, diagnostics=ASKED)
+    command = SearchCommand("screen", SETTINGS, {}, diagnostics=ASKED, out=out, keep=True)
+    run_search(FORMULAS, command, time.time())
 
 def die_in(stage):
     """Die while the second piece of this stage (the first, where there is one only) is half-written."""
@@ -59,7 +65,7 @@ def answer(out):
 
 base, found = Path(sys.argv[1]), {}
 forked(lambda: run(base / "whole"))
-for stage in ("propose", "relax", "rank", "pressure", "report"):
+for stage in ("propose", "relax", "judge", "rank", "pressure", "report"):
     out = base / stage
     def doomed():
         die_in(stage)
@@ -86,7 +92,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, ob
     return result
 
 
-@pytest.mark.parametrize("stage", ["propose", "relax", "rank", "pressure", "report"])
+@pytest.mark.parametrize("stage", ["propose", "relax", "judge", "rank", "pressure", "report"])
 def test_killed_in_a_stage_and_continued(outcomes: dict[str, dict[str, object]], stage: str) -> None:
     seen = outcomes[stage]
     assert seen["killed"] is True

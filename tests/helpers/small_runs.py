@@ -74,6 +74,7 @@ def campaign_settings(folder: Path) -> dict[str, Any]:
         "relaxation": {"above_hull": [0.001, 0.5], "max_structures": 6, "shard_size": 3, "relax": {"max_steps": 2}},
         "stage2": {**TRAINING, "max_steps": 4},
         "formulas": ["CuAu", "Cu3Au"],
+        "judge": "none",
         "search": {
             "max_atoms": 4, "n_generated": 2, "n_seeded": 1, "n_templates": 3,
             "relax": {"max_steps": 3, "batch_size": 2},

@@ -31,7 +31,7 @@ def test_the_model_s_formation_energy_is_the_hull_s_or_dao_p_s_own() -> None:
     plain = new_candidate("a", rocksalt(), origin="x", energy_per_atom=-2.0, energy_identity="CHGNet-0.3.0+abc")
     assert plain.model_formation_energy is None  # a total energy is no formation energy
     assert plain.replace(formation_energy_per_atom=-1.9).model_formation_energy == -1.9
-    own = plain.replace(energy_identity="dao-predictor-1e55c3dc3898")
+    own = plain.replace(energy_kind="formation")
     assert own.model_formation_energy == -2.0
     assert own.replace(formation_energy_per_atom=-1.9).model_formation_energy == -1.9
 
@@ -40,7 +40,7 @@ def test_a_candidate_s_energy_has_the_label_of_the_potential_that_made_it() -> N
     from dao_core.energy.registry import load_potential
 
     potential = load_potential()
-    own = new_candidate("a", rocksalt(), origin="x", energy_per_atom=-2.0, energy_identity=potential.identity)
+    own = new_candidate("a", rocksalt(), origin="x", energy_per_atom=-2.0, label=label_of(potential))
     assert own.energy_label == label_of(potential) == EnergyLabel(potential.identity, "formation")
 
 

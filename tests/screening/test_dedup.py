@@ -68,3 +68,24 @@ def test_the_most_probable_way_to_a_structure_counts() -> None:
     ).candidates
     assert found[0].log_prior == math.log(0.3)
     assert found[1].log_prior is None
+
+
+def test_the_more_probable_of_two_similar_structures_stands_for_both() -> None:
+    """A wrong structure of lower energy must not swallow a right one that merely looks like it."""
+    double = rocksalt().to_pymatgen().make_supercell([2, 1, 1], in_place=False)
+    right = Crystal.from_pymatgen(double)
+    other = rattled(right, 0.35, seed=1)
+    items = [known("right", right, -3.00, log_prior=-0.5), known("low", other, -3.001, log_prior=-4.0)]
+    merged = deduplicate(items).candidates
+    assert merged[0].id == "right"
+    ended_there = known("refined", rattled(right, 0.01), -3.02, log_prior=-4.0, spacegroup_before=1)
+    same = deduplicate([items[0], ended_there.replace(spacegroup_after=items[0].spacegroup_after)]).candidates
+    assert [(c.id, c.log_prior) for c in same] == [("refined", -0.5)]
+
+
+def test_what_the_library_says_of_a_structure_stays_with_it() -> None:
+    mine = known("t", rocksalt(), -3.1, log_prior=-2.0)
+    listed = known("k", rocksalt(), None, log_prior=-0.1, relaxation_status="not_relaxed", origin="known",
+                   library="L", library_id="L-1", library_e_above_hull=0.0)  # fmt: skip
+    merged = deduplicate([mine, listed]).candidates
+    assert [(c.id, c.library_id, c.origin, c.energy_per_atom) for c in merged] == [("t", "L-1", "known", -3.1)]

@@ -1,17 +1,13 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from dao_core.screening.formulas import (
     FormulaError,
     charge_balanced,
     enumerate_cells,
-    formulas_in_system,
     parse_chemical_system,
     parse_formula,
-    read_formulas,
 )
 
 
@@ -57,7 +53,6 @@ def test_counts_as_typed_are_kept_beside_the_reduced_formula() -> None:
         ("Ca(OH2", "not closed"),
         ("CaOH)2", "never opened"),
         ("()", "no element"),
-        ("CaSO4·2H2O", "one formula"),
         ("Na1000Cl", "more than"),
         ("D2O", "D is not an element"),
         ("Na$Cl", "unexpected"),
@@ -86,45 +81,42 @@ def test_charge_balance(text: str, balanced: bool) -> None:
     assert charge_balanced(text) is balanced
 
 
-def test_chemical_system_gives_its_charge_balanced_formulas() -> None:
-    found = formulas_in_system("Li-Fe-O", max_atoms=8)
-    reduced = [f.reduced for f in found]
-    assert {"LiFeO2", "Li2FeO3"} <= set(reduced)
-    assert len(set(reduced)) == len(reduced)
-    assert all(f.chemsys == "Fe-Li-O" and f.atoms_per_unit <= 8 and f.divisor == 1 for f in found)
-    assert [f.atoms_per_unit for f in found] == sorted(f.atoms_per_unit for f in found)
-    assert {"Li2O", "Fe2O3"} <= {f.reduced for f in formulas_in_system("Li-Fe-O", max_atoms=5, subsystems=True)}
-
-
 @pytest.mark.parametrize("text", ["Li", "Li--O", "Li-Xx", "Li-Li", "-Li-O"])
 def test_no_chemical_system(text: str) -> None:
     with pytest.raises(FormulaError):
         parse_chemical_system(text)
 
 
-def test_file_of_formulas_keeps_good_rows_and_names_the_others(tmp_path: Path) -> None:
-    path = tmp_path / "wanted.txt"
-    path.write_text("# my list\nSrTiO3  # perovskite\n\nXx2\nSr2Ti2O6\nMgO\n")
-    read = read_formulas(path)
-    assert [f.reduced for f in read.formulas] == ["SrTiO3", "MgO"]
-    assert [(r.line, r.text) for r in read.refused] == [(4, "Xx2"), (5, "Sr2Ti2O6")]
-    assert "repeats SrTiO3 of line 2" in read.refused[1].reason
+@pytest.mark.parametrize(
+    ("text", "counts", "shown"),
+    [
+        ("CuSO4.5H2O", {"Cu": 1, "S": 1, "O": 9, "H": 10}, "CuSO4.5H2O"),
+        ("CuSO4·5H2O", {"Cu": 1, "S": 1, "O": 9, "H": 10}, "CuSO4·5H2O"),
+        ("CaSO4.0.5H2O", {"Ca": 2, "S": 2, "O": 9, "H": 2}, "CaSO4.0.5H2O"),
+        ("CaSO4·0.5H2O", {"Ca": 2, "S": 2, "O": 9, "H": 2}, "CaSO4·0.5H2O"),
+        ("3CaO*Al2O3", {"Ca": 3, "O": 6, "Al": 2}, "3CaO*Al2O3"),
+        ("LiCl.H2O", {"Li": 1, "Cl": 1, "H": 2, "O": 1}, "LiCl.H2O"),
+        ("CoCl2.4NH3.2H2O", {"Co": 1, "Cl": 2, "N": 4, "H": 16, "O": 2}, "CoCl2.4NH3.2H2O"),
+        ("MoSi2", {"Mo": 1, "Si": 2}, "MoSi2"),
+        ("Si4Mo2", {"Si": 4, "Mo": 2}, "Si2Mo"),
+    ],
+)
+def test_adducts_are_read_and_the_typed_order_is_shown(text: str, counts: dict[str, int], shown: str) -> None:
+    parsed = parse_formula(text)
+    assert dict(parsed.counts) == counts
+    assert parsed.shown == shown
 
 
-def test_csv_of_formulas(tmp_path: Path) -> None:
-    path = tmp_path / "wanted.csv"
-    path.write_text("id,formula\n1,NaCl\n2,\n3,MgO\n")
-    read = read_formulas(path)
-    assert [f.text for f in read.formulas] == ["NaCl", "MgO"]
-    assert [r.line for r in read.refused] == [3]
-    path.write_text("id,name\n1,NaCl\n")
-    with pytest.raises(FormulaError, match="no column 'formula'"):
-        read_formulas(path)
-
-
-def test_unreadable_files_of_formulas(tmp_path: Path) -> None:
-    with pytest.raises(FormulaError, match="no file"):
-        read_formulas(tmp_path / "missing.txt")
-    (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00\x81NaCl")
-    with pytest.raises(FormulaError, match="cannot be read as text"):
-        read_formulas(tmp_path / "binary.txt")
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Fe0.5Ni0.5O", "Fe0.5 is a fraction"),
+        ("Li1.5NiO2", "Li1.5 is a fraction"),
+        ("CuSO4.0H2O", "asks for zero of it"),
+        ("NaCl.", "join the parts of an adduct by a dot"),
+        ("2H2O", "follows nothing it could count"),
+    ],
+)
+def test_a_point_that_joins_no_molecule_is_no_adduct(text: str, message: str) -> None:
+    with pytest.raises(FormulaError, match=message):
+        parse_formula(text)

@@ -15,9 +15,12 @@ from dao_core.generate.integrate import SamplerSettings
 from dao_core.generate.sampler import Generator
 from dao_core.screening.given import GivenStructure, GivenStructureError, fitting_cells
 from dao_core.screening.held_atoms import HeldPotential, restored
-from dao_core.screening.search import SearchModels, SearchSettings, propose, search
+from dao_core.screening.load_models import SearchModels
+from dao_core.screening.search import search
+from dao_core.screening.settings import SearchSettings
 from dao_core.screening.symmetry import spacegroup_number
 from tests.helpers.potentials import emt
+from tests.helpers.search_models import propose
 from tests.helpers.small_runs import crystals
 
 GOLD = Crystal(np.diag([3.9, 3.9, 3.8]), np.array([[0, 0, 0], [0.5, 0.5, 0]]), np.array([79, 79]))
@@ -44,13 +47,14 @@ def test_the_framework_stays_through_relaxation_symmetry_and_merging(framework: 
     assert kept is not None
     assert kept.framework is not None
     outcome = search(["CuAu"], models(), settings)
-    assert outcome.screened.n_asked == 4
+    assert outcome.info.n_asked == 4
     for c in outcome.candidates:
         assert c.crystal.composition == {"Au": 2, "Cu": 2}
         assert c.crystal.lattice.tobytes() == kept.framework.lattice.tobytes()
         assert c.crystal.frac_coords[:2].tobytes() == kept.framework.frac_coords.tobytes()
         assert c.crystal.symbols == ["Au", "Au", "Cu", "Cu"]
-        assert c.provenance["given"] == "framework"
+        assert c.given == "framework"
+        assert c.held
     relaxed = [c for c in outcome.candidates if c.usable]
     assert relaxed
     assert all(c.provenance["initial_energy_per_atom"] >= c.energy_per_atom for c in relaxed)

@@ -5,10 +5,9 @@ import pytest
 
 from dao_core.crystal import Crystal
 from dao_core.energy.potential import PotentialResult
-from dao_core.energy.relaxation.relax import RelaxationResult, RelaxationStatus
 from dao_core.hull.hull import Hull, HullEntry
 from dao_core.hull.label import EnergyLabel, ForeignEnergyError
-from dao_core.screening.pipeline import candidate_from_relaxation, screen, symmetrize
+from dao_core.screening.pipeline import ScreenInputs, screen, symmetrize
 from tests.helpers.candidates import candidate, cesium_chloride, perovskite, rattled, rocksalt
 
 
@@ -30,28 +29,6 @@ class Springs:
         return out
 
 
-def result(crystal: Crystal, energy: float | None, status: str = "converged", reason: str = "") -> RelaxationResult:
-    return RelaxationResult(crystal, energy, RelaxationStatus(status), 12, 0.01, 0.1, crystal, -2.9, reason)
-
-
-def test_a_relaxation_becomes_a_candidate_with_its_provenance() -> None:
-    c = candidate_from_relaxation(
-        "a",
-        result(rocksalt(), -3.2),
-        origin="de novo",
-        energy_identity="p",
-        provenance={"seed": 7},
-        cost={"relax_s": 1.0},
-    )
-    assert (c.formula, c.relaxation_status, c.energy_identity, c.usable) == ("NaCl", "converged", "p", True)
-    assert (c.provenance["seed"], c.provenance["n_steps"], c.cost["relax_s"]) == (7, 12, 1.0)
-    bad = candidate_from_relaxation(
-        "b", result(rocksalt(), None, "potential_failed", "NaN"), origin="x", energy_identity="p"
-    )
-    assert not bad.usable
-    assert bad.provenance["reason"] == "NaN"
-
-
 def test_counts_add_up_and_nothing_is_lost() -> None:
     items = [candidate(f"r{i}", rattled(rocksalt(), 0.01, i), -3.2 + 1e-4 * i) for i in range(4)]
     items += [candidate("c", cesium_chloride(), -3.1)]
@@ -67,12 +44,12 @@ def test_counts_add_up_and_nothing_is_lost() -> None:
 def test_a_foreign_hull_stops_the_screening_at_once() -> None:
     hull = Hull.from_entries([HullEntry({11: 1}, -1.0, "na")], EnergyLabel("MP2020"))
     with pytest.raises(ForeignEnergyError):
-        screen([candidate("a", rocksalt(), -3.0)], hull=hull)
+        screen([candidate("a", rocksalt(), -3.0)], ScreenInputs(hull=hull))
 
 
 def test_a_snap_is_confirmed_by_the_potential() -> None:
     item = candidate("a", rattled(perovskite(), 0.02), -2.999)
-    cubic = symmetrize([item], potential=Springs(perovskite(), 1.0))[0]
+    cubic = symmetrize([item], [Springs(perovskite(), 1.0)])[0]
     assert cubic.spacegroup_after == 221
     assert cubic.energy_per_atom != item.energy_per_atom
 
@@ -80,7 +57,15 @@ def test_a_snap_is_confirmed_by_the_potential() -> None:
 def test_a_snap_that_costs_energy_is_undone() -> None:
     distorted = rattled(perovskite(), 0.02)
     item = candidate("a", distorted, -3.0)
-    kept = symmetrize([item], potential=Springs(distorted, 100.0))[0]
+    kept = symmetrize([item], [Springs(distorted, 100.0)])[0]
     assert kept.spacegroup_after == kept.spacegroup_before == 1
     assert kept.energy_per_atom == -3.0
     assert "undone" in kept.provenance["snap"]
+
+
+def test_what_nobody_relaxed_keeps_its_own_cell_and_symmetry_is_filled_from_an_iterator() -> None:
+    waiting = candidate("w", rattled(perovskite(), 0.02), None, relaxation_status="not_relaxed")
+    found = symmetrize(iter([waiting, candidate("a", rattled(perovskite(), 0.02), -3.0)]), [Springs(perovskite(), 1.0)])
+    assert found[0].crystal is waiting.crystal
+    assert found[0].spacegroup_after == found[0].spacegroup_before == 1
+    assert found[1].spacegroup_after == 221

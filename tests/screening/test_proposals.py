@@ -9,14 +9,19 @@ import numpy as np
 import pytest
 
 from dao_core.generate.distinct_samples import repeats
-from dao_core.generate.guidance import GuidanceError, GuidanceSettings
+from dao_core.generate.guidance import GuidanceError
+from dao_core.generate.guidance_settings import GuidanceSettings
 from dao_core.generate.integrate import SamplerSettings
 from dao_core.generate.sampler import Generator
-from dao_core.screening.formulas import FormulaError
-from dao_core.screening.proposals import cells_of, propose, shares, unit_share
-from dao_core.screening.settings import SearchModels, SearchSettings, proposal_shares
+from dao_core.screening.formulas import FormulaError, parse_formula
+from dao_core.screening.generation import shares
+from dao_core.screening.load_models import SearchModels
+from dao_core.screening.priors import unit_share
+from dao_core.screening.proposals import cells_of
+from dao_core.screening.settings import SearchSettings, proposal_shares
 from tests.helpers.potentials import emt
 from tests.helpers.search_models import models as alloys
+from tests.helpers.search_models import propose
 
 SETTINGS = SearchSettings(max_atoms=6, n_generated=5, n_seeded=2, n_templates=3)
 
@@ -71,7 +76,7 @@ def test_a_diffusion_makes_samples_from_noise_in_place_of_seeded_ones(monkeypatc
 
 
 def test_the_largest_cell_is_the_one_warned_about() -> None:
-    settings = SETTINGS.model_copy(update={"max_atoms": 24, "n_generated": 1})
+    settings = SETTINGS.model_copy(update={"max_atoms": 24, "generated_atoms": 24, "n_generated": 1})
     with pytest.warns(UserWarning, match="24 atoms a cell, trained on at most 20"):
         propose("CuAu", models(), settings)
 
@@ -90,7 +95,7 @@ def test_a_repeat_among_the_samples_is_drawn_anew_and_only_then_kept() -> None:
 def test_what_is_drawn_more_often_is_more_probable() -> None:
     generator = Generator.load(settings=SamplerSettings(steps=10))
     settings = SearchSettings(z=1, n_generated=8, n_seeded=0, n_templates=0)
-    priors = [p.provenance["log_prior"] for p in propose("NaCl", SearchModels(emt(), generator), settings).items]
+    priors = [p.log_prior for p in propose("NaCl", SearchModels(emt(), generator), settings).items]
     assert priors[0] == max(priors) > min(priors)
     assert sum(map(math.exp, priors)) == pytest.approx(unit_share({"Na": 1, "Cl": 1}))
 
@@ -132,23 +137,23 @@ def test_an_element_that_the_generator_never_saw_is_told_once_for_each_sample() 
 
 
 def test_a_number_of_formula_units_is_taken_as_given() -> None:
-    assert cells_of("CuAu", SETTINGS.model_copy(update={"z": 4})) == [{"Cu": 4, "Au": 4}]
+    assert cells_of(parse_formula("CuAu"), SETTINGS.model_copy(update={"z": 4})) == [{"Cu": 4, "Au": 4}]
     with pytest.raises(FormulaError, match="z = 0"):
-        cells_of("CuAu", SETTINGS.model_copy(update={"z": 0}))
+        cells_of(parse_formula("CuAu"), SETTINGS.model_copy(update={"z": 0}))
 
 
 def test_priors_are_shares_of_one_and_follow_the_scores() -> None:
     items = propose("CuAu", models(), SETTINGS.model_copy(update={"n_seeded": 1})).items
-    priors = [math.exp(p.provenance["log_prior"]) for p in items]
+    priors = [math.exp(p.log_prior) for p in items]
     assert 0 < sum(priors) <= 1 + 1e-9
-    templates = [p.provenance["log_prior"] for p in items if p.origin == "template"]
+    templates = [p.log_prior for p in items if p.origin == "template"]
     assert templates == sorted(templates, reverse=True)
 
 
 def test_without_templates_all_probability_goes_to_the_samples() -> None:
     only = SearchModels(emt(), models().generator, None)
     items = propose("CuAu", only, SETTINGS.model_copy(update={"z": 1, "n_templates": 0, "n_seeded": 0})).items
-    assert sum(math.exp(p.provenance["log_prior"]) for p in items) == pytest.approx(0.525)  # the share of Z = 1
+    assert sum(math.exp(p.log_prior) for p in items) == pytest.approx(0.525)  # the share of Z = 1
 
 
 def test_guidance_moves_the_samples_from_noise_and_nothing_else() -> None:

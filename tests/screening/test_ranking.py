@@ -5,10 +5,11 @@ import math
 import pytest
 from scipy.stats import laplace
 
+from dao_core.screening.calibration import Calibration, ContextCalibration, context_of, shipped_calibration
 from dao_core.screening.ranking import (
-    ENERGY_SCALE,
+    RankingRule,
     ground_states,
-    polymorphs,
+    log_posteriors,
     probability_stable,
     rank,
     relative_energy,
@@ -16,6 +17,21 @@ from dao_core.screening.ranking import (
     with_stability,
 )
 from tests.helpers.candidates import candidate, cesium_chloride, perovskite, rocksalt
+
+T, JUDGE_T, ERROR, COVERAGE = 0.05, 0.02, 0.015, 0.9
+_NUMBERS = ContextCalibration({"first": T, "judge": JUDGE_T, "other": T}, 1.0, COVERAGE)
+RULE = RankingRule(
+    {"test-potential": "first", "a judge": "judge"},
+    calibration=Calibration(
+        {"first": ERROR, "judge": ERROR, "other": ERROR},
+        {"composition": _NUMBERS, "prototype": _NUMBERS, "neither": _NUMBERS},
+    ),
+)
+
+
+def judged(id: str, crystal, energy: float, first: float | None, **fields):
+    more = {"judged": True, "first_energy_per_atom": first, "first_energy_identity": "test-potential"}
+    return candidate(id, crystal, energy, energy_identity="a judge", **more, **fields)
 
 
 @pytest.mark.parametrize(("above", "std"), [(0.0, 0.03), (0.08, 0.03), (0.2, 0.05), (-0.1, 0.02), (0.5, 0.01)])
@@ -25,7 +41,7 @@ def test_probability_is_the_laplace_distribution(above: float, std: float) -> No
     )
 
 
-def test_probability_without_spread_is_a_verdict() -> None:
+def test_probability_without_spread_is_certain() -> None:
     assert probability_stable(0.08, 0.0) == 1.0
     assert probability_stable(0.081, 0.0) == 0.0
 
@@ -51,7 +67,7 @@ def test_one_formula_is_ranked_by_energy_per_atom_across_cells() -> None:
         candidate("b", cesium_chloride(), -3.2),
         candidate("c", rocksalt(), -3.0),
     ]
-    assert [c.id for c in rank(items)] == ["b", "a", "c"]
+    assert [c.id for c in rank(items, RULE)] == ["b", "a", "c"]
 
 
 def test_rejected_ones_come_last_even_with_the_lowest_energy() -> None:
@@ -60,7 +76,7 @@ def test_rejected_ones_come_last_even_with_the_lowest_energy() -> None:
         candidate("none", rocksalt(), None, relaxation_status="potential_failed"),
         candidate("good", rocksalt(), -3.0),
     ]
-    assert [c.id for c in rank(items)] == ["good", "bad", "none"]
+    assert [c.id for c in rank(items, RULE)] == ["good", "bad", "none"]
 
 
 def test_energies_of_different_formulas_are_never_compared() -> None:
@@ -70,29 +86,31 @@ def test_energies_of_different_formulas_are_never_compared() -> None:
         candidate("n1", rocksalt(), -3.0),
         candidate("n2", rocksalt(), -2.95),
     ]
-    assert [c.id for c in rank(items)] == ["n1", "s1", "n2", "s2"]
+    assert [c.id for c in rank(items, RULE)] == ["n1", "s1", "n2", "s2"]
     with_hull = [c.replace(e_above_hull=h) for c, h in zip(items, (0.3, 0.4, 0.0, 0.05), strict=True)]
-    assert [c.id for c in rank(with_hull)] == ["n1", "n2", "s1", "s2"]
+    assert [c.id for c in rank(with_hull, RULE)] == ["n1", "n2", "s1", "s2"]
 
 
-def test_landscape_of_each_formula() -> None:
+def test_energy_above_the_lowest_of_the_formula_in_the_energies_that_decide() -> None:
     items = [candidate("a", rocksalt(), -3.0), candidate("b", rocksalt(), -3.1), candidate("p", perovskite(), -8.0)]
-    landscape = polymorphs(items)
-    assert {f: [c.id for c in group] for f, group in landscape.items()} == {"NaCl": ["b", "a"], "SrTiO3": ["p"]}
     assert relative_energy(items[0], ground_states(items)) == pytest.approx(0.1)
     rejected = items[0].replace(relaxation_status="rejected_energy")
     assert relative_energy(rejected, ground_states(items)) is None
+    seen = [judged("j", cesium_chloride(), -1.0, -3.2), *items]
+    best = ground_states(seen)
+    assert best["NaCl"] == -1.0
+    assert relative_energy(items[0], best, "a judge") is None
 
 
 def test_prior_and_energy_decide_together() -> None:
     lowest = candidate("lowest", rocksalt(), -3.21, log_prior=-5.0)
     likely = candidate("likely", cesium_chloride(), -3.20, log_prior=-0.1)
-    high = candidate("high", rocksalt(length=6), -3.21 + 6 * ENERGY_SCALE, log_prior=-0.1)
-    assert [c.id for c in rank([high, lowest, likely])] == ["likely", "lowest", "high"]
-    found = {c.id: c.probability for c in with_probability([high, lowest, likely])}
-    assert sum(found.values()) == pytest.approx(1.0)
-    assert found["likely"] / found["lowest"] == pytest.approx(math.exp(4.9 - 0.01 / ENERGY_SCALE))
-    assert [c.id for c in rank([c.replace(log_prior=None) for c in (high, lowest, likely)])] == [
+    high = candidate("high", rocksalt(length=6), -3.21 + 6 * T, log_prior=-0.1)
+    assert [c.id for c in rank([high, lowest, likely], RULE)] == ["likely", "lowest", "high"]
+    found = {c.id: c.probability for c in with_probability([high, lowest, likely], RULE)}
+    assert sum(found.values()) == pytest.approx(COVERAGE)
+    assert found["likely"] / found["lowest"] == pytest.approx(math.exp(4.9 - 0.01 / T))
+    assert [c.id for c in rank([c.replace(log_prior=None) for c in (high, lowest, likely)], RULE)] == [
         "lowest", "likely", "high"
     ]  # fmt: skip
 
@@ -100,7 +118,7 @@ def test_prior_and_energy_decide_together() -> None:
 def test_an_unknown_prior_counts_like_the_best_known_one() -> None:
     known = [candidate(f"k{i}", rocksalt(), -3.0, log_prior=p) for i, p in enumerate((-1.0, -3.0))]
     new = candidate("new", cesium_chloride(), -3.01)
-    assert [c.id for c in rank([*known, new])] == ["new", "k0", "k1"]
+    assert [c.id for c in rank([*known, new], RULE)] == ["new", "k0", "k1"]
 
 
 def test_probability_is_shared_within_each_formula_and_left_out_of_rejected_ones() -> None:
@@ -109,7 +127,51 @@ def test_probability_is_shared_within_each_formula_and_left_out_of_rejected_ones
         candidate("b", rocksalt(), -2.9, relaxation_status="rejected_energy"),
         candidate("p", perovskite(), -8.0),
     ]
-    assert [c.probability for c in with_probability(items)] == [1.0, None, 1.0]
+    assert [c.probability for c in with_probability(items, RULE)] == pytest.approx([COVERAGE, None, COVERAGE])
+
+
+def test_what_was_not_relaxed_takes_its_part_but_shows_no_probability() -> None:
+    items = [
+        candidate("relaxed", rocksalt(), -3.0, log_prior=-1.0),
+        candidate("waiting", cesium_chloride(), None, log_prior=-1.0, relaxation_status="not_relaxed"),
+    ]
+    relaxed, waiting = with_probability(items, RULE)
+    assert relaxed.probability == pytest.approx(COVERAGE / 2)
+    assert waiting.probability is None
+    assert [c.id for c in rank(items, RULE)] == ["relaxed", "waiting"]
+
+
+def test_the_judge_decides_among_what_it_saw_and_never_meets_the_first_energies() -> None:
+    a = judged("a", rocksalt(), -7.00, -3.00)
+    b = judged("b", cesium_chloride(), -7.04, -3.01)
+    rest = candidate("rest", rocksalt(length=7), -3.005)
+    logs = log_posteriors([a, b, rest], RULE)
+    first = {"a": 0.01, "b": 0.0, "rest": 0.005}
+    total = sum(math.exp(-e / T) for e in first.values())
+    assert math.exp(logs["rest"]) == pytest.approx(math.exp(-0.005 / T) / total)
+    assert math.exp(logs["b"] - logs["a"]) == pytest.approx(math.exp(0.04 / JUDGE_T))
+    assert sum(map(math.exp, logs.values())) == pytest.approx(1.0)
+
+
+def test_a_start_that_was_left_counts_with_what_it_became() -> None:
+    start = candidate("x-start", rocksalt(), -2.5, log_prior=-1.0, relaxation_status="start")
+    end = candidate("x", cesium_chloride(), -3.0, log_prior=-2.6, start_id="x-start")
+    assert [c.id for c in rank([end, start], RULE)] == ["x-start", "x"]
+    assert with_probability([end, start], RULE)[1].probability is not None
+
+
+def test_gaps_below_the_error_are_undecided() -> None:
+    close = [judged("a", rocksalt(), -7.0, None), judged("b", cesium_chloride(), -7.0 + 0.9 * ERROR, None)]
+    far = judged("c", rocksalt(length=7), -7.0 + 1.1 * ERROR, None)
+    assert [c.undecided for c in with_probability([*close, far], RULE)] == [True, True, False]
+    assert [c.undecided for c in with_probability([close[0], far], RULE)] == [False, False]
+
+
+def test_other_orders() -> None:
+    low = candidate("low", rocksalt(), -3.3, log_prior=-5.0)
+    listed = candidate("listed", cesium_chloride(), -3.2, log_prior=-0.1)
+    assert [c.id for c in rank([low, listed], RankingRule(RULE.names, "energy", RULE.calibration))] == ["low", "listed"]
+    assert [c.id for c in rank([low, listed], RankingRule(RULE.names, "listed", RULE.calibration))] == ["listed", "low"]
 
 
 def test_prior_costs_distance_to_the_hull_among_formulas() -> None:
@@ -118,4 +180,21 @@ def test_prior_costs_distance_to_the_hull_among_formulas() -> None:
         candidate("s2", perovskite(), -7.99, e_above_hull=0.03, log_prior=-1.0),
         candidate("n1", rocksalt(), -3.0, e_above_hull=0.04, log_prior=-2.0),
     ]
-    assert [c.id for c in rank(items)] == ["s2", "n1", "s1"]
+    assert [c.id for c in rank(items, RULE)] == ["s2", "n1", "s1"]
+
+
+def test_what_the_library_knows_of_a_formula() -> None:
+    template = candidate("t", rocksalt(), origin="template", log_prior=math.log(0.6))
+    unlikely = candidate("t", rocksalt(), origin="template", log_prior=math.log(0.1))
+    assert context_of([template, candidate("k", rocksalt(), origin="known")]) == "composition"
+    assert context_of([template]) == "prototype"
+    assert context_of([unlikely, candidate("g", rocksalt(), origin="de novo", log_prior=-0.1)]) == "neither"
+
+
+def test_the_shipped_numbers_are_complete() -> None:
+    numbers = shipped_calibration()
+    assert set(numbers.contexts) == {"composition", "prototype", "neither"}
+    for entry in numbers.contexts.values():
+        assert entry.temperature.keys() == numbers.error.keys() >= {"dao", "chgnet", "sevennet", "other"}
+        assert all(t > 0 for t in entry.temperature.values())
+        assert 0 < entry.coverage <= 1

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from dao_core.crystal import Crystal
+from dao_core.energy.registry import load_potential
 from dao_core.generate.templates.index import TemplateIndex
-from dao_core.screening.load_models import load_generator, load_potential
-from dao_core.screening.settings import SearchModels
+from dao_core.screening.load_models import SearchModels, load_generator
 from dao_core.studies.csp_benchmark import BenchmarkSettings, Target, ranked_predictions
 from tests.helpers.benchmark_targets import rocksalt
 

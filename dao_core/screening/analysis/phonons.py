@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
 from dao_core.crystal import Crystal, InvalidCrystalError
+from dao_core.screening.analysis.settings import PhononSettings
 from dao_core.screening.candidate import Candidate, new_candidate
 
 if TYPE_CHECKING:
@@ -28,22 +28,6 @@ N_DOS_POINTS = 80
 
 class PhononError(RuntimeError):
     """Phonons could not be computed for a structure; the message says why."""
-
-
-class PhononSettings(BaseModel):
-    """Size of the supercell, of the displacements, and what counts as imaginary."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    min_length: float = Field(9.0, gt=0, description="angstrom; the supercell is at least this thick in each direction")
-    max_atoms: int = Field(240, ge=1, description="of the supercell; a larger one is made thinner, and said so")
-    displacement: float = Field(0.01, gt=0, description="angstrom")
-    imaginary_below: float = Field(-0.15, lt=0, description="THz; noise of the forces lies above it")
-    mesh: int = Field(12, ge=1, description="points an axis for the density of states")
-    follow: bool = Field(True, description="displace along the softest imaginary mode and relax again")
-    amplitudes: tuple[float, ...] = Field((0.15, 0.4), description="angstrom, of the atom that moves most")
-    min_gain: float = Field(0.001, ge=0, description="eV/atom below the parent that makes a new candidate")
-    max_follow_atoms: int = Field(64, ge=1, description="of the cell that holds the soft mode")
 
 
 @dataclass(frozen=True, eq=False)

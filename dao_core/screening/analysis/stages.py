@@ -7,55 +7,30 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-
-from dao_core.artifacts import Ledger, StageRecord, content_key
-from dao_core.energy.potential import Potential
+from dao_core.artifacts import StageRecord
+from dao_core.energy.potential import Potential, label_of
 from dao_core.energy.relaxation.relax import RelaxSettings, relax
-from dao_core.screening.analysis.phonons import PhononError, PhononSettings, phonon_gate
+from dao_core.screening.analysis.phonons import PhononError, phonon_gate
 from dao_core.screening.analysis.pressure import transitions, with_enthalpies
+from dao_core.screening.analysis.settings import DiagnosticsSettings
 from dao_core.screening.candidate import Candidate
 from dao_core.screening.candidate_table import load_candidates, save_candidates
+from dao_core.screening.context import SearchContext, Stage
+from dao_core.screening.load_models import SearchModels
+from dao_core.screening.ranking import by_formula, deciding_identity
 
-PHONONS, PRESSURE = "phonons-1", "pressure-1"
 JUDGED, FOUND = "judged.parquet", "found.parquet"
 
 
-class DiagnosticsSettings(BaseModel):
-    """Stages that are off until asked for. Both look at the lowest candidates of each formula."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    phonons: bool = False
-    n_phonons: int = Field(2, ge=1, description="candidates a formula whose vibrations are computed")
-    phonon: PhononSettings = Field(default_factory=PhononSettings)
-    phonon_potential: str = Field(
-        "", description="whose forces: dao, chgnet, a DAO-P folder; default: the search's own"
-    )
-    pressures_gpa: tuple[float, ...] = ()
-    n_pressure: int = Field(6, ge=1, description="candidates a formula that are relaxed at each pressure")
-    relax: RelaxSettings = Field(default_factory=lambda: RelaxSettings(max_steps=100))
-
-    @field_validator("pressures_gpa")
-    @classmethod
-    def _finite(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if any(not -50.0 <= p <= 1000.0 for p in value):
-            raise ValueError("pressures are in GPa, between -50 and 1000")
-        return tuple(sorted(set(value)))
-
-    @property
-    def active(self) -> bool:
-        """Whether anything is asked for."""
-        return self.phonons or bool(self.pressures_gpa)
-
-
 def chosen(candidates: Sequence[Candidate], n: int) -> dict[str, list[Candidate]]:
-    """The first `n` usable candidates of each formula, in rank order."""
-    out: dict[str, list[Candidate]] = {}
-    for c in candidates:
-        if c.usable and len(out.setdefault(c.formula, [])) < n:
-            out[c.formula].append(c)
-    return {formula: group for formula, group in out.items() if group}
+    """The first `n` relaxed candidates of each formula, in rank order, of those whose energies decide."""
+    out = {}
+    for formula, group in by_formula(candidates).items():
+        identity = deciding_identity(group)
+        usable = [c for c in group if c.usable and c.energy_identity == identity]
+        if usable:
+            out[formula] = usable[:n]
+    return out
 
 
 def phonon_targets(candidates: Sequence[Candidate], settings: DiagnosticsSettings) -> list[str]:
@@ -70,19 +45,13 @@ def pressure_targets(candidates: Sequence[Candidate], settings: DiagnosticsSetti
     return list(chosen(candidates, settings.n_pressure)) if settings.pressures_gpa else []
 
 
-def phonon_forces(settings: DiagnosticsSettings, potential: Potential) -> Potential:
-    """Whose forces make the phonons.
-
-    Args:
-        settings: May name a potential.
-        potential: The search's own.
-
-    Returns:
-        The named one, else the search's own.
+def phonon_forces(models: SearchModels, settings: DiagnosticsSettings) -> Potential:
+    """Whose forces make the phonons: what the settings name, else what ranks the candidates.
 
     Raises:
         PhononError: Its forces have not passed a test of vibrations.
     """
+    potential = models.decides
     if settings.phonon_potential:
         from dao_core.energy.registry import load_potential
 
@@ -93,58 +62,68 @@ def phonon_forces(settings: DiagnosticsSettings, potential: Potential) -> Potent
     return potential
 
 
-def phonon_stage(
-    ledger: Ledger,
-    ranked: Path,
-    name: str,
-    potential: Potential,
-    settings: DiagnosticsSettings,
-    forces: Potential | None = None,
-) -> StageRecord:
-    """Phonons of one candidate of a file of ranked ones; an imaginary mode is followed to a new candidate.
-
-    `forces` (default: what the settings name, else `potential`) makes the forces. With another one than the search's
-    the candidate is relaxed with it first, and what a mode led to is relaxed with `potential` again, so that its energy
-    can be ranked with the others.
-    """
+def phonon_stage(name: str, ranked: str, context: SearchContext) -> StageRecord:
+    """Phonons of one candidate of a file of ranked ones; an imaginary mode is followed to a new candidate."""
     candidate = next(c for c in load_candidates(ranked) if c.id == name)
-    pull = forces or phonon_forces(settings, potential)
+    settings, models = context.diagnostics, context.loaded
+    potential, forces = models.decides, phonon_forces(models, settings)
 
     def work(directory: Path) -> dict[str, Any]:
         begin = time.monotonic()
-        start = [candidate] if pull.identity == potential.identity else _moved_to([candidate], pull, settings.relax)
-        gated, found = phonon_gate(start, pull, settings.phonon, settings.relax)
-        if pull.identity != potential.identity:
-            found = _moved_to(found, potential, settings.relax)
-        extras = gated[0].extras if "phonons" in gated[0].extras else _not_computed(gated[0], pull)
-        seconds = time.monotonic() - begin
-        judged = [candidate.replace(extras=extras, cost={**candidate.cost, "phonons_s": seconds})]
-        save_candidates(judged, directory / JUDGED)
+        gated, found = gate(candidate, potential, forces, settings)
+        gated = gated.replace(cost={**gated.cost, "phonons_s": time.monotonic() - begin})
+        save_candidates([gated], directory / JUDGED)
         save_candidates(found, directory / FOUND)
-        stable = judged[0].extras["phonons"]["stable"]
+        stable = gated.extras["phonons"]["stable"]
         counts = {"n_asked": 1, "n_ok": int(stable is not None), "n_failed": int(stable is None), "n_found": len(found)}
-        return {"counts": counts, "facts": {"seconds": seconds, "kind": "phonons"}}
+        return {"counts": counts, "facts": {"kind": "phonons"}}
 
-    key = content_key(
-        code=PHONONS,
-        structure=_content([candidate]),
-        potential=potential.identity,
-        forces=pull.identity,
-        settings=settings.phonon.model_dump(),
-        relax=settings.relax.model_dump(),
-    )
-    return ledger.run("phonons", key, work)
+    def parts() -> dict[str, Any]:
+        return {
+            "structure": _content([candidate]),
+            "potential": potential.identity,
+            "forces": forces.identity,
+            "settings": settings.phonon.model_dump(),
+            "relax": settings.relax.model_dump(),
+        }
+
+    return Stage("phonons", (gate,), parts).run(context, work)
+
+
+def gate(
+    candidate: Candidate, potential: Potential, forces: Potential, settings: DiagnosticsSettings
+) -> tuple[Candidate, list[Candidate]]:
+    """What a candidate's vibrations say of it, and the lower structures that imaginary modes lead to.
+
+    Where the forces are not those of its energy the candidate is relaxed with them first, and what a mode led to is
+    relaxed with `potential` again, so that its energy can be ranked with the others.
+
+    Args:
+        candidate: With an energy.
+        potential: Ranks the candidates.
+        forces: Makes the forces.
+        settings: Size of the supercell and of the displacements.
+    """
+    own = forces.identity == candidate.energy_identity
+    start = [candidate] if own else _moved_to([candidate], forces, settings.relax)
+    gated, found = phonon_gate(start, forces, settings.phonon, settings.relax)
+    if forces.identity != potential.identity:
+        found = _moved_to(found, potential, settings.relax)
+    extras = gated[0].extras if "phonons" in gated[0].extras else _not_computed(gated[0], forces)
+    return candidate.replace(extras=extras), [c.replace(judged=candidate.judged) for c in found]
 
 
 def _moved_to(candidates: Sequence[Candidate], potential: Potential, settings: RelaxSettings) -> list[Candidate]:
     """The candidates relaxed with a potential, and with its energies."""
     results = relax([c.crystal for c in candidates], potential, settings) if candidates else []
+    label = label_of(potential)
     return [
         c.replace(
             crystal=r.crystal,
             energy_per_atom=r.energy_per_atom,
             relaxation_status=str(r.status),
-            energy_identity=potential.identity,
+            energy_identity=label.made_by,
+            energy_kind=label.kind,
         )
         for c, r in zip(candidates, results, strict=True)
     ]
@@ -156,33 +135,33 @@ def _not_computed(candidate: Candidate, potential: Potential) -> dict[str, Any]:
     return {**candidate.extras, "phonons": facts}
 
 
-def pressure_stage(
-    ledger: Ledger, ranked: Path, formula: str, potential: Potential, settings: DiagnosticsSettings
-) -> StageRecord:
-    """Enthalpies of one formula's lowest candidates at each pressure."""
+def pressure_stage(formula: str, ranked: str, context: SearchContext) -> StageRecord:
+    """Enthalpies of one formula's lowest candidates at each pressure, in the energies that rank them."""
+    settings, potential = context.diagnostics, context.loaded.decides
     group = chosen(load_candidates(ranked), settings.n_pressure)[formula]
 
     def work(directory: Path) -> dict[str, Any]:
         begin = time.monotonic()
-        judged = with_enthalpies(group, potential, settings.pressures_gpa, settings.relax)
+        pressed = with_enthalpies(group, potential, settings.pressures_gpa, settings.relax)
         seconds = time.monotonic() - begin
-        judged = [c.replace(cost={**c.cost, "pressure_s": seconds / len(judged)}) for c in judged]
-        save_candidates(judged, directory / JUDGED)
+        pressed = [c.replace(cost={**c.cost, "pressure_s": seconds / len(pressed)}) for c in pressed]
+        save_candidates(pressed, directory / JUDGED)
         save_candidates([], directory / FOUND)
-        entries = [e["enthalpy_per_atom"] for c in judged for e in c.extras["pressure"]]
+        entries = [e["enthalpy_per_atom"] for c in pressed for e in c.extras["pressure"]]
         n_ok = sum(e is not None for e in entries)
-        changes = [f"{t.formula}: {t.below} gives way to {t.above} at {t.gpa:.1f} GPa" for t in transitions(judged)]
+        changes = [f"{t.formula}: {t.below} gives way to {t.above} at {t.gpa:.1f} GPa" for t in transitions(pressed)]
         counts = {"n_asked": len(entries), "n_ok": n_ok, "n_failed": len(entries) - n_ok}
-        return {"counts": counts, "facts": {"seconds": seconds, "kind": "pressure", "transitions": changes}}
+        return {"counts": counts, "facts": {"kind": "pressure", "transitions": changes}}
 
-    key = content_key(
-        code=PRESSURE,
-        structures=_content(group),
-        potential=potential.identity,
-        pressures=settings.pressures_gpa,
-        relax=settings.relax.model_dump(),
-    )
-    return ledger.run("pressure", key, work)
+    def parts() -> dict[str, Any]:
+        return {
+            "structures": _content(group),
+            "potential": potential.identity,
+            "pressures": settings.pressures_gpa,
+            "relax": settings.relax.model_dump(),
+        }
+
+    return Stage("pressure", (with_enthalpies,), parts).run(context, work)
 
 
 def _content(candidates: Sequence[Candidate]) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ PROVIDER = "dao"
 def cif_name(candidate: Candidate, position: int) -> str:
     """`001_NaCl_225.cif`: rank, reduced formula, space group (000 where it is unknown)."""
     number = candidate.spacegroup_after if candidate.spacegroup_after is not None else candidate.spacegroup_before
-    safe = candidate.formula.replace("(", "").replace(")", "")
+    safe = re.sub(r"[^A-Za-z0-9.]", "", candidate.shown_formula)
     return f"{position:03d}_{safe}_{number or 0:03d}.cif"
 
 
@@ -45,14 +46,14 @@ def write_files(ranked: Sequence[Candidate], out_dir: str | Path) -> dict[str, P
         for old in folder.glob("[0-9][0-9][0-9]_*.cif"):
             old.unlink()
     for c in ranked:
-        if not c.usable:
+        if c.rejected:
             continue
         (out / names[c.id]).write_text(c.crystal.to_cif())
         (out / "symmetrized" / names[c.id]).write_text(symmetrized_cif(c))
     paths = {"cif": out, "parquet": out / "candidates.parquet"}
     candidates_table(ranked, names).to_pandas().to_parquet(paths["parquet"], index=False)
-    paths["extxyz"] = _write(out / "candidates.extxyz", "".join(_extxyz(c) for c in ranked if c.usable))
-    lines = [json.dumps(optimade_entry(c)) for c in ranked if c.usable]
+    paths["extxyz"] = _write(out / "candidates.extxyz", "".join(_extxyz(c) for c in ranked if not c.rejected))
+    lines = [json.dumps(optimade_entry(c)) for c in ranked if not c.rejected]
     paths["optimade"] = _write(out / "optimade.jsonl", "".join(line + "\n" for line in [_OPTIMADE_HEAD, *lines]))
     return paths
 
@@ -85,7 +86,7 @@ def candidates_table(ranked: Sequence[Candidate], names: dict[str, str] | None =
     names = file_names(ranked) if names is None else names
     rows = []
     for position, c in enumerate(ranked, start=1):
-        row: dict[str, Any] = {"rank": position, "file": names[c.id] if c.usable else None}
+        row: dict[str, Any] = {"rank": position, "file": None if c.rejected else names[c.id]}
         row |= {name: getattr(c, name) for name in _SCALARS}
         row |= {
             "n_atoms": c.crystal.n_atoms,
@@ -135,21 +136,25 @@ def best_rows(path: Path, *, top: int, max_atoms: int | None = None) -> BestRows
     return BestRows(chosen, f"{left_out} (limit {max_atoms})" if large else "")
 
 
-_TEXT = ("id", "formula", "origin", "energy_identity", "decomposition", "hull_identity", "prototype", "novelty")
-_TEXT2 = ("novelty_reference", "relaxation_status")
-_FLOATS = ("energy_per_atom", "energy_std", "e_above_hull", "formation_energy_per_atom", "p_stable", "symprec")
-_FLOATS2 = ("min_distance", "density", "log_prior", "probability")
+_TEXT = ("id", "formula", "shown_formula", "origin", "energy_identity", "energy_kind", "first_energy_identity",
+         "first_energy_kind", "decomposition", "hull_identity", "prototype", "novelty", "novelty_reference", "library",
+         "library_id", "relaxation_status", "start_id", "given")  # fmt: skip
+_FLOATS = ("energy_per_atom", "first_energy_per_atom", "energy_std", "e_above_hull", "formation_energy_per_atom",
+           "library_e_above_hull", "p_stable", "symprec", "min_distance", "density", "log_prior",
+           "probability")  # fmt: skip
 _INTS = ("spacegroup_before", "spacegroup_after", "n_merged")
-_SCALARS = (*_TEXT, *_TEXT2, *_FLOATS, *_FLOATS2, *_INTS)
+_FLAGS = ("judged", "undecided", "held")
+_SCALARS = (*_TEXT, *_FLOATS, *_INTS, *_FLAGS)
 
 
 def _table_schema() -> Any:
     import pyarrow as pa
 
     fields = [("rank", pa.int32()), ("file", pa.string())]
-    fields += [(name, pa.string()) for name in (*_TEXT, *_TEXT2)]
-    fields += [(name, pa.float64()) for name in (*_FLOATS, *_FLOATS2)]
+    fields += [(name, pa.string()) for name in _TEXT]
+    fields += [(name, pa.float64()) for name in _FLOATS]
     fields += [(name, pa.int32()) for name in _INTS]
+    fields += [(name, pa.bool_()) for name in _FLAGS]
     fields += [("n_atoms", pa.int32()), ("volume_per_atom", pa.float64()), ("model_formation_energy", pa.float64())]
     fields += [("atomic_numbers", pa.list_(pa.int16())), ("lattice", pa.list_(pa.float64()))]
     fields += [("frac_coords", pa.list_(pa.float64())), ("merged_ids", pa.list_(pa.string()))]
@@ -160,7 +165,9 @@ def _table_schema() -> Any:
 def _extxyz(c: Candidate) -> str:
     """One frame of the candidate with its energy (total, eV) and name in the comment line."""
     count, comment, *atoms = c.crystal.to_extxyz().splitlines()
-    extra = f'config_name="{c.id}" energy={(c.energy_per_atom or 0.0) * c.crystal.n_atoms!r}'
+    extra = f'config_name="{c.id}"'
+    if c.energy_per_atom is not None:
+        extra += f' energy={c.energy_per_atom * c.crystal.n_atoms!r} energy_label="{c.energy_label}"'
     if c.e_above_hull is not None:
         extra += f" e_above_hull={c.e_above_hull!r}"
     return "\n".join([count, f"{comment} {extra}", *atoms]) + "\n"
@@ -184,7 +191,7 @@ def optimade_entry(c: Candidate) -> dict[str, Any]:
         "elements": elements,
         "nelements": len(elements),
         "elements_ratios": [c.crystal.composition[e] / total for e in elements],
-        "chemical_formula_descriptive": c.formula,
+        "chemical_formula_descriptive": c.shown_formula,
         "chemical_formula_reduced": "".join(e + (str(unit[e]) if unit[e] > 1 else "") for e in elements),
         "chemical_formula_anonymous": _anonymous(list(unit.values())),
         "dimension_types": [1, 1, 1],
@@ -205,6 +212,10 @@ def optimade_entry(c: Candidate) -> dict[str, Any]:
         "p_stable",
         "probability",
         "energy_identity",
+        "energy_kind",
+        "first_energy_per_atom",
+        "first_energy_identity",
+        "library_e_above_hull",
         "hull_identity",
     )
     own2 = ("spacegroup_after", "novelty", "origin", "prototype", "relaxation_status")

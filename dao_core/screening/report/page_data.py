@@ -14,8 +14,8 @@ from dao_core.artifacts import plain
 from dao_core.crystal import Crystal
 from dao_core.elements import SYMBOLS, atomic_number
 from dao_core.hull.hull import Hull, fractions
-from dao_core.screening.candidate import Candidate
-from dao_core.screening.ranking import ground_states, relative_energy
+from dao_core.screening.candidate import Candidate, model_name
+from dao_core.screening.ranking import by_formula, deciding_identity, ground_states, relative_energy
 from dao_core.screening.symmetry import (
     SYMPREC,
     SymmetryError,
@@ -40,6 +40,8 @@ class ReportInfo:
     title: str
     model: str | None = None
     potential: str | None = None
+    judge: str | None = None
+    library: str | None = None
     database_version: str | None = None
     seed: int | None = None
     n_asked: int | None = None
@@ -65,7 +67,10 @@ def report_data(
 ) -> dict[str, Any]:
     """The page's data. Candidates must be in rank order; `file_names` maps candidate id -> name of its CIF."""
     best = ground_states(ranked)
-    rows = [_row(c, i + 1, relative_energy(c, best), file_names.get(c.id)) for i, c in enumerate(ranked)]
+    decides = {formula: deciding_identity(group) for formula, group in by_formula(ranked).items()}
+    rows = [
+        _row(c, i + 1, relative_energy(c, best, decides[c.formula]), file_names.get(c.id)) for i, c in enumerate(ranked)
+    ]
     return {
         "info": {**asdict(info), "notes": list(info.notes)},
         "elements": _elements(ranked),
@@ -78,7 +83,7 @@ def _row(c: Candidate, position: int, above_best: float | None, file_name: str |
     return {
         "id": c.id,
         "rank": position,
-        "formula": c.formula,
+        "formula": c.shown_formula,
         "z": c.z,
         "usable": c.usable,
         "energy": _number(c.energy_per_atom),
@@ -103,6 +108,17 @@ def _row(c: Candidate, position: int, above_best: float | None, file_name: str |
         "n_merged": c.n_merged,
         "merged_ids": list(c.merged_ids),
         "energy_identity": c.energy_identity,
+        "energy_kind": c.energy_kind,
+        "energy_model": None if c.energy_identity is None else model_name(c.energy_identity),
+        "first_energy": _number(c.first_energy_per_atom),
+        "first_energy_model": None if c.first_energy_identity is None else model_name(c.first_energy_identity),
+        "first_energy_kind": c.first_energy_kind,
+        "judged": c.judged,
+        "relaxed": c.relaxed,
+        "undecided": c.undecided,
+        "library": c.library,
+        "library_id": c.library_id,
+        "library_e_above_hull": _number(c.library_e_above_hull),
         "hull_identity": c.hull_identity,
         "provenance": plain(c.provenance),
         "cost": plain(c.cost),

@@ -37,7 +37,8 @@ def test_a_mistake_is_one_line_and_status_2(tmp_path: Path, arguments: tuple[str
 
 
 def test_a_warning_is_for_the_user_and_shows_no_source(tmp_path: Path) -> None:
-    result = dao("predict", "NaCl", "--max-atoms", "22", "--generator", "dao", "-n", "2", cwd=tmp_path)
+    limits = ("--max-atoms", "22", "--generated-atoms", "22", "--judge", "none")
+    result = dao("predict", "NaCl", *limits, "-n", "2", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "warning: 22 atoms a cell, trained on at most 20: expect worse structures" in result.stderr
     assert ".py" not in result.stderr

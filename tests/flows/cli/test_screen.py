@@ -7,22 +7,20 @@ from pathlib import Path
 import pytest
 
 from flows.cli.main import main
-from flows.cli.screen import wanted_formulas
+from flows.cli.screen import chosen_formulas, system_request
 
 
-def test_an_unbalanced_formula_is_told_and_left_out_unless_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    found = wanted_formulas(["NaCl", "NaCl3"], None, None, unbalanced=False, max_atoms=10)
-    assert [f.reduced for f in found] == ["NaCl"]
-    assert "no oxidation states balance NaCl3 (search it all the same: --unbalanced)" in capsys.readouterr().out
-    found = wanted_formulas(["NaCl", "NaCl3"], None, None, unbalanced=True, max_atoms=10)
-    assert [f.reduced for f in found] == ["NaCl", "NaCl3"]
+def test_a_formula_without_balance_is_searched_and_noted(capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = chosen_formulas(["NaCl", "NaCl3"], None, None)
+    assert [f.shown for f in chosen] == ["NaCl", "NaCl3"]
+    assert "note: NaCl3: no common oxidation states balance it" in capsys.readouterr().out
 
 
 def test_formulas_from_everywhere_come_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     listed = tmp_path / "formulas.txt"
     listed.write_text("MgO\nXx2\nCl1Na1\n")
-    found = wanted_formulas(["NaCl"], "Mg-O", listed, unbalanced=False, max_atoms=4)
-    assert [f.reduced for f in found][:2] == ["NaCl", "MgO"]
+    chosen = chosen_formulas(["NaCl"], listed, system_request("Mg-O", 4, False, "none", 64))
+    assert [f.shown for f in chosen][:2] == ["NaCl", "MgO"]
     out = capsys.readouterr().out
     assert "left out: line 2: formula 'Xx2': Xx is not an element" in out
     assert "Mg-O: " in out
@@ -32,8 +30,9 @@ def test_formulas_from_everywhere_come_once(tmp_path: Path, capsys: pytest.Captu
     ("arguments", "message"),
     [
         (("screen",), "nothing to search: give formulas, --system or --file"),
-        (("screen", "NaCl3"), "nothing to search: all of it was left out"),
-        (("predict", "NaCl3"), "no oxidation states balance NaCl3: search it all the same with --unbalanced"),
+        (("screen", "NaCl", "--order", "size"), "--order size: use probability, listed or energy"),
+        (("predict", "NaCl", "--judge", "oracle"), "no potential 'oracle'"),
+        (("screen", "NaCl", "--judge", "none", "--phonons"), "name other forces"),
         (("screen", "NaCl", "--hull", "mine"), "--hull mine: use auto, database, relaxed or none"),
         (("screen", "NaCl", "--pressure", "much"), "--pressure much: give GPa"),
         (("screen", "NaCl", "--pressure", "0,5000"), "pressures are in GPa, between -50 and 1000"),

@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from dao_core.artifacts import Ledger, StageRecord
+from dao_core.artifacts import StageRecord
 from dao_core.crystal import Crystal
-from dao_core.energy.potential import PotentialFailure
+from dao_core.energy.potential import Potential, PotentialFailure
 from dao_core.energy.predictor import DaoPotential
 from dao_core.energy.relaxation.relax import RelaxSettings
-from dao_core.screening.analysis.phonons import PhononError, PhononSettings
+from dao_core.screening.analysis.phonons import PhononError
+from dao_core.screening.analysis.settings import DiagnosticsSettings, PhononSettings
 from dao_core.screening.analysis.stages import (
-    DiagnosticsSettings,
     chosen,
     diagnosis_notes,
+    gate,
     merge_diagnoses,
     phonon_forces,
     phonon_stage,
@@ -28,7 +29,10 @@ from dao_core.screening.analysis.stages import (
 )
 from dao_core.screening.candidate import Candidate
 from dao_core.screening.candidate_table import load_candidates, save_candidates
-from dao_core.screening.stages import CANDIDATES, INFO, report_stage
+from dao_core.screening.context import SearchContext
+from dao_core.screening.load_models import SearchModels
+from dao_core.screening.rank_stages import ReportRequest, report_stage
+from dao_core.screening.stages import CANDIDATES, INFO
 from tests.helpers.candidates import candidate
 from tests.helpers.lennard_jones import LennardJonesPotential
 
@@ -53,6 +57,14 @@ def argon() -> list[Candidate]:
     return [*out, candidate("bad", BCC, None, relaxation_status="rejected_volume")]
 
 
+def context(root: Path, potential: Potential, settings: DiagnosticsSettings = SETTINGS) -> SearchContext:
+    return SearchContext(root, SearchModels(potential), diagnostics=settings)
+
+
+def page_of(ranked: StageRecord, record: StageRecord, search: SearchContext) -> StageRecord:
+    return report_stage(ranked, [], ReportRequest("argon", (record,)), search)
+
+
 @pytest.fixture
 def ranked(tmp_path: Path) -> StageRecord:
     """A ranking as `rank_stage` leaves it."""
@@ -75,8 +87,8 @@ def test_the_lowest_of_each_formula_are_chosen() -> None:
 
 
 def test_a_soft_mode_ends_in_a_new_candidate_that_is_ranked(tmp_path: Path, ranked: StageRecord) -> None:
-    ledger, potential = Ledger(tmp_path), LennardJonesPotential()
-    record = phonon_stage(ledger, ranked.file(CANDIDATES), "sc", potential, SETTINGS)
+    search = context(tmp_path, LennardJonesPotential())
+    record = phonon_stage("sc", str(ranked.file(CANDIDATES)), search)
     assert record.counts == {"n_asked": 1, "n_ok": 1, "n_failed": 0, "n_found": 1}
     judged, found = merge_diagnoses(argon(), [record])
     assert judged[1].extras["phonons"]["stable"] is False
@@ -84,7 +96,7 @@ def test_a_soft_mode_ends_in_a_new_candidate_that_is_ranked(tmp_path: Path, rank
     assert "phonons" not in judged[0].extras
     assert [c.id for c in found] == ["sc-soft"]
     assert diagnosis_notes([record]) == ["Imaginary modes led to a lower structure, ranked with the others."]
-    answer = report_stage(ledger, ranked, potential, title="argon", diagnosed=[record])
+    answer = page_of(ranked, record, search)
     assert answer.counts["n_asked"] == 4
     assert answer.counts["n_ok"] + answer.counts["n_failed"] == 4
     final = load_candidates(answer.file(CANDIDATES))
@@ -93,19 +105,17 @@ def test_a_soft_mode_ends_in_a_new_candidate_that_is_ranked(tmp_path: Path, rank
     assert answer.counts["n_merged"] == 3 - sum(c.usable for c in final)
 
 
-def test_forces_of_another_potential_judge_but_do_not_rank(tmp_path: Path, ranked: StageRecord) -> None:
+def test_forces_of_another_potential_judge_but_do_not_rank() -> None:
     class Other(LennardJonesPotential):
         identity = "another"
 
-    ledger, potential = Ledger(tmp_path), LennardJonesPotential()
-    record = phonon_stage(ledger, ranked.file(CANDIDATES), "sc", potential, SETTINGS, Other())
-    judged, found = merge_diagnoses(argon(), [record])
+    potential = LennardJonesPotential()
     before = next(c for c in argon() if c.id == "sc")
-    assert judged[1].extras["phonons"]["potential"] == "another"
-    assert judged[1].energy_per_atom == before.energy_per_atom
-    assert judged[1].energy_identity == potential.identity
+    judged, found = gate(before, potential, Other(), SETTINGS)
+    assert judged.extras["phonons"]["potential"] == "another"
+    assert judged.energy_per_atom == before.energy_per_atom
+    assert judged.energy_identity == potential.identity
     assert [(c.id, c.energy_identity) for c in found] == [("sc-soft", potential.identity)]
-    assert record.key != phonon_stage(ledger, ranked.file(CANDIDATES), "sc", potential, SETTINGS).key
 
     class Broken(Other):
         identity = "broken"
@@ -113,23 +123,21 @@ def test_forces_of_another_potential_judge_but_do_not_rank(tmp_path: Path, ranke
         def compute(self, crystals):
             return [PotentialFailure("no such chemistry") for _ in crystals]
 
-    record = phonon_stage(ledger, ranked.file(CANDIDATES), "sc", potential, SETTINGS, Broken())
-    facts = merge_diagnoses(argon(), [record])[0][1].extras["phonons"]
-    assert record.counts["n_failed"] == 1
+    facts = gate(before, potential, Broken(), SETTINGS)[0].extras["phonons"]
     assert facts["stable"] is None
     assert "potential_failed" in facts["reason"]
 
 
 def test_pressure_gives_every_candidate_its_enthalpies(tmp_path: Path, ranked: StageRecord) -> None:
-    ledger, potential = Ledger(tmp_path), LennardJonesPotential()
-    record = pressure_stage(ledger, ranked.file(CANDIDATES), "Ar", potential, SETTINGS)
+    search = context(tmp_path, LennardJonesPotential())
+    record = pressure_stage("Ar", str(ranked.file(CANDIDATES)), search)
     assert record.counts["n_asked"] == 4
     judged, found = merge_diagnoses(argon(), [record])
     assert found == []
     curve = judged[0].extras["pressure"]
     assert [e["gpa"] for e in curve] == [0.0, 5.0]
     assert curve[1]["volume_per_atom"] < curve[0]["volume_per_atom"]
-    page = report_stage(ledger, ranked, potential, title="argon", diagnosed=[record]).file("report") / "index.html"
+    page = page_of(ranked, record, search).file("report") / "index.html"
     assert '"pressure":[{' in page.read_text()
 
 
@@ -138,13 +146,13 @@ def test_finished_stages_are_found_again(tmp_path: Path, ranked: StageRecord) ->
         def compute(self, _):
             raise AssertionError("finished work was repeated")
 
-    ledger = Ledger(tmp_path)
+    path = str(ranked.file(CANDIDATES))
+    other = SETTINGS.model_copy(update={"relax": RelaxSettings(max_steps=41)})
     for stage, name in ((phonon_stage, "bcc"), (pressure_stage, "Ar")):
-        first = stage(ledger, ranked.file(CANDIDATES), name, LennardJonesPotential(), SETTINGS)
-        assert stage(ledger, ranked.file(CANDIDATES), name, Unwilling(), SETTINGS) == first
-        other = SETTINGS.model_copy(update={"relax": RelaxSettings(max_steps=41)})
+        first = stage(name, path, context(tmp_path, LennardJonesPotential()))
+        assert stage(name, path, context(tmp_path, Unwilling())) == first
         with pytest.raises(AssertionError, match="repeated"):
-            stage(ledger, ranked.file(CANDIDATES), name, Unwilling(), other)
+            stage(name, path, context(tmp_path, Unwilling(), other))
 
 
 def test_pressures_are_ordered_and_bounded() -> None:
@@ -156,6 +164,6 @@ def test_pressures_are_ordered_and_bounded() -> None:
 def test_forces_that_were_not_tested_make_no_phonons(tmp_path: Path, ranked: StageRecord) -> None:
     shipped = DaoPotential.load()
     with pytest.raises(PhononError, match="gives crystals false imaginary modes: name other forces"):
-        phonon_stage(Ledger(tmp_path), ranked.file(CANDIDATES), "sc", shipped, SETTINGS)
+        phonon_stage("sc", str(ranked.file(CANDIDATES)), context(tmp_path, shipped))
     with pytest.raises(PhononError, match="dao-predictor"):
-        phonon_forces(SETTINGS.model_copy(update={"phonon_potential": "dao"}), LennardJonesPotential())
+        phonon_forces(SearchModels(LennardJonesPotential()), SETTINGS.model_copy(update={"phonon_potential": "dao"}))

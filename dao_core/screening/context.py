@@ -1,0 +1,126 @@
+"""The run context of a search, and who runs its steps: this process, or the tasks of a flow."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dao_core.artifacts import Ledger, StageRecord, content_key
+from dao_core.screening.analysis.settings import DiagnosticsSettings
+from dao_core.screening.load_models import SearchModels, models_by_name
+from dao_core.screening.load_references import HullChoice
+from dao_core.screening.settings import ModelNames, SearchSettings
+
+T = TypeVar("T")
+Progress = Callable[[str, int, int], None]  # (step, done, of)
+
+
+class ReferenceSettings(BaseModel):
+    """What the candidates are compared with besides each other."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    crysdb: Path | None = Field(None, description="CrysDB table for the hull and for novelty")
+    version: int | None = Field(None, ge=0, description="of the table; default: the newest")
+    hull: HullChoice = Field("auto", description="the energies of the hull: auto, database, relaxed, none")
+
+
+@dataclass(frozen=True)
+class SearchContext:
+    """Everything that the steps of one search share; small enough to travel to workers where models are names.
+
+    Attributes:
+        root: Folder of the ledger.
+        models: By name, or loaded (in this process only).
+        settings: What is searched.
+        references: What candidates are compared with.
+        diagnostics: What is asked of the best ones.
+        kept: Whether the ledger outlives the search, so that finished work is found again.
+        started: `time.time()` when the search began; its budget counts from there.
+    """
+
+    root: Path
+    models: ModelNames | SearchModels
+    settings: SearchSettings = field(default_factory=SearchSettings)
+    references: ReferenceSettings = field(default_factory=ReferenceSettings)
+    diagnostics: DiagnosticsSettings = field(default_factory=DiagnosticsSettings)
+    kept: bool = True
+    started: float = field(default_factory=time.time)
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where finished steps are."""
+        return Ledger(self.root)
+
+    @property
+    def loaded(self) -> SearchModels:
+        """The models, loaded once a process and each when it is first asked for."""
+        return models_by_name(self.models) if isinstance(self.models, ModelNames) else self.models
+
+    def late(self, share: float = 1.0) -> bool:
+        """Whether this share of the time budget is spent."""
+        budget = self.settings.budget_seconds
+        return budget is not None and time.time() > self.started + share * budget
+
+
+class StageRunner(Protocol):
+    """Runs the steps of a search and keeps account of them."""
+
+    def step(self, name: str, work: Callable[..., T], *args: Any) -> T:
+        """`work(*args)`."""
+        ...
+
+    def step_each(self, name: str, work: Callable[..., T], items: Sequence[Any], *args: Any) -> list[T]:
+        """`work(item, *args)` for each item, in the order of the items."""
+        ...
+
+
+class InProcess:
+    """Runs every step here, one after the other."""
+
+    def __init__(self, on_progress: Progress | None = None) -> None:
+        """Take who wants to know how far it is."""
+        self._on_progress = on_progress or (lambda _step, _done, _of: None)
+
+    def step(self, name: str, work: Callable[..., T], *args: Any) -> T:
+        """`work(*args)`."""
+        self._on_progress(name, 0, 1)
+        return work(*args)
+
+    def step_each(self, name: str, work: Callable[..., T], items: Sequence[Any], *args: Any) -> list[T]:
+        """`work(item, *args)` for each item, in the order of the items."""
+        out = []
+        for i, item in enumerate(items):
+            self._on_progress(name, i, len(items))
+            out.append(work(item, *args))
+        self._on_progress(name, len(items), len(items))
+        return out
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage to run: its name, the functions that make it, and the values that it depends on."""
+
+    name: str
+    makers: tuple[Callable[..., Any], ...]
+    parts: Callable[[], Mapping[str, Any]]
+
+    def run(self, context: SearchContext, work: Callable[[Path], dict[str, Any]]) -> StageRecord:
+        """The finished stage, or do `work(directory)` once; the seconds that it took are among its facts."""
+
+        def timed(directory: Path) -> dict[str, Any]:
+            begin = time.monotonic()
+            done = work(directory)
+            return {**done, "facts": {**done.get("facts", {}), "seconds": time.monotonic() - begin}}
+
+        if not context.kept:  # nobody will look for it again: no key has to be made
+            return context.ledger.run(self.name, uuid.uuid4().hex[:20], timed)
+        from dao_core.code_version import code_version
+
+        return context.ledger.run(self.name, content_key(code=code_version(*self.makers), **self.parts()), timed)

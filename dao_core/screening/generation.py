@@ -1,0 +1,215 @@
+"""Structures that the generative model draws for one formula: from noise, from templates, and around what is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import log
+from typing import TYPE_CHECKING
+
+from dao_core.crystal import Crystal
+from dao_core.screening.given import GivenStructureError, fitting_cells
+from dao_core.screening.priors import unit_share
+from dao_core.screening.proposals import Proposer, RankedHit
+from dao_core.screening.proposed import DE_NOVO, SEEDED, Proposals, Proposed
+from dao_core.screening.symmetry import SymmetryError, spacegroup_number
+
+if TYPE_CHECKING:
+    from dao_core.generate.constraints import Constraint
+    from dao_core.generate.guidance import DiffusionGuidance, EnergyGuidance
+    from dao_core.generate.sampler import Generator, Proposal
+
+Cells = Sequence[dict[str, int]]
+
+
+def generate(proposer: Proposer) -> Proposals:
+    """Samples for one formula, where too few templates left shares open as well.
+
+    A model that never saw one of the elements, or no cell of the formula's size, draws nothing and says so.
+
+    Raises:
+        FormulaError: The formula is larger than any cell that is tried.
+        GivenStructureError: What is given cannot be used, or needs a generator.
+    """
+    constraint = proposer.settings.given.constraint()
+    if constraint is not None:
+        return _around_given(proposer, constraint)
+    generator, settings = proposer.models.generator, proposer.settings
+    wanted = settings.n_generated + settings.n_seeded
+    # what too few templates leave open is generated: who asks for 20 structures gets 20
+    wanted += settings.n_templates - len(proposer.template_hits)
+    if generator is None or wanted == 0:
+        return Proposals()
+    unseen = [s for s in proposer.formula.unit if _number(s) not in generator.elements]
+    if unseen:
+        reason = f"the generator never saw {', '.join(unseen)}"
+        return Proposals(refused=[f"{proposer.formula.reduced}: {reason}"] * wanted)
+    cells, left, not_tried = _sampled_cells(proposer, generator)
+    seeds = [h for h in proposer.seed_hits if h.found.crystal.n_atoms <= _size_limit(proposer, generator)]
+    if generator.process != "flow":
+        seeds = []  # a diffusion starts from noise
+    made = Proposals(not_tried=not_tried)
+    if cells:
+        made = _merged(made, _de_novo(proposer, cells, left, wanted - len(seeds)))
+    return _merged(made, _seeded(proposer, seeds, len(made.items) + len(made.refused)))
+
+
+def shares(cells: Cells, n: int) -> list[int]:
+    """How many of `n` samples each cell gets: half evenly, half as common as its number of formula units is.
+
+    Largest remainders, the smaller cell first where they are equal; the shares add up to n.
+    """
+    total = sum(unit_share(cell) for cell in cells)
+    wanted = [n * (0.5 / len(cells) + 0.5 * unit_share(cell) / total) for cell in cells]
+    counts = [int(w) for w in wanted]
+    order = sorted(range(len(cells)), key=lambda i: (counts[i] - wanted[i], i))
+    for i in order[: n - sum(counts)]:
+        counts[i] += 1
+    return counts
+
+
+def _number(symbol: str) -> int:
+    from dao_core.elements import atomic_number
+
+    return atomic_number(symbol)
+
+
+def _size_limit(proposer: Proposer, generator: Generator) -> int:
+    return proposer.settings.generated_atoms or generator.max_atoms
+
+
+def _sampled_cells(proposer: Proposer, generator: Generator) -> tuple[Cells, list[float], list[str]]:
+    """The cells that the generator fills, what is left to each, and what its size limit leaves out."""
+    limit = _size_limit(proposer, generator)
+    left = proposer.ranked[1]
+    pairs = [(c, rest) for c, rest in zip(proposer.cells, left, strict=True) if sum(c.values()) <= limit]
+    if pairs and limit > generator.max_atoms:
+        generator.check(pairs[-1][0])  # the largest: the one to be warned about
+    if not pairs:
+        smallest = sum(proposer.cells[0].values())
+        note = (
+            f"{proposer.formula.shown}: nothing was generated: a cell has {smallest} atoms, the generator was trained "
+            f"on {generator.max_atoms} at most (--generated-atoms {smallest} tries it all the same)"
+        )
+        return [], [], [note]
+    return [c for c, _ in pairs], [rest for _, rest in pairs], []
+
+
+def _de_novo(proposer: Proposer, cells: Cells, left: Sequence[float], n: int) -> Proposals:
+    """Samples from noise: those of a cell share the probability left to it, by how often each was drawn."""
+    counts = shares(cells, n)
+    found = [p.crystal for p in proposer.from_library() + proposer.from_templates()]
+    made = _draw(proposer, cells, counts, found)
+    rests = [(count, rest) for count, rest in zip(counts, left, strict=True) for _ in range(count)]
+    priors = [log(rest * (p.share or 1 / count)) for p, (count, rest) in zip(made, rests, strict=True)]
+    return _proposals(proposer, made, priors, 0)
+
+
+def _seeded(proposer: Proposer, hits: Sequence[RankedHit], first: int) -> Proposals:
+    """One sample from each template, which has the template's prior."""
+    if not hits:
+        return Proposals()
+    from dao_core.generate.sampler import SampleStart, sample_seed
+
+    generator = proposer.models.generator
+    assert generator is not None
+    tasks = []
+    for j, hit in enumerate(hits):
+        start, origin = hit.found.crystal, f"template {hit.found.template_id}"
+        seed = sample_seed(proposer.settings.seed, start.composition, j, origin)
+        tasks.append(SampleStart(start.atomic_numbers, seed, start, origin))
+    return _proposals(proposer, generator.sample(tasks), [hit.log_prior for hit in hits], first)
+
+
+def _around_given(proposer: Proposer, constraint: Constraint) -> Proposals:
+    """Everything is generated around what is given, besides templates that have the wanted space group."""
+    settings, generator = proposer.settings, proposer.models.generator
+    if generator is None:
+        raise GivenStructureError(
+            f"a search with a given {settings.given.kind} needs the generator: leave --generator alone"
+        )
+    cells = fitting_cells(_allowed_cells(proposer, generator, constraint), constraint, generator.base.volumes.tolist())
+    total = settings.n_generated + settings.n_seeded + settings.n_templates
+    found: list[Proposed] = []
+    if constraint.spacegroup is not None:
+        same = [h for h in proposer.ranked[0] if _has_group(h.found.crystal, constraint.spacegroup)]
+        found = proposer.from_templates(same[: settings.n_templates])
+    made = _draw(proposer, cells, shares(cells, total - len(found)), [], constraint)
+    generated = _proposals(proposer, made, [None] * len(made), 0)
+    held = constraint.cell is not None and settings.given.hold
+    items = [replace(p, given=settings.given.kind, held=held) for p in found + generated.items]
+    return Proposals(items, generated.refused)
+
+
+def _allowed_cells(proposer: Proposer, generator: Generator, constraint: Constraint) -> list[dict[str, int]]:
+    """A space group is tried in cells that the generator knows; what else is given decides the cell itself."""
+    if constraint.spacegroup is None:
+        return proposer.cells
+    limit = max(_size_limit(proposer, generator), sum(proposer.cells[0].values()))
+    return [c for c in proposer.cells if sum(c.values()) <= limit]
+
+
+def _draw(
+    proposer: Proposer,
+    cells: Cells,
+    counts: Sequence[int],
+    found: Sequence[Crystal],
+    constraint: Constraint | None = None,
+) -> list[Proposal]:
+    """So many samples of each cell; a repeat is drawn anew, unless something is given or steers the samples."""
+    from dao_core.generate.distinct_samples import SampleRequest, sample_distinct
+    from dao_core.generate.sampler import SampleStart, numbers_of, sample_seed
+
+    generator, seed = proposer.models.generator, proposer.settings.seed
+    assert generator is not None
+    guidance = _guidance(proposer)
+    if constraint is None and guidance is None:
+        requests = [
+            SampleRequest(cell, n, tuple(c for c in found if c.composition == cell))
+            for cell, n in zip(cells, counts, strict=True)
+        ]
+        return [p for row in sample_distinct(generator, requests, seed) for p in row]
+    tasks = []
+    for cell, n in zip(cells, counts, strict=True):
+        numbers = numbers_of(cell) if constraint is None else constraint.numbers(cell)
+        tasks += [SampleStart(numbers, sample_seed(seed, cell, j), constraint=constraint) for j in range(n)]
+    return generator.sample(tasks, guidance)
+
+
+def _guidance(proposer: Proposer) -> EnergyGuidance | DiffusionGuidance | None:
+    """What steers the samples. Raises GuidanceError where the potential is not a DAO-P of the generator's process."""
+    settings, generator = proposer.settings.guidance, proposer.models.generator
+    if settings is None or generator is None:
+        return None
+    from dao_core.energy.predictor import DaoPotential
+    from dao_core.generate.guidance import GuidanceError, guidance_for
+
+    potential = proposer.models.potential
+    if not isinstance(potential, DaoPotential):
+        raise GuidanceError(f"guidance needs DAO-P as the potential of the search, not {potential.identity}")
+    return guidance_for(generator.process, potential.checkpoint, generator.base, settings)
+
+
+def _proposals(proposer: Proposer, made: Sequence[Proposal], priors: Sequence[float | None], first: int) -> Proposals:
+    """Samples as proposals, numbered from `first`; those without a structure as reasons."""
+    items, refused = [], []
+    for j, (sample, prior) in enumerate(zip(made, priors, strict=True), start=first):
+        name = f"{proposer.formula.reduced}-g{j:04d}"
+        if sample.crystal is None:
+            refused.append(f"{name}: {sample.reason}")
+            continue
+        origin = DE_NOVO if sample.origin == "de novo" else SEEDED
+        facts = {"model": sample.model, "seed": sample.seed, "start": sample.origin}
+        items.append(Proposed(name, sample.crystal, origin, prior, provenance=facts))
+    return Proposals(items, refused)
+
+
+def _merged(a: Proposals, b: Proposals) -> Proposals:
+    return Proposals(a.items + b.items, a.refused + b.refused, a.not_tried + b.not_tried)
+
+
+def _has_group(crystal: Crystal, number: int) -> bool:
+    try:
+        return spacegroup_number(crystal) == number
+    except SymmetryError:
+        return False

@@ -1,0 +1,256 @@
+"""The last steps of a search: the ranking of everything that was found, what is asked of the best, and the report."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from dao_core.artifacts import StageRecord
+from dao_core.screening.analysis.stages import diagnosis_notes, merge_diagnoses
+from dao_core.screening.candidate import Candidate
+from dao_core.screening.candidate_table import load_candidates, save_candidates
+from dao_core.screening.context import SearchContext, Stage
+from dao_core.screening.formulas import parse_formula
+from dao_core.screening.load_references import References, load_references
+from dao_core.screening.pipeline import Screened, ScreenInputs, counts_of, screen
+from dao_core.screening.relaxing import relaxation_steps
+from dao_core.screening.report.page import write_report
+from dao_core.screening.report.page_data import ReportInfo
+from dao_core.screening.select_formulas import balance_note
+from dao_core.screening.stages import (
+    CANDIDATES,
+    INFO,
+    FormulaRecords,
+    first_rule,
+    gather,
+    ranking_rule,
+    read_notes,
+    seconds_of,
+)
+
+NOTES_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class _ReferenceKey:
+    """A context as far as references depend on it."""
+
+    context: SearchContext
+
+    def __hash__(self) -> int:
+        return hash((str(self.context.root), self.context.references))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _ReferenceKey):
+            return False
+        a, b = self.context, other.context
+        return (a.root, a.references, a.loaded) == (b.root, b.references, b.loaded)
+
+
+@lru_cache(maxsize=4)
+def _references(formulas: tuple[str, ...], key: _ReferenceKey) -> References:
+    context = key.context
+    return load_references(
+        context.references.crysdb,
+        formulas,
+        context.loaded.decides,
+        version=context.references.version,
+        hull=context.references.hull,
+        ledger=context.ledger,
+    )
+
+
+def references_of(records: Sequence[FormulaRecords], context: SearchContext) -> References:
+    """What the candidates of these formulas are compared with, made once a process."""
+    if context.references.crysdb is None:
+        return References()
+    return _references(tuple(r.formula for r in records), _ReferenceKey(context))
+
+
+def screen_inputs(context: SearchContext, references: References) -> ScreenInputs:
+    """What the candidates of a search are compared with."""
+    models = context.loaded
+    potentials = [models.potential] if models.judge is None else [models.potential, models.judge]
+    return ScreenInputs(references.hull, references.known, potentials, ranking_rule(context), models.library)
+
+
+def preview(records: Sequence[FormulaRecords], context: SearchContext) -> list[Candidate]:
+    """The candidates as far as they have come, ranked, without a hull; no model is loaded for it."""
+    candidates = [c for r in records for c in gather(r)]
+    rule = first_rule(context) if any(c.usable for c in candidates) else None
+    inputs = (
+        ScreenInputs(library=context.loaded.library)
+        if rule is None
+        else ScreenInputs(
+            rule=ranking_rule(context) if any(c.judged for c in candidates) else rule, library=context.loaded.library
+        )
+    )
+    return screen(candidates, inputs).candidates
+
+
+def rank_stage(records: Sequence[FormulaRecords], context: SearchContext) -> StageRecord:
+    """Merge, place on the hull, compare with what is known and rank; the page's head as `info.json`."""
+    references = references_of(records, context)
+
+    def work(directory: Path) -> dict[str, Any]:
+        begin = time.monotonic()
+        candidates = [c for r in records for c in gather(r)]
+        found = screen(candidates, screen_inputs(context, references))
+        info = search_info(records, candidates, found, context)
+        info["notes"] = [*references.notes, *info["notes"]]
+        info["stages"] |= {"hull": references.seconds} if references.seconds else {}
+        info["stages"]["rank"] = time.monotonic() - begin
+        (directory / INFO).write_text(json.dumps(info))
+        save_candidates(found.candidates, directory / CANDIDATES)
+        return {"counts": counts_of(found)}
+
+    def parts() -> dict[str, Any]:
+        return {
+            "records": [r.keys for r in records],
+            "names": context.loaded.names,
+            "order": context.settings.order,
+            "references": references.key,
+            "hull": None if references.hull is None else references.hull.label.made_by,
+            "library": None if context.loaded.library is None else context.loaded.library.source,
+        }
+
+    return Stage("rank", (screen, search_info), parts).run(context, work)
+
+
+def search_info(
+    records: Sequence[FormulaRecords], candidates: Sequence[Candidate], found: Screened, context: SearchContext
+) -> dict[str, Any]:
+    """What the page's head says: counts that add up, seconds by kind of work, and notes.
+
+    Args:
+        records: The stages of each formula.
+        candidates: All that came out of them, before merging.
+        found: What was made of those.
+        context: Of the search.
+    """
+    notes = read_notes(records)
+    n_refused = len(notes["refused"])
+    stages = {
+        "propose": seconds_of([p for r in records for p in r.proposed]),
+        "relax": seconds_of([p for r in records for p in r.relaxed]),
+        "judge": seconds_of([p for r in records for p in r.judged]),
+    }
+    unrelaxed = sum(c.relaxation_status == "not_relaxed" for c in candidates)
+    work = {
+        "proposals": sum(not c.start_kept for c in candidates),
+        "relaxed": sum(c.relaxed for c in candidates),
+        "judged": sum(c.judged for c in candidates),
+        "relaxation steps": relaxation_steps(candidates),
+    }
+    return {
+        "n_asked": found.n_asked + n_refused,
+        "n_ok": found.n_ok,
+        "n_failed": found.n_failed + n_refused,
+        "n_merged": found.n_merged,
+        "reasons": {**found.reasons, **({"not made": n_refused} if n_refused else {})},
+        "stages": {name: seconds for name, seconds in stages.items() if seconds},
+        "work": {name: n for name, n in work.items() if n},
+        "notes": [*_limits(records, unrelaxed, context), *notes["not_tried"], *_refusals(notes["refused"])],
+    }
+
+
+def _limits(records: Sequence[FormulaRecords], unrelaxed: int, context: SearchContext) -> list[str]:
+    """What cut the search short, each with what lifts it, and what is unusual about its formulas."""
+    lines = [note for r in records if (note := balance_note(parse_formula(r.formula))) is not None]
+    lines += context.loaded.notes
+    if unrelaxed and context.late():
+        lines.append(
+            f"{unrelaxed} proposals were not relaxed within {context.settings.budget_seconds:g} s and have no "
+            "probability (a larger --budget relaxes them; `dao screen` goes on where it stopped)"
+        )
+    elif unrelaxed and context.settings.max_relaxed is not None:
+        lines.append(f"{unrelaxed} proposals were not relaxed (--relax {context.settings.max_relaxed} a formula)")
+    return lines
+
+
+def _refusals(refused: Sequence[str]) -> list[str]:
+    lines = sorted(set(refused))
+    more = [f"and {len(lines) - NOTES_SHOWN} more that could not be made"] if len(lines) > NOTES_SHOWN else []
+    return [f"not made: {line}" for line in lines[:NOTES_SHOWN]] + more
+
+
+@dataclass(frozen=True)
+class ReportRequest:
+    """A report to write: its title, what diagnostics were made, and the formulas that the budget didn't reach."""
+
+    title: str
+    diagnosed: tuple[StageRecord, ...] = ()
+    skipped: tuple[str, ...] = ()
+
+
+def report_stage(
+    ranked: StageRecord, records: Sequence[FormulaRecords], request: ReportRequest, context: SearchContext
+) -> StageRecord:
+    """The page and its files: what diagnostics said is added, and what they found is ranked with the rest.
+
+    `report/` holds the page and all files; `candidates.parquet` the ranked candidates.
+    """
+    references = references_of(records, context)
+    models = context.loaded
+
+    def work(directory: Path) -> dict[str, Any]:
+        info: dict[str, Any] = json.loads(ranked.file(INFO).read_text())
+        candidates, new = merge_diagnoses(load_candidates(ranked.file(CANDIDATES)), request.diagnosed)
+        if new:
+            found = screen([*candidates, *new], screen_inputs(context, references))
+            candidates = found.candidates
+            info |= {"n_asked": info["n_asked"] + len(new), "n_ok": info["n_ok"] + len(new)}
+            info["n_merged"] = info["n_ok"] - sum(not c.rejected for c in candidates)
+        for record in request.diagnosed:
+            kind = str(record.facts["kind"])
+            info["stages"][kind] = info["stages"].get(kind, 0.0) + float(record.facts["seconds"])
+        info["notes"] = [*_skipped(request.skipped), *diagnosis_notes(request.diagnosed), *info["notes"]]
+        head = ReportInfo(
+            title=request.title,
+            model=None if models.generator is None else models.generator.identity,
+            potential=models.potential.identity,
+            judge=None if models.judge is None else models.judge.identity,
+            library=None if models.library is None else models.library.source,
+            seed=context.settings.seed,
+            database_version=references.version,
+            created=_today(),
+            software=_software(),
+            **info,
+        )
+        write_report(candidates, directory / "report", info=head, hull=references.hull)
+        save_candidates(candidates, directory / CANDIDATES)
+        (directory / INFO).write_text(json.dumps(asdict(head)))
+        names = ("n_asked", "n_ok", "n_failed", "n_merged")
+        return {"counts": {n: int(info[n]) for n in names} | {"n_distinct": len(candidates)}}
+
+    def parts() -> dict[str, Any]:
+        return {
+            "ranked": ranked.key,
+            "diagnosed": sorted(r.key for r in request.diagnosed),
+            "title": request.title,
+            "skipped": request.skipped,
+            "models": [models.names, None if models.generator is None else models.generator.identity],
+            "seed": context.settings.seed,
+        }
+
+    return Stage("report", (write_report, merge_diagnoses, screen), parts).run(context, work)
+
+
+def _skipped(formulas: Sequence[str]) -> list[str]:
+    return [f"not reached within the budget: {', '.join(formulas)} (give a larger --budget)"] if formulas else []
+
+
+def _today() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _software() -> str:
+    from importlib.metadata import version
+
+    return f"DAO {version('dao-csp')}"

@@ -1,0 +1,183 @@
+"""From proposals to candidates with energies: relaxation with the first model, then with the judge; starts are kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dao_core.crystal import Crystal
+from dao_core.energy.potential import Potential, PotentialResult, label_of
+from dao_core.energy.relaxation.relax import RelaxationResult, relax
+from dao_core.energy.relaxation.settings import RelaxSettings
+from dao_core.matching.same import same_crystal
+from dao_core.screening.candidate import START, Candidate, new_candidate
+from dao_core.screening.held_atoms import HeldPotential, restored
+from dao_core.screening.proposed import DE_NOVO, Proposed
+from dao_core.screening.settings import SearchSettings
+
+LEFT_PRIOR = -1.6  # log of what a structure keeps of its start's prior where the relaxation left the start
+START_SUFFIX = "-start"
+
+
+def proposal_candidate(p: Proposed, display_formula: str | None = None) -> Candidate:
+    """A proposal as it stands, before any energy."""
+    known = p.known
+    return new_candidate(
+        p.id,
+        p.crystal,
+        origin=p.origin,
+        display_formula=display_formula,
+        log_prior=p.log_prior,
+        library=None if known is None else known.source,
+        library_id=None if known is None else known.material_id,
+        library_e_above_hull=None if known is None else known.e_above_hull,
+        given=p.given,
+        held=p.held,
+        provenance=dict(p.provenance),
+    )
+
+
+def with_energies(candidates: Sequence[Candidate], potential: Potential) -> list[Candidate]:
+    """The candidates with the energies of their structures as they stand."""
+    label = label_of(potential)
+    energies = single_points([c.crystal for c in candidates], potential)
+    return [
+        c.replace(
+            energy_per_atom=e,
+            energy_identity=label.made_by,
+            energy_kind=label.kind,
+            relaxation_status="not_relaxed" if e is not None else "potential_failed",
+        )
+        for c, e in zip(candidates, energies, strict=True)
+    ]
+
+
+def single_points(crystals: Sequence[Crystal], potential: Potential) -> list[float | None]:
+    """Energy per atom (eV) of each structure as it stands, None where the potential has no answer."""
+    outcomes = potential.compute(crystals) if crystals else []
+    return [
+        o.energy / c.n_atoms if isinstance(o, PotentialResult) and np.isfinite(o.energy) else None
+        for o, c in zip(outcomes, crystals, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class Relaxer:
+    """Relaxes candidates with one potential as the search wants it: within their symmetry, keeping what is given."""
+
+    potential: Potential
+    settings: SearchSettings
+
+    def first(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Relax candidates with the search's own potential, together.
+
+        Where the relaxation of a known or substituted structure ends in another structure, the start follows as a
+        candidate of its own: energy models relax right structures away.
+        """
+        begin = time.monotonic()
+        results = self._run(candidates, self.settings.relax)
+        cost = {"relax_s": (time.monotonic() - begin) / max(len(candidates), 1)}
+        out = []
+        for c, result in zip(candidates, results, strict=True):
+            relaxed = self._relaxed(c, result).replace(cost={**c.cost, **cost})
+            if c.origin != DE_NOVO and relaxed.rejected and result.n_steps and relaxed.energy_per_atom is not None:
+                out.append(relaxed.replace(relaxation_status=START))  # the way was wrong, not where it began
+            elif c.origin != DE_NOVO and relaxed.relaxed and not same_crystal(c.crystal, relaxed.crystal):
+                prior = None if c.log_prior is None else c.log_prior + LEFT_PRIOR
+                start = self._start(c, result)
+                out += [relaxed.replace(start_id=start.id, log_prior=prior, **_UNKNOWN), start]
+            else:
+                out.append(relaxed)
+        return out
+
+    def judge(self, candidate: Candidate) -> Candidate:
+        """Relax one candidate with the judge; the energy that it had stays beside the new one.
+
+        A relaxation that was rejected leaves the candidate as it was, with the reason in its provenance.
+        """
+        begin = time.monotonic()
+        result = self._run([candidate], self.settings.judge.relax)[0]
+        seconds = time.monotonic() - begin
+        cost = {**candidate.cost, "judge_s": seconds}
+        judged = self._relaxed(candidate, result)
+        if not judged.relaxed:
+            facts = {**candidate.provenance, "judge": f"{self.potential.identity}: {result.reason or result.status}"}
+            return candidate.replace(provenance=facts, cost=cost)
+        return judged.replace(
+            judged=True,
+            energy_std=None,
+            first_energy_per_atom=candidate.energy_per_atom,
+            first_energy_identity=candidate.energy_identity,
+            first_energy_kind=candidate.energy_kind,
+            cost=cost,
+        )
+
+    def _run(self, candidates: Sequence[Candidate], settings: RelaxSettings) -> list[RelaxationResult]:
+        given = self.settings.given
+        how, pull, constraint = given.relaxation(settings), self.potential, None
+        if self.settings.keep_symmetry:  # free, DAO-P leaves 63 % of first templates in the listed group, not 71 %
+            how = how.model_copy(update={"keep_symmetry": True})
+        if given.active and given.hold:
+            constraint = given.constraint()
+            pull = HeldPotential(self.potential, 0 if constraint is None else constraint.n_kept)
+        results = relax([c.crystal for c in candidates], pull, how)
+        if constraint is not None:
+            results = [replace(r, crystal=restored(r.crystal, constraint)) for r in results]
+        return results
+
+    def _relaxed(self, c: Candidate, result: RelaxationResult) -> Candidate:
+        """A candidate from its relaxation; steps, the force left, and a rejection's reason go into the provenance."""
+        label = label_of(self.potential)
+        facts = {
+            **c.provenance,
+            "n_steps": int(c.provenance.get("n_steps") or 0) + result.n_steps,
+            "fmax": result.fmax,
+            "stress_gpa": result.stress_gpa,
+            "initial_energy_per_atom": result.initial_energy_per_atom,
+        }
+        if result.reason:
+            facts["reason"] = result.reason
+        return _on(c, result.crystal).replace(
+            energy_per_atom=result.energy_per_atom,
+            energy_identity=label.made_by,
+            energy_kind=label.kind,
+            relaxation_status=str(result.status),
+            provenance=facts,
+        )
+
+    def _start(self, c: Candidate, result: RelaxationResult) -> Candidate:
+        label = label_of(self.potential)
+        energy = result.initial_energy_per_atom
+        return c.replace(
+            id=c.id + START_SUFFIX,
+            energy_per_atom=energy,
+            energy_identity=label.made_by,
+            energy_kind=label.kind,
+            relaxation_status=START if energy is not None else "potential_failed",
+        )
+
+
+_UNKNOWN = {"library": None, "library_id": None, "library_e_above_hull": None}  # of what is no longer the library's
+
+
+def _on(c: Candidate, crystal: Crystal) -> Candidate:
+    """The candidate with another structure, and what follows from it."""
+    fresh = new_candidate(c.id, crystal, origin=c.origin)
+    return c.replace(crystal=crystal, min_distance=fresh.min_distance, density=fresh.density)
+
+
+def with_spread(candidates: Sequence[Candidate], potential: Potential) -> list[Candidate]:
+    """Fill `energy_std` (eV/atom) where the potential is an ensemble that knows its spread."""
+    predict = getattr(potential, "predict", None)
+    if predict is None or not candidates:
+        return list(candidates)
+    spreads = predict([c.crystal for c in candidates])
+    return [c.replace(energy_std=s.std) if c.usable else c for c, s in zip(candidates, spreads, strict=True)]
+
+
+def relaxation_steps(candidates: Sequence[Candidate]) -> int:
+    """Steps of all relaxations that candidates report (merged ones count with their representative's)."""
+    return sum(int(c.provenance.get("n_steps") or 0) for c in candidates)

@@ -1,0 +1,208 @@
+"""Which formulas a search covers: typed ones, those of a chemical system, those of a file; and what is left out."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import reduce
+from itertools import product
+from math import gcd
+from pathlib import Path
+
+from dao_core.screening.formulas import (
+    MAX_ATOMS,
+    Formula,
+    FormulaError,
+    charge_balanced,
+    parse_chemical_system,
+    parse_formula,
+)
+
+UNIT_ATOMS = 10  # of a formula unit in a chemical system, unless asked for more
+MAX_COUNT = 6  # of one element in such a unit
+NAMED = 8  # formulas that a note lists by name
+
+
+@dataclass(frozen=True)
+class SystemRequest:
+    """Formulas of a chemical system.
+
+    Attributes:
+        chemsys: Elements joined by "-", such as Li-Fe-O.
+        unit_atoms: Most atoms of a formula unit that charge balance proposes.
+        unbalanced: Also what no charge balance allows.
+        known: Reduced formulas that the library knows; those of this system are always part of it.
+        max_atoms: Of a cell: larger units can't be searched.
+    """
+
+    chemsys: str
+    unit_atoms: int = UNIT_ATOMS
+    unbalanced: bool = False
+    known: Collection[str] = ()
+    max_atoms: int = MAX_ATOMS
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The formulas of a search, each once; in words what was left out, and what to know about the others."""
+
+    formulas: list[Formula]
+    left_out: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def select_formulas(
+    texts: Iterable[str] = (), *, file: str | Path | None = None, system: SystemRequest | None = None
+) -> Selection:
+    """Collect the formulas of a search from everywhere.
+
+    A typed or listed formula is always part of it: that no oxidation states balance it is a note.
+
+    Args:
+        texts: Formulas as typed.
+        file: Formulas one a line, or a CSV with a column `formula`; wrong rows are left out by line.
+        system: A chemical system to enumerate.
+
+    Raises:
+        FormulaError: A formula, the system or the file is wrong.
+    """
+    chosen = [parse_formula(text) for text in texts]
+    left_out: list[str] = []
+    notes: list[str] = []
+    if file is not None:
+        listed = read_formulas(file)
+        chosen += listed.formulas
+        left_out += [f"line {row.line}: {row.reason}" for row in listed.refused]
+    notes += [note for formula in chosen if (note := balance_note(formula)) is not None]
+    if system is not None:
+        enumerated = formulas_in_system(system)
+        chosen += enumerated.formulas
+        left_out += enumerated.left_out
+    first: dict[str, Formula] = {}
+    for formula in chosen:
+        first.setdefault(formula.reduced, formula)
+    return Selection(list(first.values()), left_out, notes)
+
+
+def balance_note(formula: Formula) -> str | None:
+    """A sentence where no oxidation states balance a formula, None where some do."""
+    if len(formula.unit) == 1 or charge_balanced(formula):
+        return None
+    return f"{formula.shown}: no common oxidation states balance it (searched all the same)"
+
+
+def formulas_in_system(request: SystemRequest) -> Selection:
+    """Formulas of a chemical system, smallest first: those that charges balance and those that the library knows.
+
+    Args:
+        request: Which system, up to which size.
+
+    Returns:
+        The formulas with all elements of the system, and what its size limit leaves out.
+
+    Raises:
+        FormulaError: The text is no chemical system.
+    """
+    elements = parse_chemical_system(request.chemsys)
+    chosen = {f.reduced: f for f in _enumerated(elements, request.unit_atoms) if _allowed(f, request)}
+    known = [_in_order(parse_formula(text), elements) for text in request.known]
+    known = [f for f in known if set(f.unit) == set(elements)]
+    chosen |= {f.reduced: f for f in known if f.atoms_per_unit <= request.max_atoms and f.reduced not in chosen}
+    left_out = []
+    if large := sorted(f.shown for f in known if f.atoms_per_unit > request.max_atoms):
+        left_out.append(f"{_listed(large)}: known, but larger than --max-atoms {request.max_atoms}")
+    twice = _enumerated(elements, 2 * request.unit_atoms, above=request.unit_atoms)
+    beyond = [f.shown for f in twice if f.reduced not in chosen and _allowed(f, request)]
+    if beyond:
+        left_out.append(
+            f"formulas of more than {request.unit_atoms} atoms a unit, such as {_listed(beyond[:3])}: "
+            f"--unit-atoms {2 * request.unit_atoms} takes {len(beyond)} more"
+        )
+    return Selection(sorted(chosen.values(), key=lambda f: (f.atoms_per_unit, f.shown)), left_out)
+
+
+def _allowed(formula: Formula, request: SystemRequest) -> bool:
+    return request.unbalanced or charge_balanced(formula)
+
+
+def _enumerated(elements: Iterable[str], unit_atoms: int, *, above: int = 0) -> list[Formula]:
+    symbols = tuple(elements)
+    out = []
+    for counts in product(range(1, MAX_COUNT + 1), repeat=len(symbols)):
+        if above < sum(counts) <= unit_atoms and reduce(gcd, counts) == 1:
+            out.append(_formula(dict(zip(symbols, counts, strict=True))))
+    return sorted(out, key=lambda f: (f.atoms_per_unit, f.text))
+
+
+def _in_order(formula: Formula, elements: Iterable[str]) -> Formula:
+    return _formula({s: formula.unit[s] for s in elements if s in formula.unit})
+
+
+def _formula(unit: dict[str, int]) -> Formula:
+    return Formula("".join(s + (str(n) if n > 1 else "") for s, n in unit.items()), tuple(unit.items()))
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+
+
+@dataclass(frozen=True)
+class RefusedRow:
+    """A row of a formula file that was left out: its 1-based line, its text, and why."""
+
+    line: int
+    text: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class FormulaFile:
+    """Formulas of a file (first appearance of each reduced formula) and the rows refused."""
+
+    formulas: list[Formula]
+    refused: list[RefusedRow]
+
+
+def read_formulas(path: str | Path) -> FormulaFile:
+    """Read formulas from a text file (one a line, `#` comments) or a CSV with a column `formula`.
+
+    A wrong row is refused by line and reason, the others are kept; a repeated formula is refused as a repetition.
+    Raises FormulaError where the file is missing, not text, or a CSV without the column.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise FormulaError(f"no file {path}: give a formula, a chemical system or an existing file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise FormulaError(f"{path} cannot be read as text: {error}") from error
+    formulas: list[Formula] = []
+    refused: list[RefusedRow] = []
+    seen: dict[str, int] = {}
+    for line, entry in _rows(path, text):
+        try:
+            formula = parse_formula(entry)
+        except FormulaError as error:
+            refused.append(RefusedRow(line, entry, str(error)))
+            continue
+        if (key := formula.reduced) in seen:
+            refused.append(RefusedRow(line, entry, f"repeats {key} of line {seen[key]}"))
+            continue
+        seen[key] = line
+        formulas.append(formula)
+    return FormulaFile(formulas, refused)
+
+
+def _rows(path: Path, text: str) -> Iterator[tuple[int, str]]:
+    if path.suffix.lower() == ".csv":
+        reader = csv.DictReader(io.StringIO(text))
+        if "formula" not in (reader.fieldnames or []):
+            raise FormulaError(f"{path} has no column 'formula' (columns: {', '.join(reader.fieldnames or [])})")
+        for row in reader:
+            yield reader.line_num, (row["formula"] or "").strip()
+        return
+    for line, raw in enumerate(text.splitlines(), start=1):
+        if entry := raw.split("#", 1)[0].strip():
+            yield line, entry

@@ -1,0 +1,164 @@
+"""What `dao predict` and `dao screen` share: the conductor run in this process, with tables as the answer grows.
+
+Without an orchestrator: its start-up would be half of the wait.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from flows.cli.candidate_table import candidate_table, energies_line
+from flows.cli.console import ProgressBar, progress_bar, quiet_libraries
+from flows.cli.errors import fail
+from tasks.run_log import RunLog, record_command
+
+if TYPE_CHECKING:
+    from dao_core.screening.candidate import Candidate
+    from dao_core.screening.formulas import Formula
+    from dao_core.screening.search import SearchOutcome
+
+T = TypeVar("T")
+PREVIEW_ROWS = 5
+_CIF_NAMES = "[0-9][0-9][0-9]_*.cif"
+TITLES = {"proposed": "known and likely, before any relaxation", "judged": "so far"}
+
+
+@dataclass(frozen=True)
+class SearchCommand:
+    """What a command asks of the conductor.
+
+    Attributes:
+        name: Of the command, for `dao status`.
+        settings: Of the search, as `SearchSettings` takes them.
+        models: As `ModelNames` takes them.
+        references: As `ReferenceSettings` takes them.
+        diagnostics: As `DiagnosticsSettings` takes them.
+        out: Where the report goes; None prints tables only.
+        keep: Whether finished pieces are kept below `out`, so that the same command goes on after a kill.
+        top: Rows shown in the end.
+        previews: Whether the tables on the way are printed.
+    """
+
+    name: str
+    settings: dict[str, Any]
+    models: dict[str, Any]
+    references: dict[str, Any] = field(default_factory=dict)
+    diagnostics: dict[str, Any] = field(default_factory=dict)
+    out: Path | None = None
+    keep: bool = False
+    top: int = 10
+    previews: bool = True
+
+
+class CommandRunner:
+    """Runs the steps of a search here, shows how far it is and notes each step in the run's log."""
+
+    def __init__(self, run: RunLog, bar: ProgressBar) -> None:
+        """Take the log and the bar."""
+        self._run, self._bar = run, bar
+
+    def step(self, name: str, work: Callable[..., T], *args: Any) -> T:
+        """`work(*args)`."""
+        return self.step_each(name, lambda _: work(*args), [None])[0]
+
+    def step_each(self, name: str, work: Callable[..., T], items: Sequence[Any], *args: Any) -> list[T]:
+        """`work(item, *args)` for each item, one after the other."""
+        out = []
+        with self._run.stage(name) as entry:
+            for i, item in enumerate(items):
+                self._bar(name, i, len(items))
+                out.append(work(item, *args))
+            entry["counts"] = {"n_asked": len(items), "n_ok": sum(record is not None for record in out)}
+        return out
+
+
+def run_search(formulas: Sequence[Formula], command: SearchCommand, started: float) -> int:
+    """Search, print the tables and write the files.
+
+    Args:
+        formulas: At least one.
+        command: What is asked.
+        started: `time.time()` when the user began to wait.
+
+    Returns:
+        The exit status: 0, or 1 where no candidate was usable.
+    """
+    import tempfile
+
+    if command.out is not None and command.out.exists() and not command.out.is_dir():
+        fail(f"--out {command.out} is a file: name a folder")
+    quiet_libraries()
+    with (
+        progress_bar(formulas[0].shown if len(formulas) == 1 else "screen") as bar,
+        tempfile.TemporaryDirectory(prefix="dao-") as scratch,
+        record_command(command.out, command.name) as run,
+    ):
+        bar("start", 0, 1)
+        root = command.out / "ledger" if command.keep and command.out is not None else Path(scratch)
+        outcome = _conduct(formulas, command, root, started, CommandRunner(run, bar), bar)
+        page = None if command.out is None else _publish(outcome, command.out, inside=command.keep)
+        run.finish(
+            "completed", summary={"counts": outcome.report.counts, "report": None if page is None else str(page)}
+        )
+    _print_answer(outcome, command, page, time.time() - started)
+    return 0 if any(c.usable for c in outcome.candidates) else 1
+
+
+def _conduct(
+    formulas: Sequence[Formula],
+    command: SearchCommand,
+    root: Path,
+    started: float,
+    runner: CommandRunner,
+    bar: ProgressBar,
+) -> SearchOutcome:
+    from dao_core.screening.analysis.settings import DiagnosticsSettings
+    from dao_core.screening.context import ReferenceSettings, SearchContext
+    from dao_core.screening.search import Conductor, title_of
+    from dao_core.screening.settings import ModelNames, SearchSettings
+
+    def show(kind: str, candidates: list[Candidate]) -> None:
+        if candidates and command.previews:
+            with bar.hidden():
+                candidate_table(candidates, limit=PREVIEW_ROWS, title=TITLES[kind])
+
+    context = SearchContext(
+        root,
+        ModelNames(**command.models),
+        SearchSettings(**command.settings),
+        ReferenceSettings(**command.references),
+        DiagnosticsSettings(**command.diagnostics),
+        kept=command.keep,
+        started=started,
+    )
+    return Conductor(context, runner, show).run(formulas, title_of(formulas))
+
+
+def _publish(outcome: SearchOutcome, out: Path, *, inside: bool) -> Path:
+    """Put the report in its place: the folder itself, or `report/` in it; the page's path."""
+    from dao_core.artifacts import publish_folder, publish_into
+
+    source = outcome.report.file("report")
+    if inside:
+        return publish_folder(source, out / "report") / "index.html"
+    if not (out / "files.json").exists():  # of an earlier version, which removed them by their names
+        for old in (*out.glob(_CIF_NAMES), *out.glob(f"symmetrized/{_CIF_NAMES}")):
+            old.unlink()
+    return publish_into(source, out) / "index.html"
+
+
+def _print_answer(outcome: SearchOutcome, command: SearchCommand, page: Path | None, seconds: float) -> None:
+    info = outcome.info
+    candidate_table(outcome.candidates, limit=command.top)
+    print(energies_line(outcome.candidates))
+    reasons = "".join(f", {n} {reason}" for reason, n in info.reasons.items())
+    work = ", ".join(f"{n} {kind}" for kind, n in info.work.items())
+    print(f"{info.n_asked} asked = {info.n_ok} ok + {info.n_failed} failed{reasons}; {work}; {seconds:.0f} s")
+    for note in info.notes[:8]:
+        print(f"note: {note}")
+    if page is not None:
+        print(f"CIF files and the page: {page}")

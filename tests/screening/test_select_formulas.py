@@ -1,0 +1,78 @@
+"""Which formulas a search covers, and what it says of those that it leaves out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dao_core.screening.formulas import FormulaError, charge_balanced
+from dao_core.screening.select_formulas import SystemRequest, formulas_in_system, read_formulas, select_formulas
+
+
+def test_chemical_system_gives_its_charge_balanced_formulas_in_the_order_of_its_elements() -> None:
+    found = formulas_in_system(SystemRequest("Li-Fe-O", unit_atoms=8)).formulas
+    reduced = [f.reduced for f in found]
+    assert {"LiFeO2", "Li2FeO3"} <= set(reduced)
+    assert len(set(reduced)) == len(reduced)
+    assert all(f.chemsys == "Fe-Li-O" and f.atoms_per_unit <= 8 and f.divisor == 1 for f in found)
+    assert all(f.shown.startswith("Li") for f in found)
+    assert [f.atoms_per_unit for f in found] == sorted(f.atoms_per_unit for f in found)
+
+
+def test_a_system_takes_what_the_library_knows_and_says_what_its_limits_leave_out() -> None:
+    known = ["Na3Cl", "NaCl", "KCl", "Na4Cl10"]
+    found = formulas_in_system(SystemRequest("Na-Cl", unit_atoms=4, known=known, max_atoms=64))
+    assert [f.shown for f in found.formulas] == ["NaCl", "Na3Cl", "Na2Cl5"]
+    assert not any("known" in line for line in found.left_out)
+    large = formulas_in_system(SystemRequest("Na-Cl", unit_atoms=4, known=known, max_atoms=3))
+    assert any("Na3Cl" in line and "--max-atoms 3" in line for line in large.left_out)
+    oxides = formulas_in_system(SystemRequest("Fe-O", unit_atoms=4))
+    assert "Fe2O3" not in [f.shown for f in oxides.formulas]
+    assert any("Fe2O3" in line and "--unit-atoms 8" in line for line in oxides.left_out)
+
+
+def test_unbalanced_formulas_of_a_system_are_asked_for() -> None:
+    balanced = formulas_in_system(SystemRequest("Na-Cl", unit_atoms=4)).formulas
+    everything = formulas_in_system(SystemRequest("Na-Cl", unit_atoms=4, unbalanced=True)).formulas
+    assert [f.shown for f in balanced] == ["NaCl"]
+    assert {"NaCl", "NaCl3", "Na3Cl"} <= {f.shown for f in everything}
+
+
+def test_a_typed_formula_is_searched_whatever_its_charges_and_comes_once(tmp_path: Path) -> None:
+    listed = tmp_path / "formulas.txt"
+    listed.write_text("MgO\nXx2\nCl1Na1\n")
+    found = select_formulas(["NaCl3", "NaCl"], file=listed, system=SystemRequest("Mg-O", unit_atoms=4))
+    assert [f.shown for f in found.formulas][:3] == ["NaCl3", "NaCl", "MgO"]
+    assert len({f.reduced for f in found.formulas}) == len(found.formulas)
+    assert any(line.startswith("line 2: formula 'Xx2': Xx is not an element") for line in found.left_out)
+    assert not charge_balanced("NaCl3")
+    assert found.notes == ["NaCl3: no common oxidation states balance it (searched all the same)"]
+
+
+def test_file_of_formulas_keeps_good_rows_and_names_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "wanted.txt"
+    path.write_text("# my list\nSrTiO3  # perovskite\n\nXx2\nSr2Ti2O6\nMgO\n")
+    read = read_formulas(path)
+    assert [f.reduced for f in read.formulas] == ["SrTiO3", "MgO"]
+    assert [(r.line, r.text) for r in read.refused] == [(4, "Xx2"), (5, "Sr2Ti2O6")]
+    assert "repeats SrTiO3 of line 2" in read.refused[1].reason
+
+
+def test_csv_of_formulas(tmp_path: Path) -> None:
+    path = tmp_path / "wanted.csv"
+    path.write_text("id,formula\n1,NaCl\n2,\n3,MgO\n")
+    read = read_formulas(path)
+    assert [f.text for f in read.formulas] == ["NaCl", "MgO"]
+    assert [r.line for r in read.refused] == [3]
+    path.write_text("id,name\n1,NaCl\n")
+    with pytest.raises(FormulaError, match="no column 'formula'"):
+        read_formulas(path)
+
+
+def test_unreadable_files_of_formulas(tmp_path: Path) -> None:
+    with pytest.raises(FormulaError, match="no file"):
+        read_formulas(tmp_path / "missing.txt")
+    (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00\x81NaCl")
+    with pytest.raises(FormulaError, match="cannot be read as text"):
+        read_formulas(tmp_path / "binary.txt")
