@@ -11,23 +11,23 @@ export TORCH_INDEX PYTHON
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-setup: $(VENV)/.stamp-library ## virtual environment with the pinned packages (CPU torch unless CUDA is found), and the library
+setup: $(VENV)/.stamp-library ## virtual environment with the tested packages (CPU torch unless CUDA is found), and the library
 
-$(VENV)/.stamp-core: pyproject.toml infra/setup.sh
-	@bash infra/setup.sh $(VENV) core && touch $@
+$(VENV)/.stamp-all: pyproject.toml infra/setup.sh infra/constraints.txt
+	@bash infra/setup.sh $(VENV) all && touch $@
 
 # once for the user, whatever the environment; without a network it says so and everything else works
-$(VENV)/.stamp-library: $(VENV)/.stamp-core
+$(VENV)/.stamp-library: $(VENV)/.stamp-all
 	@$(BIN)/dao library install && touch $@
 
-$(VENV)/.stamp-test: pyproject.toml infra/setup.sh
-	@bash infra/setup.sh $(VENV) test,chgnet && touch $@ $(VENV)/.stamp-core
+$(VENV)/.stamp-test: pyproject.toml infra/setup.sh infra/constraints.txt
+	@bash infra/setup.sh $(VENV) test,chgnet && touch $@ $(VENV)/.stamp-all
 
-$(VENV)/.stamp-dev: pyproject.toml infra/setup.sh
-	@bash infra/setup.sh $(VENV) dev && touch $@ $(VENV)/.stamp-test $(VENV)/.stamp-core
+$(VENV)/.stamp-dev: pyproject.toml infra/setup.sh infra/constraints.txt
+	@bash infra/setup.sh $(VENV) dev && touch $@ $(VENV)/.stamp-test $(VENV)/.stamp-all
 
-$(VENV)/.stamp-docs: pyproject.toml infra/setup.sh
-	@bash infra/setup.sh $(VENV) docs && touch $@ $(VENV)/.stamp-core
+$(VENV)/.stamp-docs: pyproject.toml infra/setup.sh infra/constraints.txt
+	@bash infra/setup.sh $(VENV) all,docs && touch $@ $(VENV)/.stamp-all
 
 demo: $(VENV)/.stamp-library ## the whole campaign on the embedded sample, offline, under 10 minutes on 2 cores
 	@$(BIN)/dao campaign configs/campaign-demo.yaml
@@ -41,7 +41,7 @@ lint: $(VENV)/.stamp-dev ## ruff and mypy
 docs: $(VENV)/.stamp-docs ## the documentation site, into site/ (warnings are errors)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet && echo "docs: site/index.html"
 
-server: $(VENV)/.stamp-core ## a Prefect server with a process worker (PostgreSQL where DAO_DATABASE_URL names one)
+server: $(VENV)/.stamp-all ## a Prefect server with a process worker (PostgreSQL where DAO_DATABASE_URL names one)
 	@bash infra/server.sh $(BIN)
 
 clean: ## what runs and builds left behind (not the virtual environment)

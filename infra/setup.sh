@@ -1,20 +1,25 @@
 #!/usr/bin/env bash
-# Makes the virtual environment and installs the pinned packages: infra/setup.sh VENV EXTRAS (such as "core" or "dev").
+# Makes the virtual environment and installs the tested packages (infra/constraints.txt): infra/setup.sh VENV EXTRAS, such
+# as "all" or "dev". PYTHON names the interpreter: 3.11, 3.12 or 3.13; another one is refused, not replaced.
 # Every reason to stop is one line that says what to do. Full log: VENV/setup.log.
 set -euo pipefail
 VENV=$1 EXTRAS=$2
 NEEDED_GB=${DAO_NEEDED_GB:-6}
 TORCH_INDEX=${TORCH_INDEX:-https://download.pytorch.org/whl/cpu}
-TORCH=$(sed -n 's/^ *"torch==\([^"]*\)".*/\1/p' pyproject.toml)
+CONSTRAINTS=infra/constraints.txt
+TORCH=$(sed -n 's/^torch==//p' "$CONSTRAINTS")
 
 stop() { echo "set-up: $*" >&2; exit 2; }
 
+usable() { "$1" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; }
+
 find_python() {
   local candidate
-  for candidate in "${PYTHON:-}" python3.11 python3 python; do
-    if [ -n "$candidate" ] && "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then
-      command -v "$candidate"; return
-    fi
+  if [ -n "${PYTHON:-}" ]; then
+    usable "$PYTHON" && command -v "$PYTHON"; return
+  fi
+  for candidate in python3.11 python3.12 python3.13 python3 python; do
+    if usable "$candidate"; then command -v "$candidate"; return; fi
   done
   return 1
 }
@@ -33,23 +38,23 @@ install_torch() {
 }
 
 if [ ! -x "$VENV/bin/python" ]; then
-  python=$(find_python) || stop "no Python 3.11 with venv found: install it (apt install python3.11-venv, brew install python@3.11) or set PYTHON=/path/to/python3.11"
+  python=$(find_python) || { [ -z "${PYTHON:-}" ] || stop "PYTHON=$PYTHON is no Python 3.11, 3.12 or 3.13 with venv: name another one"
+    stop "no Python 3.11, 3.12 or 3.13 with venv found: install it (apt install python3.11-venv, brew install python@3.11) or set PYTHON=/path/to/python3"; }
 fi
 mkdir -p "$VENV" 2>/dev/null || stop "cannot write $VENV: check the permissions of $PWD"
 free_gb=$(df -Pk "$VENV" | awk 'NR == 2 {print int($4 / 1048576)}')
-if [ ! -e "$VENV/.installed-core" ] && [ "$free_gb" -lt "$NEEDED_GB" ]; then
+if [ ! -e "$VENV/.installed" ] && [ "$free_gb" -lt "$NEEDED_GB" ]; then
   stop "$free_gb GB free where $NEEDED_GB GB are needed: free space or set VENV=/a/larger/disk/venv"
 fi
 [ -x "$VENV/bin/python" ] || "$python" -m venv "$VENV" || stop "$python cannot make a virtual environment: install its venv package"
 
 echo "set-up: installing into $VENV (about 3 minutes the first time; log: $VENV/setup.log)"
 : >"$VENV/setup.log"
-target=.; [ "$EXTRAS" = core ] || target=".[$EXTRAS]"
-if ! { install_torch && pip_install -e "$target"; }; then
+if ! { install_torch && pip_install -c "$CONSTRAINTS" -e ".[$EXTRAS]"; }; then
   if grep -q 'No space left' "$VENV/setup.log"; then stop "the disk is full: free space and run it again"; fi
   if grep -qE 'NewConnectionError|Temporary failure in name resolution|Max retries|Could not fetch URL|timed out|from versions: none' "$VENV/setup.log"; then
     stop "no network: the package index could not be reached (see $VENV/setup.log), connect and run it again"
   fi
   stop "pip failed: $(grep -m1 '^ERROR' "$VENV/setup.log" || tail -1 "$VENV/setup.log")"
 fi
-touch "$VENV/.installed-core"
+touch "$VENV/.installed"

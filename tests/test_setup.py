@@ -22,7 +22,7 @@ def setup(tmp_path: Path, *, tools: tuple[str, ...] = TOOLS, **environment: str)
         found = shutil.which(tool)
         assert found is not None
         (folder / tool).symlink_to(found)
-    command = ["bash", "infra/setup.sh", str(tmp_path / "venv"), "core"]
+    command = ["bash", "infra/setup.sh", str(tmp_path / "venv"), "all"]
     bare = {"PATH": str(folder), "HOME": str(tmp_path), **environment}
     return subprocess.run(command, cwd=ROOT, env=bare, capture_output=True, text=True, timeout=120, check=False)
 
@@ -30,8 +30,18 @@ def setup(tmp_path: Path, *, tools: tuple[str, ...] = TOOLS, **environment: str)
 def test_no_python(tmp_path: Path) -> None:
     result = setup(tmp_path)
     assert result.returncode == 2
-    assert result.stderr.startswith("set-up: no Python 3.11 with venv found: install it")
+    assert result.stderr.startswith("set-up: no Python 3.11, 3.12 or 3.13 with venv found: install it")
     assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "venv").exists()
+
+
+def test_a_python_that_is_named_is_taken_or_refused_and_never_replaced(tmp_path: Path) -> None:
+    old = tmp_path / "python-old"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    result = setup(tmp_path, tools=(*TOOLS, "python3"), PYTHON=str(old))
+    assert result.returncode == 2
+    assert result.stderr == f"set-up: PYTHON={old} is no Python 3.11, 3.12 or 3.13 with venv: name another one\n"
     assert not (tmp_path / "venv").exists()
 
 
@@ -60,4 +70,4 @@ def test_no_network(tmp_path: Path) -> None:
     result = setup(tmp_path, PYTHON=sys.executable, **offline)
     assert result.returncode == 2
     assert "set-up: no network: the package index could not be reached" in result.stderr
-    assert not (tmp_path / "venv" / ".installed-core").exists()
+    assert not (tmp_path / "venv" / ".installed").exists()

@@ -10,6 +10,12 @@ from typing import Any, NoReturn
 USER_ERROR = 2
 INTERRUPTED, TERMINATED = 130, 143
 EXIT_SECONDS = 8.0  # after Ctrl-C at the latest; pw.x has its own few seconds to end
+_EXTRAS = {
+    **dict.fromkeys(("prefect", "prefect_dask", "dask", "distributed", "cryptography", "httpx", "sqlalchemy"), "flows"),
+    **dict.fromkeys(("mp_api", "optimade", "requests", "matplotlib"), "sources"),
+    "pytorch_lightning": "train", "lightning": "train", "phonopy": "dft", "chgnet": "chgnet", "lmdb": "lmdb",
+    "dask_jobqueue": "slurm", "prefect_kubernetes": "kubernetes",
+}  # fmt: skip # which extra brings a package that is missing
 _SECRET_NAMES, _HIDDEN = ("key", "token", "password", "secret"), "(hidden)"
 _OURS = ("dao_core.", "tasks.", "flows.")
 
@@ -27,6 +33,8 @@ def explain(error: BaseException) -> str | None:
         return _explain_settings(error)
     if kind.__module__.startswith("yaml"):
         return f"not readable as YAML: {' '.join(str(error).split())}"
+    if isinstance(error, ModuleNotFoundError) and (extra := _EXTRAS.get((error.name or "").partition(".")[0])):
+        return f"this needs the package {error.name}, which is not installed: pip install 'dao-csp[{extra}]'"
     if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
         return f"{error.strerror}: {error.filename}"
     if isinstance(error, OSError) and error.errno in (28, 122):  # no space, over quota

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from dao_core.artifacts import ArtifactError
-from flows.cli.errors import explain
+from flows.cli.errors import _EXTRAS, explain
 from tests.helpers.cli import dao
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.parametrize(
@@ -101,3 +105,40 @@ def test_relax_refuses_what_is_not_a_structure(tmp_path: Path) -> None:
     assert result.returncode == 2
     assert "unreadable CIF" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+BLOCK = """
+import sys
+missing = sys.argv.pop(1)
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == missing:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+from flows.cli.main import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("package", "arguments", "extra"),
+    [
+        ("prefect", ("campaign", str(ROOT / "configs" / "campaign-demo.yaml")), "flows"),
+        ("mp_api", ("relax", "no.cif"), None),  # not needed there: the mistake is the user's
+    ],
+)
+def test_an_extra_that_is_missing_is_one_line_to_type(
+    tmp_path: Path, package: str, arguments: tuple[str, ...], extra: str | None
+) -> None:
+    command = [sys.executable, "-c", BLOCK, package, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=300)
+    assert done.returncode == 2, done.stderr
+    assert (f"pip install 'dao-csp[{extra}]'" in done.stderr) is (extra is not None)
+    assert "Traceback" not in done.stderr
+
+
+def test_every_extra_that_an_error_names_exists() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(_EXTRAS.values()) <= set(extras)
+    named = {word for text in extras["all"] for word in re.findall(r"\w+", text.partition("[")[2])}
+    assert named == {"flows", "train", "sources", "dft"}
