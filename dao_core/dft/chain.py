@@ -94,7 +94,7 @@ class Chain:
             ProgramError: It is not installed, was killed, stopped with an error or wrote no "JOB DONE.".
         """
         step = self.folder / name
-        digest = hashlib.sha256(f"{program}\n{text}".encode()).hexdigest()
+        digest = _digest(program, text)
         if self._done(step, digest):
             return step
         settings = self.session.settings
@@ -111,14 +111,20 @@ class Chain:
                 break
         raise ProgramError(program, failure, message)
 
-    def branch(self, name: str) -> Chain:
+    def finished(self, name: str, program: str, text: str) -> Path | None:
+        """The folder of a step that was done with this input, None where it wasn't."""
+        step = self.folder / name
+        return step if self._done(step, _digest(program, text)) else None
+
+    def branch(self, name: str, *, wavefunctions: bool = False) -> Chain:
         """A chain of its own that starts from this one's charge density: bands and DOS need other k-points."""
         folder = self.folder / name
         target = folder / OUT / SAVE
         if not (target / "data-file-schema.xml").exists():
             shutil.rmtree(folder, ignore_errors=True)
             temporary = folder / OUT / f"{SAVE}.tmp"
-            shutil.copytree(self.save, temporary, ignore=shutil.ignore_patterns(NOT_COPIED))
+            ignore = None if wavefunctions else shutil.ignore_patterns(NOT_COPIED)
+            shutil.copytree(self.save, temporary, ignore=ignore)
             for path in (self.folder / OUT).glob(f"{PREFIX}.occup*"):  # of Hubbard U
                 shutil.copyfile(path, folder / OUT / path.name)
             temporary.rename(target)
@@ -145,6 +151,10 @@ class Chain:
     def _finish(self, step: Path, digest: str) -> Path:
         write_atomic(step / DONE, json.dumps({"input": digest}))
         return step
+
+
+def _digest(program: str, text: str) -> str:
+    return hashlib.sha256(f"{program}\n{text}".encode()).hexdigest()
 
 
 @contextmanager

@@ -36,6 +36,14 @@ def run(
     command: Annotated[str, typer.Option(help="The program, such as '/opt/qe/bin/pw.x'.")] = "pw.x",
     ranks: Annotated[int, typer.Option(min=1, help="MPI ranks of one calculation.")] = 1,
     hours: Annotated[float, typer.Option(min=0.01, help="Longest time of one pw.x run.")] = 12.0,
+    electrons: Annotated[
+        bool, typer.Option("--electrons", help="Also bands, densities of states, charges and the ELF.")
+    ] = False,
+    phonons: Annotated[bool, typer.Option("--phonons", help="Also the vibrations at Gamma, by ph.x.")] = False,
+    hubbard: Annotated[str, typer.Option(help="U on d shells of oxides and fluorides: none or mp.")] = "none",
+    orderings: Annotated[
+        int, typer.Option(min=1, help="Of a magnetic crystal: orderings computed, the lowest is kept.")
+    ] = 4,
     elements: Annotated[bool, typer.Option(help="Also run the elements, for the formation energy.")] = True,
     reference: Annotated[
         list[Path] | None, typer.Option(help="CIF of a pure element to take instead of the built-in one; repeatable.")
@@ -61,7 +69,9 @@ def run(
     from flows.cli.errors import interruptible
 
     settings = {"protocol": protocol, "pseudo_dir": pseudo_dir, "ranks": ranks, "elements": elements,
-                "command": command, "wall_seconds": 3600 * hours}  # fmt: skip
+                "command": command, "wall_seconds": 3600 * hours, "hubbard": hubbard,
+                "max_orderings": orderings}  # fmt: skip
+    properties = tuple(name for name, asked in (("electrons", electrons), ("phonons", phonons)) if asked)
     queue: dict[str, Any] = {
         "partition": partition,
         "account": account,
@@ -70,8 +80,23 @@ def run(
     }
     with interruptible("the same command continues from the last good structure"):
         options = ValidateOptions(settings, root, queue if slurm else None, reference or (), top, max_atoms, compare,
-                                  crysdb, crysdb_config)  # fmt: skip
+                                  crysdb, crysdb_config, properties)  # fmt: skip
         raise typer.Exit(validate_files(files, options))
+
+
+@app.command()
+def export(
+    root: Annotated[Path, typer.Option(help="Folder of the calculations, as given to `run`.")] = Path("runs/dft"),
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("ro-crate-metadata.json"),
+    candidates: Annotated[
+        list[Path] | None, typer.Option(help="candidates.parquet of the screening that they came from; repeatable.")
+    ] = None,
+) -> None:
+    """Write where every validated energy comes from: files and hashes, programs, pseudopotentials, parents (RO-Crate).
+
+    Examples:  dao validate export    dao validate export --root runs/dft --out record.json
+    """
+    export_provenance(root, out, candidates or ())
 
 
 @app.command()
@@ -111,6 +136,7 @@ class ValidateOptions:
         compare: Whether DAO-P's formation energy is computed too.
         crysdb: Folder of a CrysDB that gets the rows.
         crysdb_config: Settings that it was built with.
+        properties: What is computed of each validated structure: electrons, phonons.
     """
 
     settings: Mapping[str, Any]
@@ -122,6 +148,7 @@ class ValidateOptions:
     compare: bool = True
     crysdb: Path | None = None
     crysdb_config: Path | None = None
+    properties: tuple[str, ...] = ()
 
 
 def validate_files(files: Sequence[Path], options: ValidateOptions) -> int:
@@ -149,7 +176,7 @@ def validate_files(files: Sequence[Path], options: ValidateOptions) -> int:
     config = BuildConfig() if options.crysdb_config is None else load_config(options.crysdb_config, BuildConfig)
     structures = [s for path in files for s in _structures(path, options)]
     _check_elements(level, structures, references)
-    n_ok = _validate_all(structures, ValidationRun(level, options.root, launcher, references), options.compare)
+    n_ok = _validate_all(structures, ValidationRun(level, options.root, launcher, references), options)
     rows = collect_rows(Ledger(options.root), level, crysdb=options.crysdb, config=config)
     where = "" if rows.version is None else f", in {options.crysdb} since version {rows.version}"
     print(
@@ -161,13 +188,13 @@ def validate_files(files: Sequence[Path], options: ValidateOptions) -> int:
     return 0 if n_ok else 1
 
 
-def _validate_all(structures: Sequence[NamedStructure], run: ValidationRun, compare: bool) -> int:
+def _validate_all(structures: Sequence[NamedStructure], run: ValidationRun, options: ValidateOptions) -> int:
     """Validate and print the table; how many were validated."""
     from dao_core.dft.validate import validate_crystal
 
     level = run.settings
     unknown = [s.crystal for s in structures if s.crystal is not None and s.model_formation_energy is None]
-    predicted = _dao_energies(unknown) if compare and level.elements and unknown else {}
+    predicted = _dao_energies(unknown) if options.compare and level.elements and unknown else {}
     rows: list[tuple[object, ...]] = []
     n_ok = 0
     for s in structures:
@@ -178,9 +205,31 @@ def _validate_all(structures: Sequence[NamedStructure], run: ValidationRun, comp
         result = validate_crystal(s.crystal, run, material_id=s.id, dao_formation_energy_per_atom=energy)
         n_ok += result.ok
         rows.append(_line(s.name, result))
+        if result.ok and options.properties:
+            _print_properties(s, run, result, options.properties)
     names = ("file", "status", "eV/atom", "formation", "above QE hull", "DAO-P off", "same structure", "message")
     table(f"pw.x, protocol {level.protocol}; every run is kept below {run.root}", names, rows)
     return n_ok
+
+
+def _print_properties(
+    structure: NamedStructure, run: ValidationRun, result: ValidationResult, wanted: tuple[str, ...]
+) -> None:
+    """Compute what was asked for, print a sentence each, keep the numbers of the plots beside the ledger."""
+    import json
+    import re
+
+    from dao_core.artifacts import plain, write_atomic
+    from dao_core.dft.properties import compute_properties
+
+    properties = compute_properties(run, result, wanted)
+    for sentence in properties.sentences:
+        print(f"{structure.name}: {sentence}")
+    folder = Path(run.root) / "properties"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', structure.id)}_{result.key[:8]}.json"
+    write_atomic(path, json.dumps(plain(list(properties.sections))))
+    print(f"{structure.name}: the numbers are in {path}")
 
 
 def _structures(path: Path, options: ValidateOptions) -> list[NamedStructure]:
@@ -246,6 +295,24 @@ def _line(name: str, result: ValidationResult) -> tuple[object, ...]:
         missing = f"no reference for {', '.join(result.missing_references)}: give one with --reference"
         message = f"{message}; {missing}" if message else missing
     return (name, result.status, *(None if v is None else f"{v:.4f}" for v in values), result.same_structure, message)
+
+
+def export_provenance(root: Path, out: Path, candidates: Sequence[Path]) -> None:
+    """Write the record of a folder of validations; says so where there is none."""
+    import json
+
+    from dao_core.artifacts import Ledger, write_atomic
+    from dao_core.dft.provenance import candidate_rows, provenance
+
+    for path in (*candidates, out.parent):
+        if not path.exists():
+            fail(f"{path} is not there: correct the path")
+    record = provenance(Ledger(root), candidate_rows(candidates))
+    n = sum(node["@type"] == "CreateAction" for node in record["@graph"])
+    if not n:
+        fail(f"nothing has been validated below {root}: name the folder that `dao validate run --root` was given")
+    write_atomic(out, json.dumps(record, indent=1, default=str))
+    print(f"{n} calculations, {len(record['@graph'])} nodes: {out}")
 
 
 def install_pseudopotentials(origin: Path | None, target: Path | None) -> None:

@@ -15,7 +15,14 @@ from pathlib import Path
 
 LINE = "%" * 79
 DONE = "\n   JOB DONE.\n"
-NAMES = {"projwfc.x": "PROJWFC", "pp.x": "POST-PROC", "ph.x": "PHONON", "dynmat.x": "DYNMAT"}
+NAMES = {
+    "projwfc.x": "PROJWFC",
+    "pp.x": "POST-PROC",
+    "ph.x": "PHONON",
+    "dynmat.x": "DYNMAT",
+    "q2r.x": "Q2R",
+    "matdyn.x": "MATDYN",
+}
 GRID = 16
 
 
@@ -66,7 +73,10 @@ def modes(values: list[float]) -> str:
 
 
 def ph() -> str:
-    """A dynamical matrix at Gamma with Born charges."""
+    """A dynamical matrix at Gamma with Born charges, or one q of a grid."""
+    if "ldisp" in Path(sys.argv[sys.argv.index("-in") + 1]).read_text():
+        grid()
+        return ""
     diagonal = ["".join(f"  {2.0 if a == b else 0.0:.12f}" for b in range(3)) for a in range(3)]
     block = "\n".join(diagonal) + "\n"
     charges = "".join(f"     atom #{i:5d}\n{block}" for i in range(1, len(symbols()) + 1))
@@ -77,6 +87,29 @@ def ph() -> str:
     return "     Convergence has been achieved\n"
 
 
+def grid() -> None:
+    """Two q-points of a grid: the list of them, and the dynamical matrix of the one that is asked for."""
+    text = Path(sys.argv[sys.argv.index("-in") + 1]).read_text()
+    Path("dyn0").write_text("   2   2   2\n   2\n   0.0 0.0 0.0\n   0.5 0.0 0.0\n")
+    number = re.search(r"start_q=(\d+)", text)
+    Path(f"dyn{number.group(1) if number else 1}").write_text(modes([1.0] * 6))
+
+
+def q2r() -> str:
+    """Force constants, of the dynamical matrices that must be there."""
+    Path("fc").write_text(Path("../dyn/dyn1").read_text() + Path("../dyn/dyn2").read_text())
+    return ""
+
+
+def matdyn() -> str:
+    """Frequencies of 100 cm-1 times the number of the mode at every q."""
+    lines = Path(sys.argv[sys.argv.index("-in") + 1]).read_text().split("/\n")[1].splitlines()
+    points = lines[1 : 1 + int(lines[0])]
+    rows = [f"  {p}\n  " + " ".join(f"{100.0 * m:.4f}" for m in range(1, 7)) for p in points]
+    Path("freq").write_text(f" &plot nbnd=   6, nks={len(points):4d} /\n" + "\n".join(rows) + "\n")
+    return ""
+
+
 def dynmat() -> str:
     """Three acoustic modes at zero, optical ones that split along a direction."""
     along = re.search(r"q\(\d\)=1", Path(sys.argv[sys.argv.index("-in") + 1]).read_text())
@@ -84,7 +117,7 @@ def dynmat() -> str:
     return ""
 
 
-WORK = {"projwfc.x": projwfc, "pp.x": pp, "ph.x": ph, "dynmat.x": dynmat}
+WORK = {"projwfc.x": projwfc, "pp.x": pp, "ph.x": ph, "dynmat.x": dynmat, "q2r.x": q2r, "matdyn.x": matdyn}
 
 
 def main(program: str) -> int:

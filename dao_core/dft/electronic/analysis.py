@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dao_core.artifacts import ArtifactError, content_key, plain, write_atomic
+from dao_core.code_version import code_version
 from dao_core.crystal import Crystal
 from dao_core.dft.chain import OUTPUT, Chain, ProgramError, ground_state
 from dao_core.dft.electronic.eigenvalues import (
@@ -80,7 +81,8 @@ def stage_result(
         with ground_state(session, pw_input) as chain:
             write_atomic(directory / RESULT, json.dumps(plain(work(chain))))
 
-    key = content_key(scf=pw_input.key(), protocol=session.settings.protocol, **more)
+    protocol = session.settings.resolved_protocol()
+    key = content_key(scf=pw_input.key(), protocol=protocol, code=code_version(work), **more)
     record = session.ledger.run(stage, key, run)
     content: dict[str, Any] = json.loads(record.file(RESULT).read_text())
     return content

@@ -35,10 +35,20 @@ def gamma_phonons(session: Session, pw_input: PwInput) -> dict[str, Any]:
     Raises:
         ProgramError: ph.x is not installed, does not converge, or refuses (Hubbard U, meta-GGA).
     """
-    if pw_input.hubbard:
-        raise ProgramError("ph.x", "crashed", "6.7 has no Hubbard U in phonons: use finite displacements")
+    check_supported(pw_input)
     insulating = with_fixed_occupations(session, pw_input)
     return stage_result(session, "dft_gamma", insulating or pw_input, _gamma)
+
+
+def check_supported(pw_input: PwInput) -> None:
+    """Raises ProgramError for what ph.x cannot do."""
+    if pw_input.hubbard:
+        raise ProgramError("ph.x", "crashed", "6.7 has no Hubbard U in phonons: use finite displacements")
+
+
+def fixed_occupations(pw_input: PwInput) -> PwInput:
+    """The same SCF without smearing."""
+    return pw_input.with_values("system", occupations="fixed", smearing=None, degauss=None)
 
 
 def with_fixed_occupations(session: Session, pw_input: PwInput) -> PwInput | None:
@@ -48,7 +58,7 @@ def with_fixed_occupations(session: Session, pw_input: PwInput) -> PwInput | Non
     gap = stage_result(session, "dft_gap", pw_input, _gap)
     if gap["is_metal"] or gap["value"] < INSULATING_ABOVE or pw_input.get("system", "nspin") == 2:
         return None
-    return pw_input.with_values("system", occupations="fixed", smearing=None, degauss=None)
+    return fixed_occupations(pw_input)
 
 
 def _gap(chain: Chain) -> dict[str, Any]:

@@ -1,0 +1,109 @@
+"""Beyond the energy of a validated crystal: electrons and vibrations, from the SCF that its validation ended with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dao_core.artifacts import ArtifactError, Ledger
+from dao_core.dft.calculation import STAGE
+from dao_core.dft.chain import ProgramError, remove_chain
+from dao_core.dft.electronic.analysis import PARTS, analyse_electrons
+from dao_core.dft.electronic.eigenvalues import EigenvalueError
+from dao_core.dft.electronic.page import sections
+from dao_core.dft.launch.local import LocalLauncher
+from dao_core.dft.pseudo.library import find_library
+from dao_core.dft.pw.input import PwInput, from_dict
+from dao_core.dft.pw.write import INPUT_JSON
+from dao_core.dft.session import Session
+from dao_core.dft.validate import ValidationResult, ValidationRun
+from dao_core.dft.vibrations.gamma import fixed_occupations, gamma_phonons
+
+PROPERTIES = ("electrons", "phonons")
+IMAGINARY = -0.3  # THz: below it a mode is no noise
+
+
+@dataclass(frozen=True)
+class Properties:
+    """What was computed of one crystal, as sections of a page: title, sentence, data; a failure is a sentence too."""
+
+    sections: tuple[Mapping[str, Any], ...] = field(default_factory=tuple)
+
+    @property
+    def sentences(self) -> list[str]:
+        """One line a section, for a terminal."""
+        return [f"{s['title']}: {s['sentence']}" for s in self.sections]
+
+
+def compute_properties(run: ValidationRun, result: ValidationResult, wanted: Sequence[str] = PROPERTIES) -> Properties:
+    """Electrons and vibrations of a validated crystal; what is in the ledger is read back.
+
+    Args:
+        run: Settings, ledger and launcher of the validation.
+        result: A validated crystal.
+        wanted: What to compute.
+
+    Returns:
+        Sections; a program that fails leaves the others and is named.
+    """
+    ledger = Ledger(run.root)
+    pw_input = final_input(ledger, result.key)
+    if pw_input is None:
+        return Properties()
+    library = find_library(run.settings.pseudo_dir)
+    session = Session(run.settings, library, ledger, run.launcher or LocalLauncher(run.settings))
+    out: list[Mapping[str, Any]] = []
+    failed = False
+    if "electrons" in wanted:
+        electrons = analyse_electrons(session, pw_input, PARTS)
+        failed |= bool(electrons.failures)
+        out += sections(electrons)
+    if "phonons" in wanted:
+        section = _vibrations(session, pw_input)
+        failed |= section["data"] is None
+        out.append(section)
+    if not failed and not run.settings.keep_scratch:
+        for used in (pw_input, fixed_occupations(pw_input)):
+            remove_chain(session, used)
+    return Properties(tuple(out))
+
+
+def final_input(ledger: Ledger, key: str) -> PwInput | None:
+    """The input with which a calculation of the ledger succeeded, repairs included; None where it isn't there."""
+    record = ledger.find(STAGE, key)
+    if record is None:
+        return None
+    rounds = sorted(Path(record.path).glob("round_*"), key=lambda p: int(p.name[6:]))
+    try:
+        return from_dict(json.loads((rounds[-1] / INPUT_JSON).read_text()))
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return None
+
+
+def _vibrations(session: Session, pw_input: PwInput) -> dict[str, Any]:
+    section: dict[str, Any] = {"part": "phonons", "title": "Vibrations at Gamma (ph.x)", "data": None}
+    try:
+        result = gamma_phonons(session, pw_input)
+    except (ProgramError, EigenvalueError, ArtifactError) as error:
+        return section | {"sentence": f"Not computed: {error}."}
+    return section | {"data": result, "sentence": vibration_words(result)}
+
+
+def vibration_words(result: Mapping[str, Any]) -> str:
+    """The modes at Gamma in one sentence."""
+    frequencies = sorted(result["frequencies"])
+    if frequencies[0] < IMAGINARY:
+        n = sum(f < IMAGINARY for f in frequencies)
+        return f"{n} modes at Gamma are imaginary, down to {frequencies[0]:.1f} THz: the structure is not a minimum."
+    optical = [f for f in frequencies if f > -IMAGINARY]
+    if not optical:
+        return "One atom a cell: no optical modes."
+    longitudinal = [modes[-1] for modes in result["longitudinal"].values()]
+    split = f", the highest longitudinal one {max(longitudinal):.1f} THz" if longitudinal else ""
+    return f"No mode at Gamma is imaginary; optical modes from {optical[0]:.1f} to {optical[-1]:.1f} THz{split}."
+
+
+__all__ = ["Properties", "compute_properties", "final_input", "vibration_words"]
