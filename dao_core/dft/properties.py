@@ -21,6 +21,7 @@ from dao_core.dft.pw.write import INPUT_JSON
 from dao_core.dft.session import Session
 from dao_core.dft.validate import ValidationResult, ValidationRun
 from dao_core.dft.vibrations.gamma import fixed_occupations, gamma_phonons
+from dao_core.dft.vibrations.grid import phonon_dispersion
 
 PROPERTIES = ("electrons", "phonons")
 IMAGINARY = -0.3  # THz: below it a mode is no noise
@@ -44,7 +45,7 @@ def compute_properties(run: ValidationRun, result: ValidationResult, wanted: Seq
     Args:
         run: Settings, ledger and launcher of the validation.
         result: A validated crystal.
-        wanted: What to compute.
+        wanted: What to compute: "electrons", "phonons", and "dispersion N" for N q-points an axis.
 
     Returns:
         Sections; a program that fails leaves the others and is named.
@@ -63,6 +64,10 @@ def compute_properties(run: ValidationRun, result: ValidationResult, wanted: Seq
         out += sections(electrons)
     if "phonons" in wanted:
         section = _vibrations(session, pw_input)
+        failed |= section["data"] is None
+        out.append(section)
+    for name in (w for w in wanted if w.startswith("dispersion ")):
+        section = _dispersion(session, pw_input, int(name.split()[1]))
         failed |= section["data"] is None
         out.append(section)
     if not failed and not run.settings.keep_scratch:
@@ -90,6 +95,18 @@ def _vibrations(session: Session, pw_input: PwInput) -> dict[str, Any]:
     except (ProgramError, EigenvalueError, ArtifactError) as error:
         return section | {"sentence": f"Not computed: {error}."}
     return section | {"data": result, "sentence": vibration_words(result)}
+
+
+def _dispersion(session: Session, pw_input: PwInput, n: int) -> dict[str, Any]:
+    section: dict[str, Any] = {"part": "dispersion", "title": f"Phonon dispersion (ph.x, {n}x{n}x{n})", "data": None}
+    try:
+        result = phonon_dispersion(session, pw_input, (n, n, n))
+    except (ProgramError, EigenvalueError, ArtifactError) as error:
+        return section | {"sentence": f"Not computed: {error}."}
+    lowest, highest = (f(f(row) for row in result["frequencies"]) for f in (min, max))
+    word = "imaginary modes" if lowest < IMAGINARY else "no imaginary mode"
+    sentence = f"Along {result['path']}: {word}, frequencies from {lowest:.1f} to {highest:.1f} THz."
+    return section | {"data": result, "sentence": sentence}
 
 
 def vibration_words(result: Mapping[str, Any]) -> str:

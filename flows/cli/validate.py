@@ -40,6 +40,9 @@ def run(
         bool, typer.Option("--electrons", help="Also bands, densities of states, charges and the ELF.")
     ] = False,
     phonons: Annotated[bool, typer.Option("--phonons", help="Also the vibrations at Gamma, by ph.x.")] = False,
+    dispersion: Annotated[
+        int, typer.Option(min=0, help="Also the phonon dispersion by ph.x, so many q-points an axis; 0: none.")
+    ] = 0,
     hubbard: Annotated[str, typer.Option(help="U on d shells of oxides and fluorides: none or mp.")] = "none",
     orderings: Annotated[
         int, typer.Option(min=1, help="Of a magnetic crystal: orderings computed, the lowest is kept.")
@@ -72,6 +75,7 @@ def run(
                 "command": command, "wall_seconds": 3600 * hours, "hubbard": hubbard,
                 "max_orderings": orderings}  # fmt: skip
     properties = tuple(name for name, asked in (("electrons", electrons), ("phonons", phonons)) if asked)
+    properties += (f"dispersion {dispersion}",) if dispersion else ()
     queue: dict[str, Any] = {
         "partition": partition,
         "account": account,
@@ -136,7 +140,7 @@ class ValidateOptions:
         compare: Whether DAO-P's formation energy is computed too.
         crysdb: Folder of a CrysDB that gets the rows.
         crysdb_config: Settings that it was built with.
-        properties: What is computed of each validated structure: electrons, phonons.
+        properties: What is computed of each validated structure: electrons, phonons, "dispersion 2" (q-points an axis).
     """
 
     settings: Mapping[str, Any]

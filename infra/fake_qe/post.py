@@ -130,7 +130,9 @@ def main(program: str) -> int:
         count.write_text(str(number + 1))
         words = plan.read_text().split()
         word = words[number] if number < len(words) else "good"
-    print(f"     Program {NAMES[program]} v.6.7MaX starts on 22Nov2026 at  3:20:20", flush=True)
+    print(
+        f"     Program {NAMES.get(program, program[:-2].upper())} v.6.7MaX starts on 22Nov2026 at  3:20:20", flush=True
+    )
     if word == "kill9":
         os.kill(os.getpid(), signal.SIGKILL)
     if word == "error":

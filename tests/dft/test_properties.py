@@ -26,9 +26,10 @@ def validated(run: ValidationRun, si: Crystal) -> ValidationResult:
 
 
 def test_sentences_and_no_scratch_left(run: ValidationRun, validated: ValidationResult) -> None:
-    properties = compute_properties(run, validated)
-    assert [s["part"] for s in properties.sections] == ["bands", "states", "elf", "phonons"]
-    assert "the highest longitudinal one 21.0 THz" in properties.sentences[-1]
+    properties = compute_properties(run, validated, ("electrons", "phonons", "dispersion 2"))
+    assert [s["part"] for s in properties.sections] == ["bands", "states", "elf", "phonons", "dispersion"]
+    assert "the highest longitudinal one 21.0 THz" in properties.sentences[-2]
+    assert "no imaginary mode, frequencies from 3.0 to 18.0 THz" in properties.sentences[-1]
     assert all(s["data"] is not None for s in properties.sections)
     left = [p.name for p in (Path(run.root) / "dft_scratch").glob("*-chain") if p.is_dir()]
     assert left == []

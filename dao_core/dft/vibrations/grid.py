@@ -1,7 +1,7 @@
 """Phonon dispersion from ph.x on a grid of q-points: one run a q, merged by q2r.x, interpolated by matdyn.x.
 
-Each q works on a copy of the ground state and is done once: after a kill or the wall time the next call goes on with the
-q-points that are left.
+Each q works on a copy of the ground state and is done once: after a kill or the wall time the next call goes on with
+the q-points that are left.
 """
 
 from __future__ import annotations

@@ -67,8 +67,8 @@ def test_validated_kept_and_written_as_rows(dao: Dao, folder: Path, capsys: pyte
     assert "si.cif" in out
     assert "validated" in out
     assert "unreadable" in out
-    assert "1 of 2 validated; 1 rows for CrysDB: dft/dft_rows/qe_PBE_QE_test_1_fast.parquet" in out
-    rows = pq.read_table(folder / "dft/dft_rows/qe_PBE_QE_test_1_fast.parquet").to_pylist()
+    assert "1 of 2 validated; 1 rows for CrysDB: dft/dft_rows/qe_PBE_QE_test_1_fast_" in out
+    rows = pq.read_table(next(folder.glob("dft/dft_rows/qe_PBE_QE_test_1_fast_*.parquet"))).to_pylist()
     assert [(r["source"], r["parent_id"]) for r in rows] == [("qe", "si")]
 
 
@@ -121,6 +121,35 @@ def test_the_best_of_a_screening(dao: Dao, folder: Path, capsys: pytest.CaptureF
     assert "#1 Si" in capsys.readouterr().out
     assert dao("other.parquet") == 2
     assert "other.parquet is not there" in capsys.readouterr().err
+
+
+def test_what_a_limit_of_size_leaves_out_is_said(dao: Dao, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    big = Crystal(9 * np.eye(3), np.argwhere(np.ones((3, 3, 3))) / 3, np.full(27, 8))
+    write_files([candidate("O-t1", big, -6.0), candidate("Si-t1", silicon(), -5.0)], folder / "report")
+    assert dao("report", "--max-atoms", "20") == 0
+    assert "left out: O2 with 27 atoms (limit 20); a larger --max-atoms takes them" in capsys.readouterr().out
+
+
+def test_electrons_and_the_record_of_an_energy(
+    dao: Dao, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert dao("si.cif", "--electrons", "--phonons") == 0
+    out = capsys.readouterr().out
+    assert "si.cif: Bands: Along" in out
+    assert "si.cif: Vibrations at Gamma (ph.x): No mode at Gamma is imaginary" in out
+    sections = json.loads(next(folder.glob("dft/properties/si_*.json")).read_text())
+    assert [s["part"] for s in sections] == ["bands", "states", "elf", "phonons"]
+    monkeypatch.setattr("sys.argv", ["dao", "validate", "export", "--root", "dft", "--out", "record.json"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert not stop.value.code
+    record = json.loads((folder / "record.json").read_text())
+    assert any(n["@type"] == "CreateAction" for n in record["@graph"])
+    monkeypatch.setattr("sys.argv", ["dao", "validate", "export", "--root", "empty", "--out", "record.json"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    assert "nothing has been validated below empty" in capsys.readouterr().err
 
 
 def test_slurm_runs_the_job_and_its_script_has_the_lines(
