@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dao_core.energy.adapters.ase import PotentialCalculator
     from dao_core.energy.relaxation.relax import RelaxationResult
     from dao_core.screening.candidate import Candidate
+    from dao_core.screening.proposals import Proposer
     from dao_core.screening.proposed import Proposed
     from dao_core.screening.report.page_data import ReportInfo
 
@@ -89,19 +90,14 @@ class Prediction:
         return shown.to_html(index=False, na_rep="-", float_format="{:.4g}".format)
 
 
-def predict(
-    formula: str, *, n: int = 40, judge: str = "sevennet", generator: str = "dao", **settings: Any
-) -> Prediction:
+def predict(formula: str, *, n: int = 40, **options: Any) -> Prediction:
     """Predict the crystal structures of a formula: propose, relax, judge, rank.
 
     Args:
         formula: Such as "SrTiO3" or "Ca(OH)2".
         n: Structures proposed: known prototypes and generated ones.
-        judge: The energy model that relaxes and ranks the survivors: "sevennet", "chgnet", "none", a DAO-P folder, or
-            one that a package offers.
-        generator: "dao", "none" (prototypes only), or a DAO-G checkpoint folder.
-        **settings: Of `SearchSettings`: `seed`, `max_atoms`, `z`, `budget_seconds`, ..., and of `ModelNames`:
-            `potential` relaxes first, `templates` names a CrysDB table or a template index, ...
+        **options: The models by name, as fields of `ModelNames` (`potential`, `judge`, `generator`, `templates`,
+            `library`, `dispersion`), and fields of `SearchSettings` (`seed`, `max_atoms`, `z`, `budget_seconds`, ...).
 
     Returns:
         The ranked candidates.
@@ -116,14 +112,13 @@ def predict(
         >>> result.best.spacegroup_after  # doctest: +SKIP
         225
     """
-    from dao_core.screening.load_models import load_search_models
+    from dao_core.screening.load_models import models_by_name
     from dao_core.screening.search import search
     from dao_core.screening.settings import ModelNames, SearchSettings, proposal_shares
 
-    names = {k: settings.pop(k) for k in list(settings) if k in ModelNames.model_fields and k != "judge"}
-    models = load_search_models(generator=generator, judge=judge, **names)
-    asked = SearchSettings(**{**proposal_shares(n, generator=generator != "none"), **settings})
-    outcome = search([formula], models, asked)
+    names = ModelNames(**{k: options.pop(k) for k in ModelNames.model_fields if k in options})
+    asked = SearchSettings(**{**proposal_shares(n, generator=names.generator != "none"), **options})
+    outcome = search([formula], models_by_name(names), asked)
     return Prediction(formula, list(outcome.candidates), outcome.info)
 
 
@@ -176,9 +171,10 @@ def templates(formula: str, *, n: int = 16, source: str = "auto", **settings: An
     Returns:
         Each with `crystal`, `origin` and `provenance` (which structure it was taken from, and its score).
     """
-    from dao_core.screening.load_models import load_templates
+    from dao_core.screening.proposals import propose_known
 
-    return _proposed(formula, None, load_templates(source), {"n_templates": n, **settings})[:n]
+    names = {"templates": source, "generator": "none", "library": "none"}
+    return propose_known(_proposer(formula, names, {"n_templates": n, **settings})).items
 
 
 def generate(formula: str, *, n: int = 8, generator: str = "dao", **settings: Any) -> list[Proposed]:
@@ -193,22 +189,20 @@ def generate(formula: str, *, n: int = 8, generator: str = "dao", **settings: An
     Returns:
         Each with `crystal`, `origin` and `provenance`.
     """
-    from dao_core.screening.load_models import load_generator
+    from dao_core.screening.generation import generate as generate_for
 
-    return _proposed(formula, load_generator(generator), None, {"n_generated": n, **settings})
+    names = {"templates": "none", "generator": generator, "library": "none"}
+    return generate_for(_proposer(formula, names, {"n_generated": n, **settings})).items
 
 
-def _proposed(formula: str, generator: Any, index: Any, settings: dict[str, Any]) -> list[Proposed]:
-    from dao_core.energy.registry import load_potential
+def _proposer(formula: str, names: dict[str, str], settings: dict[str, Any]) -> Proposer:
     from dao_core.screening.formulas import parse_formula
-    from dao_core.screening.generation import generate as generate_all
-    from dao_core.screening.load_models import SearchModels
-    from dao_core.screening.proposals import Proposer, propose_known
-    from dao_core.screening.settings import SearchSettings
+    from dao_core.screening.load_models import models_by_name
+    from dao_core.screening.proposals import Proposer
+    from dao_core.screening.settings import ModelNames, SearchSettings
 
     asked = SearchSettings(**{"n_generated": 0, "n_seeded": 0, "n_templates": 0, **settings})
-    proposer = Proposer(parse_formula(formula), SearchModels(load_potential(), generator, index), asked)
-    return propose_known(proposer).items + generate_all(proposer).items
+    return Proposer(parse_formula(formula), models_by_name(ModelNames(judge="none", **names)), asked)
 
 
 class CrysDB:

@@ -17,7 +17,7 @@ from tests.helpers.benchmark_targets import rocksalt
 
 @pytest.fixture(scope="module")
 def salt() -> dao.Prediction:
-    return dao.predict("NaCl", n=3, generator="none", max_atoms=4)
+    return dao.predict("NaCl", n=3, generator="none", judge="none", library="none", max_atoms=4)
 
 
 def test_importing_it_costs_nothing() -> None:
