@@ -17,7 +17,6 @@ from dao_core.crysdb.table import CrysTable
 from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.generate.templates.aflow import aflow_index, learned_elements
 from dao_core.generate.templates.index import TemplateIndex
-from dao_core.generate.templates.ranker import Ranker
 from dao_core.generate.templates.store import save_index
 from dao_core.library.collect import collected, source_file
 from dao_core.library.folder import (
@@ -28,6 +27,7 @@ from dao_core.library.folder import (
     Library,
     LibraryError,
     LibrarySource,
+    format_version,
     open_library,
     write_library_manifest,
 )
@@ -104,8 +104,7 @@ def make_usable(
     Raises:
         ArtifactError: No room or no permission; the last library stays in use.
     """
-    ranker = Ranker.shipped().to_json()  # the index keeps the order that it was built with
-    key = content_key(content=content, code=CODE, ranker=ranker)
+    key = content_key(content=content, code=CODE, format=format_version())
 
     def work(directory: Path) -> dict[str, Any]:
         rows = structure_rows(CrysTable(place / CRYSDB / "table"), version)

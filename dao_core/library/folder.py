@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,14 +78,15 @@ class Library:
         return CrysTable(self.folder / CRYSDB / "table")
 
     def templates(self) -> TemplateIndex:
-        """The index over its structures near the hull.
+        """The index over its structures near the hull, in the order that ships with the program.
 
         Raises:
             TemplateIndexError: The index is of another version of the program: `dao library install` builds it anew.
         """
+        from dao_core.generate.templates.ranker import Ranker
         from dao_core.generate.templates.store import load_index
 
-        return load_index(self.stage.path)
+        return replace(load_index(self.stage.path), ranker=Ranker.shipped())
 
 
 def library_folder(folder: str | Path | None = None) -> Path:
@@ -118,9 +119,9 @@ def open_library(folder: str | Path | None = None) -> Library | None:
         raise LibraryError(f"the library in {place} is not readable: {error}") from error
     try:
         manifest: dict[str, Any] = json.loads(text)
-        if manifest["format"] != FORMAT:
+        if manifest["format"] != format_version():
             raise LibraryError(
-                f"the library in {place} has format {manifest['format']}, this program reads {FORMAT}: "
+                f"the library in {place} has format {manifest['format']}, this program reads {format_version()}: "
                 "run `dao library install`"
             )
         stage = verify(place / LEDGER / STAGE / manifest["key"])
@@ -128,6 +129,13 @@ def open_library(folder: str | Path | None = None) -> Library | None:
         return Library(place, int(manifest["table_version"]), str(manifest["content"]), stage, sources)
     except (ArtifactError, ValueError, KeyError, TypeError) as error:
         raise LibraryError(f"the library in {place} is damaged ({error}): run `dao library install`") from error
+
+
+def format_version() -> str:
+    """Formats of the library and of the template index in it: another one is built anew."""
+    from dao_core.generate.templates.store import FORMAT as INDEX_FORMAT
+
+    return f"{FORMAT}, index {INDEX_FORMAT}"
 
 
 def usable_library(folder: str | Path | None = None) -> tuple[Library | None, str | None]:
@@ -146,7 +154,7 @@ def write_library_manifest(
 ) -> None:
     """Make a built stage the library of a folder; written last, in one move."""
     manifest = {
-        "format": FORMAT,
+        "format": format_version(),
         "table_version": table_version,
         "content": content,
         "key": key,
