@@ -28,7 +28,7 @@ from dao_core.library.folder import Library, open_library
 from dao_core.library.known import known_structures
 from dao_core.library.prior import KNOWN_SHARE, known_log_priors
 from dao_core.screening.formulas import enumerate_cells, parse_formula
-from dao_core.screening.proposals import unit_share
+from dao_core.screening.priors import unit_share
 
 DEPTH = 20
 BARS = {"as it is": [92, 98], "without the composition": [86, 95]}
@@ -63,10 +63,14 @@ def places(library: Library, max_atoms: int, without: bool) -> Iterator[tuple[st
     from pymatgen.analysis.structure_matcher import StructureMatcher
 
     matcher, index = StructureMatcher(), library.templates()
+    entries: dict[str, set[str]] | None = {} if without else None
+    if entries is not None:  # the prototypes that ship too
+        for name, crystal in zip(index.ids, index.crystals, strict=True):
+            entries.setdefault(crystal.formula_reduced, set()).add(name)
     for formula, reference in (elements() | further() | references()).items():
         distinct: list[Any] = []
         place, target = 0, reference.to_pymatgen()
-        for crystal in first_answers(formula, library, index, max_atoms, without):
+        for crystal in first_answers(formula, library, index, max_atoms, entries):
             structure = crystal.to_pymatgen()
             if any(matcher.fit(structure, other) for other in distinct):
                 continue
