@@ -15,7 +15,9 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,12 +85,18 @@ class LeakFree:
     def source(self) -> str:
         return f"{self.index.source}; without the compound itself"
 
-    def query(self, composition: dict[str, int], k: int) -> list[TemplateHit]:
+    @cached_property
+    def _ids(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name, crystal in zip(self.index.ids, self.index.crystals, strict=True):
+            found.setdefault(crystal.formula_reduced, []).append(name)
+        return found
+
+    def query(self, composition: dict[str, int], k: int, exclude_ids: Collection[str] = ()) -> list[TemplateHit]:
         from pymatgen.core import Composition
 
-        formula = Composition(composition).reduced_formula
-        own = [i for i, c in zip(self.index.ids, self.index.crystals, strict=True) if c.formula_reduced == formula]
-        return self.index.query(composition, k, own)
+        own = self._ids.get(Composition(composition).reduced_formula, [])
+        return self.index.query(composition, k, {*own, *exclude_ids})
 
 
 def references() -> dict[str, Crystal]:
