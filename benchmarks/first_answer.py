@@ -51,7 +51,8 @@ def search_one(formula: str, reference: Crystal, models: SearchModels, n: int) -
     usable = [c for c in outcome.candidates if c.usable]
     place = next((i for i, c in enumerate(usable, 1) if same_crystal(reference, c.crystal)), 0)
     return {
-        "formula": formula, "place": place, "distinct": len(usable), "first": usable[0].spacegroup_after if usable else None,
+        "formula": formula, "place": place, "distinct": len(usable),
+        "first": usable[0].spacegroup_after if usable else None,
         "seconds": round(time.perf_counter() - begin, 1), "cpu": round(cpu_seconds() - cpu, 1),
     }  # fmt: skip
 
