@@ -10,6 +10,7 @@ from typing import Any, Literal
 from dao_core.artifacts import Ledger, content_key, write_atomic
 from dao_core.crystal import Crystal
 from dao_core.dft.element_references import SPIN_MOLECULES, ElementReference, element_reference
+from dao_core.dft.magnetism.search import search_orderings
 from dao_core.dft.pseudo.library import PseudopotentialError
 from dao_core.dft.pw.input import InputError
 from dao_core.dft.session import Session, StageFailedError, need
@@ -41,8 +42,11 @@ def _run_element(run: Session, functional: str, reference: ElementReference) -> 
                 )
             final, crystal, energy = need(run, name, pw_input)
         else:
-            _, relaxed, _ = need(run, f"{name}, vc-relax", run.build(reference.crystal, "vc-relax"))
-            final, crystal, energy = need(run, f"{name}, scf", run.build(relaxed, "scf"))
+            ordering = search_orderings(run, reference.crystal).lowest
+            moments = None if ordering is None else ordering.moments
+            start = reference.crystal if ordering is None else ordering.crystal
+            _, relaxed, _ = need(run, f"{name}, vc-relax", run.build(start, "vc-relax", moments))
+            final, crystal, energy = need(run, f"{name}, scf", run.build(relaxed, "scf", moments))
     except (StageFailedError, InputError, PseudopotentialError):
         return  # its stage is in the summary; the compound's own result stands
     entry = DftEntry(functional, crystal, energy / crystal.n_atoms, final.key, role="reference")

@@ -18,8 +18,9 @@ from dao_core.dft.launch.local import LocalLauncher
 from dao_core.dft.pseudo.library import find_library
 from dao_core.dft.pw.input import PwInput, from_dict
 from dao_core.dft.pw.write import INPUT_JSON
-from dao_core.dft.session import Session
+from dao_core.dft.session import Session, StageFailedError
 from dao_core.dft.validate import ValidationResult, ValidationRun
+from dao_core.dft.vibrations.displacements import displaced_phonons
 from dao_core.dft.vibrations.gamma import fixed_occupations, gamma_phonons
 from dao_core.dft.vibrations.grid import phonon_dispersion
 
@@ -91,8 +92,14 @@ def final_input(ledger: Ledger, key: str) -> PwInput | None:
 def _vibrations(session: Session, pw_input: PwInput) -> dict[str, Any]:
     section: dict[str, Any] = {"part": "phonons", "title": "Vibrations at Gamma (ph.x)", "data": None}
     try:
-        result = gamma_phonons(session, pw_input)
-    except (ProgramError, EigenvalueError, ArtifactError) as error:
+        if pw_input.hubbard:  # which ph.x 6.7 doesn't know
+            section["title"] = "Vibrations (finite displacements)"
+            displaced = displaced_phonons(session, pw_input)
+            result = {**displaced, "path_frequencies": displaced["frequencies"], "frequencies": displaced["gamma"]}
+            result["longitudinal"] = {}
+        else:
+            result = gamma_phonons(session, pw_input)
+    except (ProgramError, StageFailedError, EigenvalueError, ArtifactError) as error:
         return section | {"sentence": f"Not computed: {error}."}
     return section | {"data": result, "sentence": vibration_words(result)}
 

@@ -7,10 +7,10 @@ made from it anew each time: nothing can get lost between a validation and the d
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -53,7 +53,10 @@ def to_record(result: ValidationResult, *, source: str = SOURCE) -> CrysRecord:
     """
     if not result.ok or result.crystal is None or result.final is None or result.energy_per_atom is None:
         raise ValueError(f"{result.formula} is {result.status}, only validated results become rows")
-    return _row(result.crystal, result.final, result.functional, result.energy_per_atom, result.material_id, source)
+    entry = {
+        "functional": result.functional, "energy_per_atom": result.energy_per_atom, "parent_id": result.material_id,
+    }  # fmt: skip
+    return _row(result.crystal, result.final, entry, source)
 
 
 def ledger_records(ledger: Ledger, functional: str, *, source: str = SOURCE) -> list[CrysRecord]:
@@ -64,24 +67,22 @@ def ledger_records(ledger: Ledger, functional: str, *, source: str = SOURCE) -> 
         result = None if record is None else read_result(record)
         if result is None or not result.ok or result.crystal is None:
             continue  # damaged or set aside: the calculation will be repeated
-        row = _row(result.crystal, result, functional, entry["energy_per_atom"], entry.get("parent_id"), source)
+        row = _row(result.crystal, result, entry, source)
         rows[row.material_id] = row
     return [rows[name] for name in sorted(rows)]
 
 
-def _row(
-    crystal: Crystal, final: PwResult, functional: str, energy: float, parent: str | None, source: str
-) -> CrysRecord:
+def _row(crystal: Crystal, final: PwResult, entry: Mapping[str, Any], source: str) -> CrysRecord:
     from dao_core.crysdb.schema import CrysRecord
 
     return CrysRecord.from_crystal(
         crystal,
         material_id=f"{source}-{final.key}",
         source=source,
-        functional=functional,
+        functional=entry["functional"],
         source_version=final.version,
-        energy_per_atom=energy,
-        parent_id=parent,
+        energy_per_atom=entry["energy_per_atom"],
+        parent_id=entry.get("parent_id"),
         forces=None if final.forces is None else np.array(final.forces),
         stress=None if final.stress is None else np.array(final.stress),
     )

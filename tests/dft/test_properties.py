@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,14 @@ def test_sentences_and_no_scratch_left(run: ValidationRun, validated: Validation
     assert left == []
     again = compute_properties(run, validated, ("electrons",))
     assert json.dumps(again.sections[0], default=str) == json.dumps(properties.sections[0], default=str)
+
+
+def test_with_u_vibrations_come_from_displacements(run: ValidationRun, nio: Crystal) -> None:
+    settings = run.settings.model_copy(update={"hubbard": "mp", "orderings": "ferromagnetic", "qe_version": "6.7"})
+    with_u = replace(run, settings=settings)
+    properties = compute_properties(with_u, validate_crystal(nio, with_u), ("phonons",))
+    assert properties.sections[0]["title"] == "Vibrations (finite displacements)"
+    assert properties.sections[0]["data"]["n_displacements"] == 2
 
 
 @pytest.mark.parametrize(
