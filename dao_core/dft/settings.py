@@ -41,6 +41,7 @@ class DftProtocols(BaseModel):
     stringent: Protocol
 
     def get(self, name: ProtocolName) -> Protocol:
+        """The protocol of a name."""
         chosen: Protocol = getattr(self, name)
         return chosen
 
@@ -80,6 +81,7 @@ class DftSettings(BaseModel):
     keep_scratch: bool = Field(False, description="keep wavefunctions and charge densities of finished runs")
 
     def resolved_protocol(self) -> Protocol:
+        """The protocol that these settings name, read from its file."""
         return load_protocols(self.protocols_file).get(self.protocol)
 
 

@@ -45,6 +45,7 @@ class Formula:
 
     @property
     def atoms_per_unit(self) -> int:
+        """Atoms of one formula unit."""
         return sum(self.unit.values())
 
     @property
@@ -63,6 +64,7 @@ class Formula:
 
     @property
     def chemsys(self) -> str:
+        """The elements in alphabetical order, such as O-Sr-Ti."""
         return "-".join(sorted(self.unit))
 
 

@@ -25,19 +25,24 @@ class StructureRecord(Protocol):
     """What novelty needs of a CrysDB record."""
 
     @property
-    def material_id(self) -> str: ...
+    def material_id(self) -> str:
+        """Id of the row."""
 
     @property
-    def formula_reduced(self) -> str: ...
+    def formula_reduced(self) -> str:
+        """Reduced formula."""
 
     @property
-    def spacegroup_number(self) -> int | None: ...
+    def spacegroup_number(self) -> int | None:
+        """1 to 230, where it is known."""
 
     @property
-    def atomic_numbers(self) -> Any: ...
+    def atomic_numbers(self) -> Any:
+        """One an atom."""
 
     @property
-    def crystal(self) -> Crystal: ...
+    def crystal(self) -> Crystal:
+        """The structure."""
 
 
 class NoveltyIndex:

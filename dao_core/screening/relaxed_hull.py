@@ -30,22 +30,28 @@ class PhaseRecord(Protocol):
     """What a relaxed hull needs of a CrysDB record."""
 
     @property
-    def material_id(self) -> str: ...
+    def material_id(self) -> str:
+        """Id of the row."""
 
     @property
-    def formula_reduced(self) -> str: ...
+    def formula_reduced(self) -> str:
+        """Reduced formula."""
 
     @property
-    def e_above_hull(self) -> float | None: ...
+    def e_above_hull(self) -> float | None:
+        """eV/atom, where it is known."""
 
     @property
-    def energy_per_atom(self) -> float | None: ...
+    def energy_per_atom(self) -> float | None:
+        """eV/atom, where it is known."""
 
     @property
-    def atomic_numbers(self) -> Any: ...
+    def atomic_numbers(self) -> Any:
+        """One an atom."""
 
     @property
-    def crystal(self) -> Crystal: ...
+    def crystal(self) -> Crystal:
+        """The structure."""
 
 
 @dataclass(frozen=True)

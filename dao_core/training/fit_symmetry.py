@@ -79,6 +79,7 @@ class LabelExamples:
         return tokens
 
     def validate(self, network: nn.Module) -> dict[str, float]:
+        """Losses on the rows held out, by name."""
         groups, letters = [], []
         held = sorted(self.held, key=lambda r: len(r.tokens))
         for begin in range(0, len(held), 250):

@@ -56,6 +56,7 @@ class FillExamples:
         return replace(row, orbits=orbits)
 
     def validate(self, network: nn.Module) -> dict[str, float]:
+        """Losses on the rows held out, by name."""
         assert isinstance(network, FillNetwork)
         parts: dict[str, list[Tensor]] = {}
         held = sorted(self.held, key=lambda r: r.length)

@@ -182,7 +182,8 @@ class _Pairs:
 
     def correlations(self, signs: NDArray[np.int_]) -> tuple[object, ...]:
         """Sum of the products of spins over the pairs of each kind, a site: equal for orderings that symmetry or the
-        choice of cell makes equal."""
+        choice of cell makes equal.
+        """
         products = signs[self.first] * signs[self.second]
         sums = np.bincount(self.kind_of, weights=products, minlength=len(self.kinds)) / len(self.sites)
         up = abs(float(signs.mean()))

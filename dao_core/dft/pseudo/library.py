@@ -121,6 +121,7 @@ class PseudoLibrary:
 
     @property
     def label(self) -> str:
+        """Name and version, as they stand in results."""
         return f"{self.name}-{self.version}"
 
     def select(self, elements: Iterable[str]) -> dict[str, Pseudopotential]:

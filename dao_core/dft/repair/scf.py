@@ -24,7 +24,7 @@ def more_bands(pw_input: PwInput, output: PwOutput) -> Repair:
 
 
 def smear_or_add_bands(pw_input: PwInput, output: PwOutput) -> Repair:
-    """ "charge is wrong": a metal treated as an insulator needs smearing; with smearing, more bands, once."""
+    """Mend "charge is wrong": a metal treated as an insulator needs smearing; with smearing, more bands, once."""
     if pw_input.get("system", "occupations") != "smearing":
         new = pw_input.with_values("system", occupations="smearing", smearing="cold", degauss=0.0275)
         return go(at_last_structure(new, output), "smearing", "scratch", occupations=["fixed", "smearing"])

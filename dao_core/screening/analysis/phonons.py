@@ -51,6 +51,7 @@ class Phonons:
 
     @property
     def stable(self) -> bool:
+        """Whether no mode is imaginary."""
         return self.n_imaginary == 0
 
 
