@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 COLUMNS = ("rank", "formula", "Z", "space group", "probability", "above lowest", "above hull", "in library", "eV/atom",
            "relaxed by", "origin", "found", "known?")  # fmt: skip
 
+VALUES = ("formula", "z", "spacegroup_after", "probability", "energy_per_atom", "energy_std", "energy_identity",
+          "e_above_hull", "relaxation_status", "origin", "novelty")  # fmt: skip # of a row with --json
+
 
 def candidate_table(candidates: Sequence[Candidate], *, limit: int, title: str | None = None) -> None:
     """Print the best candidates.
@@ -30,7 +33,8 @@ def candidate_table(candidates: Sequence[Candidate], *, limit: int, title: str |
     decides = {formula: deciding_identity(group) for formula, group in by_formula(candidates).items()}
     rows = [_row(i, c, relative_energy(c, best, decides[c.formula])) for i, c in enumerate(candidates[:limit], start=1)]
     counted = f"{min(limit, len(candidates))} of {len(candidates)} distinct structures"
-    table(counted if title is None else f"{title}: {counted}", COLUMNS, rows)
+    values = [{"rank": i, **{name: getattr(c, name) for name in VALUES}} for i, c in enumerate(candidates[:limit], 1)]
+    table(counted if title is None else f"{title}: {counted}", COLUMNS, rows, values=values)
 
 
 def _row(place: int, c: Candidate, above: float | None) -> tuple[object, ...]:

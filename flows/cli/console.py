@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -99,8 +99,52 @@ def _logs_above(console: Any) -> Iterator[None]:
             handler.console = own  # type: ignore[attr-defined]
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table without the columns that hold nothing; full width where stdout is no terminal."""
+_tables: list[dict[str, Any]] | None = None  # of a command with --json, which prints them at its end
+
+
+@contextmanager
+def json_output(arguments: list[str]) -> Iterator[None]:
+    """With `--json` among the arguments (it is taken out), print the tables of the command as JSON and nothing else.
+
+    What the command says beside its tables goes to stderr. The form is {"tables": [{"title", "rows"}]}, in the order in
+    which they would be printed; numbers are not rounded where the command has them.
+    """
+    global _tables
+    if "--json" not in arguments:
+        yield
+        return
+    import json
+    import sys
+    from contextlib import redirect_stdout
+
+    arguments.remove("--json")
+    _tables, out = [], sys.stdout
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        from dao_core.artifacts import plain
+
+        print(json.dumps({"tables": plain(_tables)}, indent=1, ensure_ascii=False), file=out)
+        _tables = None
+
+
+def table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *,
+    values: Sequence[Mapping[str, object]] | None = None,
+) -> None:  # fmt: skip
+    """Print a table without the columns that hold nothing; full width where stdout is no terminal.
+
+    Args:
+        title: Above the table.
+        columns: Their names.
+        rows: Cells as they are shown; None is a dash.
+        values: The same for `--json`, if the cells are rounded or joined for people.
+    """
+    if _tables is not None:
+        plain_rows = values if values is not None else [dict(zip(columns, row, strict=True)) for row in rows]
+        _tables.append({"title": title, "rows": list(plain_rows)})
+        return
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -113,15 +157,6 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
         view.add_row(*("-" if row[i] is None else str(row[i]) for i in filled))
     console = Console()
     (console if console.is_terminal else Console(width=200)).print(view)
-
-
-def print_json(value: object) -> None:
-    """Print a value as JSON for `--json`: numbers as they are, a number that isn't finite as null."""
-    import json
-
-    from dao_core.artifacts import plain
-
-    print(json.dumps(plain(value), indent=1, ensure_ascii=False))
 
 
 def quiet_libraries() -> None:

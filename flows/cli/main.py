@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import typer
 
@@ -20,12 +21,15 @@ from flows.cli import (
     train,
     validate,
 )
+from flows.cli.console import json_output
 from flows.cli.errors import explain, fail, interruptible
 
 app = typer.Typer(
     name="dao",
     help="Crystal structure prediction: from a chemical formula to ranked structures.\n\n"
-    "First steps:  dao predict SrTiO3    dao campaign configs/campaign-demo.yaml    dao COMMAND --help",
+    "First steps:  dao predict SrTiO3    dao campaign configs/campaign-demo.yaml    dao COMMAND --help\n\n"
+    "With --json every command that prints a table prints it as JSON. Exit codes: 0 done, 1 done but something is\n"
+    "missing, 2 a mistake in what was typed, 130 and 143 stopped.",
     no_args_is_help=True,
     rich_markup_mode=None,  # rich's help would take half of the start-up time
     pretty_exceptions_enable=False,
@@ -52,7 +56,7 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("SPGLIB_WARNING", "OFF")  # spglib prints to stderr for every structure it gives up on
     try:
-        with interruptible("the same command starts again, with what was finished"):
+        with interruptible("the same command starts again, with what was finished"), json_output(sys.argv):
             app()
     except Exception as error:
         message = explain(error)

@@ -14,9 +14,6 @@ Out = Annotated[
 ]
 
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-
-
 Seed = Annotated[int, typer.Option(help="The same seed gives the same candidates.")]
 
 

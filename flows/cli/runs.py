@@ -10,7 +10,6 @@ from uuid import UUID
 import typer
 
 from flows.cli.errors import fail
-from flows.cli.options import AsJson
 
 app = typer.Typer(help="Look at single runs (dao status lists them).", no_args_is_help=True, rich_markup_mode=None)
 Root = Annotated[
@@ -18,12 +17,12 @@ Root = Annotated[
 ]
 
 
-def status(root: Root = None, as_json: AsJson = False) -> None:
+def status(root: Root = None) -> None:
     """List all runs: their state, the stages done, what failed and why, and the command that continues them.
 
     Examples:  dao status    dao status --root /shared/runs --json
     """
-    from flows.cli.console import print_json, table
+    from flows.cli.console import table
     from tasks.progress import read_progress
     from tasks.run_log import find_runs
 
@@ -31,14 +30,12 @@ def status(root: Root = None, as_json: AsJson = False) -> None:
     where = "runs/ and this folder" if root is None else f"{root}/"
     columns = ("id", "state", "stage", "done", "progress", "started", "why")
     rows = [_line(state, read_progress(folder)) for folder, state in runs]
-    if as_json:
-        folders = [{"folder": str(folder), "command": state["command"]} for folder, state in runs]
-        print_json([dict(zip(columns, row, strict=True)) | more for row, more in zip(rows, folders, strict=True)])
-        return
     if not runs:
         print(f"no runs below {where} (start one: dao campaign configs/campaign-demo.yaml)")
         return
-    table(f"runs below {where}", columns, rows)
+    folders = [{"folder": str(folder), "command": state["command"]} for folder, state in runs]
+    values = [dict(zip(columns, row, strict=True)) | more for row, more in zip(rows, folders, strict=True)]
+    table(f"runs below {where}", columns, rows, values=values)
     for _, state in runs:
         if state["status"] in ("interrupted", "failed"):
             print(f"continue {state['id']}: {state['command']}")
@@ -67,30 +64,24 @@ def _share(progress: dict[str, Any]) -> str:
 
 
 @app.command()
-def show(
-    run_id: Annotated[str, typer.Argument(help="Id of the run, or its beginning.")],
-    root: Root = None,
-    as_json: AsJson = False,
-) -> None:
+def show(run_id: Annotated[str, typer.Argument(help="Id of the run, or its beginning.")], root: Root = None) -> None:
     """Show one run: every stage with its time, counts and files.
 
     Example:  dao runs show demo
     """
-    from flows.cli.console import print_json, table
+    from flows.cli.console import table
     from tasks.metrics import cost
     from tasks.run_log import find_run
 
     folder, state = find_run(root, run_id)
-    if as_json:
-        print_json({**state, "folder": str(folder)})
-        return
     print(f"{state['id']}: {state['status']}, attempt {state['attempts']}, started {state['started']}, in {folder}")
     rows = [
         (name, e.get("status"), e.get("seconds"), ", ".join(f"{v} {k}" for k, v in e.get("counts", {}).items()),
          f"{figures['structures_per_s']:.3g}" if (figures := cost(e)) else None, e.get("error") or e.get("path"))
         for name, e in state.get("stages", {}).items()
     ]  # fmt: skip
-    table("stages", ("stage", "state", "seconds", "counts", "structures/s", "files or reason"), rows)
+    table("stages", ("stage", "state", "seconds", "counts", "structures/s", "files or reason"), rows,
+          values=[{"stage": name, **entry} for name, entry in state.get("stages", {}).items()])  # fmt: skip
     if state.get("error"):
         print(f"failed: {state['error']}")
     if state["status"] in ("interrupted", "failed"):
