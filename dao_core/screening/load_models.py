@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from dao_core.energy.registry import LoadedJudge, load_judge, load_potential
 from dao_core.screening.settings import ModelNames
@@ -70,6 +70,11 @@ class SearchModels:
         """
         self._potential, self._generator, self._templates = potential, generator, templates
         self._judge, self._library = judge, library
+
+    def replaced(self, **models: Any) -> SearchModels:
+        """The same with some models exchanged; the others stay as they are, loaded or not."""
+        names = ("potential", "generator", "templates", "judge", "library")
+        return SearchModels(*(models.get(name, getattr(self, f"_{name}")) for name in names))
 
     @property
     def potential(self) -> Potential:
