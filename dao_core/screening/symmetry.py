@@ -39,7 +39,8 @@ class Snapped:
     prototype: str
 
 
-def _dataset(crystal: Crystal, symprec: float) -> MoyoDataset:
+def moyo_dataset(crystal: Crystal, symprec: float) -> MoyoDataset:
+    """moyo's analysis of a crystal at a tolerance in angstrom. Raises SymmetryError."""
     from moyopy import Cell, MoyoDataset
 
     # moyo logs each internal decision; what matters here arrives as a result or an error
@@ -53,7 +54,7 @@ def _dataset(crystal: Crystal, symprec: float) -> MoyoDataset:
 
 def spacegroup_number(crystal: Crystal, symprec: float = SYMPREC) -> int:
     """International space-group number at a tolerance in angstrom. Raises SymmetryError."""
-    return int(_dataset(crystal, symprec).number)
+    return int(moyo_dataset(crystal, symprec).number)
 
 
 def spacegroup_symbol(number: int) -> str:
@@ -75,7 +76,7 @@ def conventional_matrix(crystal: Crystal, symprec: float = SYMPREC) -> NDArray[n
 
     The identity where the transformation isn't integer.
     """
-    matrix = np.array(_dataset(crystal, symprec).std_linear).T
+    matrix = np.array(moyo_dataset(crystal, symprec).std_linear).T
     rounded = np.rint(matrix).astype(np.int64)
     if np.abs(matrix - rounded).max() > 1e-6 or round(float(np.linalg.det(rounded))) == 0:
         return np.eye(3, dtype=np.int64)
@@ -88,7 +89,7 @@ def snap(crystal: Crystal, symprec: float = SNAP_SYMPREC) -> Snapped:
     Tolerances are tried from `symprec` downwards; a form whose volume per atom differs by more than 5 % is refused.
     Raises SymmetryError where not even the tight tolerance gives a space group.
     """
-    before = _dataset(crystal, SYMPREC)
+    before = moyo_dataset(crystal, SYMPREC)
     tolerance = symprec
     while tolerance > SYMPREC:
         snapped = _try_snap(crystal, tolerance)
@@ -103,7 +104,7 @@ def snap(crystal: Crystal, symprec: float = SNAP_SYMPREC) -> Snapped:
 
 def _try_snap(crystal: Crystal, symprec: float) -> tuple[Crystal, MoyoDataset] | None:
     try:
-        data = _dataset(crystal, symprec)
+        data = moyo_dataset(crystal, symprec)
         cell = data.prim_std_cell
         refined = Crystal(np.array(cell.basis), np.array(cell.positions), np.array(cell.numbers))
         ratio = (refined.volume / refined.n_atoms) / (crystal.volume / crystal.n_atoms)
@@ -121,7 +122,7 @@ def prototype_label(crystal: Crystal, symprec: float = SYMPREC) -> str:
     Independent of the choice of origin: of all Wyckoff sequences equivalent under the Euclidean normaliser, the
     alphabetically first. Free parameters are not part of it, so equal labels mean the same prototype *family*.
     """
-    data = _dataset(crystal, symprec)
+    data = moyo_dataset(crystal, symprec)
     numbers = [int(z) for z in data.std_cell.numbers]
     labels = [_label(numbers, positions) for _, positions in data.normalizer_wyckoff_positions().coset_representatives]
     formula, letters = min(labels)

@@ -93,7 +93,8 @@ def report(candidates: list[Candidate], tmp_path_factory: pytest.TempPathFactory
         n_merged=7,
         reasons={"rejected_volume": 1},
         stages={"propose": 4.0, "relax": 12.0},
-        work={"relaxation steps": 1234},
+        work={"relaxed": 9, "judged": 2, "relaxation steps": 1234},
+        judge="a-judge+0123456789ab",
         notes=["NaCl is charge balanced."],
     )
     return write_report(candidates, tmp_path_factory.mktemp("report"), info=info, hull=HULL)

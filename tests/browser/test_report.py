@@ -24,7 +24,7 @@ def test_it_opens_with_the_best_candidate_and_counts_that_add_up(page: Page) -> 
     assert page.run("document.title") == "NaCl · DAO"
     assert page.run(SELECTED) == "best"
     counts = page.run("[...document.querySelectorAll('#counts > div')].map(d => d.innerText.replace(/\\s+/g, ' '))")
-    assert counts == ["12 asked", "11 relaxed", "1 failed", "7 merged", "4 distinct"]
+    assert counts == ["12 asked", "9 relaxed", "2 judged", "1 failed", "7 merged", "4 distinct"]
     facts = page.run("document.querySelector('#facts').innerText")
     for words in ("test-model", "Database", "Seed"):
         assert words in facts
@@ -102,6 +102,7 @@ def test_the_structure_turns_and_zooms(page: Page) -> None:
 
 
 def test_cells_shown_hold_the_right_atoms(page: Page) -> None:
+    page.click("[data-option=images]")
     shown = {}
     for mode in ("conventional", "primitive", "supercell"):
         page.click(f"#cell-mode [data-value={mode}]")
@@ -114,6 +115,80 @@ def test_cells_shown_hold_the_right_atoms(page: Page) -> None:
     assert page.run(f"Number({VIEW}.bonds)") == 0
     page.click("[data-option=polyhedra]")
     assert page.run(f"Number({VIEW}.atoms)") > 125
+
+
+def test_bonded_atoms_outside_the_cell_complete_every_coordination(page: Page) -> None:
+    """Rock salt: each of the eight atoms of the cell itself has its six neighbours drawn."""
+    bonds = """(() => {
+        const viewer = document.querySelector('#viewer'); const { atoms, bonds } = window.daoViewer.scene;
+        return atoms.map((a, i) => a.image ? null : bonds.filter(b => b.includes(i)).length).filter(n => n !== null);
+    })()"""
+    assert page.run(bonds) == [6] * 8
+    page.click("[data-option=images]")
+    assert min(page.run(bonds)) < 6
+
+
+def test_sites_and_powder_pattern_stand_in_the_details(page: Page) -> None:
+    sites = page.run("document.querySelector('#wyckoff').innerText")
+    assert "4a" in sites
+    assert "m-3m" in sites
+    assert page.run("document.querySelectorAll('.powder').length") == 1
+    assert "2 0 0" in page.run("document.querySelector('.powder').textContent")
+
+
+def test_axis_labels_are_the_values_of_their_ticks(page: Page) -> None:
+    for low, high in ((0, 10), (0, 17), (15, 32), (-0.1, 0.4), (0, 0.025), (100, 260)):
+        found = page.run(
+            f"(() => {{ const t = ticks({low}, {high}, 6); return t.values.map(v => [v, v.toFixed(t.digits)]); }})()"
+        )
+        assert len(found) >= 3
+        for value, label in found:
+            assert float(label) == pytest.approx(value, abs=1e-9)
+
+
+def test_on_a_phone_the_structure_comes_before_the_table(browser: Browser, report: Path) -> None:
+    tab = browser.page()
+    tab.size(390, 844, mobile=True)
+    tab.open(report)
+    tops = [
+        tab.run(f"document.querySelector('{s}').getBoundingClientRect().top") for s in ("#viewer", "#table", "#plot")
+    ]
+    assert tops == sorted(tops)
+    assert tab.errors == []
+    tab.close()
+
+
+def test_markup_in_any_field_stays_text(browser: Browser, tmp_path: Path) -> None:
+    from dao_core.screening.report.page import write_report
+    from dao_core.screening.report.page_data import ReportInfo
+    from tests.helpers.hostile import MARKUP, hostile_candidates
+
+    names = ("title", "model", "potential", "judge", "library", "database_version", "created", "software")
+    counts = {"n_asked": 3, "n_ok": 2, "n_failed": 1, "reasons": {MARKUP: 1}, "work": {MARKUP: 2}}
+    info = ReportInfo(**dict.fromkeys(names, MARKUP), **counts, stages={MARKUP: 1.0}, notes=[MARKUP])
+    tab = browser.page()
+    tab.open(write_report(hostile_candidates(), tmp_path, info=info, with_files=False))
+    for row in range(3):
+        tab.click(f"#table tbody tr:nth-child({row + 1})")
+        assert tab.run("document.querySelectorAll('img, iframe, b.planted').length") == 0
+        assert tab.run("window.planted === undefined")
+    for plot in tab.run("[...document.querySelectorAll('#plot-tabs button')].map(b => b.dataset.value)"):
+        tab.click(f"#plot-tabs [data-value={plot}]")
+    assert tab.run("document.querySelectorAll('img, iframe, b.planted').length") == 0
+    assert MARKUP in tab.run("document.querySelector('#detail').textContent")
+    assert tab.errors == []
+    tab.close()
+
+
+def test_a_script_that_got_into_the_page_does_not_run(page: Page) -> None:
+    page.run("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.planted = 1\">')")
+    page.run(
+        "{ const s = document.createElement('script'); s.textContent = 'window.planted = 2'; document.body.append(s); }"
+    )
+    page.frame()
+    assert page.run("window.planted === undefined")
+    page.errors.clear()  # the browser reports what it refused
+    page.requests.clear()
 
 
 def test_something_is_painted(page: Page) -> None:

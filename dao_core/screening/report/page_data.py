@@ -16,6 +16,7 @@ from dao_core.elements import SYMBOLS, atomic_number
 from dao_core.hull.hull import Hull, fractions
 from dao_core.screening.candidate import Candidate, model_name
 from dao_core.screening.ranking import by_formula, deciding_identity, ground_states, relative_energy
+from dao_core.screening.report.crystallography import powder_pattern, wyckoff_sites
 from dao_core.screening.symmetry import (
     SYMPREC,
     SymmetryError,
@@ -26,6 +27,7 @@ from dao_core.screening.symmetry import (
 from dao_core.units import STABLE_BELOW
 
 HULL_DECIMALS = 9
+N_PATTERNS = 12  # first candidates that get a powder pattern
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,9 @@ def report_data(
     best = ground_states(ranked)
     decides = {formula: deciding_identity(group) for formula, group in by_formula(ranked).items()}
     rows = [
-        _row(c, i + 1, relative_energy(c, best, decides[c.formula]), file_names.get(c.id)) for i, c in enumerate(ranked)
+        _row(c, i + 1, relative_energy(c, best, decides[c.formula]), file_names.get(c.id))
+        | {"powder": powder_pattern(c.crystal) if i < N_PATTERNS and not c.rejected else None}
+        for i, c in enumerate(ranked)
     ]
     return {
         "info": {**asdict(info), "notes": list(info.notes)},
@@ -86,6 +90,7 @@ def _row(c: Candidate, position: int, above_best: float | None, file_name: str |
         "formula": c.shown_formula,
         "z": c.z,
         "usable": c.usable,
+        "rejected": c.rejected,
         "energy": _number(c.energy_per_atom),
         "std": _number(c.energy_std),
         "above_best": _number(above_best),
@@ -108,11 +113,11 @@ def _row(c: Candidate, position: int, above_best: float | None, file_name: str |
         "n_merged": c.n_merged,
         "merged_ids": list(c.merged_ids),
         "energy_identity": c.energy_identity,
-        "energy_kind": c.energy_kind,
+        "energy_kind": None if c.energy_label is None else c.energy_label.kind,
         "energy_model": None if c.energy_identity is None else model_name(c.energy_identity),
         "first_energy": _number(c.first_energy_per_atom),
         "first_energy_model": None if c.first_energy_identity is None else model_name(c.first_energy_identity),
-        "first_energy_kind": c.first_energy_kind,
+        "first_energy_kind": None if c.first_energy_label is None else c.first_energy_label.kind,
         "judged": c.judged,
         "relaxed": c.relaxed,
         "undecided": c.undecided,
@@ -125,6 +130,7 @@ def _row(c: Candidate, position: int, above_best: float | None, file_name: str |
         "extras": plain(c.extras),
         "file": file_name,
         "structure": _structure(c.crystal),
+        "sites": wyckoff_sites(c.crystal),
     }
 
 

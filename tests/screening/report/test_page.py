@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -40,6 +42,16 @@ def test_text_of_the_data_cannot_leave_its_element(tmp_path: Path) -> None:
     assert row["origin"] == nasty
     assert row["provenance"] == {"x": nasty, "y": None}
     assert "<b>" not in path.read_text().split('id="data">')[0].split("<title>")[1].split("</title>")[0]
+
+
+def test_only_the_page_s_own_script_may_run(tmp_path: Path) -> None:
+    text = write_report([candidate("a", rocksalt())], tmp_path, info=INFO).read_text(encoding="utf-8")
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]+)"', text).group(1)
+    scripts = re.findall(r"<script>(.*?)</script>", text, re.S)
+    assert len(scripts) == 1
+    digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert "unsafe-inline" not in policy.split("script-src")[1]
 
 
 def test_counts_must_add_up() -> None:

@@ -5,11 +5,11 @@ function drawHeader() {
   $("title").innerHTML = formula ? formulaHtml(info.title) : escapeHtml(info.title);
   $("answer").innerHTML = answerText();
   const reasons = Object.entries(info.reasons || {}).map(([k, v]) => `${v} ${k.replace(/_/g, " ")}`).join(", ");
-  const counts = [["asked", info.n_asked, "proposals"], ["relaxed", info.n_ok, "with an energy"], ["failed", info.n_failed, reasons || "rejected or no energy"], ["merged", info.n_merged, "duplicates"], ["distinct", CANDIDATES.filter((c) => c.usable).length, "structures"]];
+  const counts = [["asked", info.n_asked, "proposals"], ["relaxed", CANDIDATES.length ? (info.work || {}).relaxed ?? 0 : 0, "ended a relaxation with an energy"], ...((info.work || {}).judged ? [["judged", info.work.judged, `relaxed by ${brief(info.judge)} too`]] : []), ["failed", info.n_failed, reasons || "rejected or no energy"], ["merged", info.n_merged, "duplicates"], ["distinct", CANDIDATES.filter((c) => c.usable).length, "structures"]];
   $("counts").innerHTML = counts.map(([label, value, note]) => `<div class="${label}" title="${escapeHtml(note)}"><dd>${count(value)}</dd><dt>${label}</dt></div>`).join("");
   const stages = Object.entries(info.stages || {});
   const total = stages.reduce((sum, [, s]) => sum + s, 0);
-  const facts = [["Model", plainText(info.model)], ["Energy", plainText(info.potential)], ["Database", plainText(info.database_version)], ["Seed", known(info.seed) ? info.seed : DASH], ["Time", stages.length ? seconds(total) : DASH], ["Made", plainText(info.created)]];
+  const facts = [["Model", plainText(info.model)], ["First energy", known(info.potential) ? escapeHtml(brief(info.potential)) : DASH], ...(known(info.judge) ? [["Judge", escapeHtml(brief(info.judge))]] : []), ...(known(info.library) ? [["Library", escapeHtml(info.library)]] : []), ["Database", plainText(info.database_version)], ["Seed", known(info.seed) ? info.seed : DASH], ["Time", stages.length ? seconds(total) : DASH], ["Made", plainText(info.created)]];
   $("facts").innerHTML = facts.map(([k, v]) => `<div><dt>${k}</dt><dd>${v}</dd></div>`).join("");
   $("notes").replaceChildren(...(info.notes || []).map((note) => element("p", { class: "notice" }, note)));
   $("foot").innerHTML = `<p>${plainText(info.software || "DAO")}. A predicted structure is a claim; first-principles calculation decides. ${DASH} means not known.</p>${costLedger(stages, total, info)}`;
@@ -25,8 +25,8 @@ function costLedger(stages, total, info) {
 }
 
 function answerText() {
-  const best = CANDIDATES.find((c) => c.usable);
-  if (!best) return "No candidate came through with an energy.";
+  const best = CANDIDATES.find((c) => !c.rejected);
+  if (!best) return "No candidate came through.";
   const group = `${groupHtml(best.sg)}${best.sg ? ` <span class="sgn">no. ${best.sg.number}</span>` : ""}`;
   if (byFormula) {
     const onHull = CANDIDATES.filter((c) => c.usable && known(c.e_above_hull) && c.e_above_hull <= 1e-4).length;
@@ -34,11 +34,15 @@ function answerText() {
     const hull = CANDIDATES.some((c) => known(c.e_above_hull)) ? `, ${stable} within ${meV(DATA.info.stable_below)} meV/atom of the hull${onHull ? `, ${onHull} on it` : ""}` : "";
     return `${FORMULAS.length} formulas${hull}. First: <b>${formulaHtml(best.formula)}</b> ${group}.`;
   }
-  const sure = known(best.probability) ? `, ${percent(best.probability)} probability` : "";
+  const whose = known(best.library_id) ? `, known (${escapeHtml(entryName(best.library_id))})` : "";
+  const sure = `${whose}${known(best.probability) ? `, ${percent(best.probability)} probability` : ", not relaxed"}`;
+  const rivals = CANDIDATES.filter((c) => c.undecided && c !== best).length;
+  if (best.undecided && rivals) return `First: <b>${group}</b>${sure}. ${rivals} more ${rivals > 1 ? "lie" : "lies"} closer to the lowest energy than ${escapeHtml(best.energy_model)} can tell: undecided.`;
   if (known(best.above_best) && best.above_best > 0) {
-    return `First: <b>${group}</b>${sure}: ${meV(best.above_best, 1)} meV/atom above the lowest, but known structures of similar elements speak for it more.`;
+    return `First: <b>${group}</b>${sure}: ${meV(best.above_best, 1)} meV/atom above the lowest, but what is known speaks for it more.`;
   }
-  const next = CANDIDATES.find((c) => c.usable && c !== best);
+  if (!known(best.above_best)) return `First: <b>${group}</b>${sure}.`;
+  const next = CANDIDATES.find((c) => c.usable && c !== best && known(c.above_best));
   const gap = next ? `, ${meV(Math.abs(next.above_best), 1)} meV/atom below the second, ${groupHtml(next.sg)}` : "";
   return `First and lowest in energy: <b>${group}</b>${sure}${gap}.`;
 }
@@ -52,9 +56,10 @@ function start() {
     return;
   }
   const viewer = new Viewer($("viewer"));
+  window.daoViewer = viewer; // for a user's console
   segmented($("cell-mode"), [["conventional", "Conventional"], ["primitive", "Primitive"], ["supercell", "2×2×2"]], "conventional", (mode) => viewer.set("mode", mode));
   $("view-along").replaceChildren(...[["a", "a"], ["b", "b"], ["c", "c"], ["reset", "↺"]].map(([axis, label]) => element("button", { type: "button", title: axis === "reset" ? "Reset the view" : `Look along ${axis}`, "data-value": axis, onclick: () => viewer.along(axis) }, label)));
-  $("toggles").replaceChildren(...[["bonds", "Bonds", true], ["polyhedra", "Polyhedra", false], ["spin", "Spin", false]].map(([key, label, state]) => element("label", { class: "check" }, element("input", { type: "checkbox", "data-option": key, checked: state, oninput: (e) => viewer.set(key, e.target.checked) }), label)));
+  $("toggles").replaceChildren(...[["bonds", "Bonds", true], ["images", "Beyond the cell", true], ["polyhedra", "Polyhedra", false], ["spin", "Spin", false]].map(([key, label, state]) => element("label", { class: "check" }, element("input", { type: "checkbox", "data-option": key, checked: state, oninput: (e) => viewer.set(key, e.target.checked) }), label)));
   segmented($("plot-tabs"), availablePlots(), plotState.tab, (tab) => { plotState.tab = tab; drawPlot(); });
   $("plot-tabs").hidden = availablePlots().length < 2;
   segmented($("plot-range"), RANGES.map(([v, l]) => [v, l, v === "all" ? "All energies" : `Up to ${l} meV/atom`]), "all", (range) => { plotState.range = range; drawPlot(); });
@@ -67,7 +72,7 @@ function start() {
   on("select", ({ candidate }) => drawAtomLegend(candidate));
   on("select", ({ how }) => markRow(how !== "table" && how !== "start"));
   on("select", markSelected);
-  on("select", ({ how }) => { if (how !== "start" && how !== "keys" && innerWidth < 1000) $("selected").scrollIntoView({ behavior: "smooth", block: "start" }); });
+  on("select", ({ how }) => { if (how !== "start" && how !== "keys" && innerWidth < 1000) document.querySelector(".viewer-card").scrollIntoView({ behavior: "smooth", block: "start" }); });
   on("theme", () => { viewer.sprites.clear(); viewer.palette = null; viewer.draw(); });
   $("previous").addEventListener("click", () => select((neighbour(-1) || selected).id, "keys"));
   $("next").addEventListener("click", () => select((neighbour(1) || selected).id, "keys"));

@@ -5,7 +5,9 @@ function ticks(low, high, target) {
   const step = [1, 2, 2.5, 5, 10].map((m) => m * power).find((s) => span / s <= target) || 10 * power;
   const out = [];
   for (let t = Math.ceil(low / step - 1e-9) * step; t <= high + step * 1e-6; t += step) out.push(Math.abs(t) < step * 1e-6 ? 0 : t);
-  return { values: out, digits: Math.max(0, -Math.floor(Math.log10(step) + 1e-9) + (String(step).includes("25") ? 1 : 0)) };
+  let digits = 0; // as many as the step has: 2.5 is not 3
+  while (digits < 8 && Math.abs(step * 10 ** digits - Math.round(step * 10 ** digits)) > 1e-6) digits++;
+  return { values: out, digits };
 }
 
 /** A plot frame filling `host`: returns {root, x(), y(), inner} with scales from data to pixels. */

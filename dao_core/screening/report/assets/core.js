@@ -63,6 +63,7 @@ function groupHtml(group) {
 
 const STATUS = {
   converged: { label: "converged", tone: "good" },
+  start: { label: "as proposed: its relaxation left it", tone: "warn" },
   max_steps: { label: "not converged", tone: "warn" },
   not_relaxed: { label: "not relaxed", tone: "plain" },
   rejected_volume: { label: "rejected: volume", tone: "bad" },
@@ -71,16 +72,23 @@ const STATUS = {
   rejected_energy: { label: "rejected: energy", tone: "bad" },
   potential_failed: { label: "no energy", tone: "bad" },
 };
-const statusOf = (c) => STATUS[c.status] || { label: c.status, tone: "plain" };
+const statusOf = (c) => STATUS[c.status] || { label: escapeHtml(c.status), tone: "plain" };
 
 const NOVELTY = {
   match: { label: "known", title: "matches a structure of the database", tone: "plain" },
   "same prototype": { label: "known type", title: "this prototype is known with other elements, or other parameters", tone: "info" },
   new: { label: "new", title: "no match and no known prototype in the database", tone: "accent" },
 };
+/** "known: OQMD-ICSD 5713", "known type", or "new". */
+function noveltyLabel(c) {
+  const novelty = NOVELTY[c.novelty];
+  if (!novelty) return "";
+  return c.novelty === "match" && known(c.novelty_reference) ? `known: ${escapeHtml(entryName(c.novelty_reference))}` : novelty.label;
+}
+const entryName = (id) => String(id).replace(/^oqmd-icsd-/, "OQMD-ICSD ").replace(/^aflow-/, "AFLOW ");
 function noveltyBadge(c) {
   const novelty = NOVELTY[c.novelty];
-  return novelty ? `<span class="badge ${novelty.tone}" title="${novelty.title}">${novelty.label}</span>` : `<span class="muted">${DASH}</span>`;
+  return novelty ? `<span class="badge ${novelty.tone}" title="${novelty.title}${known(c.novelty_reference) ? `: ${escapeHtml(c.novelty_reference)}` : ""}">${noveltyLabel(c)}</span>` : `<span class="muted">${DASH}</span>`;
 }
 
 // One selection for all panels: they subscribe, and select() tells them.

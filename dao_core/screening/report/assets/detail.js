@@ -7,15 +7,15 @@ const section = (title, body, open = null) => (open === null
 
 function drawDetail({ candidate: c }) {
   $("who").innerHTML = `<span class="rank-badge">${c.rank}</span><div><h2>${formulaHtml(c.formula)} ${groupHtml(c.sg)}</h2><p>${[c.sg ? `${c.sg.system}, no. ${c.sg.number}` : "", `${c.structure.species.length} atoms`, noveltyWords(c)].filter(Boolean).join(" · ")}</p></div>`;
-  $("detail").innerHTML = [headline(c), energyPart(c), cellPart(c), symmetryPart(c), distancePart(c), originPart(c), phononPart(c), pressurePart(c), sitePart(c), costPart(c), provenancePart(c)].join("");
+  $("detail").innerHTML = [headline(c), energyPart(c), cellPart(c), symmetryPart(c), wyckoffPart(c), powderPart(c), distancePart(c), originPart(c), phononPart(c), pressurePart(c), sitePart(c), costPart(c), provenancePart(c)].join("");
   wireDownloads(c);
 }
 
-const noveltyWords = (c) => (NOVELTY[c.novelty] ? NOVELTY[c.novelty].label : "");
+const noveltyWords = noveltyLabel;
 
 function headline(c) {
   const items = [
-    ["Energy", fixed(c.energy, 4), "eV/atom", known(c.std) ? `± ${meV(c.std)} meV` : ""],
+    ["Energy", fixed(c.energy, 4), "eV/atom", known(c.energy_model) ? `${escapeHtml(c.energy_kind)} energy, ${escapeHtml(c.energy_model)}${known(c.std) ? `, ± ${meV(c.std)} meV` : ""}` : ""],
     ["Above hull", meV(c.e_above_hull, 1), "meV/atom", c.hull_identity ? `<span title="${escapeHtml(c.hull_identity)}">hull of ${escapeHtml(brief(c.hull_identity))}</span>` : ""],
     ["P(stable)", percent(c.p_stable), "", known(c.p_stable) ? `≤ ${meV(DATA.info.stable_below)} meV/atom` : ""],
   ];
@@ -27,11 +27,13 @@ function energyPart(c) {
   const status = statusOf(c);
   const p = c.provenance || {};
   return section("Energy and relaxation", `<dl class="grid">${[
-    cell("Above the lowest of this formula", meV(c.above_best, 1), "meV/atom"),
+    cell("Above the lowest of this formula", `${meV(c.above_best, 1)}${c.undecided ? ' <span class="badge info" title="closer to the lowest than the energy model can tell">undecided</span>' : ""}`, "meV/atom"),
+    ...(known(c.first_energy) ? [cell(`Before, by ${escapeHtml(c.first_energy_model)}`, fixed(c.first_energy, 4), `eV/atom, ${escapeHtml(c.first_energy_kind)}`)] : []),
+    ...(known(c.library_e_above_hull) ? [cell(`Above hull in ${escapeHtml(c.library)}`, meV(c.library_e_above_hull, 1), "meV/atom")] : []),
     cell("Formation energy", fixed(c.formation_energy, 4), "eV/atom"),
     cell("Relaxation", `<span class="state ${status.tone}"><i></i>${status.label}</span>`),
-    cell("Steps", known(p.n_steps) ? p.n_steps : DASH),
-    cell("Largest force left", fixed(p.fmax, 3), "eV/Å"),
+    cell("Steps", plainText(p.n_steps)),
+    cell("Largest force left", typeof p.fmax === "number" ? fixed(p.fmax, 3) : DASH, "eV/Å"),
     cell("Potential", plainText(c.energy_identity)),
     cell("Competing phases", c.decomposition ? formulaHtml(c.decomposition) : DASH),
     cell("Probability", percent(c.probability)),
@@ -54,6 +56,27 @@ function symmetryPart(c) {
   return section("Symmetry", `<dl class="grid">${[cell("As relaxed", before), cell("Symmetrised", after), cell("Tolerance", fixed(c.symprec, 3), "Å"), cell("Crystal system", c.sg ? c.sg.system : DASH), cell("Prototype label", plainText(c.prototype))].join("")}</dl>`);
 }
 
+/** Occupied sites of the conventional standard cell. */
+function wyckoffPart(c) {
+  if (!c.sites || !c.sites.length) return "";
+  const rows = c.sites.map((s) => `<tr><th scope="row">${escapeHtml(s.element)}</th><td>${s.multiplicity}${escapeHtml(s.letter)}</td><td>${escapeHtml(s.symmetry)}</td>${s.position.map((x) => `<td>${x.toFixed(4)}</td>`).join("")}</tr>`).join("");
+  return section(`Wyckoff sites <span class="muted">${c.sites.length}</span>`, `<div class="scroll"><table class="mini" id="wyckoff"><thead><tr><th></th><th>site</th><th>symmetry</th><th>x</th><th>y</th><th>z</th></tr></thead><tbody>${rows}</tbody></table></div>`, c.sites.length <= 10);
+}
+
+/** The powder pattern as lines, the strongest with their indices. */
+function powderPart(c) {
+  if (!c.powder || !c.powder.length) return "";
+  const w = 400, h = 130, base = h - 22, x = (t) => 8 + ((t - 5) / 85) * (w - 16), y = (i) => base - (i / 100) * (base - 20);
+  const lines = c.powder.map(([t, i]) => `M${x(t).toFixed(1)} ${base}V${y(i).toFixed(1)}`).join("");
+  const named = [];
+  for (const [t, i, hkl] of [...c.powder].sort((a, b) => b[1] - a[1])) {
+    if (named.length < 7 && !named.some(([u, j]) => Math.abs(x(u) - x(t)) < 34 && Math.abs(y(j) - y(i)) < 12)) named.push([t, i, hkl]);
+  }
+  const names = named.map(([t, i, hkl]) => `<text x="${Math.max(14, Math.min(w - 14, x(t))).toFixed(1)}" y="${(y(i) - 4).toFixed(1)}" text-anchor="middle">${escapeHtml(hkl)}</text>`).join("");
+  const marks = [20, 40, 60, 80].map((t) => `<line class="mark" x1="${x(t)}" x2="${x(t)}" y1="${base}" y2="${base + 4}"/><text x="${x(t)}" y="${h - 6}" text-anchor="middle">${t}${t === 80 ? "°" : ""}</text>`).join("");
+  return section("Powder pattern <small>2θ, Cu Kα, simulated</small>", `<svg class="powder" viewBox="0 0 ${w} ${h}" role="img" aria-label="Simulated powder pattern, ${c.powder.length} reflections"><path d="M8 ${base}H${w - 8}"/><path class="peak" d="${lines}"/>${names}${marks}</svg>`, true);
+}
+
 function distancePart(c) {
   const pairs = pairDistances(crystalOf(c)).slice(0, 8);
   const rows = pairs.map((p) => `<tr><th scope="row">${p.a}–${p.b}</th><td>${p.distance.toFixed(3)} Å</td><td>${p.coordination}×</td></tr>`).join("");
@@ -66,9 +89,9 @@ function originPart(c) {
   return section("Origin and novelty", `<dl class="grid">${[
     cell("Origin", plainText(shortOrigin(c))),
     cell("Model", plainText(p.model ?? DATA.info.model)),
-    cell("Seed", known(p.seed) ? p.seed : DASH),
-    cell("Novelty", novelty ? `<span class="badge ${novelty.tone}">${novelty.label}</span>` : DASH),
-    cell("Nearest known", plainText(c.novelty_reference)),
+    cell("Seed", plainText(p.seed)),
+    cell("Novelty", novelty ? `<span class="badge ${novelty.tone}">${noveltyLabel(c)}</span>` : DASH),
+    cell("Nearest known", known(c.novelty_reference) ? escapeHtml(entryName(c.novelty_reference)) : DASH),
     cell("Also found as", c.merged_ids.length ? `${c.merged_ids.length} more: <span class="ids">${escapeHtml(c.merged_ids.slice(0, 6).join(", "))}${c.merged_ids.length > 6 ? ", …" : ""}</span>` : DASH),
   ].join("")}</dl>`);
 }
@@ -78,8 +101,8 @@ function phononPart(c) {
   if (!ph) return "";
   const stable = ph.stable === true ? '<span class="state good"><i></i>no imaginary mode</span>' : ph.stable === false ? '<span class="state bad"><i></i>imaginary modes</span>' : DASH;
   return section("Phonons", `<dl class="grid">${[
-    cell("Dynamical stability", stable), cell("Lowest frequency", fixed(ph.min_frequency_thz, 2), "THz"), cell("Imaginary modes", known(ph.n_imaginary) ? ph.n_imaginary : DASH),
-    cell("Supercell", Array.isArray(ph.supercell) ? ph.supercell.join(" × ") : plainText(ph.supercell)), cell("Soft mode followed to", plainText(ph.followed_to)), cell("Forces from", plainText(ph.potential)),
+    cell("Dynamical stability", stable), cell("Lowest frequency", fixed(ph.min_frequency_thz, 2), "THz"), cell("Imaginary modes", plainText(ph.n_imaginary)),
+    cell("Supercell", plainText(Array.isArray(ph.supercell) ? ph.supercell.join(" × ") : ph.supercell)), cell("Soft mode followed to", plainText(ph.followed_to)), cell("Forces from", plainText(ph.potential)),
   ].join("")}</dl>${ph.dos ? dosPicture(ph.dos) : ""}`);
 }
 
@@ -116,7 +139,7 @@ function costPart(c) {
 
 function provenancePart(c) {
   const flat = (value) => (typeof value === "object" && value !== null ? JSON.stringify(value) : value);
-  const rows = [["id", c.id], ["file", c.usable ? c.file : null], ...Object.entries(c.provenance || {})]
+  const rows = [["id", c.id], ["file", c.file], ...Object.entries(c.provenance || {})]
     .map(([k, v]) => `<tr><th scope="row">${escapeHtml(k)}</th><td>${plainText(flat(v))}</td></tr>`).join("");
   return section("Provenance", `<table class="mini words"><tbody>${rows}</tbody></table>`, false);
 }

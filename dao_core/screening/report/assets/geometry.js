@@ -84,6 +84,23 @@ function bondsOf(atoms, hasNonmetal) {
   return bonds;
 }
 
+/** Add the atoms outside the cell that are bonded to one inside it, so that no coordination looks cut. */
+function addBondedImages(atoms, crystal, hasNonmetal) {
+  const inside = atoms.slice();
+  const spots = new Set(atoms.map((a) => a.position.map((x) => x.toFixed(2)).join()));
+  for (const atom of inside) {
+    if (atom.image) continue; // only those of the cell itself: images of images would never end
+    for (const near of neighbours(crystal, atom.position, 3.6)) {
+      const symbol = crystal.species[near.index];
+      if (!bondable(atom.symbol, symbol, hasNonmetal) || near.distance > bondLimit(atom.symbol, symbol) || near.distance < 0.4) continue;
+      const key = near.position.map((x) => x.toFixed(2)).join();
+      if (spots.has(key)) continue;
+      spots.add(key);
+      atoms.push({ position: near.position, frac: [0, 0, 0], symbol, source: near.index, image: 2 });
+    }
+  }
+}
+
 /** Neighbours of one point within a radius: {species index, distance, position}. */
 function neighbours(crystal, point, cutoff) {
   const inv = inverse(crystal.lattice);

@@ -20,7 +20,7 @@ function drawPlot() {
 }
 
 const inRange = (value) => known(value) && (plotState.range === "all" || value <= Number(plotState.range) + 1e-9);
-const shownCandidates = () => CANDIDATES.filter((c) => c.usable && plotState.passes(c));
+const shownCandidates = () => CANDIDATES.filter((c) => c.usable && known(c.above_best) && plotState.passes(c));
 
 function emptyPlot(host, message) {
   host.replaceChildren(element("p", { class: "empty" }, message));
@@ -28,7 +28,7 @@ function emptyPlot(host, message) {
 }
 
 function tipFor(c) {
-  const rows = [["ΔE", `${meV(c.above_best, 1)} meV/atom`], ["above hull", known(c.e_above_hull) ? `${meV(c.e_above_hull, 1)} meV/atom` : DASH], ["volume", `${fixed(c.volume, 2)} Å³/atom`], ["found", `${c.n_merged}×`]];
+  const rows = [["ΔE", known(c.above_best) ? `${meV(c.above_best, 1)} meV/atom` : DASH], ["above hull", known(c.e_above_hull) ? `${meV(c.e_above_hull, 1)} meV/atom` : DASH], ["volume", `${fixed(c.volume, 2)} Å³/atom`], ["found", `${c.n_merged}×`]];
   return `<b>#${c.rank} ${formulaHtml(c.formula)}</b> ${groupHtml(c.sg)}<table>${rows.map(([k, v]) => `<tr><td>${k}</td><td>${v}</td></tr>`).join("")}</table>`;
 }
 
@@ -78,14 +78,14 @@ function annotate(chart, items, place) {
     const flip = px > chart.inner.right - 90;
     const label = byFormula ? c.formula : c.sg ? c.sg.symbol : c.id;
     const node = text(px + (flip ? -1 : 1) * (dotRadius(c) + 6), py, "", { class: "name", "text-anchor": flip ? "end" : "start", "dominant-baseline": "central" });
-    node.innerHTML = byFormula ? label.replace(/(\d+)/g, '<tspan baseline-shift="sub" font-size="9">$1</tspan>') : escapeHtml(label).replace(/-(\d)/g, "$1\u0305").replace(/_(\d)/g, (_, d) => SUBSCRIPTS[d]);
+    node.innerHTML = byFormula ? escapeHtml(label).replace(/(\d+)/g, '<tspan baseline-shift="sub" font-size="9">$1</tspan>') : escapeHtml(label).replace(/-(\d)/g, "$1\u0305").replace(/_(\d)/g, (_, d) => SUBSCRIPTS[d]);
     chart.root.append(node);
   }
 }
 
 function groupLegend(items, note) {
   const groups = [...new Set(items.map(groupOf))].sort((a, b) => (byFormula ? FORMULAS : SYSTEMS).indexOf(a) - (byFormula ? FORMULAS : SYSTEMS).indexOf(b));
-  const chips = groups.slice(0, 10).map((g) => element("span", { class: "chip", style: `--dot:${groupColor(g)}`, html: `<i></i><span>${byFormula ? formulaHtml(g) : g}</span>` }));
+  const chips = groups.slice(0, 10).map((g) => element("span", { class: "chip", style: `--dot:${groupColor(g)}`, html: `<i></i><span>${byFormula ? formulaHtml(g) : escapeHtml(g)}</span>` }));
   if (groups.length > 10) chips.push(element("span", { class: "chip" }, `and ${groups.length - 10} more`));
   $("plot-legend").replaceChildren(...chips, element("span", { class: "chip note" }, note));
 }

@@ -3,12 +3,13 @@ const share = (c) => (known(c.p_stable) ? `<span class="share"><i style="width:$
 const COLUMNS = [
   { key: "rank", label: "#", title: "Rank", value: (c) => c.rank, html: (c) => c.rank, cls: "num rank" },
   { key: "structure", label: "Structure", title: "Formula, space group and prototype", value: (c) => `${c.formula} ${String(c.sg ? c.sg.number : 999).padStart(3, "0")}`, cls: "what",
-    html: (c) => `<span class="main">${formulaHtml(c.formula)} ${groupHtml(c.sg)} <span class="sgn">${c.sg ? c.sg.number : ""}</span></span><span class="sub">${escapeHtml(shortOrigin(c))}${c.z > 1 ? ` · Z = ${c.z}` : ""}</span>${c.status === "converged" ? "" : `<span class="sub state ${statusOf(c).tone}"><i></i>${statusOf(c).label}</span>`}` },
-  { key: "probability", label: "Probability", title: "Posterior probability within this formula: how likely known structures of similar elements make it, times exp(-ΔE / 50 meV)", value: (c) => c.probability, html: (c) => percent(c.probability), cls: "num" },
-  { key: "above_best", label: "ΔE", unit: "meV/atom", title: "Energy above the lowest of the same formula", value: (c) => c.above_best, html: (c) => meV(c.above_best, 1), cls: "num strong" },
+    html: (c) => `<span class="main">${formulaHtml(c.formula)} ${groupHtml(c.sg)} <span class="sgn">${c.sg ? c.sg.number : ""}</span></span><span class="sub">${escapeHtml(shortOrigin(c))}${c.judged ? ` · judged by ${escapeHtml(c.energy_model)}` : ""}${c.z > 1 ? ` · Z = ${c.z}` : ""}</span>${c.status === "converged" ? "" : `<span class="sub state ${statusOf(c).tone}"><i></i>${statusOf(c).label}</span>`}` },
+  { key: "probability", label: "Probability", title: "Posterior within this formula: how likely before any energy, times exp(-ΔE / T) with the temperature of the energy model's errors; nothing where nobody relaxed it", value: (c) => c.probability, html: (c) => percent(c.probability), cls: "num" },
+  { key: "above_best", label: "ΔE", unit: "meV/atom", title: "Energy above the lowest of the same formula, by the model that decides; ? where that model can't tell", value: (c) => c.above_best, html: (c) => `${meV(c.above_best, 1)}${c.undecided ? " ?" : ""}`, cls: "num strong" },
   { key: "std", label: "±", unit: "meV/atom", title: "Spread of the energy", value: (c) => c.std, html: (c) => meV(c.std), cls: "num wide" },
   { key: "e_above_hull", label: "Above hull", unit: "meV/atom", title: "Energy above the convex hull", value: (c) => c.e_above_hull, html: (c) => meV(c.e_above_hull, 0), cls: "num" },
   { key: "p_stable", label: "P(stable)", title: "", value: (c) => c.p_stable, html: (c) => `${percent(c.p_stable)}${share(c)}`, cls: "num narrow-out" },
+  { key: "library_hull", label: "In library", unit: "meV/atom", title: "Above the hull of the library's own energies", value: (c) => c.library_e_above_hull, html: (c) => meV(c.library_e_above_hull), cls: "num narrow-out" },
   { key: "volume", label: "Volume", unit: "Å³/atom", title: "Volume per atom", value: (c) => c.volume, html: (c) => fixed(c.volume, 2), cls: byFormula ? "num wide" : "num narrow-out" },
   { key: "novelty", label: "Novelty", title: "Against the database", value: (c) => c.novelty, html: noveltyBadge, cls: "narrow-out" },
   { key: "n_merged", label: "Found", title: "Proposals that led to this structure", value: (c) => c.n_merged, html: (c) => `${c.n_merged}×`, cls: "num narrow-out" },
@@ -28,14 +29,14 @@ function visibleColumns() {
 }
 
 function searchable(c) {
-  if (!c._search) c._search = [c.id, c.formula, c.sg && c.sg.symbol, c.sg && c.sg.number, c.sg && c.sg.system, c.origin, c.prototype, c.novelty, c.novelty_reference, c.status].filter(known).join(" ").toLowerCase();
+  if (!c._search) c._search = [c.id, c.formula, c.sg && c.sg.symbol, c.sg && c.sg.number, c.sg && c.sg.system, c.origin, c.prototype, c.novelty, c.novelty_reference, c.library_id, c.status].filter(known).join(" ").toLowerCase();
   return c._search;
 }
 
 function passes(c) {
   const words = tableState.text.toLowerCase().split(/\s+/).filter(Boolean);
   return words.every((w) => searchable(c).includes(w)) && (!tableState.formula || c.formula === tableState.formula)
-    && (!tableState.novelty || c.novelty === tableState.novelty) && (!tableState.usable || c.usable);
+    && (!tableState.novelty || c.novelty === tableState.novelty) && (!tableState.usable || !c.rejected);
 }
 
 /** Unknown values come last in either direction; ties keep the rank. */
@@ -68,7 +69,7 @@ const BATCH_ROWS = 90;
 let waiting = [];
 
 function rowHtml(c) {
-  return `<tr data-id="${escapeHtml(c.id)}" tabindex="0" class="${c.usable ? "" : "unusable"}">${visibleColumns().map((column) => `<td class="${column.cls}">${column.html(c)}</td>`).join("")}</tr>`;
+  return `<tr data-id="${escapeHtml(c.id)}" tabindex="0" class="${c.rejected ? "unusable" : ""}">${visibleColumns().map((column) => `<td class="${column.cls}">${column.html(c)}</td>`).join("")}</tr>`;
 }
 
 function drawRows() {
@@ -123,7 +124,7 @@ function startTable() {
   $("novelty").replaceChildren(...options(novelties, "any novelty", (v) => (NOVELTY[v] ? NOVELTY[v].label : v)));
   $("formula-field").hidden = FORMULAS.length < 2;
   $("novelty-field").hidden = novelties.length < 2;
-  $("usable-field").hidden = CANDIDATES.every((c) => c.usable);
+  $("usable-field").hidden = CANDIDATES.every((c) => !c.rejected);
   const refresh = () => {
     Object.assign(tableState, { text: $("search").value, formula: $("formula").value, novelty: $("novelty").value, usable: $("usable").checked });
     drawRows();

@@ -7,7 +7,7 @@ class Viewer {
   constructor(canvas) {
     this.canvas = canvas;
     this.context = canvas.getContext("2d");
-    this.options = { mode: "conventional", bonds: true, polyhedra: false, spin: false };
+    this.options = { mode: "conventional", bonds: true, images: true, polyhedra: false, spin: false };
     this.sprites = new Map();
     this.scene = null;
     this.pending = false;
@@ -47,6 +47,7 @@ class Viewer {
     const hasNonmetal = crystal.species.some((s) => !DATA.elements[s].metal);
     const polyhedra = this.options.polyhedra ? polyhedraOf(atoms, small) : [];
     if (polyhedra.length) completeLigands(atoms, polyhedra);
+    if (this.options.images && this.options.bonds && hasNonmetal && atoms.length < 400) addBondedImages(atoms, small, hasNonmetal);
     const bonds = this.options.bonds && atoms.length < 2500 ? bondsOf(atoms, hasNonmetal) : [];
     const center = scale(crystal.lattice.reduce(add, [0, 0, 0]), 0.5);
     const radius = Math.max(...atoms.map((a) => norm(sub(a.position, center)) + BALL * radiusOf(a.symbol)), 1);
