@@ -72,7 +72,7 @@ def powder_pattern(crystal: Crystal) -> list[list[Any]]:
     from pymatgen.analysis.diffraction.xrd import XRDCalculator
 
     pattern = XRDCalculator(wavelength=WAVELENGTH).get_pattern(conventional.to_pymatgen(), two_theta_range=ANGLES)
-    peaks = [
+    peaks: list[list[Any]] = [
         [round(float(x), 3), round(float(y), 2), _indices(hkls[0]["hkl"])]
         for x, y, hkls in zip(pattern.x, pattern.y, pattern.hkls, strict=True)
         if y >= LEAST_INTENSITY
