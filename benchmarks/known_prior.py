@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ground_states import references
 from templates import read_split
 from textbook import elements, further
 
@@ -81,7 +82,7 @@ def main() -> None:
     listed = read_split(args.data / "mp_20" / "val.parquet")
     listed = [listed[i] for i in np.random.default_rng(5).permutation(len(listed))[: args.n]]
     validation = match_rows(library, [(r.id, r.crystal) for r in listed], LOOSE, args.work / "validation.jsonl")
-    known = list((elements() | further()).items())
+    known = list((elements() | further() | references()).items())
     textbook = match_rows(library, known, STRICT, args.work / "textbook.jsonl")
     several = [r for r in validation if len(r["entries"]) > 1]
     plain = score(textbook, GRID["scale"][0], 1, 0.0)["first"]
