@@ -223,7 +223,7 @@ def _per_formula(counts: list[dict[int, int]], hull: Hull) -> tuple[NDArray[np.f
         mean = hull.references.elements_energy(c)
         if mean is not None:
             reference[i] = mean
-            systems.setdefault(tuple(c), []).append(i)
+            systems.setdefault(tuple(sorted(c)), []).append(i)
     for elements in sorted(systems, key=len):  # subsystems first: larger ones reuse their vertices
         system = hull.system(elements)
         if system is not None:
