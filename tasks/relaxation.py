@@ -9,7 +9,7 @@ from dao_core.artifacts import StageRecord, content_key
 from dao_core.code_version import code_version
 from dao_core.crysdb.schema import CrysRecord, records_to_table, table_to_records
 from dao_core.crysdb.table import CrysTable, TableRecord
-from dao_core.energy.potential import Potential
+from dao_core.energy.potential import Potential, label_of
 from dao_core.energy.relaxation.relax import RelaxSettings, relax
 from tasks.config import DatasetRelaxation
 from tasks.crysdb import RELAXED, ROWS, ledger_of
@@ -99,6 +99,9 @@ def relax_records(
         kept = status in KEPT and result.energy_per_atom is not None
         counts["n_ok" if kept else "n_failed"] += 1
         if kept:
+            column = (
+                "formation_energy_per_atom_source" if label_of(potential).kind == "formation" else "energy_per_atom"
+            )
             rows.append(
                 CrysRecord.from_crystal(
                     result.crystal,
@@ -106,7 +109,7 @@ def relax_records(
                     source=RELAXED,
                     source_version=potential.identity,
                     functional=potential.identity,
-                    energy_per_atom=result.energy_per_atom,
+                    **{column: result.energy_per_atom},
                     parent_id=record.material_id,
                     relaxation=status,
                     license=record.license,

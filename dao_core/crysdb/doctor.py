@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from dao_core.artifacts import ArtifactError, verify
+from dao_core.crysdb.displaced import Displacement, displacements
 from dao_core.crysdb.sources.base import SourceError
 from dao_core.crysdb.sources.guards import check_file
+from dao_core.crysdb.steps.quarantine import QUARANTINE, read_quarantine
 from dao_core.crysdb.table import CrysTable, TableError
 from dao_core.elements import MAX_ATOMIC_NUMBER, SYMBOLS
 from dao_core.units import STABLE_BELOW
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Status = Literal["ok", "warning", "failed"]
+SHOWN = 5  # of a longer list
 RESTORE = "remove the table's folder and build again (the finished stages are kept), or read an older version"
 
 
@@ -48,7 +51,27 @@ def examine(root: str | Path) -> list[Finding]:
             tally.add(part)
     except (TableError, OSError, ValueError) as error:
         return [*findings, Finding("read", "failed", f"cannot read all rows ({error}): restore an older version")]
-    return [*findings, *tally.findings(table)]
+    return [*findings, *tally.findings(table), _quarantine(root)]
+
+
+def _quarantine(root: Path) -> Finding:
+    """Energies that are on no hull since they cannot be right, and what they would have displaced."""
+    n = len(read_quarantine(root / QUARANTINE))
+    if n == 0:
+        return Finding("quarantine", "ok", "no energy is impossible for its elements")
+    shown = [_displacement(d) for d in displacements(root, limit=SHOWN)]
+    more = f"; {n - SHOWN} more in {root / QUARANTINE}" if n > SHOWN else ""
+    what = "1 energy cannot be right and is" if n == 1 else f"{n} energies cannot be right and are"
+    return Finding("quarantine", "warning", f"{what} on no hull: {'; '.join(shown)}{more}")
+
+
+def _displacement(effect: Displacement) -> str:
+    entry, ids = effect.quarantined.entry, effect.ids
+    what = f"{entry.id} ({entry.formula}): {effect.quarantined.reason}"
+    if not ids:
+        return f"{what}; it would have displaced nothing"
+    some = ", ".join(ids[:SHOWN]) + (f" and {len(ids) - SHOWN} more" if len(ids) > SHOWN else "")
+    return f"{what}; it would have displaced {some}"
 
 
 def _files(table: CrysTable) -> Finding:

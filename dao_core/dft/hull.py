@@ -126,7 +126,9 @@ def on_hull(
     if missing_references(ledger, functional, crystal):
         return None, None  # a candidate element must not become its own zero
     label = EnergyLabel(functional)
-    hull = Hull.from_entries((HullEntry(*pair) for pair in read_entries(ledger, functional)), label)
+    references = [HullEntry(*pair) for pair in read_entries(ledger, functional, role="reference")]
+    entries = (HullEntry(*pair) for pair in read_entries(ledger, functional))
+    hull = Hull.from_entries(entries, label, references=references)
     counts = count_atoms(crystal.atomic_numbers)
     formation = hull.formation_energy_per_atom(counts, energy_per_atom, label=label)
     return formation, hull.e_above_hull(counts, energy_per_atom, label=label)

@@ -16,8 +16,6 @@ from dao_core.hull.facets import FLAT, NOISE, LowerHull, lower_hull
 from dao_core.hull.label import EnergyLabel
 from dao_core.hull.references import ElementalReferences
 
-MIN_FORMATION = -10.0  # eV/atom: the most stable compounds have about -4.6; a row below this has a wrong energy
-
 Elements: TypeAlias = tuple[int, ...]  # atomic numbers, ascending
 Counts: TypeAlias = tuple[int, ...]  # atoms of each, along some elements
 _Compounds: TypeAlias = tuple[tuple[Counts, float], ...]  # with their formation energies per atom
@@ -108,35 +106,31 @@ class Hull:
         entries: Iterable[HullEntry],
         label: EnergyLabel,
         *,
-        references: Mapping[int, float] | None = None,
+        references: Iterable[HullEntry] | None = None,
         elements_at_zero: bool = False,
     ) -> Hull:
         """A hull of phases.
 
         Args:
-            entries: The phases; the lowest of each element is its reference unless `references` are given.
-            label: What their energies mean. Where it is a formation energy an element's reference is zero, or its
-                lowest row where that lies below, and missing where it has no row.
-            references: Atomic number -> eV/atom of the elements, which no entry then changes.
-            elements_at_zero: Formation energies only: elements without a row stand at zero too, their definition.
+            entries: The phases.
+            label: What their energies mean.
+            references: The elements' phases, the lowest of each counting as it stands; no other entry moves them.
+                Default: those among `entries`, where formation energies are zero by definition.
+            elements_at_zero: Formation energies only: elements without a row stand at zero too.
         """
         items = list(entries)
-        lowest: dict[int, float] = {}
-        ids: dict[int, str] = {}
-        for e in items:
-            if len(e.counts) == 1:
-                z = next(iter(e.counts))
-                if e.energy_per_atom < lowest.get(z, np.inf):
-                    lowest[z], ids[z] = e.energy_per_atom, e.id
+        elements: dict[int, HullEntry] = {}
+        for e in items if references is None else references:
+            z = next(iter(e.counts))
+            if len(e.counts) == 1 and (z not in elements or e.energy_per_atom < elements[z].energy_per_atom):
+                elements[z] = e
+        energies = {z: e.energy_per_atom for z, e in elements.items()}
         assumed: frozenset[int] = frozenset()
-        if references is not None:
-            lowest = dict(references)
-        elif label.kind == "formation":
-            lowest = {z: min(0.0, e) for z, e in lowest.items()}
+        if references is None and label.kind == "formation":
             if elements_at_zero:
-                assumed = frozenset(z for e in items for z in e.counts) - lowest.keys()
-                lowest |= dict.fromkeys(assumed, 0.0)
-        hull = cls(ElementalReferences(label, lowest, assumed, ids))
+                assumed = frozenset(z for e in items for z in e.counts) - elements.keys()
+            energies = dict.fromkeys([*elements, *assumed], 0.0)
+        hull = cls(ElementalReferences(label, energies, assumed, {z: e.id for z, e in elements.items()}))
         for e in items:
             hull.add(e)
         return hull
@@ -156,8 +150,6 @@ class Hull:
         if mean is None or len(entry.counts) < 2:
             return False
         formation = entry.energy_per_atom - mean
-        if formation < MIN_FORMATION:
-            return False
         elements, reduced = reduce_counts(entry.counts)
         for part in (self._below, self._above):
             if formation >= part.get(elements, {}).get(reduced, (np.inf, entry))[0]:

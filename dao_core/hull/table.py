@@ -13,6 +13,7 @@ from dao_core.hull.references import ElementalReferences
 if TYPE_CHECKING:
     import pyarrow as pa
 
+HULLS = "hulls.parquet"  # its name
 _LABEL = ("made_by", "kind", "corrected", "source")
 
 

@@ -107,4 +107,4 @@ def hull_of_records(records: Iterable[CrysRecord], label: EnergyLabel) -> Hull:
             "the hull's phases with the same potential (hull: relaxed)"
         )
     entries = [HullEntry(count_atoms(r.atomic_numbers), energy, r.material_id) for r, energy in items]
-    return Hull.from_entries(entries, label)
+    return Hull.from_entries(entries, label, references=entries)

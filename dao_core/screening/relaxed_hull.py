@@ -120,7 +120,7 @@ def relaxed_hull(
                 left_out[record.material_id] = found
             else:
                 entries.append(HullEntry(count_atoms(record.atomic_numbers), found, record.material_id))
-    hull = Hull.from_entries(entries, label_of(potential))
+    hull = Hull.from_entries(entries, label_of(potential), references=entries)
     missing = [s for s in sorted(elements) if atomic_number(s) not in hull.references.energies]
     return RelaxedHull(hull, left_out, tuple(missing), spent)
 

@@ -96,7 +96,7 @@ def test_a_decomposition_needs_every_element() -> None:
 
 def test_references_given_are_not_moved_by_a_lower_entry() -> None:
     entries = entries_of([({NA: 1}, -1.6), ({CL: 1}, -1.8), ({NA: 1, CL: 1}, -3.4)])
-    hull = Hull.from_entries(entries, ME, references={NA: -1.3, CL: -1.8})
+    hull = Hull.from_entries(entries, ME, references=[HullEntry({NA: 1}, -1.3), HullEntry({CL: 1}, -1.8)])
     assert hull.formation_energy_per_atom({NA: 1, CL: 1}, -3.4, label=ME) == pytest.approx(-1.85)
     assert hull.e_above_hull({NA: 1}, -1.6, label=ME) == pytest.approx(-0.3)
 

@@ -18,13 +18,14 @@ from dao_core.crysdb.schema import conform
 from dao_core.crysdb.steps.clean import CleanSettings
 from dao_core.crysdb.steps.content import ContentDigest
 from dao_core.crysdb.steps.energies import known_distance
+from dao_core.crysdb.steps.quarantine import QUARANTINE, Quarantine, in_quarantine, read_quarantine
 from dao_core.crysdb.views import LEAK_LEVELS, VIEWS, select_view
-from dao_core.hull.hull import MIN_FORMATION
 from dao_core.units import STABLE_BELOW
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+IMPLAUSIBLE = f"energy that cannot be right: in quarantine ({QUARANTINE}, dao crysdb doctor)"
 AGREEMENT = "agreement.parquet"  # every row where both hulls speak: ours, the source's
 
 
@@ -70,7 +71,8 @@ class _Assembly:
         self.values = pq.read_table(computed.hull.file("values.parquet"))
         self.names = self.values["material_id"].to_pylist()
         twins = pq.read_table(computed.dedup.file("duplicates.parquet"))
-        far = self.values.filter(is_far(self.values, settings))["material_id"]
+        self.quarantine = read_quarantine(computed.hull.file(QUARANTINE))
+        far = self.values.filter(is_far(self.values, settings, self.quarantine))["material_id"]
         # a row whose representative lies too high to be published stands for itself
         kept = twins.filter(pc.invert(pc.is_in(twins["duplicate_of"], value_set=far.combine_chunks())))
         self.duplicate_of = dict(zip(*(kept[c].to_pylist() for c in kept.column_names), strict=True))
@@ -142,7 +144,7 @@ class _Assembly:
         """Rows to publish, and the dropped ones with their reasons."""
         import pyarrow as pa
 
-        high, wrong = np.asarray(is_far(table, self.settings)), np.asarray(_is_wrong(table))
+        high = np.asarray(is_far(table, self.settings, self.quarantine))
         self.aside = table.filter(pa.array(high))
         ids, sources = table["material_id"].to_pylist(), table["source"].to_pylist()
         keep = np.ones(len(ids), dtype=bool)
@@ -151,8 +153,8 @@ class _Assembly:
             reason = None
             if name in self.taken:
                 reason = f"id already used by source {self.taken[name]}"
-            elif wrong[i]:
-                reason = f"formation energy below {MIN_FORMATION:g} eV/atom: its energy is wrong"
+            elif (source, name) in self.quarantine:
+                reason = IMPLAUSIBLE
             elif high[i]:
                 reason = f"{self.settings.max_e_above_hull:g} eV/atom or more above the hull"
             self.taken.setdefault(name, source)
@@ -179,19 +181,14 @@ class _Assembly:
         )
 
 
-def is_far(table: pa.Table, settings: CleanSettings) -> pa.ChunkedArray:
-    """True for rows beyond the limit above the hull, ours or the source's, or with a wrong energy; unknown is not."""
+def is_far(table: pa.Table, settings: CleanSettings, quarantine: Quarantine) -> pa.Array:
+    """True for rows beyond the limit above the hull, ours or the source's, or in quarantine; unknown is not far."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     above = pc.fill_null(known_distance(table["e_above_hull"], table["e_above_hull_source"]), 0.0)
-    return pc.or_(pc.greater_equal(above, settings.max_e_above_hull), _is_wrong(table))
-
-
-def _is_wrong(table: pa.Table) -> pa.ChunkedArray:
-    """True for rows whose formation energy no compound can have: their energy is wrong, and they are on no hull."""
-    import pyarrow.compute as pc
-
-    return pc.less(pc.fill_null(table["formation_energy_per_atom"], 0.0), MIN_FORMATION)
+    far = np.asarray(pc.greater_equal(above, settings.max_e_above_hull))
+    return pa.array(far | in_quarantine(table, quarantine), pa.bool_())
 
 
 def _agreement_fields() -> list[tuple[str, Any]]:

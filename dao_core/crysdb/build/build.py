@@ -18,13 +18,14 @@ from dao_core.crysdb.build.stages import DROPPED, ENTRIES, dedup_stage, hull_sta
 from dao_core.crysdb.build.state import write_state
 from dao_core.crysdb.config import BuildConfig, GuardSettings, open_source
 from dao_core.crysdb.sources.base import Source
+from dao_core.crysdb.steps.quarantine import QUARANTINE
 from dao_core.crysdb.table import CrysTable
+from dao_core.hull.table import HULLS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 REPORT = "report.json"
-HULLS = "hulls.parquet"
 PRUNED = ("ingest", "clean", "standardise", "dedup", "hull", "leaks", "assemble", "update")
 
 
@@ -100,9 +101,10 @@ def build(
         flat = [shard for shards in raw for shard in shards]
         prepared = clock("clean and standardise", lambda: _prepare(flat, ledger, config))
         cleaned, standard = [c for c, _ in prepared], [s for _, s in prepared]
+        hull = clock("hull", lambda: hull_stage(cleaned, ledger, config.hull))
         computed = Computed(
-            dedup=clock("dedup", lambda: dedup_stage(standard, ledger, config.dedup, workers=config.workers)),
-            hull=clock("hull", lambda: hull_stage(cleaned, ledger, config.hull)),
+            hull=hull,
+            dedup=clock("dedup", lambda: dedup_stage(standard, hull, ledger, config.dedup, workers=config.workers)),
             leaks=clock("leak audit", lambda: leak_stage(standard, ledger, config)),
         )
         final = clock("views", lambda: assemble(standard, computed, ledger, config.clean))
@@ -213,16 +215,21 @@ def _publish(table: CrysTable, final: StageRecord, hull: StageRecord, report: Bu
         "hulls": report.hull["labels"],
         "views": report.views,
     }
-    temporary = root / f"{HULLS}.tmp"
-    shutil.copyfile(hull.file(HULLS), temporary)
     known = table.facts() if table.exists else {}
     if all(known.get(name) == facts[name] for name in ("content_hash", "sources")):
         version = table.version
     else:
         version = table.publish(_parts(final), facts=facts)
     table.seal()
-    temporary.replace(root / HULLS)
+    publish_hulls(hull, root)
     return version
+
+
+def publish_hulls(record: StageRecord, root: Path) -> None:
+    """The hulls and the quarantine of a stage, beside the table."""
+    for name in (HULLS, QUARANTINE):
+        if record.file(name).exists():
+            write_atomic(root / name, record.file(name).read_bytes())
 
 
 def settings_key(config: BuildConfig) -> str:

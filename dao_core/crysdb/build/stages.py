@@ -22,7 +22,7 @@ from dao_core.crysdb.steps.dedup import (
     duplicates,
     members_of,
 )
-from dao_core.crysdb.steps.energies import ENTRY_COLUMNS, HullSettings, hull_results
+from dao_core.crysdb.steps.energies import ENTRY_COLUMNS, CheckedHull, HullSettings, hull_results
 from dao_core.crysdb.steps.keys import key_columns
 from dao_core.crysdb.steps.leakage import (
     Benchmark,
@@ -33,6 +33,7 @@ from dao_core.crysdb.steps.leakage import (
     prepare_benchmark,
     reachability,
 )
+from dao_core.crysdb.steps.quarantine import QUARANTINE, read_quarantine, write_quarantine
 from dao_core.crysdb.steps.standardise import standardise
 from dao_core.elements import SYMBOLS
 from dao_core.hull.table import hull_table
@@ -131,14 +132,28 @@ def _loader(shards: Sequence[StageRecord]) -> Callable[[list[int]], dict[int, Me
     return load
 
 
-def dedup_stage(shards: Sequence[StageRecord], ledger: Ledger, settings: DedupSettings, *, workers: int) -> StageRecord:
-    """Find duplicates over all standardised shards: `duplicates.parquet` (material_id, duplicate_of)."""
+def dedup_stage(
+    shards: Sequence[StageRecord], hull: StageRecord, ledger: Ledger, settings: DedupSettings, *, workers: int
+) -> StageRecord:
+    """Find duplicates over all shards.
+
+    Args:
+        shards: The standardised shards.
+        hull: The stage of the hulls: a row in its quarantine stands for no other.
+        ledger: Where the stage goes.
+        settings: How structures are compared.
+        workers: Processes.
+
+    Returns:
+        `duplicates.parquet` (material_id, duplicate_of).
+    """
+    quarantine = read_quarantine(hull.file(QUARANTINE))
 
     def work(directory: Path) -> dict[str, Any]:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        buckets = buckets_of(_read(shards, ROWS, DEDUP_COLUMNS), settings)
+        buckets = buckets_of(_read(shards, ROWS, DEDUP_COLUMNS), settings, quarantine)
         twins = duplicates(buckets, _loader(shards), settings, workers=workers)
         names = sorted(twins)
         table = {"material_id": names, "duplicate_of": [twins[n] for n in names]}
@@ -148,12 +163,27 @@ def dedup_stage(shards: Sequence[StageRecord], ledger: Ledger, settings: DedupSe
         in_buckets = sum(len(rows) for rows in buckets.rows)
         return {"counts": {"n_buckets": len(buckets.rows), "n_in_buckets": in_buckets, "n_duplicates": len(twins)}}
 
-    key = content_key(code=code_version(dedup_stage), shards=[s.key for s in shards], settings=settings.model_dump())
+    key = content_key(
+        code=code_version(dedup_stage),
+        shards=[s.key for s in shards],
+        quarantine=sorted(quarantine),
+        settings=settings.model_dump(),
+    )
     return ledger.run("dedup", key, work)
 
 
 def hull_stage(cleaned: Sequence[StageRecord], ledger: Ledger, settings: HullSettings) -> StageRecord:
-    """All hulls: `values.parquet` (publishable rows in order) and `hulls.parquet` (the entries)."""
+    """All hulls.
+
+    Args:
+        cleaned: The cleaned shards: every sound row, publishable or not, takes part.
+        ledger: Where the stage goes.
+        settings: How hulls are made.
+
+    Returns:
+        `values.parquet` (publishable rows in order), `hulls.parquet` (the phases) and `quarantine.json` (the rows whose
+        energy cannot be right).
+    """
 
     def work(directory: Path) -> dict[str, Any]:
         import pyarrow as pa
@@ -162,23 +192,27 @@ def hull_stage(cleaned: Sequence[StageRecord], ledger: Ledger, settings: HullSet
         entries = _read(cleaned, ENTRIES)
         formation = np.full(entries.num_rows, np.nan)
         above = np.full(entries.num_rows, np.nan)
-        hulls = []
+        made: list[CheckedHull] = []
         for result in hull_results(entries, settings) if entries.num_rows else ():
             formation[result.rows] = result.formation_energy_per_atom
             above[result.rows] = result.e_above_hull
-            hulls.append(result.hull)
+            made.append(result.made)
         values = pa.table(
             {
                 "material_id": entries["material_id"],
+                "source": entries["source"],
                 "formation_energy_per_atom": pa.array(formation, from_pandas=True),
                 "e_above_hull": pa.array(above, from_pandas=True),
                 "e_above_hull_source": entries["e_above_hull_source"],
             }
         )
         pq.write_table(values.filter(entries["publishable"]), directory / "values.parquet", compression="zstd")
+        hulls = [m.hull for m in made]
         pq.write_table(hull_table(hulls), directory / "hulls.parquet", compression="zstd")
+        write_quarantine(directory / QUARANTINE, (q for m in made for q in m.quarantine.values()))
         missing = int(np.isnan(above).sum())
         counts = {"n": entries.num_rows, "n_with_hull": entries.num_rows - missing, "n_without_hull": missing}
+        counts["n_quarantined"] = sum(len(m.quarantine) for m in made)
         assumed = {str(h.label): [SYMBOLS[z] for z in sorted(h.references.by_definition)] for h in hulls}
         facts = {
             "labels": [str(h.label) for h in hulls],

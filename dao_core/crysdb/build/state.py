@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dao_core.artifacts import write_atomic
+from dao_core.crysdb.schema import schema
+from dao_core.crysdb.steps.energies import ENTRY_COLUMNS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,7 +83,16 @@ def read_state(root: Path) -> State:
     folder = root / STATE
     try:
         facts = json.loads((folder / "state.json").read_text())
-        entries, aside = pq.read_table(folder / ENTRIES), pq.read_table(folder / ASIDE)
+        entries, aside = _with_all_columns(pq.read_table(folder / ENTRIES)), pq.read_table(folder / ASIDE)
     except (OSError, ValueError, pa.ArrowInvalid) as error:
         raise UpdateError(f"no usable state at {folder} ({error}): run `dao crysdb build` once") from error
     return State(facts["version"], facts["key"], facts["settings"], entries, aside)
+
+
+def _with_all_columns(entries: pa.Table) -> pa.Table:
+    """Entries with today's columns, null where the version before had none of that name."""
+    import pyarrow as pa
+
+    for name in set(ENTRY_COLUMNS) - set(entries.column_names):
+        entries = entries.append_column(name, pa.nulls(entries.num_rows, schema().field(name).type))
+    return entries.select([*ENTRY_COLUMNS, "publishable"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
@@ -19,59 +19,120 @@ from dao_core.crysdb.steps.energies import (
     hull_values,
     make_hull,
 )
+from dao_core.crysdb.steps.quarantine import QUARANTINE, Quarantine, Quarantined, read_quarantine, write_quarantine
 from dao_core.elements import atomic_number
 from dao_core.hull.hull import Elements, Hull
 from dao_core.hull.label import EnergyLabel
 from dao_core.hull.references import ElementalReferences
-from dao_core.hull.table import hull_table
+from dao_core.hull.table import HULLS, current_hull_table, hull_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
 @dataclass(frozen=True)
+class LastHulls:
+    """The hulls' phases and the quarantined rows as the last version left them; no table where it left none."""
+
+    table: pa.Table | None
+    quarantine: Quarantine
+
+    @classmethod
+    def read(cls, root: Path) -> LastHulls:
+        """From the files beside the table."""
+        import pyarrow.parquet as pq
+
+        path = root / HULLS
+        table = current_hull_table(pq.read_table(path)) if path.is_file() else None
+        return cls(table, read_quarantine(root / QUARANTINE))
+
+    def of(self, source: str, functional: str) -> tuple[pa.Table, Quarantine]:
+        """The part of one source and functional."""
+        import pyarrow.compute as pc
+
+        assert self.table is not None
+        own = pc.and_(pc.equal(self.table["source"], source), pc.equal(self.table["made_by"], functional))
+        return self.table.filter(own), self.quarantined_of(source, functional)
+
+    def quarantined_of(self, source: str, functional: str) -> Quarantine:
+        """The quarantined rows of one source and functional."""
+        return {k: q for k, q in self.quarantine.items() if (q.label.source, q.label.made_by) == (source, functional)}
+
+
+@dataclass
 class TouchedValues:
-    """New (formation energy, hull distance) by id, None where unknown, and all hulls as they are now."""
+    """What is new.
 
-    by_id: dict[str, tuple[float | None, float | None]]
-    hulls: list[Hull]
-    same: list[pa.Table]  # entries of the hulls that no change concerns, as they were
+    Attributes:
+        by_id: (formation energy, hull distance) of the touched rows in eV/atom, None where unknown.
+        hulls: Those that were made anew.
+        same: Phases of the hulls that no change concerns, as they were.
+        quarantine: All rows whose energy is not believed, of whichever hull.
+        moved: Ids of rows that went into quarantine or came out of it.
+    """
 
-    def write_hulls(self, path: Path) -> None:
-        """`hulls.parquet` as a build leaves it."""
+    by_id: dict[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    hulls: list[Hull] = field(default_factory=list)
+    same: list[pa.Table] = field(default_factory=list)
+    quarantine: Quarantine = field(default_factory=dict)
+    moved: set[str] = field(default_factory=set)
+
+    def write(self, directory: Path) -> None:
+        """`hulls.parquet` and `quarantine.json` as a build leaves them."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        pq.write_table(pa.concat_tables([hull_table(self.hulls), *self.same]), path, compression="zstd")
+        table = pa.concat_tables([hull_table(self.hulls), *self.same])
+        pq.write_table(table, directory / HULLS, compression="zstd")
+        write_quarantine(directory / QUARANTINE, self.quarantine.values())
 
 
 def touched_values(
-    old: pa.Table, new: pa.Table, replaced: set[str], settings: HullSettings, hulls: pa.Table | None = None
+    old: pa.Table, new: pa.Table, replaced: set[str], settings: HullSettings, last: LastHulls
 ) -> TouchedValues:
-    """Compare the hulls of `old` and `new` entries and value what may differ.
+    """Compare hulls before and after a change and value what may differ.
 
-    That is: the `replaced` rows themselves, rows of their chemical systems whose hull moved, and rows of all systems
-    that contain a moved one. `hulls` are the entries of all hulls as the last version left them.
+    That is: the replaced rows themselves, rows of their chemical systems whose hull moved, rows of all systems that
+    contain a moved one, and rows that went into quarantine or came out of it.
+
+    Args:
+        old: What the rows said to hulls at the last version (columns ENTRY_COLUMNS).
+        new: What they say now.
+        replaced: Ids of new, changed and gone rows.
+        settings: How hulls are made.
+        last: The hulls of the last version.
     """
-    by_id: dict[str, tuple[float | None, float | None]] = {}
-    made: list[Hull] = []
-    same: list[pa.Table] = []
+    out = TouchedValues()
     ids = pa_strings(replaced)
     groups_old, groups_new = _groups(old), _groups(new)
     for name, table in groups_new.items():
         previous = groups_old.get(name)
         unchanged = previous is not None and not (_any_of(table, ids) or _any_of(previous, ids))
-        if unchanged and hulls is not None:
-            same.append(_hulls_of(hulls, *name))
+        if unchanged and last.table is not None:
+            phases, quarantined = last.of(*name)
+            out.same.append(phases)
+            out.quarantine |= quarantined
             continue
-        hull = make_hull(table, settings)
-        made.append(hull)
-        rows = _touched_rows(previous, table, hull, ids, settings)
+        made = make_hull(table, settings)
+        out.hulls.append(made.hull)
+        out.quarantine |= made.quarantine
+        moved = _moved_into_or_out_of(made.quarantine, last.quarantined_of(*name))
+        out.moved |= {q.entry.id for q in moved}
+        if any(len(q.entry.counts) == 1 for q in moved):  # perhaps another reference: every compound's energy moves
+            rows = table
+        else:
+            touched = pa_strings(replaced | {q.entry.id for q in moved})
+            rows = _touched_rows(previous, table, made.hull, touched, settings)
         if rows.num_rows:
-            formation, above = hull_values(rows, hull)
+            formation, above = hull_values(rows, made)
             for i, f, a in zip(rows["material_id"].to_pylist(), formation, above, strict=True):
-                by_id[i] = (None if np.isnan(f) else float(f), None if np.isnan(a) else float(a))
-    return TouchedValues(by_id, made, same)
+                out.by_id[i] = (None if np.isnan(f) else float(f), None if np.isnan(a) else float(a))
+    return out
+
+
+def _moved_into_or_out_of(now: Quarantine, before: Quarantine) -> list[Quarantined]:
+    """What is in one of two quarantines only."""
+    return [{**now, **before}[name] for name in sorted(now.keys() ^ before.keys())]
 
 
 def pa_strings(values: Iterable[str]) -> pa.Array:
@@ -85,13 +146,6 @@ def _any_of(table: pa.Table, ids: pa.Array) -> bool:
     import pyarrow.compute as pc
 
     return bool(pc.any(pc.is_in(table["material_id"], value_set=ids)).as_py())
-
-
-def _hulls_of(hulls: pa.Table, source: str, functional: str) -> pa.Table:
-    """The phases of the hulls of one source and functional."""
-    import pyarrow.compute as pc
-
-    return hulls.filter(pc.and_(pc.equal(hulls["source"], source), pc.equal(hulls["made_by"], functional)))
 
 
 def _groups(entries: pa.Table) -> dict[tuple[str, str], pa.Table]:
@@ -136,7 +190,7 @@ def _hull_below(
     rows = before.filter(pc.is_in(before["chemsys"], value_set=pa.array(names, type=pa.string())))
     if rows.num_rows == 0:
         return Hull(ElementalReferences(label))
-    return make_hull(rows, settings, label=label, zero=zero)
+    return make_hull(rows, settings, label=label, zero=zero).hull
 
 
 @lru_cache(maxsize=1_000_000)

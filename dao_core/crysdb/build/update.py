@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 from dao_core.artifacts import Ledger, StageRecord, content_key, write_atomic
 from dao_core.code_version import code_version
 from dao_core.crysdb.build.assemble import is_far
-from dao_core.crysdb.build.build import HULLS, REPORT, check_sources, settings_key
+from dao_core.crysdb.build.build import REPORT, check_sources, publish_hulls, settings_key
 from dao_core.crysdb.build.changes import WHOLE, Changes, Reading, find_changes
 from dao_core.crysdb.build.ingest import ROWS
 from dao_core.crysdb.build.stages import LEAK_COLUMNS, benchmark_stage, load_benchmarks
 from dao_core.crysdb.build.state import ASIDE, ENTRIES, State, UpdateError, read_state, write_state
-from dao_core.crysdb.build.touched import touched_values
+from dao_core.crysdb.build.touched import LastHulls, TouchedValues, pa_strings, touched_values
 from dao_core.crysdb.config import BuildConfig, open_source
 from dao_core.crysdb.schema import conform
 from dao_core.crysdb.sources.base import Source
@@ -30,7 +30,6 @@ from dao_core.crysdb.steps.dedup import DEDUP_COLUMNS, STRUCTURE_COLUMNS, bucket
 from dao_core.crysdb.steps.energies import known_distance
 from dao_core.crysdb.steps.leakage import audit
 from dao_core.crysdb.table import CrysTable
-from dao_core.hull.table import current_hull_table
 from dao_core.matching.same import Member
 from dao_core.units import STABLE_BELOW
 
@@ -110,13 +109,10 @@ class _Update:
     """The work of one update: everything that the commit needs, written into a stage directory."""
 
     def __init__(self, table: CrysTable, state: State, changes: Changes, config: BuildConfig, ledger: Ledger) -> None:
-        import pyarrow.parquet as pq
-
         self.version = state.version
         self.table, self.state, self.changes, self.config, self.ledger = table, state, changes, config, ledger
         self.replaced = changes.replaced
-        path = table.path.parent / HULLS
-        self.hulls = current_hull_table(pq.read_table(path)) if path.is_file() else None
+        self.last = LastHulls.read(table.path.parent)
 
     def run(self, directory: Path) -> dict[str, Any]:
         import pyarrow as pa
@@ -128,11 +124,11 @@ class _Update:
         kept = old_entries.filter(pc.invert(pc.is_in(old_entries["material_id"], value_set=gone)))
         entries = pa.concat_tables([kept, self.changes.entries])
         fresh = self._with_leaks(self.changes.changed)
-        values = touched_values(old_entries, entries, self.replaced, self.config.hull, self.hulls)
-        twins, in_buckets = self._twins(fresh, gone)
+        values = touched_values(old_entries, entries, self.replaced, self.config.hull, self.last)
+        twins, in_buckets = self._twins(fresh, gone, values)
         moved = self._moved(values, twins, in_buckets, gone)
         rows = self._revalue(pa.concat_tables([moved, fresh]), values, twins, in_buckets)
-        far = is_far(rows, self.config.clean)
+        far = is_far(rows, self.config.clean, values.quarantine)
         near = rows.filter(pc.invert(far))
         published = set(self._ids())
         delete = sorted((self.replaced | set(rows.filter(far)["material_id"].to_pylist())) & published
@@ -145,7 +141,7 @@ class _Update:
         for name, content in ((ROWS, near), (ENTRIES, entries), (ASIDE, aside)):
             pq.write_table(content, directory / name, compression="zstd")
         write_atomic(directory / "delete.json", json.dumps(delete))
-        values.write_hulls(directory / HULLS)
+        values.write(directory)
         counts = {"n_written": near.num_rows, "n_deleted": len(delete), "n_revalued": moved.num_rows}
         return {"counts": counts}
 
@@ -161,7 +157,7 @@ class _Update:
         labels = [leaks.get(i, []) for i in fresh["material_id"].to_pylist()]
         return _set(fresh, "leaks_into", pa.array(labels, type=pa.list_(pa.string())))
 
-    def _twins(self, fresh: pa.Table, gone: pa.Array) -> tuple[dict[str, str], set[str]]:
+    def _twins(self, fresh: pa.Table, gone: pa.Array, values: TouchedValues) -> tuple[dict[str, str], set[str]]:
         """Duplicates of all touched buckets, and the ids of the rows in them."""
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -169,7 +165,8 @@ class _Update:
         names = list(dict.fromkeys((*DEDUP_COLUMNS, *STRUCTURE_COLUMNS)))
         old = pa.concat_tables([self.table.read(list(DEDUP_COLUMNS), version=self.version),
                                 self.state.aside.select(list(DEDUP_COLUMNS))])  # fmt: skip
-        before = old.filter(pc.is_in(old["material_id"], value_set=gone))["structure_key"].to_pylist()
+        changed = pa_strings(self.replaced | values.moved)
+        before = old.filter(pc.is_in(old["material_id"], value_set=changed))["structure_key"].to_pylist()
         keys = pa.array(sorted({k for k in [*before, *fresh["structure_key"].to_pylist()] if k}), type=pa.string())
         members = self.table.read(names, filters=pc.field("structure_key").isin(keys), version=self.version)
         aside = self.state.aside.select(names)
@@ -180,7 +177,7 @@ class _Update:
         if self.config.dedup.across_sources:  # the order of sources decides who stays
             rank = pa.array([order.get(s, len(order)) for s in pool["source"].to_pylist()])
             pool = pool.take(pc.sort_indices(rank))
-        buckets = buckets_of(pool.select(list(DEDUP_COLUMNS)), self.config.dedup)
+        buckets = buckets_of(pool.select(list(DEDUP_COLUMNS)), self.config.dedup, values.quarantine)
 
         def load(rows: list[int]) -> dict[int, Member]:
             picked = members_of(pool.select(list(STRUCTURE_COLUMNS)).take(pa.array(rows)))
@@ -189,7 +186,7 @@ class _Update:
         twins = duplicates(buckets, load, self.config.dedup, workers=1)
         return twins, set(pool["material_id"].to_pylist())
 
-    def _moved(self, values: Any, twins: dict[str, str], in_buckets: set[str], gone: pa.Array) -> pa.Table:
+    def _moved(self, values: TouchedValues, twins: dict[str, str], in_buckets: set[str], gone: pa.Array) -> pa.Table:
         """Unchanged rows (published or set aside) that get another hull distance, formation energy or duplicate."""
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -213,7 +210,7 @@ class _Update:
         rows = self.table.read(filters=pc.field("material_id").isin(ids), version=self.version)
         return conform(pa.concat_tables([rows, aside.filter(pc.is_in(aside["material_id"], value_set=ids))]))
 
-    def _revalue(self, rows: pa.Table, values: Any, twins: dict[str, str], in_buckets: set[str]) -> pa.Table:
+    def _revalue(self, rows: pa.Table, values: TouchedValues, twins: dict[str, str], in_buckets: set[str]) -> pa.Table:
         """Computed columns of the rows to write."""
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -228,7 +225,7 @@ class _Update:
         rows = _set(rows, "is_stable", pc.less_equal(known_distance(above, rows["e_above_hull_source"]), STABLE_BELOW))
         # a row whose representative is not published, now or since before, stands for itself
         far = set(self.state.aside["material_id"].to_pylist()) - set(ids)
-        far |= set(rows.filter(is_far(rows, self.config.clean))["material_id"].to_pylist())
+        far |= set(rows.filter(is_far(rows, self.config.clean, values.quarantine))["material_id"].to_pylist())
         kept_twins = rows["duplicate_of"].to_pylist()
         links = [twins.get(i) if i in in_buckets else t for i, t in zip(ids, kept_twins, strict=True)]
         links = [None if t in far else t for t in links]
@@ -260,8 +257,7 @@ def _publish(root: Path, table: CrysTable, state: State, record: StageRecord, ch
         }
         table.upsert(rows, delete=delete, facts=facts)
     table.seal()
-    if record.file(HULLS).exists():  # before the state: an update reads hulls that are as new as its state
-        write_atomic(root / HULLS, record.file(HULLS).read_bytes())
+    publish_hulls(record, root)  # before the state: an update reads hulls that are as new as its state
     write_state(
         root,
         entries=record.file(ENTRIES),

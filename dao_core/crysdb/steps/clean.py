@@ -21,7 +21,8 @@ from dao_core.matching.distances import any_closer_than
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MAX_ABS_ENERGY = 1000.0  # eV/atom; a total energy in another unit or of a whole cell is beyond it
+# eV/atom; a value in another unit or of a whole cell is beyond it. Total energies of pseudo-atoms reach some -10,000.
+MAX_ABS_ENERGY = {"energy_per_atom": 1e5, "formation_energy_per_atom_source": 100.0, "e_above_hull_source": 100.0}
 
 
 class CleanSettings(BaseModel):
@@ -98,11 +99,11 @@ def refusal_reasons(table: pa.Table, settings: CleanSettings) -> list[str | None
     per_atom = volume / np.maximum(counts, 1)
     mark(per_atom < MIN_VOLUME_PER_ATOM, f"less than {MIN_VOLUME_PER_ATOM:g} A^3 per atom")
     mark(per_atom > MAX_VOLUME_PER_ATOM, f"more than {MAX_VOLUME_PER_ATOM:g} A^3 per atom")
-    for name in ("energy_per_atom", "formation_energy_per_atom_source", "e_above_hull_source"):
+    for name, limit in MAX_ABS_ENERGY.items():
         values = np.asarray(table[name].combine_chunks().to_numpy(zero_copy_only=False), dtype=np.float64)
         given = np.asarray(pc.is_valid(table[name]))
         mark(given & ~np.isfinite(values), f"{name} is NaN or infinite")
-        mark(given & (np.abs(values) > MAX_ABS_ENERGY), f"{name} beyond {MAX_ABS_ENERGY:g} eV/atom")
+        mark(given & (np.abs(values) > limit), f"{name} beyond {limit:g} eV/atom")
     if settings.min_distance > 0:
         mark(_too_close(table, reasons, settings.min_distance), f"atoms closer than {settings.min_distance:g} A")
     return reasons

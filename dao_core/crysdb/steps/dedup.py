@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from dao_core.crysdb.pool import ordered_map
+from dao_core.crysdb.steps.quarantine import Quarantine, in_quarantine
 from dao_core.matching.same import MatchSettings, Member, group_bucket
 
 if TYPE_CHECKING:
@@ -51,10 +52,15 @@ class Buckets:
     rows: list[list[int]]
 
 
-def buckets_of(columns: pa.Table, settings: DedupSettings) -> Buckets:
-    """Buckets of rows that share `structure_key` (and source and functional); frames never take part.
+def buckets_of(columns: pa.Table, settings: DedupSettings, quarantine: Quarantine | None = None) -> Buckets:
+    """Buckets of rows that share `structure_key` (and source and functional).
 
     Inside a bucket rows are ordered by energy, then id; a row without energy comes last.
+
+    Args:
+        columns: DEDUP_COLUMNS of the rows.
+        settings: Whether sources are mixed.
+        quarantine: Rows that stand for no other, as their energy can't be right; neither they nor frames take part.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -67,6 +73,7 @@ def buckets_of(columns: pa.Table, settings: DedupSettings) -> Buckets:
     joined = pc.binary_join_element_wise(*labels, "|").combine_chunks().dictionary_encode()
     code = np.asarray(pc.fill_null(joined.indices, -1)).astype(np.int64)
     code[np.asarray(pc.fill_null(pc.equal(columns["relaxation"], "frame"), False))] = -1
+    code[in_quarantine(columns, quarantine or {})] = -1
     taking_part = np.flatnonzero(code >= 0)
     counts = np.bincount(code[taking_part], minlength=len(joined.dictionary))
     rows = taking_part[counts[code[taking_part]] > 1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -10,9 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from dao_core.crysdb.steps.compositions import Compositions
+from dao_core.crysdb.steps.quarantine import (
+    Quarantine,
+    Quarantined,
+    Reasons,
+    far_from_its_formula,
+    in_quarantine,
+    too_low,
+    wrong_references,
+)
 from dao_core.hull.facets import NOISE
-from dao_core.hull.hull import MIN_FORMATION, Hull, HullEntry, count_atoms
+from dao_core.hull.hull import Hull, HullEntry
 from dao_core.hull.label import EnergyLabel
+from dao_core.hull.references import ElementalReferences
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,6 +40,8 @@ ENTRY_COLUMNS = (
     "energy_correction_per_atom",
     "formation_energy_per_atom_source",
     "e_above_hull_source",
+    "parent_id",
+    "relaxation",
     "row_hash",
 )
 
@@ -56,7 +69,7 @@ class HullResult:
     rows: NDArray[np.intp]
     formation_energy_per_atom: NDArray[np.float64]
     e_above_hull: NDArray[np.float64]
-    hull: Hull
+    made: CheckedHull
 
 
 def known_distance(ours: pa.ChunkedArray, theirs: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -90,8 +103,8 @@ def hull_results(entries: pa.Table, settings: HullSettings) -> Iterator[HullResu
 
     for _, _, rows in by_functional(entries):
         table = entries.take(pa.array(rows))
-        hull = make_hull(table, settings)
-        yield HullResult(rows, *hull_values(table, hull), hull)
+        made = make_hull(table, settings)
+        yield HullResult(rows, *hull_values(table, made), made)
 
 
 def _floats(table: pa.Table, name: str) -> NDArray[np.float64]:
@@ -127,10 +140,55 @@ def elements_at_zero(table: pa.Table, settings: HullSettings) -> bool:
     return bool(np.isfinite(_floats(table, "e_above_hull_source")).any())
 
 
+@dataclass(frozen=True)
+class Energies:
+    """Rows of one source and functional with the energies that their hull stands on.
+
+    Attributes:
+        label: What the energies mean.
+        energy: (rows,) eV/atom, NaN where a row has none.
+        compositions: Of the rows.
+        is_reference: (rows,) False for validated candidates, which are no reference of an element.
+    """
+
+    label: EnergyLabel
+    energy: NDArray[np.float64]
+    compositions: Compositions
+    is_reference: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, table: pa.Table, label: EnergyLabel) -> Energies:
+        """From rows with the columns ENTRY_COLUMNS."""
+        import pyarrow.compute as pc
+
+        # a relaxation goes on from what a source published; a parent without one is a candidate that was computed
+        candidate = pc.and_(pc.is_valid(table["parent_id"]), pc.is_null(table["relaxation"]))
+        return cls(label, energies_of(table, label), Compositions(table), ~np.asarray(candidate))
+
+    def references(self, refused: Collection[int]) -> dict[int, int]:
+        """Atomic number -> row of the lowest energy of each element, refused rows left out."""
+        counts = self.is_reference.copy()
+        counts[list(refused)] = False
+        lowest = self.compositions.lowest(self.energy, among=counts)
+        return {
+            next(iter(c)): int(row)
+            for c, row in zip(self.compositions.counts, lowest, strict=True)
+            if len(c) == 1 and row >= 0
+        }
+
+
+@dataclass(frozen=True)
+class CheckedHull:
+    """The hull of some rows, and the ones whose energy is not believed: they are on no hull."""
+
+    hull: Hull
+    quarantine: Quarantine
+
+
 def make_hull(
     table: pa.Table, settings: HullSettings, *, label: EnergyLabel | None = None, zero: bool | None = None
-) -> Hull:
-    """The hull of rows.
+) -> CheckedHull:
+    """The hull of rows, without the energies that cannot be right.
 
     Args:
         table: Rows of one source and functional (columns ENTRY_COLUMNS).
@@ -138,96 +196,86 @@ def make_hull(
         label: Which of the rows' energies to use; default: as the rows have them.
         zero: Whether elements without a row stand at zero; default: as the rows have distances of their own.
     """
-    import pyarrow as pa
+    rows = Energies.of(table, label or choose_label(table, settings))
+    ids = table["material_id"].to_pylist()
+    refused = far_from_its_formula(rows.energy, rows.compositions)
+    references = _references(rows, refused)
+    published = _floats(table, "formation_energy_per_atom_source")
+    ours = _formation(rows, references)
+    refused = too_low(np.where(np.isnan(ours), published, ours), rows.compositions) | refused
+    believed = np.ones(table.num_rows, dtype=bool)
+    believed[list(refused)] = False
 
-    label = label or choose_label(table, settings)
-    energy = energies_of(table, label)
-    formulas = _Formulas(table)
-    lowest = formulas.lowest(energy)
-    _leave_out_impossible(lowest, formulas, energy, label)
-    used = np.flatnonzero(lowest >= 0)
-    ids = table["material_id"].take(pa.array(lowest[used])).to_pylist()
-    entries = (HullEntry(formulas.counts[i], float(energy[lowest[i]]), name) for i, name in zip(used, ids, strict=True))
-    return Hull.from_entries(
-        entries, label, elements_at_zero=elements_at_zero(table, settings) if zero is None else zero
-    )
+    def entry(row: int) -> HullEntry:
+        return HullEntry(rows.compositions.counts[rows.compositions.code[row]], float(rows.energy[row]), ids[row])
 
-
-def _leave_out_impossible(
-    lowest: NDArray[np.intp], formulas: _Formulas, energy: NDArray[np.float64], label: EnergyLabel
-) -> None:
-    """Where a formula's lowest energy is beyond any compound's, the lowest of its other rows takes the place."""
-    unary = {next(iter(c)): energy[row] for c, row in zip(formulas.counts, lowest, strict=True)
-             if len(c) == 1 and row >= 0}  # fmt: skip
-    references = {z: 0.0 if label.kind == "formation" else e for z, e in unary.items()}
-    highest = max(references.values(), default=0.0)
-    values = np.where(lowest >= 0, energy[lowest], np.inf)
-    for i in np.flatnonzero(values < highest + MIN_FORMATION):
-        counts = formulas.counts[i]
-        if len(counts) < 2 or (label.kind != "formation" and not counts.keys() <= references.keys()):
-            continue
-        mean = sum(n * references.get(z, 0.0) for z, n in counts.items()) / sum(counts.values())
-        rows = np.flatnonzero(formulas.code == i)
-        possible = rows[energy[rows] >= mean + MIN_FORMATION]
-        lowest[i] = possible[np.argmin(energy[possible])] if len(possible) else -1
+    lowest = rows.compositions.lowest(rows.energy, among=believed)
+    entries = [entry(int(row)) for row in lowest[lowest >= 0]]
+    if rows.label.kind == "formation":
+        at_zero = elements_at_zero(table, settings) if zero is None else zero
+        hull = Hull.from_entries(entries, rows.label, elements_at_zero=at_zero)
+    else:
+        hull = Hull.from_entries(entries, rows.label, references=[entry(row) for row in references.values()])
+    quarantined = [Quarantined(entry(row), rows.label, reason) for row, reason in sorted(refused.items())]
+    return CheckedHull(hull, {q.key: q for q in quarantined})
 
 
-def hull_values(table: pa.Table, hull: Hull) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _references(rows: Energies, refused: Reasons) -> dict[int, int]:
+    """The rows of the elements' references; one that can't be right goes to `refused`, and the next lowest is taken."""
+    references = rows.references(refused)
+    while rows.label.kind == "total":
+        wrong = wrong_references(references, rows.energy, rows.compositions)
+        if not wrong:
+            break
+        refused |= {references[z]: reason for z, reason in wrong.items()}
+        references = rows.references(refused)
+    return references
+
+
+def _formation(rows: Energies, references: Mapping[int, int]) -> NDArray[np.float64]:
+    """Formation energy of each row in eV/atom, (rows,), NaN where unknown."""
+    if rows.label.kind == "formation":
+        return rows.energy
+    elements = ElementalReferences(rows.label, {z: float(rows.energy[row]) for z, row in references.items()})
+    return rows.energy - _elements_energies(elements, rows.compositions)[rows.compositions.code]
+
+
+def _elements_energies(elements: ElementalReferences, compositions: Compositions) -> NDArray[np.float64]:
+    """Energy per atom of the elements in each composition's proportions, NaN where one has no reference."""
+    means = (elements.elements_energy(counts) for counts in compositions.counts)
+    return np.array([np.nan if mean is None else mean for mean in means])
+
+
+def hull_values(table: pa.Table, made: CheckedHull) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The values of rows under a hull.
 
     Args:
         table: Rows of one source and functional (columns ENTRY_COLUMNS).
-        hull: Theirs.
+        made: Their hull.
 
     Returns:
         Formation energy and hull distance of each row in eV/atom, (rows,) each, NaN where unknown.
     """
-    energy = energies_of(table, hull.label)
-    formulas = _Formulas(table)
-    reference, floor = _per_formula(formulas.counts, hull)
-    formation = energy - reference[formulas.code]
-    above = formation - floor[formulas.code]
-    above[np.abs(above) < NOISE] = 0.0
-    above[formation < MIN_FORMATION] = np.nan
+    energy = energies_of(table, made.hull.label)
+    compositions = Compositions(table)
+    formation = energy - _elements_energies(made.hull.references, compositions)[compositions.code]
+    above = formation - _hull_energies(made.hull, compositions)[compositions.code]
+    single = np.array([len(counts) == 1 for counts in compositions.counts])[compositions.code]
+    above[(np.abs(above) < NOISE) | (single & (above < 0))] = 0.0  # an element is not below its own reference
+    above[in_quarantine(table, made.quarantine)] = np.nan
     return formation, above
 
 
-class _Formulas:
-    """The different compositions of a table: `counts` of each, and `code` (rows,) into them."""
-
-    def __init__(self, table: pa.Table) -> None:
-        import pyarrow as pa
-
-        formulas = table["formula_reduced"].combine_chunks().dictionary_encode()
-        self.code = np.asarray(formulas.indices)
-        first = np.full(len(formulas.dictionary), -1)
-        first[self.code[::-1]] = np.arange(len(self.code))[::-1]  # a row of each formula
-        atoms = table["atomic_numbers"].take(pa.array(first)).to_pylist()
-        self.counts = [count_atoms(a) for a in atoms]
-
-    def lowest(self, energy: NDArray[np.float64]) -> NDArray[np.intp]:
-        """The row of each formula's lowest energy, (formulas,), -1 where no row has one."""
-        known = np.flatnonzero(np.isfinite(energy))
-        order = known[np.lexsort((known, energy[known]))[::-1]]
-        out = np.full(len(self.counts), -1)
-        out[self.code[order]] = order  # the last one written is the lowest
-        return out
-
-
-def _per_formula(counts: list[dict[int, int]], hull: Hull) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Energy of the elements and hull formation energy of each composition, NaN where an element has no reference."""
-    reference = np.full(len(counts), np.nan)
-    floor = np.full(len(counts), np.nan)
+def _hull_energies(hull: Hull, compositions: Compositions) -> NDArray[np.float64]:
+    """Formation energy of the hull at each composition, NaN where an element has no reference."""
+    out = np.full(len(compositions), np.nan)
     systems: dict[tuple[int, ...], list[int]] = {}
-    for i, c in enumerate(counts):
-        mean = hull.references.elements_energy(c)
-        if mean is not None:
-            reference[i] = mean
-            systems.setdefault(tuple(sorted(c)), []).append(i)
+    for i, counts in enumerate(compositions.counts):
+        systems.setdefault(tuple(counts), []).append(i)
     for elements in sorted(systems, key=len):  # subsystems first: larger ones reuse their vertices
         system = hull.system(elements)
         if system is not None:
             members = systems[elements]
-            x = np.array([[counts[i][z] for z in elements] for i in members], dtype=np.float64)
-            floor[members] = system.energy_per_atom(x / x.sum(axis=1, keepdims=True))
-    return reference, floor
+            x = np.array([[compositions.counts[i][z] for z in elements] for i in members], dtype=np.float64)
+            out[members] = system.energy_per_atom(x / x.sum(axis=1, keepdims=True))
+    return out

@@ -6,10 +6,13 @@ import pyarrow as pa
 import pytest
 
 from dao_core.crysdb.build.state import UpdateError, read_state, write_state
+from dao_core.crysdb.schema import conform
+from dao_core.crysdb.steps.energies import ENTRY_COLUMNS
 
 
 def put(root: Path, version: int, rows: int) -> None:
-    table = pa.table({"x": list(range(rows))})
+    table = conform(pa.table({"material_id": [str(i) for i in range(rows)]})).select(list(ENTRY_COLUMNS))
+    table = table.append_column("publishable", pa.array([True] * rows))
     facts = {"version": version, "key": f"key{version}", "settings": "s"}
     write_state(root, entries=[table, table], aside=[table], facts=facts)
 
@@ -35,7 +38,7 @@ def test_a_failed_write_keeps_the_old_one(tmp_path: Path) -> None:
     put(tmp_path, 0, 3)
 
     def tables():  # type: ignore[no-untyped-def]
-        yield pa.table({"x": [1]})
+        yield pa.table({"material_id": ["1"]})
         raise OSError("no space left on device")
 
     with pytest.raises(OSError, match="no space"):

@@ -13,6 +13,7 @@ from dao_core.crysdb.config import BuildConfig, GuardSettings
 from dao_core.crysdb.schema import COLUMNS, CrysRecord, table_to_records
 from dao_core.crysdb.steps.clean import CleanSettings
 from dao_core.crysdb.steps.leakage import BenchmarkConfig
+from dao_core.crysdb.steps.quarantine import QUARANTINE, read_quarantine
 from dao_core.crysdb.table import CrysTable
 from tests.helpers.records import ListSource, caesium_chloride, element, perovskite, record, rocksalt, salt_records
 
@@ -77,6 +78,23 @@ def test_update_gives_what_a_build_of_everything_gives(tmp_path: Path, seed: int
     assert report.version == 1
     assert content(tmp_path / "updated") == content(tmp_path / "fresh")
     # and once more, back to the beginning: rows that were set aside return
+    update(CONFIG, tmp_path / "updated", sources=[ListSource(before)])
+    assert content(tmp_path / "updated") == first
+
+
+@pytest.mark.parametrize("wrong", [{"b-NaCl-0": -9.0}, {"e-Na": -20.0}, {"t-NaKCl": -60.0, "b-KO-1": -8.0}], ids=str)
+def test_energies_that_cannot_be_right_come_and_go_as_in_a_build(tmp_path: Path, wrong: dict[str, float]) -> None:
+    before = crowd()
+    after = [CrysRecord(**vars(r)) for r in before]
+    for r in after:
+        r.energy_per_atom = wrong.get(r.material_id, r.energy_per_atom)
+    build(CONFIG, tmp_path / "updated", sources=[ListSource(before)])
+    first = content(tmp_path / "updated")
+    build(CONFIG, tmp_path / "fresh", sources=[ListSource(after)])
+    update(CONFIG, tmp_path / "updated", sources=[ListSource(after)])
+    assert content(tmp_path / "updated") == content(tmp_path / "fresh")
+    assert read_quarantine(tmp_path / "updated" / QUARANTINE) == read_quarantine(tmp_path / "fresh" / QUARANTINE)
+    assert {name for _, name in read_quarantine(tmp_path / "fresh" / QUARANTINE)} == set(wrong)
     update(CONFIG, tmp_path / "updated", sources=[ListSource(before)])
     assert content(tmp_path / "updated") == first
 

@@ -18,7 +18,7 @@ def results(rows: list[CrysRecord], **settings: object) -> dict[EnergyLabel, tup
     out = {}
     for r in hull_results(table, HullSettings(**settings)):  # type: ignore[arg-type]
         assert len(r.rows) == len(r.e_above_hull)
-        out[r.hull.label] = (r.formation_energy_per_atom, r.e_above_hull)
+        out[r.made.hull.label] = (r.formation_energy_per_atom, r.e_above_hull)
     return out
 
 
