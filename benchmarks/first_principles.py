@@ -1,6 +1,6 @@
 """The rows of the issue on first principles, by real runs of Quantum ESPRESSO on small cells.
 
-python benchmarks/first_principles.py gaps elf phonons magnetism [--work runs/first_principles] [--record]
+python benchmarks/first_principles.py gaps elf phonons magnetism [--work runs/first_principles]
 
 Each figure is kept in the ledger below `--work`: a repeated command goes on where it was. References: experiment for
 phonons (Si: 15.5 THz, Dolling 1963; MgO: TO 12.0, Peckham 1967; NaCl: TO 4.95, Raunio 1969), PBE literature for gaps
