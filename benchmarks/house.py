@@ -28,7 +28,13 @@ from bars import record_bar
 ROOT = Path(__file__).resolve().parents[1]
 RINGS = ("flows", "tasks", "dao_core")
 MOST_PARAMETERS = 5
-CODE = "from flows.cli.main import main; main()"
+# the module of the command, here and in b90917e
+CODE = """
+from importlib import import_module
+from importlib.util import find_spec
+spec = find_spec("flows.cli")
+import_module("flows.cli.main" if spec.submodule_search_locations else "flows.cli").main()
+"""
 
 
 def sources(root: Path) -> dict[str, Path]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -53,6 +50,8 @@ def _scripts() -> dict[str, Path]:
 
 
 def _headline(path: Path) -> str:
+    import ast
+
     return (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
 
 
@@ -67,6 +66,8 @@ def _script_command(name: str) -> Any:
 
     @single.command(name, context_settings=PASS_ON)
     def run_script(context: typer.Context) -> None:
+        import subprocess
+
         raise typer.Exit(subprocess.run([sys.executable, str(scripts[name]), *context.args], check=False).returncode)
 
     return typer.main.get_command(single)
@@ -147,6 +148,8 @@ def run_published(run: BenchmarkRun) -> None:
             done.append(shard_stage(shard, index, run))
             print(f"{i}/{len(shards)}: {shard.column}, seed {shard.seed}, shard {shard.number + 1}", flush=True)
         record = report_stage(done, index, run)
+    import json
+
     report = json.loads(record.file(REPORT).read_text())
     show(report)
     seeds = list(run.settings.seeds)

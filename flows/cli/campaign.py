@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +11,8 @@ from flows.cli.console import live_progress, quiet_libraries
 from flows.cli.errors import explain, fail, interruptible
 
 if TYPE_CHECKING:
+    from logging import LogRecord
+
     from tasks.config import Profile
 
 
@@ -40,6 +40,8 @@ def run_campaign(path: Path, root: Path | None, profile: str | None = None) -> N
 
 def load_profile(name: str) -> Profile:
     """A profile by name (of those in configs/) or by file."""
+    from importlib.resources import files
+
     from tasks.config import Profile, load_config
 
     path = Path(name)
@@ -52,21 +54,21 @@ def load_profile(name: str) -> Profile:
     return load_config(path, Profile)
 
 
-class _OneLine(logging.Filter):
-    """Prefect logs a traceback for every error; for those that `explain` knows the message is enough."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.exc_info and record.exc_info[1] is not None:
-            message = explain(record.exc_info[1])
-            if message is not None:
-                record.msg, record.args, record.exc_info, record.exc_text = message, (), None, None
-        return True
+def _one_line(record: LogRecord) -> bool:
+    """Shorten a record: Prefect logs a traceback for every error, but where `explain` knows it one line is enough."""
+    if record.exc_info and record.exc_info[1] is not None:
+        message = explain(record.exc_info[1])
+        if message is not None:
+            record.msg, record.args, record.exc_info, record.exc_text = message, (), None, None
+    return True
 
 
 def one_line_errors() -> None:
     """Keep tracebacks of faults of the program, shorten mistakes of the user."""
+    import logging
+
     for name in ("prefect.flow_runs", "prefect.task_runs"):
-        logging.getLogger(name).addFilter(_OneLine())
+        logging.getLogger(name).addFilter(_one_line)
 
 
 def campaign(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -269,6 +268,8 @@ def _as_flow(settings: Any, root: Path, profile: str, command: str) -> None:
 
 def show_report(root: Path) -> None:
     """The accounts of the last build, from its report."""
+    import json
+
     report = json.loads((root / "report.json").read_text())
     names = ("n_in", "n_refused", "n_dropped", "n_published")
     table(f"version {report['version']} in {root}/table", ("source", "functional", *names),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -54,6 +53,8 @@ def register_deployments(*, chain: bool, silence_seconds: float, pool: str = "pr
 
     if not os.environ.get("PREFECT_API_URL"):
         fail("PREFECT_API_URL is not set: start a server (make server) and export what it prints")
+    import tempfile
+
     check_server()
     _work_pool(pool)
     with tempfile.TemporaryDirectory() as folder:

@@ -83,10 +83,8 @@ def interruptible(hint: str) -> Iterator[None]:
     Args:
         hint: What the user should know or do, after "stopped; ".
     """
-    import logging
     import os
     import signal
-    import threading
 
     stopped: list[int] = []
     owner = os.getpid()
@@ -98,6 +96,9 @@ def interruptible(hint: str) -> Iterator[None]:
         os._exit(status)  # exit handlers of libraries would wait for a server that is gone
 
     def stop(number: int, _: object) -> None:
+        import logging
+        import threading
+
         if os.getpid() == owner and not stopped:
             last = threading.Timer(EXIT_SECONDS, leave)
             last.daemon = True

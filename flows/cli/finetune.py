@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,6 +63,8 @@ def finetune_file(data: Path, config: Path | None, changes: Mapping[str, Any], r
         PropertyError: The rows cannot be used.
         CheckpointError: The predictor to start from cannot be read.
     """
+    from importlib.resources import files as package_files
+
     from dao_core.training.property_config import PropertySettings
     from tasks.config import load_config
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -44,6 +42,9 @@ def relax_files(files: Sequence[Path], out: Path, potential: str, settings: Mapp
             write_atomic(out / f"{Path(name).stem}.cif", result.crystal.to_cif())
             energy = None if result.energy_per_atom is None else f"{result.energy_per_atom:.4f}"
             rows.append((name, str(result.status), energy, result.n_steps, f"{result.fmax:.3f}", result.reason))
+        import csv
+        import io
+
         lines = io.StringIO()
         csv.writer(lines).writerows([columns, *rows])
         write_atomic(out / "relaxed.csv", lines.getvalue())

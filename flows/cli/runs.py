@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated, Any
-from uuid import UUID
 
 import typer
 
@@ -108,6 +107,8 @@ def sweep_runs(root: Path | None) -> int:
 
     if not os.environ.get("PREFECT_API_URL"):
         fail("PREFECT_API_URL is not set: a run without a server needs no sweep")
+    from uuid import UUID
+
     import tasks.prefect_api  # noqa: F401 - Prefect's settings stand before it is imported
 
     from prefect.client.orchestration import get_client  # isort: skip
