@@ -156,10 +156,9 @@ def rows(now: dict[str, Any], then: dict[str, Any], tests: int | None) -> Iterat
 
 
 def timed_row(row: int, what: str, old: list[float], new: list[float]) -> dict[str, Any]:
-    """A bar of seconds: no slower than before, within the spread of the runs."""
+    """A bar of seconds: the median is no more than 2 % above that of before."""
     before, now = statistics.median(old), statistics.median(new)
-    spread = max(max(old) - min(old), 0.02 * before)
-    return {"row": row, "what": what, "value": round(now, 2), "bar": round(before, 2), "met": now <= before + spread,
+    return {"row": row, "what": what, "value": round(now, 2), "bar": round(before, 2), "met": now <= 1.02 * before,
             "n": len(new), "interval": [round(min(new), 2), round(max(new), 2)]}  # fmt: skip
 
 
