@@ -12,29 +12,19 @@ from dao_core.crystal import Crystal
 from dao_core.generate.symmetry.description import Description, describe, from_values, values_of
 from dao_core.generate.symmetry.fill_network import FillNetwork
 from dao_core.generate.symmetry.label_network import LabelNetwork
-from dao_core.generate.symmetry.label_search import score_labels
-from dao_core.generate.symmetry.label_tokens import encode_label
-from dao_core.generate.symmetry.labels import label_of, standard_cell
-from dao_core.training.fit_symmetry import LabelExamples, Substitution, label_losses, orders_of
+from dao_core.generate.symmetry.labels import label_of, orders_of, standard_cell
+from dao_core.training.fit_symmetry import LabelExamples, Substitution
 from dao_core.training.fit_symmetry_fill import FillExamples
 from dao_core.training.symmetry_data import describe_all, load_descriptions, save_descriptions
 from dao_core.training.symmetry_loop import SymmetryTrainingConfig, train
 from tests.helpers.structures import perovskite, rocksalt, rutile
-from tests.helpers.symmetric import TINY, VOLUMES, labels, random_structure, random_values, tiny_model
+from tests.helpers.symmetric import TINY, VOLUMES, labels, random_structure, random_values
 
 CONFIG = SymmetryTrainingConfig(network=TINY, cpu_seconds=2.0, batch_size=16, learning_rate=1e-2, warmup=5)
 
 
 def descriptions() -> list[Description]:
     return [from_values(label, random_values(label, 0), VOLUMES) for label in labels()]
-
-
-def test_losses_are_the_scores_of_the_search() -> None:
-    network, chosen = tiny_model().label, labels()
-    rows = [encode_label(x) for x in chosen]
-    with torch.no_grad():
-        group, letters = label_losses(network, rows, [r.tokens for r in rows])
-    assert np.allclose(-(group + letters).numpy(), score_labels(network, chosen), atol=1e-4)
 
 
 def test_the_label_network_learns(tmp_path: Path) -> None:
@@ -69,7 +59,7 @@ def test_a_finished_training_is_not_repeated(tmp_path: Path) -> None:
 
 def test_other_orders_describe_the_same_structure() -> None:
     label = label_of(standard_cell(perovskite()))
-    for other in orders_of(label, np.random.default_rng(0)):
+    for other in orders_of(label, np.random.default_rng(0), 4):
         assert sorted(other.elements) == sorted(label.elements)
         assert other == label_of(standard_cell(perovskite()), other.elements)
 

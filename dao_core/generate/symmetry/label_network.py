@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
-from dao_core.generate.symmetry.label_tokens import ELEMENT, GROUP, LETTER, MAX_ELEMENTS, START, LabelBatch
+from dao_core.generate.symmetry.label_tokens import (
+    ELEMENT,
+    GROUP,
+    LETTER,
+    MAX_ELEMENTS,
+    START,
+    EncodedLabel,
+    LabelBatch,
+)
 from dao_core.generate.symmetry.transformer import (
     ElementEmbedding,
     PrefixTransformer,
@@ -26,6 +38,7 @@ from dao_core.generate.symmetry.wyckoff_tables import (
 )
 
 MOST_ATOMS = 128  # larger cells share an embedding
+IMPOSSIBLE = -1e9  # logit of what the rules exclude
 
 
 class LabelNetwork(nn.Module):
@@ -101,3 +114,30 @@ class PositionEmbedding(nn.Module):
         """Space-group vectors (231, W) to position vectors (1731, W)."""
         number, letter, size, free = self.facts.T
         return self.own.weight + self.letter(letter) + self.size(size) + self.free(free) + self.group(groups)[number]
+
+
+def label_log_probabilities(
+    network: LabelNetwork, rows: Sequence[EncodedLabel], tokens: Sequence[NDArray[np.int64]]
+) -> tuple[Tensor, Tensor]:
+    """Log probabilities (B,) of the space groups and of all letters of each row, only what is allowed counted.
+
+    Args:
+        network: The network.
+        rows: Labels; what is right and what was allowed is theirs.
+        tokens: What the network is shown, usually the rows' own (T, 6).
+    """
+    batch = LabelBatch.of(tokens, [r.prefix for r in rows])
+    hidden, groups, positions = network(batch)
+    each = torch.arange(len(rows))
+    target = torch.tensor([r.group for r in rows])
+    allowed = torch.from_numpy(np.stack([r.groups for r in rows]))
+    logits = network.group_logits(hidden[each, batch.prefix - 1], groups).masked_fill(~allowed, IMPOSSIBLE)
+    group = -functional.cross_entropy(logits, target, reduction="none")
+    sizes = [len(r.letters) for r in rows]
+    row = torch.repeat_interleave(each, torch.tensor(sizes))
+    step = torch.cat([r.prefix + torch.arange(n) for r, n in zip(rows, sizes, strict=True)])
+    masks = torch.from_numpy(np.concatenate([r.masks for r in rows]))
+    letters = torch.from_numpy(np.concatenate([r.letters for r in rows]))
+    logits = network.letter_logits(hidden[row, step], positions, target[row]).masked_fill(~masks, IMPOSSIBLE)
+    each_letter = -functional.cross_entropy(logits, letters, reduction="none")
+    return group, torch.zeros(len(rows)).index_add(0, row, each_letter)

@@ -11,12 +11,11 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from dao_core.generate.symmetry.label_network import LabelNetwork
-from dao_core.generate.symmetry.label_tokens import LabelBatch, PartialLabel
-from dao_core.generate.symmetry.labels import Label
+from dao_core.generate.symmetry.label_network import IMPOSSIBLE, LabelNetwork, label_log_probabilities
+from dao_core.generate.symmetry.label_tokens import LabelBatch, PartialLabel, encode_label
+from dao_core.generate.symmetry.labels import Label, orders_of
 
 BATCH = 512
-IMPOSSIBLE = -1e9
 Composition = tuple[tuple[int, ...], tuple[int, ...]]  # elements in the order of `ordered_elements`, and their counts
 
 
@@ -28,6 +27,7 @@ class LabelSearchSettings(BaseModel):
     width: int = Field(40, ge=1, description="unfinished labels kept of each composition")
     n: int = Field(20, ge=1, description="labels returned of each composition")
     range: float = Field(8.0, gt=0, description="log probability below the best at which a label is dropped")
+    orders: int = Field(4, ge=1, description="orders of the elements over which a label's probability is averaged")
     most_per_group: int | None = Field(None, ge=1, description="labels of one space group, for diversity; none: all")
 
 
@@ -83,7 +83,7 @@ def search_labels(
                 for k in np.flatnonzero(log_probabilities > IMPOSSIBLE / 2)
             ]
         live = _pruned(grown, done, settings)
-    return [_ranked(found, settings) for found in done]
+    return [_ranked(_rescored(network, _best(found, settings), settings), settings) for found in done]
 
 
 @torch.no_grad()
@@ -124,22 +124,30 @@ def sample_labels(
 @torch.no_grad()
 def score_labels(network: LabelNetwork, labels: Sequence[Label]) -> NDArray[np.float64]:
     """Log probability of labels as they are spelled, given their compositions, (n,)."""
-    from dao_core.generate.symmetry.labels import letter_indices
+    rows = [encode_label(label) for label in labels]
+    out = np.zeros(len(rows))
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i].tokens))
+    for begin in range(0, len(order), BATCH):
+        part = order[begin : begin + BATCH]
+        chosen = [rows[i] for i in part]
+        group, letters = label_log_probabilities(network, chosen, [r.tokens for r in chosen])
+        out[part] = (group + letters).double().numpy()
+    return out
 
-    beams = []
-    total = np.zeros(len(labels))
-    for i, label in enumerate(labels):
-        state = PartialLabel.start(label.elements, label.counts)
-        scores = _group_scores(network, [state], state.allowed_groups()[None])[0]
-        total[i] = scores[label.spacegroup_number]
-        state = state.with_group(label.spacegroup_number)
-        for letter in (x for group in letter_indices(label.letters) for x in group):
-            beams.append((_Beam(i, 0.0, state), letter))
-            state = state.with_letter(letter)
-    letters = {id(beam): letter for beam, letter in beams}
-    for beam, scores in _next_letters(network, [beam for beam, _ in beams]):
-        total[beam.row] += scores[letters[id(beam)]]
-    return total
+
+def _rescored(network: LabelNetwork, found: list[ScoredLabel], settings: LabelSearchSettings) -> list[ScoredLabel]:
+    """Probabilities averaged over orders of the elements, which the network was trained on as well.
+
+    The total over the labels found stays: the network sees no limit of space groups in the other orders.
+    """
+    if settings.orders == 1 or not found:
+        return found
+    rng = np.random.default_rng(0)
+    spelled = [orders_of(s.label, rng, settings.orders) for s in found]
+    scores = iter(score_labels(network, [label for row in spelled for label in row]))
+    mean = np.array([np.logaddexp.reduce([next(scores) for _ in row]) - np.log(len(row)) for row in spelled])
+    mean += np.logaddexp.reduce([s.log_probability for s in found]) - np.logaddexp.reduce(mean)
+    return [ScoredLabel(s.label, float(m)) for s, m in zip(found, mean, strict=True)]
 
 
 def _starts(
@@ -210,8 +218,8 @@ def _pruned(
     for row, items in by_row.items():
         items.sort(key=lambda item: -item[0])
         floor = max([items[0][0], *done[row].values()]) - settings.range
-        if len(done[row]) >= settings.n and settings.most_per_group is None:
-            floor = max(floor, sorted(done[row].values())[-settings.n])
+        if len(done[row]) >= 2 * settings.n and settings.most_per_group is None:
+            floor = max(floor, sorted(done[row].values())[-2 * settings.n])
         for score, beam, letter in items[: settings.width]:
             if score <= floor:
                 break
@@ -224,13 +232,21 @@ def _pruned(
     return live
 
 
-def _ranked(found: dict[Label, float], settings: LabelSearchSettings) -> list[ScoredLabel]:
+def _best(found: dict[Label, float], settings: LabelSearchSettings) -> list[ScoredLabel]:
+    """Twice as many as are wanted, in the order of the beam: averaging moves some of them up."""
+    ordered = sorted(found.items(), key=lambda item: (-item[1], str(item[0])))
+    most = 2 * settings.n if settings.most_per_group is None else len(ordered)
+    return [ScoredLabel(label, score) for label, score in ordered[:most]]
+
+
+def _ranked(found: list[ScoredLabel], settings: LabelSearchSettings) -> list[ScoredLabel]:
     out: list[ScoredLabel] = []
     taken: Counter[int] = Counter()
-    for label, score in sorted(found.items(), key=lambda item: (-item[1], str(item[0]))):
-        if settings.most_per_group is None or taken[label.spacegroup_number] < settings.most_per_group:
-            taken[label.spacegroup_number] += 1
-            out.append(ScoredLabel(label, score))
+    for scored in sorted(found, key=lambda s: (-s.log_probability, str(s.label))):
+        number = scored.label.spacegroup_number
+        if settings.most_per_group is None or taken[number] < settings.most_per_group:
+            taken[number] += 1
+            out.append(scored)
     return out[: settings.n]
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,6 +123,18 @@ def canonical_letters(number: int, letters: tuple[str, ...]) -> tuple[str, ...]:
         tuple("".join(sorted((relabelling[x] for x in group), key=LETTERS.index)) for group in letters)
         for relabelling in equivalent_labellings()[number]
     )
+
+
+def orders_of(label: Label, rng: np.random.Generator, n: int) -> list[Label]:
+    """The label with its elements in up to `n` orders, its own first; letters are canonical for each order."""
+    size = len(label.elements)
+    others = list(permutations(range(size)))[1:] if size <= 5 else [tuple(rng.permutation(size)) for _ in range(n)]
+    picked = [others[k] for k in rng.permutation(len(others))[: n - 1]]
+    out = [label]
+    for order in picked:
+        letters = canonical_letters(label.spacegroup_number, tuple(label.letters[k] for k in order))
+        out.append(Label(label.spacegroup_number, tuple(label.elements[k] for k in order), letters))
+    return out
 
 
 def letter_indices(letters: tuple[str, ...]) -> list[list[int]]:

@@ -17,7 +17,7 @@ from tests.helpers.symmetric import tiny_model
 
 CESIUM_CHLORIDE = ((11, 17), (1, 1))
 PEROVSKITE = ((38, 22, 8), (1, 1, 3))
-EVERYTHING = LabelSearchSettings(width=100_000, n=100_000, range=1e6)
+EVERYTHING = LabelSearchSettings(width=100_000, n=100_000, range=1e6, orders=1)
 
 
 def test_the_probabilities_of_all_labels_add_up_to_one() -> None:
@@ -31,7 +31,7 @@ def test_a_narrow_beam_finds_the_best_of_a_wide_one() -> None:
     network = tiny_model(1).label
     wide = search_labels(network, [PEROVSKITE], EVERYTHING, groups=[47, 99, 123, 221])[0]
     narrow = search_labels(
-        network, [PEROVSKITE], LabelSearchSettings(width=300, n=5, range=50.0), groups=[47, 99, 123, 221]
+        network, [PEROVSKITE], LabelSearchSettings(width=300, n=5, range=50.0, orders=1), groups=[47, 99, 123, 221]
     )[0]
     assert narrow[0].label == wide[0].label
     assert len(narrow) == 5
@@ -77,6 +77,18 @@ def test_scores_are_those_of_the_search() -> None:
     assert score_labels(network, [spelled.label])[0] < next(
         s.log_probability for s in groups_share if s.label == spelled.label
     )
+
+
+def test_other_orders_of_the_elements_are_averaged() -> None:
+    """Two elements have two orders; the mean of both is symmetric in them, the total stays."""
+    network = tiny_model().label
+    settings = LabelSearchSettings(width=1000, n=1000, range=1e6, orders=2)
+    first = search_labels(network, [((11, 17), (1, 1))], settings, groups=[221])[0]
+    second = search_labels(network, [((17, 11), (1, 1))], settings, groups=[221])[0]
+    alone = search_labels(network, [((11, 17), (1, 1))], EVERYTHING, groups=[221])[0]
+    assert [s.log_probability for s in first] == pytest.approx([s.log_probability for s in second], abs=1e-4)
+    totals = [np.logaddexp.reduce([s.log_probability for s in row]) for row in (first, alone)]
+    assert totals[0] == pytest.approx(totals[1], abs=1e-5)
 
 
 def test_draws_follow_the_probabilities_and_the_seed() -> None:
