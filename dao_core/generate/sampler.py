@@ -6,7 +6,9 @@ import hashlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,9 +22,12 @@ from dao_core.generate.diffusion import DiffusionGuide, sample_diffusion
 from dao_core.generate.flow_matching import FlowPath, FlowSettings, FlowState
 from dao_core.generate.integrate import Guidance, SamplerSettings, Steering, integrate
 from dao_core.generate.symmetry.wyckoff_sites import SitePlan, SitesError, kept_sites
-from dao_core.models.checkpoint_io import Checkpoint, load_checkpoint, named_faults
+from dao_core.models.checkpoint_io import SHIPPED, Checkpoint, load_checkpoint, named_faults
 from dao_core.models.heads import Outputs
 from dao_core.models.lattice_base import LatticeBase
+
+if TYPE_CHECKING:
+    from dao_core.generate.symmetry.generator import SymmetryGenerator
 
 DE_NOVO = "de novo"
 
@@ -116,6 +121,7 @@ class Generator:
             self.max_atoms = int(config["max_atoms"])
             self.settings = settings or SamplerSettings(**config.get("sampler", {}))
         self.batch_pairs = batch_pairs
+        self.ships = False  # whether this is the checkpoint that ships
 
     @property
     def base(self) -> LatticeBase:
@@ -130,7 +136,17 @@ class Generator:
     @classmethod
     def load(cls, directory: Path | str = "generator", settings: SamplerSettings | None = None) -> Generator:
         """Load a generator checkpoint; `generator` is the one that ships. Raises CheckpointError."""
-        return cls(load_checkpoint(directory, kind="generator"), settings)
+        checkpoint = load_checkpoint(directory, kind="generator")
+        generator = cls(checkpoint, settings)
+        generator.ships = checkpoint.path == SHIPPED / "generator"
+        return generator
+
+    @cached_property
+    def symmetry(self) -> SymmetryGenerator | None:
+        """The model that proposes by symmetry: ships beside the shipped generator, None with another checkpoint."""
+        from dao_core.generate.symmetry.generator import SymmetryGenerator
+
+        return SymmetryGenerator.load() if self.ships else None
 
     def check(self, composition: dict[str, int]) -> None:
         """Raise UnseenElementError for an element outside the training data; warn above the trained cell size."""
