@@ -12,6 +12,7 @@ from dao_core.screening.given import GivenStructureError, fitting_cells
 from dao_core.screening.priors import unit_share
 from dao_core.screening.proposals import Proposer, RankedHit
 from dao_core.screening.proposed import DE_NOVO, SEEDED, Proposals, Proposed
+from dao_core.screening.symmetric import from_symmetry
 from dao_core.screening.symmetry import SymmetryError, spacegroup_number
 
 if TYPE_CHECKING:
@@ -50,7 +51,10 @@ def generate(proposer: Proposer) -> Proposals:
         seeds = []  # a diffusion starts from noise
     made = Proposals(not_tried=not_tried)
     if cells:
-        made = _merged(made, _de_novo(proposer, cells, left, wanted - len(seeds)))
+        suggested = from_symmetry(proposer, cells, sum(left), settings.n_generated)
+        made = _merged(made, suggested)
+        rest = wanted - len(seeds) - len(suggested.items)
+        made = _merged(made, _de_novo(proposer, cells, left, rest) if rest else Proposals())
     return _merged(made, _seeded(proposer, seeds, len(made.items) + len(made.refused)))
 
 
@@ -131,14 +135,17 @@ def _around_given(proposer: Proposer, constraint: Constraint) -> Proposals:
     cells = fitting_cells(_allowed_cells(proposer, generator, constraint), constraint, generator.base.volumes.tolist())
     total = settings.n_generated + settings.n_seeded + settings.n_templates
     found: list[Proposed] = []
+    suggested = Proposals()
     if constraint.spacegroup is not None:
         same = [h for h in proposer.ranked[0] if _has_group(h.found.crystal, constraint.spacegroup)]
         found = proposer.from_templates(same[: settings.n_templates])
+        suggested = from_symmetry(proposer, cells, 1.0, total - len(found), constraint.spacegroup)
+        found += suggested.items
     made = _draw(proposer, cells, shares(cells, total - len(found)), [], constraint)
     generated = _proposals(proposer, made, [None] * len(made), 0)
     held = constraint.cell is not None and settings.given.hold
     items = [replace(p, given=settings.given.kind, held=held) for p in found + generated.items]
-    return Proposals(items, generated.refused)
+    return Proposals(items, suggested.refused + generated.refused)
 
 
 def _allowed_cells(proposer: Proposer, generator: Generator, constraint: Constraint) -> list[dict[str, int]]:

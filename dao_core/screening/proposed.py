@@ -10,6 +10,7 @@ from dao_core.crystal import Crystal
 from dao_core.library.known import KnownStructure
 
 KNOWN, TEMPLATE, SEEDED, DE_NOVO = "known", "template", "generated from template", "de novo"
+SYMMETRY = "symmetry"
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Proposed:
     Attributes:
         id: Unique within a search.
         crystal: As proposed.
-        origin: One of `KNOWN`, `TEMPLATE`, `SEEDED`, `DE_NOVO`.
+        origin: One of `KNOWN`, `TEMPLATE`, `SEEDED`, `SYMMETRY`, `DE_NOVO`.
         log_prior: Log of its probability before any energy; None where nothing is known of it.
         known: The library's entry, where it is one.
         given: What of it was given by the user: "framework", "lattice", "space group" or nothing.

@@ -36,7 +36,9 @@ class SearchSettings(BaseModel):
         None, ge=1, le=200, description="largest cell that the generator fills; default: the largest it was trained on"
     )
     z: Literal["auto"] | int = Field("auto", description="formula units per cell; auto: all up to max_atoms")
-    n_generated: int = Field(16, ge=0, description="structures the generative model makes from noise, a formula")
+    n_generated: int = Field(
+        16, ge=0, description="structures from symmetry and, where likelier, from noise, a formula"
+    )
     n_seeded: int = Field(8, ge=0, description="structures it makes from further templates, a formula")
     n_templates: int = Field(16, ge=0, description="known prototypes with the formula's elements, a formula")
     max_relaxed: int | None = Field(None, ge=1, description="relax only so many, the most probable ones")

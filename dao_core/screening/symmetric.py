@@ -1,81 +1,60 @@
-"""Structures that symmetry alone suggests for a search, weighed beside templates: one order by probability."""
+"""Structures that symmetry alone suggests: as many of a search's places as they are likelier than a sample would be."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from math import exp, log
 from typing import TYPE_CHECKING
 
-from dao_core.crystal import Crystal
+from dao_core.matching.same import same_crystal
+from dao_core.screening.priors import left_to_unknown, unit_share
+from dao_core.screening.proposals import Proposer
+from dao_core.screening.proposed import SYMMETRY, Proposals, Proposed
 
 if TYPE_CHECKING:
-    from dao_core.generate.symmetry.generator import SymmetryGenerator
+    from dao_core.generate.symmetry.generator import SymmetryProposal
 
 
-@dataclass(frozen=True, eq=False)
-class PriorCandidate:
-    """A structure to look at, the log of its probability before any energy, and where it came from.
+def from_symmetry(
+    proposer: Proposer, cells: Sequence[dict[str, int]], left: float, places: int, spacegroup: int | None = None
+) -> Proposals:
+    """The likeliest structures of the symmetry model, as long as each is likelier than a sample in its place.
 
-    `source` is "template" or "symmetry"; `name` a template's id or a symmetry label; `also` names what else gave the
-    same structure.
-    """
-
-    crystal: Crystal
-    log_prior: float
-    source: str
-    name: str
-    also: tuple[str, ...] = ()
-
-
-def symmetric_candidates(
-    generator: SymmetryGenerator,
-    cells: Sequence[dict[str, int]],
-    cell_share: Callable[[dict[str, int]], float],
-    n: int,
-    spacegroup: int | None = None,
-) -> tuple[list[PriorCandidate], dict[str, int]]:
-    """Likeliest structures of the symmetry model over all cells.
+    Samples share the probability that is left between them, so a structure gets a place if its own probability is
+    above what is left over the places that are left. What the library or the templates gave already is skipped.
 
     Args:
-        generator: The symmetry model.
-        cells: Contents of the primitive cells that are tried.
-        cell_share: How common a cell's number of formula units is.
-        n: Most candidates.
+        proposer: The search's formula, models and settings.
+        cells: Contents of the cells that the generator fills.
+        left: Probability left to structures that are neither known nor from a template.
+        places: How many structures are to be generated in all.
         spacegroup: The only space group allowed, if one is wanted.
 
     Returns:
-        Candidates, likeliest first, and how many were left out for which reason.
+        At most `places` structures; the model's reasons where it suggests none; nothing without a model.
     """
-    found: list[PriorCandidate] = []
-    refused: dict[str, int] = {}
-    for cell, proposals in zip(cells, generator.propose_many(cells, n, spacegroup), strict=True):
-        share = math.log(cell_share(cell))
-        found += [PriorCandidate(p.crystal, p.log_prior + share, "symmetry", str(p.label)) for p in proposals.items]
-        for reason, count in proposals.refused.items():
-            refused[reason] = refused.get(reason, 0) + count
-    return sorted(found, key=lambda c: -c.log_prior)[:n], refused
-
-
-def joined(*sources: Sequence[PriorCandidate]) -> list[PriorCandidate]:
-    """All candidates in one order, likeliest first; the same structure from two sources counts once.
-
-    It is then as probable as that either source is right: 1 - (1 - p)(1 - q).
-    """
-    from dao_core.matching.same import same_crystal
-
-    out: list[PriorCandidate] = []
-    for candidate in sorted((c for source in sources for c in source), key=lambda c: -c.log_prior):
-        for i, earlier in enumerate(out):
-            if earlier.crystal.composition == candidate.crystal.composition and same_crystal(
-                earlier.crystal, candidate.crystal
-            ):
-                if candidate.source != earlier.source:
-                    wrong = math.log1p(-min(math.exp(earlier.log_prior), 1 - 1e-9))
-                    wrong += math.log1p(-min(math.exp(candidate.log_prior), 1 - 1e-9))
-                    prior = math.log(-math.expm1(wrong))
-                    out[i] = replace(earlier, log_prior=prior, also=(*earlier.also, candidate.name))
-                break
-        else:
-            out.append(candidate)
-    return sorted(out, key=lambda c: -c.log_prior)
+    generator = proposer.models.generator
+    symmetry = None if generator is None else generator.symmetry
+    if symmetry is None or places < 1:
+        return Proposals()
+    rest = log(left_to_unknown(bool(proposer.known)))
+    found: list[tuple[float, SymmetryProposal]] = []
+    reasons: dict[str, None] = {}
+    for cell, proposals in zip(cells, symmetry.propose_many(cells, places, spacegroup), strict=True):
+        found += [(p.log_prior + log(unit_share(cell)) + rest, p) for p in proposals.items]
+        reasons |= dict.fromkeys(proposals.refused)
+    if not found:
+        return Proposals(refused=[f"{proposer.formula.reduced}: {reason}" for reason in reasons])
+    items: list[Proposed] = []
+    known = [p.crystal for p in proposer.from_library() + proposer.from_templates()]
+    for prior, proposal in sorted(found, key=lambda item: -item[0]):
+        if len(items) == places or exp(prior) <= left / (places - len(items)):
+            break
+        if any(same_crystal(proposal.crystal, crystal) for crystal in known):
+            continue
+        known.append(proposal.crystal)
+        left -= min(left, exp(prior))
+        facts = {"model": symmetry.identity, "start": "symmetry", "label": str(proposal.label)}
+        name = f"{proposer.formula.reduced}-s{len(items):04d}"
+        items.append(Proposed(name, proposal.crystal, SYMMETRY, prior, provenance=facts))
+    return Proposals(items)

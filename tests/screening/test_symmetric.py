@@ -1,50 +1,80 @@
-"""Symmetry's structures beside templates in one order."""
+"""What symmetry suggests to a search: likelier than samples, new to the templates, within a given space group."""
 
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from dao_core.generate.symmetry.generator import SymmetryGenerator
-from dao_core.screening.symmetric import PriorCandidate, joined, symmetric_candidates
+from dao_core.generate.symmetry.checkpoint import Calibration
+from dao_core.generate.symmetry.generator import SymmetryGenerator, SymmetryProposal, SymmetryProposals
+from dao_core.generate.symmetry.labels import Label
+from dao_core.screening.formulas import parse_formula
+from dao_core.screening.proposals import Proposer
+from dao_core.screening.settings import SearchSettings
+from dao_core.screening.symmetric import from_symmetry
 from tests.helpers.structures import cesium_chloride, reset, rocksalt, zincblende
 from tests.helpers.symmetric import tiny_model
 
-
-def candidate(crystal: object, probability: float, source: str, name: str = "x") -> PriorCandidate:
-    return PriorCandidate(crystal, math.log(probability), source, name)  # type: ignore[arg-type]
+CELL = {"Na": 1, "Cl": 1}
 
 
-def test_sources_are_joined_by_probability() -> None:
-    templates = [candidate(rocksalt(), 0.5, "template", "t1"), candidate(zincblende("Na", "Cl", 5.6), 0.1, "template")]
-    symmetry = [candidate(cesium_chloride("Na", "Cl", 3.5), 0.3, "symmetry")]
-    found = joined(templates, symmetry)
-    assert [round(math.exp(c.log_prior), 6) for c in found] == [0.5, 0.3, 0.1]
+class Suggests:
+    """Stands for a symmetry model with known answers."""
+
+    identity = "dao-symmetry-test"
+
+    def __init__(self, *answers: tuple[Any, float]) -> None:
+        self.answers = answers
+
+    def propose_many(self, cells: list[dict[str, int]], n: int, spacegroup: int | None = None) -> list[Any]:
+        label = Label(spacegroup or 225, (11, 17), ("a", "b"))
+        items = [SymmetryProposal(c, label, math.log(p), 0.0, math.log(p)) for c, p in self.answers]
+        return [SymmetryProposals(items[:n], {} if items else {"no sites": 1}) for _ in cells]
 
 
-def test_one_structure_of_two_sources_counts_once_and_for_both() -> None:
-    found = joined(
-        [candidate(rocksalt(), 0.5, "template", "t1")], [candidate(reset(rocksalt(), 3), 0.4, "symmetry", "225")]
-    )
-    assert len(found) == 1
-    assert math.exp(found[0].log_prior) == pytest.approx(1 - 0.5 * 0.6)
-    assert (found[0].name, found[0].also) == ("t1", ("225",))
+def proposer(symmetry: Any, templates: Any = None) -> Proposer:
+    models = SimpleNamespace(generator=SimpleNamespace(symmetry=symmetry), templates=templates, library=None)
+    return Proposer(parse_formula("NaCl"), models, SearchSettings(z=1))  # type: ignore[arg-type]
 
 
-def test_repeats_of_one_source_don_t_add_up() -> None:
-    found = joined([candidate(rocksalt(), 0.5, "template"), candidate(reset(rocksalt(), 1), 0.4, "template")])
-    assert [math.exp(c.log_prior) for c in found] == [pytest.approx(0.5)]
+def test_a_structure_gets_a_place_while_it_is_likelier_than_a_sample() -> None:
+    """Half of the primitive cells have one formula unit: 0.525 x 0.8 beats 1 / 4, 0.525 x 0.1 doesn't beat 0.58 / 3."""
+    model = Suggests((rocksalt(), 0.8), (cesium_chloride("Na", "Cl", 3.5), 0.1))
+    found = from_symmetry(proposer(model), [CELL], 1.0, 4)
+    assert [p.origin for p in found.items] == ["symmetry"]
+    assert found.items[0].log_prior == pytest.approx(math.log(0.525 * 0.8))
+    assert found.items[0].provenance["label"] == "225 Na:a Cl:b"
 
 
-def test_cells_are_weighed_by_their_share_and_refusals_counted() -> None:
-    cells = [{"Na": 1, "Cl": 1}, {"Na": 2, "Cl": 2}]
-    generator = SymmetryGenerator(tiny_model())
-    even, _ = symmetric_candidates(generator, cells, lambda _cell: 1.0, 8)
-    rare, _ = symmetric_candidates(generator, cells, lambda cell: 1.0 if cell["Na"] == 1 else 1e-6, 8)
-    assert len(even) == len(rare) == 8
-    assert [c.log_prior for c in even] == sorted((c.log_prior for c in even), reverse=True)
-    assert {c.crystal.n_atoms for c in rare[:4]} == {2}
-    none, refused = symmetric_candidates(generator, [{"Na": 1, "Cl": 1}], lambda _cell: 1.0, 8, spacegroup=62)
-    assert none == []
-    assert any("don't add up" in reason for reason in refused)
+def test_nothing_is_suggested_twice() -> None:
+    model = Suggests((rocksalt(), 0.5), (reset(rocksalt(), 3), 0.4), (zincblende("Na", "Cl", 5.6), 0.3))
+    found = from_symmetry(proposer(model), [CELL], 0.5, 10)
+    assert [p.crystal for p in found.items] == [model.answers[0][0], model.answers[2][0]]
+
+
+def test_no_more_than_the_places() -> None:
+    model = Suggests((rocksalt(), 0.5), (cesium_chloride("Na", "Cl", 3.5), 0.4))
+    assert len(from_symmetry(proposer(model), [CELL], 0.01, 1).items) == 1
+    assert from_symmetry(proposer(model), [CELL], 0.01, 0).items == []
+
+
+def test_reasons_are_told_where_nothing_is_suggested() -> None:
+    found = from_symmetry(proposer(Suggests()), [CELL], 1.0, 3)
+    assert (found.items, found.refused) == ([], ["NaCl: no sites"])
+    assert from_symmetry(proposer(None), [CELL], 1.0, 3).refused == []
+
+
+def test_a_given_space_group_is_kept() -> None:
+    model = SymmetryGenerator(tiny_model())
+    found = from_symmetry(proposer(model), [CELL], 1e-9, 5, spacegroup=221)
+    assert found.items
+    assert {p.provenance["label"].split()[0] for p in found.items} == {"221"}
+
+
+def test_calibration_is_a_probability() -> None:
+    calibration = Calibration(slope=2.0, offset=1.0)
+    assert math.exp(calibration.log_prior(-0.5)) == pytest.approx(0.5)
+    assert calibration.log_prior(-1000.0) == pytest.approx(-1999.0)
