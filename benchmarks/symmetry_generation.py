@@ -175,7 +175,12 @@ def calibrate(directory: Path, model: SymmetryModel, targets: Sequence[Target]) 
         reference=[t.crystal for t in targets], effort=ONE_PROCESS,
     )  # fmt: skip
     x = np.array([p.log_probability for row in found for p in row.items])
-    hit = np.array([c.rms is not None for row in table for c in row], dtype=float)
+    hit = np.zeros(len(x))
+    begin = 0
+    for row in table:  # the first match of a target counts: later ones are mostly the same structure
+        matches = [i for i, c in enumerate(row) if c.rms is not None]
+        hit[[begin + i for i in matches[:1]]] = 1.0
+        begin += len(row)
 
     def loss(parameters: np.ndarray) -> float:
         score = parameters[0] * x + parameters[1]

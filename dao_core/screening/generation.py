@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import log
+from math import exp, log
 from typing import TYPE_CHECKING
 
 from dao_core.crystal import Crystal
 from dao_core.screening.given import GivenStructureError, fitting_cells
 from dao_core.screening.priors import unit_share
-from dao_core.screening.proposals import Proposer, RankedHit
+from dao_core.screening.proposals import SMALLEST_SHARE, Proposer, RankedHit
 from dao_core.screening.proposed import DE_NOVO, SEEDED, Proposals, Proposed
 from dao_core.screening.symmetric import from_symmetry
 from dao_core.screening.symmetry import SymmetryError, spacegroup_number
@@ -54,6 +54,8 @@ def generate(proposer: Proposer) -> Proposals:
         suggested = from_symmetry(proposer, cells, sum(left), settings.n_generated)
         made = _merged(made, suggested)
         rest = wanted - len(seeds) - len(suggested.items)
+        taken = sum(exp(p.log_prior) for p in suggested.items if p.log_prior is not None)
+        left = [x * max(1.0 - taken / sum(left), SMALLEST_SHARE) for x in left]
         made = _merged(made, _de_novo(proposer, cells, left, rest) if rest else Proposals())
     return _merged(made, _seeded(proposer, seeds, len(made.items) + len(made.refused)))
 

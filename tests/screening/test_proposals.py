@@ -28,7 +28,27 @@ SETTINGS = SearchSettings(max_atoms=6, n_generated=5, n_seeded=2, n_templates=3)
 
 @lru_cache(maxsize=1)
 def models() -> SearchModels:
-    return SearchModels(emt(), Generator.load(settings=SamplerSettings(steps=3, seeded_steps=2)), alloys().templates)
+    return SearchModels(emt(), flow(SamplerSettings(steps=3, seeded_steps=2)), alloys().templates)
+
+
+def flow(settings: SamplerSettings) -> Generator:
+    """The shipped generator without its symmetry model."""
+    generator = Generator.load(settings=settings)
+    generator.ships = False
+    return generator
+
+
+def test_symmetry_takes_places_of_samples_and_part_of_their_probability() -> None:
+    alone = models().generator
+    both = SearchModels(emt(), Generator.load(settings=SamplerSettings(steps=3)), None)
+    settings = SearchSettings(z=1, n_generated=4, n_seeded=0, n_templates=0)
+    made = propose("NaCl", both, settings).items
+    symmetric = [p for p in made if p.origin == "symmetry"]
+    assert symmetric[0].provenance["label"] == "225 Na:a Cl:b"
+    assert len(made) == 4
+    plain = propose("NaCl", SearchModels(emt(), alone, None), settings).items
+    total, all_to_flow = (sum(math.exp(p.log_prior or 0.0) for p in items) for items in (made, plain))
+    assert total == pytest.approx(all_to_flow, rel=0.05)
 
 
 def test_every_share_is_made_or_told_and_ids_are_unique() -> None:
@@ -67,7 +87,7 @@ def test_seeds_are_templates_that_are_not_proposed_themselves() -> None:
 
 
 def test_a_diffusion_makes_samples_from_noise_in_place_of_seeded_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    generator = Generator.load(settings=SamplerSettings(diffusion_steps=1))
+    generator = flow(SamplerSettings(diffusion_steps=1))
     monkeypatch.setattr(generator, "process", "diffusion")
     made = propose("CuAu", SearchModels(emt(), generator, models().templates), SETTINGS)
     assert {p.origin for p in made.items} <= {"template", "de novo"}
@@ -82,7 +102,7 @@ def test_the_largest_cell_is_the_one_warned_about() -> None:
 
 
 def test_a_repeat_among_the_samples_is_drawn_anew_and_only_then_kept() -> None:
-    generator = Generator.load(settings=SamplerSettings(steps=10))
+    generator = flow(SamplerSettings(steps=10))
     settings = SearchSettings(z=1, n_generated=8, n_seeded=0, n_templates=0)
     drawn = [p.crystal for p in generator.propose({"Na": 1, "Cl": 1}, 8, settings.seed)]
     made = [p.crystal for p in propose("NaCl", SearchModels(emt(), generator), settings).items]
@@ -93,7 +113,7 @@ def test_a_repeat_among_the_samples_is_drawn_anew_and_only_then_kept() -> None:
 
 
 def test_what_is_drawn_more_often_is_more_probable() -> None:
-    generator = Generator.load(settings=SamplerSettings(steps=10))
+    generator = flow(SamplerSettings(steps=10))
     settings = SearchSettings(z=1, n_generated=8, n_seeded=0, n_templates=0)
     priors = [p.log_prior for p in propose("NaCl", SearchModels(emt(), generator), settings).items]
     assert priors[0] == max(priors) > min(priors)
