@@ -76,6 +76,7 @@ class LabelExamples:
         return tokens
 
     def validate(self, network: nn.Module) -> dict[str, float]:
+        """Losses on the rows held out, by name."""
         assert isinstance(network, LabelNetwork)
         groups: list[float] = []
         letters: list[float] = []
