@@ -40,7 +40,7 @@ class Snapped:
 
 
 def moyo_dataset(crystal: Crystal, symprec: float) -> MoyoDataset:
-    """moyo's analysis of a crystal at a tolerance in angstrom. Raises SymmetryError."""
+    """Moyo's analysis of a crystal at a tolerance in angstrom. Raises SymmetryError."""
     from moyopy import Cell, MoyoDataset
 
     # moyo logs each internal decision; what matters here arrives as a result or an error
