@@ -25,11 +25,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from ground_states import COMPOUNDS
-from train_predictor import SOURCES, Rows, crystal_of, formula_key, held_formulas
+from train_predictor import SOURCES, Rows, crystal_of, formula_key, held_formulas, textbook_formulas
 
 from dao_core.crystal import Crystal, InvalidCrystalError
-from dao_core.elements import MAX_ATOMIC_NUMBER, atomic_number
+from dao_core.elements import MAX_ATOMIC_NUMBER
 from dao_core.energy.adapters.sevennet import SevenNetPotential
 from dao_core.energy.potential import PotentialResult
 from dao_core.energy.predictor import DaoPotential
@@ -192,19 +191,6 @@ class StructureSource:
         volumes = self.index.atomic_volumes
         seen = {int(z) for numbers in self.frame.atomic_numbers for z in numbers}
         return {z: float(np.clip(volumes[z], 6.0, 60.0)) for z in seen}
-
-
-def textbook_formulas() -> set[str]:
-    """Keys of the compounds by which first answers are judged."""
-    keys = set()
-    counts = {"fluorite": (1, 2), "rutile": (1, 2), "perovskite": (1, 1, 3), "CdI2": (1, 2), "corundum": (2, 3),
-              "spinel": (1, 2, 4), "AuCu3": (1, 3), "MgCu2": (1, 2)}  # fmt: skip
-    for prototype, compounds in COMPOUNDS.items():
-        for names in compounds:
-            symbols = names.split()
-            numbers = counts.get(prototype, (1,) * len(symbols))
-            keys.add(formula_key([atomic_number(s) for s, n in zip(symbols, numbers, strict=True) for _ in range(n)]))
-    return keys
 
 
 def element_crystal(name: str, z: int, volume: float) -> Crystal:

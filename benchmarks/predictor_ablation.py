@@ -176,14 +176,14 @@ def energy_figure(study: Study, potential: DaoPotential) -> dict[str, Any]:
 def force_figure(potential: Potential, data: Path, limit: int) -> dict[str, Any]:
     """Force MAE in eV/angstrom of the held tenth of the DFT frames, interval over frames."""
     frames = dft_frames(data, held=True)[: limit or None]
-    outcomes = potential.compute([c for c, _, _ in frames])
+    outcomes = potential.compute([c for c, *_ in frames])
     parts = [
-        np.abs(o.forces - f).ravel() for (_, f, _), o in zip(frames, outcomes, strict=True)
+        np.abs(o.forces - f).ravel() for (_, f, *_), o in zip(frames, outcomes, strict=True)
         if isinstance(o, PotentialResult)
     ]  # fmt: skip
     by_frame = np.array([p.mean() for p in parts])
     mean = float(np.concatenate(parts).mean())
-    size = float(np.concatenate([np.abs(f).ravel() for _, f, _ in frames]).mean())
+    size = float(np.concatenate([np.abs(f).ravel() for _, f, *_ in frames]).mean())
     return {
         "mae": round(mean, 4),
         "mean_over_frames": round(float(by_frame.mean()), 4),

@@ -71,11 +71,13 @@ class PredictorData:
         train: Packed structures with the labels of `pack_labelled`.
         sources: Names of the label sources, the reference first.
         validation: The same with formation energies of the reference.
+        one_scale: All sources count from the same zero, which is also that of the predictor that is continued.
     """
 
     train: PackedCrystals
     sources: list[str]
     validation: PackedCrystals | None = None
+    one_scale: bool = False
 
 
 def pack_labelled(crystals: Sequence[Crystal], labels: TrainingLabels) -> PackedCrystals:
@@ -121,7 +123,7 @@ def adapted_scale(earlier: Checkpoint, data: PredictorData) -> EnergyScale:
     """The scale of a trained predictor for other label sources, its spread to be calibrated anew.
 
     Where the sources are not those it was trained on, each gets the earlier reference plus one correction an element,
-    fitted to what the earlier predictor leaves over on at most ADAPT_ROWS rows.
+    fitted to what the earlier predictor leaves over on at most ADAPT_ROWS rows, unless all labels are on its scale.
 
     Args:
         earlier: The predictor's checkpoint.
@@ -131,7 +133,10 @@ def adapted_scale(earlier: Checkpoint, data: PredictorData) -> EnergyScale:
         The scale to train with.
     """
     scale = EnergyScale.from_state(earlier.config["energy_scale"])
-    if scale.sources != data.sources:
+    if data.one_scale:
+        same = np.repeat(scale.baseline[:1], len(data.sources), axis=0)
+        scale = replace(scale, baseline=same, sources=data.sources)
+    elif scale.sources != data.sources:
         known = np.flatnonzero(np.isfinite(data.train.labels["formation_energy_per_atom"]))
         rows = data.train.take(np.random.default_rng(0).permutation(known)[:ADAPT_ROWS])
         predicted = DaoPotential(earlier).predict([rows.crystal(i) for i in range(len(rows))])

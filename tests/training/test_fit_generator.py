@@ -209,6 +209,22 @@ def test_a_continued_predictor_takes_labels_of_another_scale(tmp_path: Path) -> 
     assert continued.outside(crystals[0].replace(lattice=0.4 * crystals[0].lattice)) is not None
 
 
+def test_labels_on_one_scale_get_no_corrections(tmp_path: Path) -> None:
+    crystals = [c.niggli().replace(atomic_numbers=np.full(c.n_atoms, 29)) for c in random_crystals(3, (2, 3, 4) * 30)]
+    shipped = DaoPotential.load("predictor")
+    labels = [p.formation_energy_per_atom + 1.0 for p in shipped.predict(crystals)]  # unstable, not counted otherwise
+    unknown = [None] * len(crystals)
+    packed = pack_labelled(
+        crystals, TrainingLabels(labels, [0.0] * len(crystals), [1] * len(crystals), unknown, unknown)
+    )
+    data = PredictorData(packed, ["a", "b"], one_scale=True)
+    config = TrainingConfig(**{**TINY, "max_steps": 1, "learning_rate": 1e-9, "start_from": "predictor"})
+    fit_predictor(data, config, tmp_path, Provenance({}, ""))
+    scale = DaoPotential.load(tmp_path / "checkpoint").scale
+    assert scale.sources == ["a", "b"]
+    np.testing.assert_array_equal(scale.baseline, np.repeat(shipped.scale.baseline[:1], 2, axis=0))
+
+
 def test_a_continued_predictor_can_grow(tmp_path: Path) -> None:
     crystals = [c.niggli().replace(atomic_numbers=np.full(c.n_atoms, 29)) for c in random_crystals(3, (2, 3, 4))]
     shipped = DaoPotential.load("predictor")
