@@ -15,7 +15,7 @@ if ! command -v pw.x >/dev/null; then
     sudo="sudo"
   fi
   $sudo apt-get update -qq
-  # with OpenBLAS pw.x is several times as fast as with the reference BLAS that would come along; serial: one thread a rank
+  # OpenBLAS in place of the reference BLAS that would come along; serial: one thread a rank
   $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
     quantum-espresso libopenblas0-serial
 fi
