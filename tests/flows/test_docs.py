@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,3 +64,27 @@ def test_links_of_the_readme_exist() -> None:
     for name in ("README.md", "CONTRIBUTING.md"):
         for target in re.findall(r"\]\((?!http)([^)#]+)", (ROOT / name).read_text()):
             assert (ROOT / target).exists(), f"{name} links to {target}"
+
+
+@pytest.mark.slow
+def test_the_python_of_the_page_runs_in_order(tmp_path: Path) -> None:
+    code = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), flags=re.DOTALL)
+    assert len(code) >= 5
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", "\n".join(code)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "converged" in done.stdout
+
+
+def test_the_page_on_answers_explains_every_column_and_status() -> None:
+    from dao_core.energy.relaxation.settings import RelaxationStatus
+    from flows.cli.candidate_table import COLUMNS
+
+    page = (ROOT / "docs" / "reading-an-answer.md").read_text()
+    explained = {
+        cell.strip() for row in re.findall(r"^\| ([^|]+) \|", page, flags=re.MULTILINE) for cell in row.split(",")
+    }
+    assert set(COLUMNS) <= explained
+    for status in RelaxationStatus:
+        assert str(status) in page or (str(status).startswith("rejected_") and "rejected_..." in page), status
