@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,9 +18,6 @@ if TYPE_CHECKING:
 
 MIN_VOLUME_PER_ATOM = 1.0  # angstrom^3; the densest known solids have about 5
 MAX_VOLUME_PER_ATOM = 1000.0
-_SYMMETRY_OPERATION = re.compile(
-    r"""^\s*(?:\d+\s+)?['"]?[-+xyz\d/. ]+,[-+xyz\d/. ]+,[-+xyz\d/. ]+['"]?\s*$""", re.I | re.M
-)
 
 
 class InvalidCrystalError(ValueError):
@@ -159,27 +154,6 @@ class Crystal:
         )
         return str(CifWriter(crystal.to_pymatgen(), significant_figures=15))
 
-    @classmethod
-    def from_cif(cls, text: str) -> Crystal:
-        """First structure of a CIF text, atoms in the order of the file. Raises InvalidCrystalError with the reason.
-
-        Files with symmetry operations get pymatgen's tolerances (0.3333 means 1/3); a P1 list is taken as it stands.
-        """
-        from pymatgen.io.cif import CifParser
-
-        in_p1 = len(_SYMMETRY_OPERATION.findall(text)) == 1
-        tolerances = {"site_tolerance": 1e-6, "frac_tolerance": 0.0} if in_p1 else {}
-        try:
-            parser = CifParser(io.StringIO(text), **tolerances)
-            structure = parser.parse_structures(primitive=False, on_error="raise")[0]
-            in_file = next(b["_atom_site_label"] for b in parser.as_dict().values() if "_atom_site_label" in b)
-            rank = {label: i for i, label in reversed(list(enumerate(in_file)))}
-        except (ValueError, IndexError, KeyError, AttributeError, AssertionError, TypeError) as error:
-            raise InvalidCrystalError(f"unreadable CIF: {error}") from error
-        crystal = cls.from_pymatgen(structure)
-        order = sorted(range(len(structure)), key=lambda i: rank.get(structure[i].label, len(rank)))
-        return crystal.replace(frac_coords=crystal.frac_coords[order], atomic_numbers=crystal.atomic_numbers[order])
-
     def to_extxyz(self) -> str:
         """One extended-xyz frame with 17 significant digits (ASE's own writer keeps 8 decimals)."""
         lattice = " ".join(repr(float(x)) for x in self.lattice.ravel())
@@ -188,16 +162,6 @@ class Crystal:
             f"{s} {x!r} {y!r} {z!r}" for s, (x, y, z) in zip(self.symbols, self.cart_coords.tolist(), strict=True)
         ]
         return "\n".join(lines) + "\n"
-
-    @classmethod
-    def from_extxyz(cls, text: str) -> Crystal:
-        """First frame of an extended-xyz text."""
-        from ase.io import read
-
-        try:
-            return cls.from_ase(read(io.StringIO(text), index=0, format="extxyz"))
-        except (ValueError, KeyError, IndexError, OSError, StopIteration) as error:
-            raise InvalidCrystalError(f"unreadable extxyz: {error or 'no frame in it'}") from error
 
 
 def _check(lattice: NDArray[np.float64], frac_coords: NDArray[np.float64], numbers: NDArray[np.int64]) -> None:

@@ -51,60 +51,6 @@ def test_ase_round_trip(crystal: Crystal) -> None:
     assert_same(crystal, Crystal.from_ase(crystal.to_ase()))
 
 
-@quick
-@given(crystals())
-def test_extxyz_round_trip(crystal: Crystal) -> None:
-    assert_same(crystal, Crystal.from_extxyz(crystal.to_extxyz()))
-
-
-@quick
-@given(crystals())
-def test_cif_round_trip_keeps_order_metric_and_handedness(crystal: Crystal) -> None:
-    back = Crystal.from_cif(crystal.to_cif())
-    assert back.atomic_numbers.tolist() == crystal.atomic_numbers.tolist()
-    np.testing.assert_allclose(metric(back), metric(crystal), rtol=1e-11, atol=1e-9)
-    right_handed = np.linalg.det(crystal.lattice) > 0
-    expected = crystal.frac_coords if right_handed else -crystal.frac_coords
-    assert periodic_difference(back.frac_coords, expected) < 1e-13
-    assert np.linalg.det(back.lattice) > 0
-
-
-def test_cif_with_symmetry_and_rounded_thirds() -> None:
-    text = perovskite().to_pymatgen().to(fmt="cif", symprec=0.01)
-    crystal = Crystal.from_cif(text)
-    assert crystal.composition == {"O": 3, "Sr": 1, "Ti": 1}
-    magnesium = """data_Mg
-_cell_length_a 3.21
-_cell_length_b 3.21
-_cell_length_c 5.21
-_cell_angle_alpha 90
-_cell_angle_beta 90
-_cell_angle_gamma 120
-_symmetry_space_group_name_H-M 'P 63/m m c'
-loop_
-_atom_site_label
-_atom_site_fract_x
-_atom_site_fract_y
-_atom_site_fract_z
-Mg1 0.3333 0.6667 0.25
-"""
-    hcp = Crystal.from_cif(magnesium)
-    assert hcp.composition == {"Mg": 2}  # not the four or six that 0.3333 taken literally would make
-    assert periodic_difference(hcp.frac_coords[0], np.array([1 / 3, 2 / 3, 0.25])) < 1e-9
-
-
-@pytest.mark.parametrize("text", ["", "data_x\n_cell_length_a 3\n", "not a cif at all", "\x00\x01"])
-def test_unreadable_cif_is_refused_with_a_reason(text: str) -> None:
-    with pytest.raises(InvalidCrystalError, match="unreadable CIF"):
-        Crystal.from_cif(text)
-
-
-@pytest.mark.parametrize("text", ["", "2\nno lattice\nH 0 0", "5\n\nH 0 0 0\n"])
-def test_unreadable_extxyz_is_refused(text: str) -> None:
-    with pytest.raises(InvalidCrystalError):
-        Crystal.from_extxyz(text)
-
-
 def test_disordered_structure_is_refused() -> None:
     from pymatgen.core import Lattice, Structure
 

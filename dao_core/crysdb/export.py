@@ -56,7 +56,7 @@ def _atomic_text(path: Path) -> Iterator[TextIO]:
 
 
 def write_extxyz(tables: Iterable[pa.Table], path: Path) -> int:
-    """All rows as extended xyz with their id and energies (total `energy` in eV, forces where known); returns rows."""
+    """All rows as extended xyz with id, energies (`energy` is total, in eV), forces and stress; returns rows."""
     n_rows = 0
     with _atomic_text(path) as handle:
         for table in tables:
@@ -66,15 +66,23 @@ def write_extxyz(tables: Iterable[pa.Table], path: Path) -> int:
     return n_rows
 
 
+def quoted(text: str) -> str:
+    """A value for a comment line of extended xyz that reads back the same, whatever stands in it."""
+    inner = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
+    return f'"{inner}"'
+
+
 def _extxyz_frame(record: CrysRecord) -> str:
     lattice = " ".join(repr(x) for x in record.lattice.ravel().tolist())
     properties = "species:S:1:pos:R:3" + ("" if record.forces is None else ":forces:R:3")
-    head = [f'Lattice="{lattice}"', f"Properties={properties}", f"material_id={record.material_id}"]
+    head = [f'Lattice="{lattice}"', f"Properties={properties}", f"material_id={quoted(record.material_id)}"]
     if record.energy_per_atom is not None:
         head.append(f"energy={record.energy_per_atom * record.n_atoms!r}")
-    for name in ("formation_energy_per_atom", "e_above_hull", "spacegroup_number"):
+    for name in ("energy_per_atom", "formation_energy_per_atom", "e_above_hull", "spacegroup_number"):
         if (value := getattr(record, name)) is not None:
             head.append(f"{name}={value!r}")
+    if record.stress is not None:
+        head.append(f'stress="{" ".join(repr(x) for x in record.stress.ravel().tolist())}"')
     columns = record.frac_coords @ record.lattice
     if record.forces is not None:
         columns = np.concatenate([columns, record.forces], axis=1)

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dao_core.crystal import Crystal, InvalidCrystalError
+from dao_core.crystal import Crystal
 from dao_core.dft.pw.input import InputError
 from dao_core.elements import atomic_number
+from dao_core.readers.base import UnreadableError
+from dao_core.readers.read import read_one
 
 SOLIDS = ("fcc", "bcc", "hcp", "diamond", "sc")
 BOND_LENGTHS = {"H": 0.74, "N": 1.10, "O": 1.21, "F": 1.42, "Cl": 1.99}  # angstrom, gas phase (CRC Handbook)
@@ -32,15 +34,13 @@ class ElementReference:
 
 
 def read_references(paths: Iterable[Path]) -> dict[str, Crystal]:
-    """Element structures from CIF files, by symbol. Raises InputError where a file is not a pure element's."""
+    """Element structures from files, by symbol. Raises InputError where a file is not a pure element's."""
     found: dict[str, Crystal] = {}
     for path in paths:
         try:
-            crystal = Crystal.from_cif(path.read_text(errors="replace"))
-        except OSError as error:
-            raise InputError(f"reference {path}: {error.strerror or error}") from error
-        except InvalidCrystalError as error:
-            raise InputError(f"reference {path}: {error}") from error
+            crystal = read_one(path)
+        except UnreadableError as error:
+            raise InputError(f"reference {error}") from error
         if len(crystal.composition) != 1:
             raise InputError(f"reference {path} is {crystal.formula_reduced}: give the structure of a pure element")
         found[crystal.symbols[0]] = crystal

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from dao_core.crystal import Crystal, InvalidCrystalError
+from dao_core.crystal import Crystal
 from dao_core.energy.relaxation.settings import RelaxSettings
+from dao_core.readers.base import UnreadableError
+from dao_core.readers.read import read_one
 
 if TYPE_CHECKING:
     from dao_core.generate.constraints import Constraint
@@ -27,9 +29,9 @@ class GivenStructure(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    framework: Path | None = Field(None, description="CIF: its lattice and its atoms are kept, the rest is generated")
+    framework: Path | None = Field(None, description="file: its lattice and its atoms are kept, the rest is generated")
     keep: tuple[str, ...] = Field((), description="elements of the framework's file that are kept; default: all")
-    lattice: Path | None = Field(None, description="CIF: only its lattice is kept")
+    lattice: Path | None = Field(None, description="file: only its lattice is kept")
     spacegroup: int | None = Field(None, ge=1, le=230, description="every structure has at least this symmetry")
     hold: bool = Field(True, description="keep what is given in the relaxation too")
 
@@ -82,11 +84,9 @@ class GivenStructure(BaseModel):
 
 def _read(path: Path) -> Crystal:
     try:
-        return Crystal.from_cif(path.read_text(errors="replace"))
-    except OSError as error:
-        raise GivenStructureError(f"{path}: {error.strerror or error}; give a CIF file") from error
-    except InvalidCrystalError as error:
-        raise GivenStructureError(f"{path}: {error}") from error
+        return read_one(path)
+    except UnreadableError as error:
+        raise GivenStructureError(str(error)) from error
 
 
 def _kept(crystal: Crystal, elements: Sequence[str], path: Path) -> Crystal:

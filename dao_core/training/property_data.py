@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.energy.property import PropertyError
+from dao_core.readers.cif import crystal_from_cif
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +98,7 @@ def _frame(path: Path) -> pd.DataFrame:
 
 def _crystal(row: dict[Any, Any], text: str | None) -> Crystal:
     if text is not None:
-        return Crystal.from_cif(str(row[text])).niggli()
+        return crystal_from_cif(str(row[text])).niggli()
     return Crystal(
         np.reshape(np.concatenate([np.ravel(x) for x in np.ravel(row["lattice"])]), (3, 3)),
         np.reshape(np.asarray(row["frac_coords"], dtype=np.float64), (-1, 3)),

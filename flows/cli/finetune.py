@@ -37,7 +37,7 @@ def property_(
 @app.command()
 def predict(
     model: Annotated[Path, typer.Argument(help="Folder that `dao finetune property` printed.")],
-    files: Annotated[list[Path], typer.Argument(help="CIF or extxyz files.")],
+    files: Annotated[list[Path], typer.Argument(help="CIF, extended xyz, POSCAR, JSON, CSV or Parquet files.")],
 ) -> None:
     """Predict the fine-tuned property of structures; the spread is that of the members.
 
@@ -135,22 +135,20 @@ def predict_files(model: Path, paths: Sequence[Path]) -> int:
     Returns:
         0, or 1 where at least one file has none.
     """
-    from dao_core.crystal import Crystal, InvalidCrystalError
     from dao_core.energy.property import PropertyModel
+    from dao_core.readers.base import Refusal
+    from dao_core.readers.read import read_structures
 
     quiet_libraries()
     loaded = PropertyModel.load(model)
     rows: list[tuple[object, ...]] = []
-    for path in paths:
-        try:
-            text = path.read_text(errors="replace")
-            crystal = Crystal.from_extxyz(text) if path.suffix in (".xyz", ".extxyz") else Crystal.from_cif(text)
-        except (InvalidCrystalError, OSError) as error:
-            rows.append((path.name, None, None, f"unreadable: {error}"))
+    for name, found in (item for path in paths for item in read_structures(path)):
+        if isinstance(found, Refusal):
+            rows.append((found.row, None, None, f"unreadable: {found.reason}"))
             continue
-        p = loaded.predict([crystal])[0]
+        p = loaded.predict([found])[0]
         value, std = (None if x is None else f"{x:.4g}" for x in (p.value, p.std))
-        rows.append((path.name, value, std, p.reason or None))
+        rows.append((name, value, std, p.reason or None))
     if all(row[1] is None for row in rows):
         fail(f"none of {len(rows)} files has a prediction; the first: {rows[0][3]}")
     table(f"{loaded.column} ({len(loaded.networks)} members)", ("file", loaded.column, "spread", "reason"), rows)

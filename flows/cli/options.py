@@ -50,14 +50,14 @@ GeneratorName = Annotated[str, typer.Option(help="'dao', a DAO-G checkpoint fold
 
 
 Framework = Annotated[
-    Path | None, typer.Option(help="CIF whose lattice and atoms are kept; the rest of the formula is generated.")
+    Path | None, typer.Option(help="File whose lattice and atoms are kept; the rest of the formula is generated.")
 ]
 
 
 Keep = Annotated[str | None, typer.Option(help="Elements of --framework that are kept, such as Ti or Mg,Ni.")]
 
 
-Lattice = Annotated[Path | None, typer.Option(help="CIF of which only the lattice is kept.")]
+Lattice = Annotated[Path | None, typer.Option(help="File of which only the lattice is kept.")]
 
 
 Spacegroup = Annotated[int | None, typer.Option(min=1, max=230, help="Number of a space group to generate in.")]

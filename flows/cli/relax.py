@@ -4,56 +4,85 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dao_core.artifacts import write_atomic
 from flows.cli.console import quiet_libraries, table
 from flows.cli.errors import fail
 from flows.cli.options import PotentialName
+from flows.cli.outputs import prepare_folder
+
+if TYPE_CHECKING:
+    from dao_core.readers.base import Row
+
+
+COLUMNS = ("file", "status", "energy_per_atom", "steps", "fmax", "reason")
 
 
 def relax_files(files: Sequence[Path], out: Path, potential: str, settings: Mapping[str, Any]) -> int:
-    """Relax every readable file; 0, or 1 where at least one was unreadable or rejected."""
-    from dao_core.crystal import Crystal, InvalidCrystalError
+    """Relax every structure of every file.
+
+    Args:
+        files: Files of any format that is read; several frames or blocks give several results.
+        out: Folder for the results.
+        potential: Name of an energy model.
+        settings: Of `RelaxSettings`.
+
+    Returns:
+        The exit status: 0, or 1 where a structure was unreadable or rejected.
+    """
+    from dao_core.readers.base import Refusal
+    from dao_core.readers.read import named_rows
 
     quiet_libraries()
-    crystals, names, refused = [], [], []
-    for path in files:
-        try:
-            text = path.read_text(errors="replace")
-            crystals.append(Crystal.from_extxyz(text) if path.suffix in (".xyz", ".extxyz") else Crystal.from_cif(text))
-            names.append(path.name)
-        except (InvalidCrystalError, OSError) as error:
-            refused.append((path.name, "unreadable", None, None, None, str(error)))
-    if not crystals:
+    prepare_folder(out)
+    found = [item for path in files for item in named_rows(path)]
+    read = [(name, row) for name, row in found if not isinstance(row.value, Refusal)]
+    refused = [
+        (row.where, "unreadable", None, None, None, row.value.reason)
+        for _, row in found
+        if isinstance(row.value, Refusal)
+    ]
+    if not read:
         fail(f"none of {len(files)} files could be read; the first: {refused[0][5]}")
-    from dao_core.artifacts import write_atomic
     from dao_core.energy.registry import load_potential
-    from dao_core.energy.relaxation.relax import RelaxSettings, relax
     from tasks.run_log import record_command
 
     model = load_potential(potential)
-    rows: list[tuple[object, ...]] = list(refused)
-    columns = ("file", "status", "energy_per_atom", "steps", "fmax", "reason")
     with record_command(out, "relax"):
-        results = relax(crystals, model, RelaxSettings(**settings))
-        for name, result in zip(names, results, strict=True):
-            write_atomic(out / f"{Path(name).stem}.cif", result.crystal.to_cif())
-            energy = None if result.energy_per_atom is None else f"{result.energy_per_atom:.4f}"
-            rows.append((name, str(result.status), energy, result.n_steps, f"{result.fmax:.3f}", result.reason))
         import csv
         import io
 
+        done = _relax_all(read, out, model, settings)
+        rows = [*refused, *done]
         lines = io.StringIO()
-        csv.writer(lines).writerows([columns, *rows])
+        csv.writer(lines).writerows([COLUMNS, *rows])
         write_atomic(out / "relaxed.csv", lines.getvalue())
-    table(f"energies in eV/atom from {model.identity}", columns, rows)
-    return 1 if refused or any("rejected" in str(r.status) or "failed" in str(r.status) for r in results) else 0
+    table(f"energies in eV/atom from {model.identity}", COLUMNS, rows)
+    return 1 if refused or any("rejected" in str(row[1]) or "failed" in str(row[1]) for row in done) else 0
+
+
+def _relax_all(
+    read: Sequence[tuple[str, Row[Any]]], out: Path, model: Any, settings: Mapping[str, Any]
+) -> list[tuple[object, ...]]:
+    """Relax and write each structure to a file of its own; the lines of the table."""
+    from dao_core.energy.relaxation.relax import RelaxSettings, relax
+    from dao_core.readers.names import distinct_names
+
+    results = relax([row.value for _, row in read], model, RelaxSettings(**settings))
+    lines: list[tuple[object, ...]] = []
+    for name, (_, row), result in zip(distinct_names(name for name, _ in read), read, results, strict=True):
+        write_atomic(out / f"{name}.cif", result.crystal.to_cif())
+        energy = None if result.energy_per_atom is None else f"{result.energy_per_atom:.4f}"
+        reason = "; ".join([*([result.reason] if result.reason else []), *row.notes])
+        lines.append((f"{name}.cif", str(result.status), energy, result.n_steps, f"{result.fmax:.3f}", reason))
+    return lines
 
 
 def relax(
-    files: Annotated[list[Path], typer.Argument(help="CIF or extxyz files.")],
+    files: Annotated[list[Path], typer.Argument(help="CIF, extended xyz, POSCAR, JSON, CSV or Parquet files.")],
     out: Annotated[Path, typer.Option(help="Folder for the relaxed CIF files and relaxed.csv.")] = Path("relaxed"),
     potential: PotentialName = "dao",
     fmax: Annotated[float, typer.Option(min=1e-6, help="Largest force at the end, eV/angstrom.")] = 0.05,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from flows.cli.candidate_table import candidate_table, energies_line
 from flows.cli.console import ProgressBar, progress_bar, quiet_libraries
 from flows.cli.errors import fail
+from flows.cli.outputs import prepare_folder
 from tasks.run_log import RunLog, record_command
 
 if TYPE_CHECKING:
@@ -89,8 +90,8 @@ def run_search(formulas: Sequence[Formula], command: SearchCommand, started: flo
     """
     import tempfile
 
-    if command.out is not None and command.out.exists() and not command.out.is_dir():
-        fail(f"--out {command.out} is a file: name a folder")
+    if command.out is not None:
+        prepare_folder(command.out)
     quiet_libraries()
     with (
         progress_bar(formulas[0].shown if len(formulas) == 1 else "screen") as bar,

@@ -23,7 +23,8 @@ app = typer.Typer(help="Validate structures with Quantum ESPRESSO.", no_args_is_
 @app.command()
 def run(
     files: Annotated[
-        list[Path], typer.Argument(help="CIF files, or the report folder of a screening, whose best are taken.")
+        list[Path],
+        typer.Argument(help="Files of structures, or the report folder of a screening: its best."),
     ],
     protocol: Annotated[str, typer.Option(help="fast, balanced or stringent.")] = "fast",
     top: Annotated[int, typer.Option(min=1, help="Of a report: the best of so many formulas.")] = 3,
@@ -49,7 +50,7 @@ def run(
     ] = 4,
     elements: Annotated[bool, typer.Option(help="Also run the elements, for the formation energy.")] = True,
     reference: Annotated[
-        list[Path] | None, typer.Option(help="CIF of a pure element to take instead of the built-in one; repeatable.")
+        list[Path] | None, typer.Option(help="File of a pure element to take instead of the built-in one; repeatable.")
     ] = None,
     compare: Annotated[bool, typer.Option(help="Also DAO-P's formation energy, and how far it is off.")] = True,
     slurm: Annotated[bool, typer.Option("--slurm", help="Submit to Slurm and poll by job id.")] = False,
@@ -159,7 +160,8 @@ def validate_files(files: Sequence[Path], options: ValidateOptions) -> int:
     """Take each structure through pw.x.
 
     Args:
-        files: CIFs, or the report of a screening (its folder or `candidates.parquet`), whose best are taken.
+        files: Files of any format that is read, or the report of a screening (its folder or `candidates.parquet`),
+            whose best are taken.
         options: How.
 
     Returns:
@@ -240,7 +242,9 @@ def _structures(path: Path, options: ValidateOptions) -> list[NamedStructure]:
     """The structures of one argument; what cannot be read is kept with its reason."""
     import numpy as np
 
-    from dao_core.crystal import Crystal, InvalidCrystalError
+    from dao_core.crystal import Crystal
+    from dao_core.readers.base import Refusal
+    from dao_core.readers.read import read_structures
     from dao_core.screening.report.files import best_rows
 
     listed = path / "candidates.parquet" if path.is_dir() else path
@@ -258,12 +262,13 @@ def _structures(path: Path, options: ValidateOptions) -> list[NamedStructure]:
             energy = row["model_formation_energy"]
             out.append(NamedStructure(name, str(row["id"]), crystal, model_formation_energy=energy))
         return out
-    try:
-        return [NamedStructure(path.name, path.stem, Crystal.from_cif(path.read_text(errors="replace")))]
-    except InvalidCrystalError as error:
-        return [NamedStructure(path.name, path.stem, None, str(error))]
-    except OSError as error:
-        return [NamedStructure(path.name, path.stem, None, f"{error.strerror or error}")]
+    out = []
+    for name, value in read_structures(path):
+        if isinstance(value, Refusal):
+            out.append(NamedStructure(value.row, name, None, value.reason))
+        else:
+            out.append(NamedStructure(name if name != path.stem else path.name, name, value))
+    return out
 
 
 def _check_elements(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from dao_core.crysdb.schema import CrysRecord
+from dao_core.readers.base import Refusal
 
 
 class SourceError(RuntimeError):
@@ -19,14 +20,6 @@ class SourceInterrupted(SourceError):
     def __init__(self, message: str, cursor: str | None) -> None:
         super().__init__(message)
         self.cursor = cursor
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A row that was not taken: which one (file and row, or id) and why. It is counted, never silently lost."""
-
-    row: str
-    reason: str
 
 
 @dataclass(frozen=True)

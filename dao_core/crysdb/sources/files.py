@@ -5,25 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from dao_core.crysdb.schema import CrysRecord
 from dao_core.crysdb.sources.base import Refusal, SourceError, SourceItem
-from dao_core.crysdb.sources.mapping import MappingOptions
-from dao_core.crysdb.sources.readers import READERS, Reader
+from dao_core.crysdb.sources.mapping import MappingOptions, RowError, row_to_record
+from dao_core.crystal import Crystal
+from dao_core.readers.base import Row, UnreadableError, naming
+from dao_core.readers.content import Content, read_content
+from dao_core.readers.read import read_rows
 
+ENDINGS = (".parquet", ".csv", ".tsv", ".cif", ".mcif", ".xyz", ".extxyz", ".json", ".jsonl", ".vasp", ".poscar",
+           ".lmdb", ".aselmdb", ".mdb")  # fmt: skip
+NAMES = ("poscar", "contcar")  # of files without an ending
 LMDB_LOCK = "lock.mdb"  # lies beside data.mdb and holds no row
-
-
-def suffix_of(path: Path) -> str:
-    """The suffix that decides the format, `.gz` left aside."""
-    return Path(path.name.removesuffix(".gz")).suffix.lower()
+TOTAL_ENERGY = ("extxyz", "lmdb")  # their `energy` is the whole cell's
 
 
 class FileSource:
-    """Rows of files: Parquet, CSV with a CIF column, CIF, extended xyz, JSON (pymatgen or plain rows), each
-    also .gz, and LMDB with JSON values (ASE databases).
+    """Rows of files: CIF, extended xyz, POSCAR, CSV, JSON (pymatgen or plain rows), each also .gz, Parquet and LMDB.
 
-    A folder stands for all its readable files, in order of name. The cursor is "file index:row". Raises SourceError
-    for a path without readable files and, while iterating, for a damaged one, naming file and remedy; bad rows are
-    Refusals.
+    The format is recognised by the content; a folder stands for all its files that have a usual ending, in order of
+    name. The cursor is "file index:row". Bad rows are Refusals, and so is a file that can't be read where there are
+    others.
+
+    Raises SourceError for a path without readable files and, while iterating, where no file could be read, or where a
+    column of the mapping, named on purpose, is in no row.
     """
 
     def __init__(self, paths: str | Path | Sequence[str | Path], options: MappingOptions) -> None:
@@ -58,26 +63,51 @@ class FileSource:
     def iter_records(self, since: str | None = None, cursor: str | None = None) -> Iterator[SourceItem]:  # noqa: ARG002
         """Every row after `cursor`; `since` is ignored, as files do not say when a row changed."""
         first, row = (int(part) for part in cursor.split(":")) if cursor else (0, 0)
+        seen: set[str] = set()
+        n_read = 0
         for index, path in enumerate(self.paths[first:], start=first):
             begin = row if index == first else 0
-            for offset, value in enumerate(_reader(path)(path, self.options, begin), start=begin):
-                yield SourceItem(value, f"{index}:{offset + 1}")
+            try:
+                content = read_content(path)
+                for offset, found in enumerate(read_rows(content, begin), start=begin):
+                    seen |= found.columns.keys()
+                    yield SourceItem(self._record(found, content, offset), f"{index}:{offset + 1}")
+                n_read += 1
+            except UnreadableError as error:
+                if len(self.paths) == 1:
+                    raise SourceError(naming(path, error)) from error
+                last = error
+                yield SourceItem(Refusal(path.name, naming(path, error)), f"{index + 1}:0")
+        if self.paths[first:] and n_read == 0:
+            raise SourceError(f"none of {len(self.paths)} files could be read; the last: {last}")
+        missing = self.options.mapping.missing(seen) if cursor is None and seen else []
+        if missing:
+            there = ", ".join(sorted(seen))
+            raise SourceError(f"no row has the column of {', '.join(missing)}: correct the mapping; there are {there}")
+
+    def _record(self, row: Row[Crystal | str | None], content: Content, index: int) -> CrysRecord | Refusal:
+        options = self.options
+        if content.format in TOTAL_ENERGY and options.mapping.energy is None:
+            options = options.model_copy(update={"mapping": options.mapping.model_copy(update={"energy": "energy"})})
+        named_by_file = content.format in ("cif", "poscar")
+        try:
+            record = row_to_record(row, options, content.stem + (row.part if named_by_file else f"-{index}"))
+        except RowError as error:
+            return Refusal(row.where, str(error))
+        if content.format in TOTAL_ENERGY and record.forces is not None:
+            record.relaxation = "frame"
+        return record
 
 
 def _expand(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    files = sorted(p for p in path.rglob("*") if p.is_file() and suffix_of(p) in READERS and p.name != LMDB_LOCK)
+    files = sorted(p for p in path.rglob("*") if p.is_file() and _may_be_read(p))
     if not files:
-        raise SourceError(f"{path} has no file ending in {', '.join(READERS)}: correct the path")
+        raise SourceError(f"{path} has no file ending in {', '.join(ENDINGS)}: correct the path")
     return files
 
 
-def _reader(path: Path) -> Reader:
-    try:
-        return READERS[suffix_of(path)]
-    except KeyError:
-        raise SourceError(f"{path}: unknown format, expected {', '.join(READERS)}") from None
-
-
-__all__ = ["FileSource", "Refusal", "suffix_of"]
+def _may_be_read(path: Path) -> bool:
+    name = path.name.lower().removesuffix(".gz")
+    return path.name != LMDB_LOCK and (name.endswith(ENDINGS) or name in NAMES)

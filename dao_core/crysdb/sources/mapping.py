@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from dao_core.crysdb.schema import CrysRecord
-from dao_core.elements import atomic_number
+from dao_core.crystal import Crystal
+from dao_core.readers.base import Row, UnreadableError
+from dao_core.readers.plain_rows import IDS, StructureColumns, first_value, real_array, structure_arrays
+from dao_core.readers.tensors import stress_of
 
 
 class RowError(ValueError):
@@ -20,17 +23,18 @@ class ColumnMapping(BaseModel):
     """Names of a table's columns. `None` where the table has none.
 
     Values under formation_energy_per_atom and e_above_hull are the source's own and go to the `_source` columns.
-    `functional_column` appends a row's value to the source's functional, so that energies of different schemes in one
-    file stay on different hulls.
+    `energy` is total, of the whole cell; extended xyz and ASE databases have it without being told. `stress` has six
+    numbers (Voigt) or nine, a `virial` becomes one. `functional_column` appends a row's value to the source's
+    functional, so that energies of different schemes in one file stay on different hulls.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    material_id: tuple[str, ...] = ("material_id", "id", "entry_id", "jid", "")
+    material_id: tuple[str, ...] = IDS
     lattice: str = "lattice"
     frac_coords: str = "frac_coords"
     atomic_numbers: tuple[str, ...] = ("atomic_numbers", "species", "elements")
-    cif: tuple[str, ...] = ("cif", "cif_string")
+    cif: tuple[str, ...] = ("cif", "cif_string", "structure_cif")
     energy_per_atom: str | None = "energy_per_atom"
     energy: str | None = None
     energy_correction_per_atom: str | None = "energy_correction_per_atom"
@@ -39,7 +43,23 @@ class ColumnMapping(BaseModel):
     functional_column: str | None = None
     forces: str | None = "forces"
     stress: str | None = "stress"
+    virial: str | None = "virial"
     id_prefix: str = ""
+
+    @property
+    def structure(self) -> StructureColumns:
+        """The columns that hold a structure."""
+        return StructureColumns(self.lattice, self.frac_coords, self.atomic_numbers, self.cif)
+
+    def missing(self, seen: Collection[str]) -> list[str]:
+        """Settings made on purpose whose columns are not among those seen, as `energy ('REF_energy')`."""
+        out = []
+        for setting in sorted(self.model_fields_set - {"id_prefix"}):
+            names = getattr(self, setting)
+            wanted = (names,) if isinstance(names, str) else names or ()
+            if wanted and not set(wanted) & set(seen):
+                out.append(f"{setting} ({', '.join(map(repr, wanted))})")
+        return out
 
 
 MAPPINGS: Mapping[str, ColumnMapping] = {
@@ -75,20 +95,14 @@ class MappingOptions(BaseModel):
     mapping: Columns = Field(default_factory=ColumnMapping)
 
 
-def _first(row: Mapping[str, Any], names: tuple[str, ...] | str | None) -> Any:
-    for name in (names,) if isinstance(names, str) else names or ():
-        value = row.get(name)
-        if value is not None and value != "":
-            return value
-    return None
-
-
 def number(row: Mapping[str, Any], names: tuple[str, ...] | str | None) -> float | None:
     """A finite number or None. Raises RowError for NaN, infinity or text."""
-    value = _first(row, names)
+    value = first_value(row, names)
     if value is None:
         return None
     try:
+        if isinstance(value, bool):
+            raise ValueError("a truth value")  # noqa: TRY301, TRY004 - told below like any other text
         out = float(value)
     except (TypeError, ValueError):
         raise RowError(f"{names}: {value!r} is not a number") from None
@@ -97,69 +111,55 @@ def number(row: Mapping[str, Any], names: tuple[str, ...] | str | None) -> float
     return out
 
 
-def structure_arrays(row: Mapping[str, Any], mapping: ColumnMapping) -> dict[str, Any]:
-    """lattice, frac_coords and atomic_numbers of a row. Raises RowError."""
-    cif = _first(row, mapping.cif)
-    if cif is not None:
-        from dao_core.crystal import Crystal, InvalidCrystalError
+def row_to_record(row: Row[Crystal | str | None], options: MappingOptions, fallback_id: str) -> CrysRecord:
+    """A record from an entry of a foreign file.
 
-        try:
-            crystal = Crystal.from_cif(cif)
-        except InvalidCrystalError as error:
-            raise RowError(str(error)) from error
-        return {
-            "lattice": crystal.lattice,
-            "frac_coords": crystal.frac_coords,
-            "atomic_numbers": crystal.atomic_numbers,
-        }
-    species = _first(row, mapping.atomic_numbers)
-    missing = [n for n in (mapping.lattice, mapping.frac_coords) if row.get(n) is None]
-    if species is None or missing:
-        raise RowError(f"no {', '.join(missing) or 'atomic_numbers or species'}")
+    Args:
+        row: The entry; its structure is made from its columns where it was not made yet.
+        options: Names of the columns, and what is added to each row.
+        fallback_id: The id of a row that has none.
+
+    Raises:
+        RowError: The row cannot become a record; the message says why.
+    """
     try:
-        numbers = [atomic_number(s) if isinstance(s, str) else int(s) for s in species]
-        lattice = np.asarray(row[mapping.lattice], dtype=np.float64).reshape(3, 3)
-        frac = np.asarray(row[mapping.frac_coords], dtype=np.float64).reshape(-1, 3)
-    except (TypeError, ValueError) as error:
+        return _record(row, options, fallback_id)
+    except UnreadableError as error:
         raise RowError(str(error)) from error
-    if len(frac) != len(numbers):
-        raise RowError(f"{len(numbers)} atoms but {len(frac)} positions")
-    return {"lattice": lattice, "frac_coords": frac, "atomic_numbers": np.array(numbers, dtype=np.int64)}
 
 
-def row_to_record(row: Mapping[str, Any], options: MappingOptions, fallback_id: str) -> CrysRecord:
-    """A record from a row of a foreign table. Raises RowError with the reason where it cannot."""
-    mapping = options.mapping
-    arrays = structure_arrays(row, mapping)
-    n_atoms = len(arrays["atomic_numbers"])
-    energy = number(row, mapping.energy_per_atom)
+def _record(row: Row[Crystal | str | None], options: MappingOptions, fallback_id: str) -> CrysRecord:
+    mapping, columns, crystal = options.mapping, row.columns, row.value
+    if isinstance(crystal, str):
+        raise RowError(crystal)
+    if crystal is None:
+        lattice, frac_coords, numbers = structure_arrays(columns, mapping.structure)
+    else:
+        lattice, frac_coords, numbers = crystal.lattice, crystal.frac_coords, crystal.atomic_numbers
+    n_atoms = len(numbers)
+    energy = number(columns, mapping.energy_per_atom)
     if energy is None and mapping.energy is not None:
-        total = number(row, mapping.energy)
+        total = number(columns, mapping.energy)
         energy = None if total is None else total / n_atoms
     functional = options.functional
-    if mapping.functional_column is not None and row.get(mapping.functional_column) is not None:
-        functional = f"{functional}:{row[mapping.functional_column]}"
+    if mapping.functional_column is not None and columns.get(mapping.functional_column) is not None:
+        functional = f"{functional}:{columns[mapping.functional_column]}"
+    forces = None if mapping.forces is None else columns.get(mapping.forces)
+    volume = abs(float(np.linalg.det(lattice))) or 1.0  # a flat cell is refused later, with the reason
+    own_id = first_value(columns, mapping.material_id)
     return CrysRecord(
-        material_id=f"{mapping.id_prefix}{_first(row, mapping.material_id) or fallback_id}",
+        material_id=f"{mapping.id_prefix}{fallback_id if own_id is None else own_id}",
         source=options.name,
         source_version=options.version,
         functional=functional,
         energy_per_atom=energy,
-        energy_correction_per_atom=number(row, mapping.energy_correction_per_atom),
-        formation_energy_per_atom_source=number(row, mapping.formation_energy_per_atom),
-        e_above_hull_source=number(row, mapping.e_above_hull),
-        forces=_array(row, mapping.forces, (n_atoms, 3)),
-        stress=_array(row, mapping.stress, (3, 3)),
+        energy_correction_per_atom=number(columns, mapping.energy_correction_per_atom),
+        formation_energy_per_atom_source=number(columns, mapping.formation_energy_per_atom),
+        e_above_hull_source=number(columns, mapping.e_above_hull),
+        forces=None if forces is None else real_array(str(mapping.forces), forces, (n_atoms, 3)),
+        stress=stress_of(columns, volume, stress=mapping.stress, virial=mapping.virial),
         license=options.license,
-        **arrays,
+        lattice=lattice,
+        frac_coords=frac_coords,
+        atomic_numbers=numbers,
     )
-
-
-def _array(row: Mapping[str, Any], name: str | None, shape: tuple[int, int]) -> Any:
-    value = None if name is None else row.get(name)
-    if value is None:
-        return None
-    try:
-        return np.asarray(value, dtype=np.float64).reshape(shape)
-    except (TypeError, ValueError) as error:
-        raise RowError(f"{name}: {error}") from error

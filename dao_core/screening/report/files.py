@@ -14,6 +14,7 @@ from dao_core.screening.candidate import Candidate
 from dao_core.screening.symmetry import SNAP_SYMPREC
 
 PROVIDER = "dao"
+_OWN_NAME = re.compile(r"\d{3,}_\w+_\d{3}\.cif")  # as `cif_name` makes them
 
 
 def cif_name(candidate: Candidate, position: int) -> str:
@@ -43,8 +44,9 @@ def write_files(ranked: Sequence[Candidate], out_dir: str | Path) -> dict[str, P
     (out / "symmetrized").mkdir(parents=True, exist_ok=True)
     names = file_names(ranked)
     for folder in (out, out / "symmetrized"):
-        for old in folder.glob("[0-9][0-9][0-9]_*.cif"):
-            old.unlink()
+        for old in folder.glob("*.cif"):
+            if _OWN_NAME.fullmatch(old.name):
+                old.unlink()
     for c in ranked:
         if c.rejected:
             continue

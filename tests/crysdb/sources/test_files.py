@@ -149,9 +149,9 @@ def test_cursor_continues_over_files(tmp_path: Path) -> None:
         ("x.json.gz", b'[{"a": 1}]', "not gzip"),
         ("x.json", b'[{"a": 1}', "not whole JSON"),
         ("x.csv", b"", "empty"),
-        ("x.xyz", b"two\nLattice\n", "line 1"),
+        ("x.xyz", b"two\nLattice\n", "none of the formats that are read"),
         ("x.cif", b"\xff\xfe\x00", "not text"),
-        ("x.docx", b"whatever", "unknown format"),
+        ("x.docx", b"whatever", "none of the formats that are read"),
     ],
 )
 def test_damaged_files_name_file_and_remedy(tmp_path: Path, name: str, content: bytes, message: str) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from dao_core.crysdb.sources.base import SourceError
-from dao_core.crysdb.sources.guards import check_file
+from dao_core.readers.base import UnreadableError
+from dao_core.readers.content import check_file
 
 BOOKKEEPING = (b"nextid", b"metadata", b"deleted_ids", b"length", b"__len__")  # keys that are no rows
 PICKLE_MARK = b"\x80"
@@ -25,7 +25,7 @@ ZLIB_MARK = b"\x78"
 def lmdb_rows(path: Path, start: int) -> Iterator[tuple[int, str, Mapping[str, Any] | str]]:
     """(index, key, row or the reason why it is none) from row `start` on, in the order of the keys.
 
-    Raises SourceError where the file is damaged, or the package lmdb is missing.
+    Raises UnreadableError where the file is damaged, or the package lmdb is missing.
     """
     check_file(path)
     with _opened(path) as cursor:
@@ -43,7 +43,7 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         import lmdb
     except ImportError as error:
-        raise SourceError(f"{path} needs the package lmdb: pip install 'dao-csp[lmdb]'") from error
+        raise UnreadableError(f"{path} needs the package lmdb: pip install 'dao-csp[lmdb]'") from error
     try:
         with (
             lmdb.open(str(path), subdir=False, readonly=True, lock=False, readahead=False) as environment,
@@ -52,7 +52,7 @@ def _opened(path: Path) -> Iterator[Any]:
         ):
             yield cursor
     except lmdb.Error as error:
-        raise SourceError(f"{path} is a damaged LMDB file ({error}): download it again") from error
+        raise UnreadableError(f"{path} is a damaged LMDB file ({error}): download it again") from error
 
 
 def _decode(value: bytes) -> Mapping[str, Any] | str:
@@ -77,6 +77,8 @@ def _from_ase(row: Mapping[str, Any]) -> Mapping[str, Any] | str:
     cell, positions = values["cell"], values["positions"]
     if cell is None or cell.size != 9 or abs(np.linalg.det(cell.reshape(3, 3))) < 1e-6:
         return "no cell: only crystals are taken"
+    if list(row.get("pbc", [True] * 3)) != [True] * 3:
+        return f"pbc {row['pbc']}: not periodic in three directions, so no crystal"
     named = {**(row.get("data") or {}), **(row.get("key_value_pairs") or {})}
     return {
         **{k: v for k, v in named.items() if isinstance(v, str | int | float)},

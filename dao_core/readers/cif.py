@@ -1,0 +1,171 @@
+"""CIF text to structures: gemmi parses, our own checks decide whether the file means one crystal and no other.
+
+A block is read if its symmetry is stated without contradiction, its sites are single, fully occupied elements with
+positions, and the cell that they make has the composition, the number of formula units and the volume that the block
+gives. Everything else is refused with the reason.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dao_core.crystal import Crystal, InvalidCrystalError
+from dao_core.elements import SYMBOLS
+from dao_core.matching.distances import shortest_distance
+from dao_core.matching.same import same_crystal
+from dao_core.readers.base import UnreadableError
+from dao_core.readers.cif_cut import check_end
+from dao_core.readers.cif_expand import expand
+from dao_core.readers.cif_formula import check_formula, check_volume
+from dao_core.readers.cif_sites import doubtful, has_sites, parse_number, read_sites
+from dao_core.readers.cif_symmetry import Group, symmetry_of
+
+if TYPE_CHECKING:
+    from gemmi.cif import Block
+
+    from dao_core.readers.cif_sites import Site
+
+CELL = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
+MIN_DISTANCE = 0.5  # angstrom; closer atoms are one rounded position, or a disordered one
+
+
+@dataclass(frozen=True)
+class CifBlock:
+    """One data block that lists atoms: its name, its structure or the reason why it has none, and notes."""
+
+    name: str
+    value: Crystal | str
+    notes: tuple[str, ...] = ()
+
+
+def read_cif(text: str) -> list[CifBlock]:
+    """Every structure of a CIF text; blocks without a cell and atoms (a title, references) are passed over.
+
+    Args:
+        text: The content of a file.
+
+    Returns:
+        One entry a block, in order; the reason stands in place of a structure that is refused.
+
+    Raises:
+        UnreadableError: The text is not CIF, or none of its blocks lists atoms.
+    """
+    from gemmi import cif
+
+    try:
+        document = cif.read_string(text)
+    except (ValueError, RuntimeError) as error:
+        raise UnreadableError(f"unreadable CIF: {_plain(error)}; the file may be cut or damaged") from error
+    found = [_read_block(block) for block in document if has_sites(block) or _mentions_cell(block)]
+    if not found:
+        raise UnreadableError("unreadable CIF: no block lists atom sites in fractional coordinates")
+    check_end(text, document)
+    return found
+
+
+def crystal_from_cif(text: str) -> Crystal:
+    """The one structure of a CIF text.
+
+    Raises:
+        UnreadableError: The text holds none, one that is refused, or several.
+    """
+    blocks = read_cif(text)
+    if len(blocks) > 1:
+        raise UnreadableError(f"{len(blocks)} structures in one CIF text: give one")
+    if isinstance(blocks[0].value, str):
+        raise UnreadableError(f"unreadable CIF: {blocks[0].value}")
+    return blocks[0].value
+
+
+def _plain(error: Exception) -> str:
+    return " ".join(str(error).replace("string:", "line ").split())
+
+
+def _mentions_cell(block: Block) -> bool:
+    return any(block.find_value(f"_cell{mark}length_a") is not None for mark in "_.")
+
+
+def _read_block(block: Block) -> CifBlock:
+    try:
+        crystal, notes = _structure(block)
+    except (UnreadableError, InvalidCrystalError) as error:
+        return CifBlock(block.name, str(error))
+    return CifBlock(block.name, crystal, tuple(notes))
+
+
+def _structure(block: Block) -> tuple[Crystal, list[str]]:
+    if not has_sites(block):
+        raise UnreadableError("a cell without atom sites in fractional coordinates: the file may be cut")
+    lattice = _lattice(block)
+    sites, notes = read_sites(block)
+    symmetry = symmetry_of(block, lattice)
+    made: list[tuple[Group, Crystal, list[str]]] = []
+    reasons = []
+    for group in symmetry.candidates:
+        try:
+            made.append((group, *_expanded(block, lattice, sites, group)))
+        except (UnreadableError, InvalidCrystalError) as error:
+            reasons.append(str(error))
+    if not made:
+        raise UnreadableError(reasons[0])
+    group, crystal, more = made[0]
+    others = [g.name for g, c, _ in made[1:] if not same_crystal(c, crystal)]
+    if others:
+        raise UnreadableError(
+            f"{group.name} and {others[0]} both fit: name the origin or the axes, or list the operations"
+        )
+    if reasons:
+        notes.append(f"read as {group.name}, the only setting that fits")
+    return crystal, [*notes, *more]
+
+
+def _lattice(block: Block) -> NDArray[np.float64]:
+    """Lattice vectors (3, 3) as rows, a along x and b in the xy plane."""
+    from gemmi import UnitCell
+
+    values = []
+    for name in CELL:
+        text = block.find_value(f"_cell_{name}") or block.find_value(f"_cell.{name}")
+        value = parse_number(text or "?")
+        if not math.isfinite(value) or value <= 0:
+            raise UnreadableError(f"_cell_{name} is {text or 'missing'}: the cell needs three lengths and three angles")
+        values.append(value)
+    if any(angle >= 180 for angle in values[3:]):
+        raise UnreadableError(f"cell angles {values[3:]}: an angle lies between 0 and 180 degrees")
+    with np.errstate(all="ignore"):
+        lattice = np.array(UnitCell(*values).orth.mat.tolist()).T
+    if not np.isfinite(lattice).all() or abs(np.linalg.det(lattice)) < 1e-3:
+        raise UnreadableError(f"lengths {values[:3]} and angles {values[3:]} make no cell: correct them")
+    return lattice
+
+
+def _expanded(block: Block, lattice: NDArray[np.float64], sites: list[Site], group: Group) -> tuple[Crystal, list[str]]:
+    """The whole cell by one group's operations. Raises UnreadableError where it contradicts the block."""
+    frac, owner, notes = expand(lattice, sites, group)
+    crystal = Crystal(lattice, frac, np.array([sites[i].z for i in owner]))
+    confirmed = check_formula(block, crystal.composition)
+    doubt = doubtful(sites)
+    if doubt is not None and not confirmed:
+        raise UnreadableError(
+            f"read {doubt}, which no formula confirms: give _chemical_formula_sum, or correct the site"
+        )
+    check_volume(block, crystal.volume)
+    if shortest_distance(crystal) < MIN_DISTANCE:
+        raise UnreadableError(_closest(crystal, sites, owner))
+    return crystal, notes
+
+
+def _closest(crystal: Crystal, sites: list[Site], owner: list[int]) -> str:
+    from dao_core.matching.distances import distance_matrix
+
+    distances = distance_matrix(crystal.lattice, crystal.frac_coords)
+    i, j = np.unravel_index(int(distances.argmin()), distances.shape)
+    names = [f"{sites[owner[k]].label} ({SYMBOLS[sites[owner[k]].z]})" for k in (i, j)]
+    return (
+        f"{names[0]} and {names[1]} are {distances[i, j]:.2f} A apart: a rounded position, disorder or a wrong setting"
+    )

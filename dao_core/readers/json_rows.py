@@ -1,0 +1,142 @@
+"""JSON: plain rows, pymatgen structures and computed entries, alone, in a list, by id, or one a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dao_core.readers.base import UnreadableError
+from dao_core.readers.plain_rows import real_array
+from dao_core.readers.species import element_number
+
+OWN = ("structure", "sites", "lattice", "energy", "correction")
+BESIDE = ("parameters", "data")  # what an entry says about itself: `run_type`, also as `parameters.run_type`
+SAME_PLACE = 1e-3  # angstrom between the two positions that a pymatgen site gives
+
+
+def read_json(text: str) -> Iterator[dict[str, Any] | str]:
+    """Rows as plain columns (lattice, frac_coords, species and what else there is), or the reason why one is none.
+
+    Args:
+        text: A JSON text.
+
+    Raises:
+        UnreadableError: The text is not whole JSON, or names a key twice.
+    """
+    for row in _rows(_parsed(text)):
+        yield plain_or_reason(row)
+
+
+def plain_or_reason(row: Any) -> dict[str, Any] | str:
+    """`plain_row`, or the reason why the row is none."""
+    if not isinstance(row, Mapping):
+        return row if isinstance(row, str) else f"not a structure or entry but {type(row).__name__}"
+    try:
+        return plain_row(row)
+    except UnreadableError as error:
+        return str(error)
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, ZeroDivisionError) as error:
+        return f"not a structure or entry ({type(error).__name__}: {error})"
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_unique)
+    except RecursionError as error:
+        raise UnreadableError("the JSON is nested too deeply for a table of structures") from error
+    except json.JSONDecodeError as error:
+        lines = [line for line in text.split("\n") if line.strip()]
+        if len(lines) > 1 and all(line.lstrip().startswith("{") for line in lines):
+            return [_line(line) for line in lines]
+        raise UnreadableError(f"not whole JSON ({error}): the file may be cut; download it again") from error
+
+
+def _line(line: str) -> Any:
+    try:
+        return json.loads(line, object_pairs_hook=_unique)
+    except (json.JSONDecodeError, UnreadableError) as error:
+        return f"a line that is not whole JSON ({error})"
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    out = dict(pairs)
+    if len(out) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise UnreadableError(f"the key {next(n for n in names if names.count(n) > 1)!r} stands twice in one object")
+    return out
+
+
+def _rows(data: Any) -> list[Any]:
+    if isinstance(data, list):
+        return data
+    if isinstance(data, dict) and data and "@class" not in data and all(isinstance(v, dict) for v in data.values()):
+        return [{"material_id": key, **value} for key, value in data.items()]
+    return [data]
+
+
+def plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row, a pymatgen Structure or a (Computed)StructureEntry under plain column names.
+
+    Raises:
+        UnreadableError: Sites are shared or no elements, the structure is not periodic in three directions, or an
+            entry's energy belongs to another composition.
+    """
+    structure = row.get("structure", row if "sites" in row else None)
+    if structure is None:
+        return dict(row)
+    lattice = structure["lattice"]
+    if lattice.get("pbc", [True] * 3) != [True] * 3:
+        raise UnreadableError(f"pbc {lattice['pbc']}: not periodic in three directions, so no crystal")
+    matrix = real_array("lattice", lattice["matrix"], (3, 3))
+    species, coordinates = [], []
+    for site in structure["sites"]:
+        species.append(_site_element(site))
+        frac = real_array("abc", site["abc"], (3,))
+        if site.get("xyz") is not None:
+            away = real_array("xyz", site["xyz"], (3,)) - frac @ matrix
+            if not (abs(away) < SAME_PLACE).all():
+                raise UnreadableError(f"abc and xyz of a {species[-1]} site are two places: the structure is damaged")
+        coordinates.append(frac.tolist())
+    _check_composition(row, species)
+    out = {
+        **{k: v for name in BESIDE for k, v in _beside(row, name)},
+        **{k: v for k, v in row.items() if k not in OWN},
+        "lattice": matrix.tolist(),
+        "frac_coords": coordinates,
+        "species": species,
+    }
+    for key, name in (("energy", "energy_per_atom"), ("correction", "energy_correction_per_atom")):
+        if row.get(key) is not None:
+            out[name] = float(real_array(key, [row[key]], (1,))[0]) / len(species)
+    return out
+
+
+def _beside(row: Mapping[str, Any], name: str) -> Iterator[tuple[str, Any]]:
+    inner = row.get(name)
+    if isinstance(inner, Mapping):
+        for key, value in inner.items():
+            yield str(key), value
+            yield f"{name}.{key}", value
+
+
+def _site_element(site: Mapping[str, Any]) -> str:
+    if len(site["species"]) != 1 or not abs(site["species"][0]["occu"] - 1) < 1e-6:
+        raise UnreadableError("partially occupied sites: make an ordered approximation first")
+    symbol = str(site["species"][0]["element"]).rstrip("+-0123456789.")
+    if element_number(symbol) is None:
+        raise UnreadableError(f"{site['species'][0]['element']!r} is no element from H to Fm: correct the symbol")
+    return symbol
+
+
+def _check_composition(row: Mapping[str, Any], species: list[str]) -> None:
+    composition = row.get("composition")
+    if "structure" not in row or not isinstance(composition, Mapping):
+        return
+    counts = {s: float(species.count(s)) for s in set(species)}
+    given: dict[str, float] = {}
+    for key, value in composition.items():
+        name = str(key).rstrip("+-0123456789.")
+        given[name] = given.get(name, 0.0) + float(value)
+    if given != counts:
+        raise UnreadableError(f"the entry's composition {dict(composition)} is not that of its structure")

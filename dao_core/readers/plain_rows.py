@@ -1,0 +1,110 @@
+"""Rows of tables: which columns hold the structure, and strict numbers (true is not 1, 11.5 is no element)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dao_core.crystal import Crystal
+from dao_core.readers.base import UnreadableError
+from dao_core.readers.species import plain_element
+
+Arrays = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]
+IDS = ("material_id", "id", "entry_id", "jid", "")
+
+
+@dataclass(frozen=True)
+class StructureColumns:
+    """Names of the columns that hold a structure: CIF text, or lattice, coordinates and species (the first there)."""
+
+    lattice: str = "lattice"
+    frac_coords: str = "frac_coords"
+    species: tuple[str, ...] = ("atomic_numbers", "species", "elements")
+    cif: tuple[str, ...] = ("cif", "cif_string", "structure_cif")
+
+
+def first_value(row: Mapping[str, Any], names: tuple[str, ...] | str | None) -> Any:
+    """The first value of these columns that is there, None where none is."""
+    for name in (names,) if isinstance(names, str) else names or ():
+        value = row.get(name)
+        if value is not None and not (isinstance(value, str) and not value.strip()):
+            return value
+    return None
+
+
+def structure_arrays(row: Mapping[str, Any], columns: StructureColumns) -> Arrays:
+    """Lattice (3, 3), fractional coordinates (N, 3) and atomic numbers (N,) of a row.
+
+    Args:
+        row: Values by column.
+        columns: Which columns hold the structure.
+
+    Raises:
+        UnreadableError: A column is missing, or its content is no structure.
+    """
+    text = first_value(row, columns.cif)
+    if text is not None:
+        from dao_core.readers.cif import crystal_from_cif
+
+        if not isinstance(text, str):
+            raise UnreadableError(f"the CIF column holds {type(text).__name__}, not text")
+        crystal = crystal_from_cif(text)
+        return crystal.lattice, crystal.frac_coords, crystal.atomic_numbers
+    species = first_value(row, columns.species)
+    missing = [n for n in (columns.lattice, columns.frac_coords) if row.get(n) is None]
+    if species is None or missing:
+        raise UnreadableError(
+            f"no {', '.join(missing) or ' or '.join(columns.species)}: name the columns in the mapping"
+        )
+    numbers = species_numbers(species)
+    lattice = real_array(columns.lattice, row[columns.lattice], (3, 3))
+    return lattice, real_array(columns.frac_coords, row[columns.frac_coords], (len(numbers), 3)), numbers
+
+
+def row_crystal(row: Mapping[str, Any], columns: StructureColumns) -> Crystal:
+    """The structure of a row. Raises UnreadableError, InvalidCrystalError."""
+    return Crystal(*structure_arrays(row, columns))
+
+
+def species_numbers(values: Any) -> NDArray[np.int64]:
+    """Atomic numbers (N,) of a list of numbers or symbols. Raises UnreadableError for one that is no element."""
+    if isinstance(values, str | bytes) or not hasattr(values, "__len__"):
+        raise UnreadableError(f"{str(values)[:40]!r} is no list of elements")
+    items = values.tolist() if isinstance(values, np.ndarray) else list(values)
+    return np.array([_species(item) for item in items], dtype=np.int64)
+
+
+def _species(item: Any) -> int:
+    if isinstance(item, str):
+        return plain_element(item)
+    if isinstance(item, bool) or not isinstance(item, int | float) or item != item // 1:
+        raise UnreadableError(f"{item!r} is no atomic number: give whole numbers or symbols")
+    return int(item)
+
+
+def real_array(name: str, values: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Numbers of a nested or flat list in a shape. Raises UnreadableError for other things than numbers, or too few."""
+    flat = (
+        values.ravel() if isinstance(values, np.ndarray) and values.dtype.kind in "fiu" else list(_leaves(name, values))
+    )
+    if len(flat) != int(np.prod(shape)):
+        raise UnreadableError(f"{name} has {len(flat)} numbers, expected {' x '.join(map(str, shape))}")
+    return np.array(flat, dtype=np.float64).reshape(shape)
+
+
+def _leaves(name: str, values: Any) -> Iterator[float]:
+    if isinstance(values, str | bytes | bool | Mapping) or values is None:
+        raise UnreadableError(f"{name}: {str(values)[:40]!r} is no number")
+    if isinstance(values, int | float | np.number):
+        yield float(values)
+        return
+    try:
+        items = iter(values)
+    except TypeError:
+        raise UnreadableError(f"{name}: {str(values)[:40]!r} is no number") from None
+    for item in items:
+        yield from _leaves(name, item)

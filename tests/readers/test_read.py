@@ -1,0 +1,64 @@
+"""Names of structures, one of several, and refusals beside what could be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dao_core.crystal import Crystal
+from dao_core.readers.base import Refusal, UnreadableError
+from dao_core.readers.names import distinct_names
+from dao_core.readers.read import named_rows, read_one, read_structures
+from tests.helpers.cif_text import cif
+from tests.helpers.structures import perovskite, rocksalt
+
+SALT = cif("4.1 4.1 4.1", ["K1 0 0 0", "Br1 .5 .5 .5"])
+BAD = cif("4.1 4.1 4.1", ["K1 0 0 0", "Wat1 .5 .5 .5"])
+
+
+def test_one_structure_has_the_file_s_name_several_are_numbered(tmp_path: Path) -> None:
+    (tmp_path / "one.cif").write_text(SALT)
+    (tmp_path / "two.cif").write_text(SALT + BAD.replace("data_made", "data_second"))
+    (tmp_path / "POSCAR").write_text(rocksalt().to_pymatgen().to(fmt="poscar"))
+    assert [name for name, _ in read_structures(tmp_path / "one.cif")] == ["one"]
+    assert [name for name, _ in read_structures(str(tmp_path / "POSCAR"))] == ["POSCAR"]
+    first, second = read_structures(tmp_path / "two.cif")
+    assert (first.name, second.name) == ("two_1", "two_2")
+    assert isinstance(first.value, Crystal)
+    assert isinstance(second.value, Refusal)
+    assert second.value.row == "two.cif block second"
+
+
+def test_reading_the_one_structure_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "one.cif").write_text(SALT)
+    (tmp_path / "two.cif").write_text(SALT + SALT.replace("data_made", "data_second"))
+    (tmp_path / "bad.cif").write_text(BAD)
+    assert read_one(tmp_path / "one.cif").formula_reduced == "KBr"
+    with pytest.raises(UnreadableError, match=r"two\.cif holds 2 structures"):
+        read_one(tmp_path / "two.cif")
+    with pytest.raises(UnreadableError, match=r"bad\.cif: site label 'Wat1'"):
+        read_one(tmp_path / "bad.cif")
+
+
+def test_notes_come_with_the_structure(tmp_path: Path) -> None:
+    (tmp_path / "d.cif").write_text(SALT.replace("Br1", "D1"))
+    ((_, row),) = named_rows(tmp_path / "d.cif")
+    assert row.notes == ("D is read as H",)
+
+
+def test_file_names_are_safe_and_distinct() -> None:
+    names = ["a", "a", "A", "x/y", "../up", "con", "", "a b", "Ca(OH)2", "é", "n" * 300, "a_2"]
+    found = distinct_names(names)
+    assert len({n.lower() for n in found}) == len(names)
+    assert found[:3] == ["a", "a_2", "A_3"]
+    assert found[3:10] == ["x_y", "up", "con_", "structure", "a_b", "Ca_OH_2", "é"]
+    assert all("/" not in n and n not in (".", "..") and len(n) <= 125 for n in found)
+
+
+def test_an_empty_table_is_a_refusal(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("[]")
+    ((_, value),) = read_structures(tmp_path / "x.json")
+    assert isinstance(value, Refusal)
+    assert "holds no structure" in value.reason
+    assert perovskite().n_atoms == 5
