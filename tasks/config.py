@@ -65,7 +65,7 @@ class HandOff(Settings):
     max_atoms: int | None = Field(None, ge=1, description="larger cells are left out, and named; none: no limit")
     settings: DftSettings = Field(default_factory=DftSettings)
     slurm: SlurmSettings | None = Field(None, description="submit pw.x to Slurm instead of running it here")
-    references: tuple[Path, ...] = Field((), description="CIF files of elements, preferred to the built-in ones")
+    references: tuple[Path, ...] = Field((), description="files of elements, preferred to the built-in ones")
     crysdb: Path | None = Field(None, description="folder of a CrysDB that gets a row for each validated structure")
     crysdb_build: BuildConfig = Field(default_factory=BuildConfig, description="the settings of that CrysDB")
     source: str = Field("qe", pattern=r"^[\w-]+$", description="name of those rows' source in CrysDB")

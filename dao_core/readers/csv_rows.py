@@ -51,7 +51,7 @@ def read_csv(text: str) -> Iterator[dict[str, Any] | str]:
 
 
 def _may_be_cut(text: str) -> bool:
-    """Whether a last value without a line's end may have been longer: a closing quote or bracket says that it wasn't."""
+    """Whether a last value without a line's end may have been longer; a closing quote or bracket says no."""
     return text.rstrip()[-1:] not in ('"', "]")
 
 

@@ -137,19 +137,19 @@ def predict_files(model: Path, paths: Sequence[Path]) -> int:
     """
     from dao_core.energy.property import PropertyModel
     from dao_core.readers.base import Refusal
-    from dao_core.readers.read import read_structures
+    from dao_core.readers.read import named_rows
 
     quiet_libraries()
     loaded = PropertyModel.load(model)
     rows: list[tuple[object, ...]] = []
-    for name, found in (item for path in paths for item in read_structures(path)):
-        if isinstance(found, Refusal):
-            rows.append((found.row, None, None, f"unreadable: {found.reason}"))
+    for _, row in (item for path in paths for item in named_rows(path)):
+        if isinstance(row.value, Refusal):
+            rows.append((row.where, None, None, f"unreadable: {row.value.reason}"))
             continue
-        p = loaded.predict([found])[0]
+        p = loaded.predict([row.value])[0]
         value, std = (None if x is None else f"{x:.4g}" for x in (p.value, p.std))
-        rows.append((name, value, std, p.reason or None))
-    if all(row[1] is None for row in rows):
-        fail(f"none of {len(rows)} files has a prediction; the first: {rows[0][3]}")
+        rows.append((row.where, value, std, "; ".join(filter(None, [p.reason, *row.notes])) or None))
+    if all(line[1] is None for line in rows):
+        fail(f"none of {len(rows)} structures has a prediction; the first: {rows[0][3]}")
     table(f"{loaded.column} ({len(loaded.networks)} members)", ("file", loaded.column, "spread", "reason"), rows)
-    return 1 if any(row[1] is None for row in rows) else 0
+    return 1 if any(line[1] is None for line in rows) else 0

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dao_core.readers.base import Row
 
 
-COLUMNS = ("file", "status", "energy_per_atom", "steps", "fmax", "reason")
+COLUMNS = ("file", "status", "energy_per_atom", "steps", "fmax", "reason", "result")
 
 
 def relax_files(files: Sequence[Path], out: Path, potential: str, settings: Mapping[str, Any]) -> int:
@@ -41,7 +41,7 @@ def relax_files(files: Sequence[Path], out: Path, potential: str, settings: Mapp
     found = [item for path in files for item in named_rows(path)]
     read = [(name, row) for name, row in found if not isinstance(row.value, Refusal)]
     refused = [
-        (row.where, "unreadable", None, None, None, row.value.reason)
+        (row.where, "unreadable", None, None, None, row.value.reason, None)
         for _, row in found
         if isinstance(row.value, Refusal)
     ]
@@ -77,7 +77,8 @@ def _relax_all(
         write_atomic(out / f"{name}.cif", result.crystal.to_cif())
         energy = None if result.energy_per_atom is None else f"{result.energy_per_atom:.4f}"
         reason = "; ".join([*([result.reason] if result.reason else []), *row.notes])
-        lines.append((f"{name}.cif", str(result.status), energy, result.n_steps, f"{result.fmax:.3f}", reason))
+        numbers = (energy, result.n_steps, f"{result.fmax:.3f}")
+        lines.append((row.where, str(result.status), *numbers, reason or None, f"{name}.cif"))
     return lines
 
 

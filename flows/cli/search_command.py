@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from flows.cli.candidate_table import candidate_table, energies_line
 from flows.cli.console import ProgressBar, progress_bar, quiet_libraries
-from flows.cli.errors import fail
 from flows.cli.outputs import prepare_folder
 from tasks.run_log import RunLog, record_command
 

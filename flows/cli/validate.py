@@ -135,7 +135,7 @@ class ValidateOptions:
         settings: Of `DftSettings`.
         root: Folder where every calculation is kept.
         slurm: Of `SlurmSettings`; none: programs run here.
-        references: CIF files of elements, preferred to the built-in ones.
+        references: Files of elements, preferred to the built-in ones.
         top: Of a report, the best of so many formulas.
         max_atoms: Of a report, larger cells are left out, and named.
         compare: Whether DAO-P's formation energy is computed too.
@@ -244,7 +244,7 @@ def _structures(path: Path, options: ValidateOptions) -> list[NamedStructure]:
 
     from dao_core.crystal import Crystal
     from dao_core.readers.base import Refusal
-    from dao_core.readers.read import read_structures
+    from dao_core.readers.read import named_rows
     from dao_core.screening.report.files import best_rows
 
     listed = path / "candidates.parquet" if path.is_dir() else path
@@ -263,11 +263,11 @@ def _structures(path: Path, options: ValidateOptions) -> list[NamedStructure]:
             out.append(NamedStructure(name, str(row["id"]), crystal, model_formation_energy=energy))
         return out
     out = []
-    for name, value in read_structures(path):
-        if isinstance(value, Refusal):
-            out.append(NamedStructure(value.row, name, None, value.reason))
+    for name, entry in named_rows(path):
+        if isinstance(entry.value, Refusal):
+            out.append(NamedStructure(entry.where, name, None, entry.value.reason))
         else:
-            out.append(NamedStructure(name if name != path.stem else path.name, name, value))
+            out.append(NamedStructure(entry.where, name, entry.value))
     return out
 
 

@@ -1,0 +1,57 @@
+"""`dao relax`: every structure of every file gets a result of its own; what can't be read is told and keeps the rest."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from dao_core.readers.read import read_structures
+from tests.helpers.cif_text import cif
+from tests.helpers.cli import dao
+from tests.helpers.structures import rocksalt
+
+FAST = ("--steps", "0", "--potential", "dao")
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((folder / "relaxed.csv").read_text().splitlines()))
+
+
+def test_equal_names_frames_and_blocks_all_have_results(tmp_path: Path) -> None:
+    for folder, length in (("a", 5.6), ("b", 5.7)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.cif").write_text(rocksalt(length=length).to_cif())
+    frames = rocksalt().to_extxyz() + "\n" + rocksalt(length=5.8).to_extxyz()
+    (tmp_path / "run.xyz").write_text(frames)
+    (tmp_path / "POSCAR").write_text(rocksalt().to_pymatgen().to(fmt="poscar"))
+    bad = cif("4 4 4", ["Wat1 0 0 0"])
+    (tmp_path / "bad.cif").write_text(bad)
+    result = dao("relax", "a/x.cif", "b/x.cif", "run.xyz", "POSCAR", "bad.cif", *FAST, "--out", "done", cwd=tmp_path)
+    assert result.returncode == 1, result.stderr  # one could not be read
+    written = sorted(p.name for p in (tmp_path / "done").glob("*.cif"))
+    assert written == ["POSCAR.cif", "run_1.cif", "run_2.cif", "x.cif", "x_2.cif"]
+    lines = table(tmp_path / "done")
+    assert [(r["file"], r["result"]) for r in lines] == [
+        ("bad.cif", ""), ("x.cif", "x.cif"), ("x.cif", "x_2.cif"), ("run.xyz frame 0", "run_1.cif"),
+        ("run.xyz frame 1", "run_2.cif"), ("POSCAR", "POSCAR.cif"),
+    ]  # fmt: skip
+    assert "'Wat1' is no single element" in lines[0]["reason"]
+    volumes = [read_structures(tmp_path / "done" / n)[0].value.volume for n in ("x.cif", "x_2.cif")]  # type: ignore[union-attr]
+    assert volumes[0] < volumes[1]
+
+
+def test_the_folder_is_checked_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "x.cif").write_text(rocksalt().to_cif())
+    (tmp_path / "taken").write_text("a file")
+    for out in ("taken", "taken/below"):
+        result = dao("relax", "x.cif", *FAST, "--out", out, cwd=tmp_path)
+        assert result.returncode == 2
+        assert f"--out {out}" in result.stderr
+        assert "Traceback" not in result.stderr
+
+
+def test_nothing_readable_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "x.cif").write_text("data_x\n")
+    result = dao("relax", "x.cif", "missing.cif", *FAST, cwd=tmp_path)
+    assert result.returncode == 2
+    assert "none of 2 files could be read; the first: " in result.stderr
