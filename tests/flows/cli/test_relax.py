@@ -1,4 +1,4 @@
-"""`dao relax`: every structure of every file gets a result of its own; what can't be read is told and keeps the rest."""
+"""`dao relax`: every structure of every file gets a result; what cannot be read is told and keeps the rest."""
 
 from __future__ import annotations
 
