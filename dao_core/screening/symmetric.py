@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import exp, log
 from typing import TYPE_CHECKING
 
 from dao_core.matching.same import same_crystal
 from dao_core.screening.priors import left_to_unknown, unit_share
-from dao_core.screening.proposals import Proposer
+from dao_core.screening.proposals import SMALLEST_SHARE, Proposer
 from dao_core.screening.proposed import SYMMETRY, Proposals, Proposed
 
 if TYPE_CHECKING:
@@ -46,15 +47,19 @@ def from_symmetry(
     if not found:
         return Proposals(refused=[f"{proposer.formula.reduced}: {reason}" for reason in reasons])
     items: list[Proposed] = []
+    claimed = 0.0
     known = [p.crystal for p in proposer.from_library() + proposer.from_templates()]
     for prior, proposal in sorted(found, key=lambda item: -item[0]):
-        if len(items) == places or exp(prior) <= left / (places - len(items)):
+        unclaimed = max(0.0, left - claimed)
+        if len(items) == places or exp(prior) <= unclaimed / (places - len(items)):
             break
         if any(same_crystal(proposal.crystal, crystal) for crystal in known):
             continue
         known.append(proposal.crystal)
-        left -= min(left, exp(prior))
+        claimed += exp(prior)
         facts = {"model": symmetry.identity, "start": "symmetry", "label": str(proposal.label)}
         name = f"{proposer.formula.reduced}-s{len(items):04d}"
         items.append(Proposed(name, proposal.crystal, SYMMETRY, prior, provenance=facts))
-    return Proposals(items)
+    # each probability is calibrated by itself; together they leave something to structures without such symmetry
+    excess = log(max(1.0, claimed / ((1.0 - SMALLEST_SHARE) * left)))
+    return Proposals([replace(p, log_prior=(p.log_prior or 0.0) - excess) for p in items])

@@ -55,6 +55,13 @@ def test_nothing_is_suggested_twice() -> None:
     assert [p.crystal for p in found.items] == [model.answers[0][0], model.answers[2][0]]
 
 
+def test_probabilities_add_up_to_less_than_what_is_left() -> None:
+    model = Suggests((rocksalt(), 0.9), (cesium_chloride("Na", "Cl", 3.5), 0.8))
+    found = from_symmetry(proposer(model), [CELL], 0.2, 4)
+    assert sum(math.exp(p.log_prior) for p in found.items) == pytest.approx(0.99 * 0.2)
+    assert found.items[0].log_prior - found.items[1].log_prior == pytest.approx(math.log(0.9 / 0.8))
+
+
 def test_no_more_than_the_places() -> None:
     model = Suggests((rocksalt(), 0.5), (cesium_chloride("Na", "Cl", 3.5), 0.4))
     assert len(from_symmetry(proposer(model), [CELL], 0.01, 1).items) == 1
