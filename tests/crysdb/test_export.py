@@ -35,6 +35,37 @@ def test_extxyz_reads_back_exactly(tmp_path: Path) -> None:
     assert second.energy_per_atom is None
 
 
+def test_any_id_and_every_number_come_back_equal(tmp_path: Path) -> None:
+    ids = [
+        "0012",
+        "an id",
+        "2e7",
+        "F",
+        "None",
+        "k=v",
+        'say "so"',
+        "back\\slash",
+        "{1}",
+        "[2,3]",
+        "a,b",
+        "ü#",
+        "'x'",
+        "a\nb",
+    ]
+    stress = np.array([[0.01, 0.002, 0.003], [0.002, 0.02, 0.004], [0.003, 0.004, 1 / 3]])
+    forces = np.random.default_rng(0).normal(size=(5, 3))
+    rows = [record(i, perovskite(), -7.1 / 3, forces=forces, stress=stress) for i in ids]
+    write_extxyz([records_to_table(rows)], tmp_path / "out.xyz")
+    source = FileSource(tmp_path / "out.xyz", MappingOptions(name="x", functional="f"))
+    back = [item.record for item in source.iter_records()]
+    assert [r and r.material_id for r in back] == ids
+    for found, given in zip(back, rows, strict=True):
+        assert found is not None
+        assert found.energy_per_atom == given.energy_per_atom
+        np.testing.assert_array_equal(found.forces, given.forces)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(found.stress, given.stress)  # type: ignore[arg-type]
+
+
 def test_optimade_resources_pass_the_reference_model(tmp_path: Path) -> None:
     from optimade.models import StructureResource
 

@@ -52,12 +52,12 @@ class ColumnMapping(BaseModel):
         return StructureColumns(self.lattice, self.frac_coords, self.atomic_numbers, self.cif)
 
     def missing(self, seen: Collection[str]) -> list[str]:
-        """Settings made on purpose whose columns are not among those seen, as `energy ('REF_energy')`."""
+        """Settings other than the defaults whose columns are not among those seen, as `energy ('REF_energy')`."""
         out = []
-        for setting in sorted(self.model_fields_set - {"id_prefix"}):
+        for setting, field in type(self).model_fields.items():
             names = getattr(self, setting)
             wanted = (names,) if isinstance(names, str) else names or ()
-            if wanted and not set(wanted) & set(seen):
+            if setting != "id_prefix" and names != field.default and wanted and not set(wanted) & set(seen):
                 out.append(f"{setting} ({', '.join(map(repr, wanted))})")
         return out
 

@@ -60,6 +60,45 @@ def test_foreign_columns_through_a_mapping(tmp_path: Path) -> None:
     assert (record.material_id, record.energy_per_atom, record.functional) == ("p-7", -3.4, "PBE:megnet")
 
 
+def test_a_column_that_no_row_has_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "f.xyz").write_text(rocksalt().to_extxyz().replace('pbc="T T T"', "REF_energy=-6.8"))
+    (record,) = read(tmp_path / "f.xyz", mapping={"energy": "REF_energy"})
+    assert isinstance(record, CrysRecord)
+    assert record.energy_per_atom == -3.4
+    for mapping in ({"energy": "REF_enrgy"}, {"functional_column": "xc"}, {"forces": "f"}, {"virial": "REF_virial"}):
+        with pytest.raises(SourceError, match=rf"no row has the column of {next(iter(mapping))} \("):
+            read(tmp_path / "f.xyz", mapping=mapping)
+    # settings that went through a file or a queue are still the defaults
+    again = ColumnMapping.model_validate(ColumnMapping(energy="REF_energy").model_dump())
+    assert len(read(tmp_path / "f.xyz", mapping=again)) == 1
+
+
+def test_one_unreadable_file_stops_no_other(tmp_path: Path) -> None:
+    (tmp_path / "a.cif").write_text(rocksalt().to_cif()[:300])
+    (tmp_path / "b.cif").write_bytes(b"# \xfcber\n" + perovskite().to_cif().encode())
+    (tmp_path / "c.cif").write_text(rocksalt().to_cif() + rocksalt().to_cif().replace("data_NaCl", "data_again"))
+    (tmp_path / "d.cif.gz").write_bytes(gzip.compress(b"x" * 1000)[:-9])
+    (tmp_path / "POSCAR").write_text(rocksalt().to_pymatgen().to(fmt="poscar"))
+    found = read(tmp_path)
+    names = [r.material_id if isinstance(r, CrysRecord) else r.row for r in found]
+    assert names == ["POSCAR", "a.cif", "b", "c_1", "c_2", "d.cif.gz"]
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only" / "a.cif").write_text("data_x\n")
+    (tmp_path / "only" / "b.cif").write_text("nothing")
+    with pytest.raises(SourceError, match="none of 2 files could be read"):
+        read(tmp_path / "only")
+
+
+def test_stress_from_a_virial(tmp_path: Path) -> None:
+    salt = rocksalt()
+    virial = " ".join(str(-salt.volume * x) for x in (1, 6, 5, 6, 2, 4, 5, 4, 3))
+    (tmp_path / "f.xyz").write_text(salt.to_extxyz().replace('pbc="T T T"', f'virial="{virial}"'))
+    (record,) = read(tmp_path / "f.xyz")
+    assert isinstance(record, CrysRecord)
+    assert record.stress is not None
+    np.testing.assert_allclose(record.stress, [[1, 6, 5], [6, 2, 4], [5, 4, 3]])
+
+
 def test_csv_with_a_cif_column_keeps_the_good_rows(tmp_path: Path) -> None:
     path = tmp_path / "test.csv.gz"
     with gzip.open(path, "wt", newline="") as handle:
