@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dao_core.crysdb.schema import CrysRecord
 from dao_core.crysdb.sources.base import Refusal, SourceError, SourceItem
-from dao_core.crysdb.sources.mapping import MappingOptions, RowError, row_to_record
+from dao_core.crysdb.sources.mapping import MappingOptions, RowError, column_names, row_to_record, with_nested
 from dao_core.crystal import Crystal
 from dao_core.readers.base import Row, UnreadableError, naming
 from dao_core.readers.content import Content, read_content
@@ -61,17 +62,33 @@ class FileSource:
         return content_key(files=[(p.name, file_sha256(p)) for p in self.paths], options=self.options.model_dump())
 
     def iter_records(self, since: str | None = None, cursor: str | None = None) -> Iterator[SourceItem]:  # noqa: ARG002
-        """Every row after `cursor`; `since` is ignored, as files do not say when a row changed."""
-        first, row = (int(part) for part in cursor.split(":")) if cursor else (0, 0)
+        """Every row after `cursor`; `since` is ignored, as files do not say when a row changed.
+
+        Raises:
+            SourceError: No file can be read, or no row has a column that the mapping names.
+        """
         seen: set[str] = set()
+        yield from self._items(cursor, seen)
+        if cursor is not None and self.options.mapping.missing(seen):
+            for _ in self._items(None, seen):  # what was read before the cursor counts too
+                pass
+        missing = self.options.mapping.missing(seen) if seen else []
+        if missing:
+            there = ", ".join(sorted(name for name in seen if "." not in name))
+            raise SourceError(f"no row has the column of {', '.join(missing)}: correct the mapping; there are {there}")
+
+    def _items(self, cursor: str | None, seen: set[str]) -> Iterator[SourceItem]:
+        """The rows after a cursor; the columns in which they have a value go to `seen`."""
+        first, row = (int(part) for part in cursor.split(":")) if cursor else (0, 0)
         n_read = 0
         for index, path in enumerate(self.paths[first:], start=first):
             begin = row if index == first else 0
             try:
                 content = read_content(path)
                 for offset, found in enumerate(read_rows(content, begin), start=begin):
-                    seen |= found.columns.keys()
-                    yield SourceItem(self._record(found, content, offset), f"{index}:{offset + 1}")
+                    entry = replace(found, columns=with_nested(found.columns))
+                    seen |= column_names(entry.columns)
+                    yield SourceItem(self._record(entry, content, offset), f"{index}:{offset + 1}")
                 n_read += 1
             except UnreadableError as error:
                 if len(self.paths) == 1:
@@ -80,10 +97,6 @@ class FileSource:
                 yield SourceItem(Refusal(path.name, naming(path, error)), f"{index + 1}:0")
         if self.paths[first:] and n_read == 0:
             raise SourceError(f"none of {len(self.paths)} files could be read; the last: {last}")
-        missing = self.options.mapping.missing(seen) if cursor is None and seen else []
-        if missing:
-            there = ", ".join(sorted(seen))
-            raise SourceError(f"no row has the column of {', '.join(missing)}: correct the mapping; there are {there}")
 
     def _record(self, row: Row[Crystal | str | None], content: Content, index: int) -> CrysRecord | Refusal:
         options = self.options

@@ -25,7 +25,8 @@ class ColumnMapping(BaseModel):
     Values under formation_energy_per_atom and e_above_hull are the source's own and go to the `_source` columns.
     `energy` is total, of the whole cell; extended xyz and ASE databases have it without being told. `stress` has six
     numbers (Voigt) or nine, a `virial` becomes one. `functional_column` appends a row's value to the source's
-    functional, so that energies of different schemes in one file stay on different hulls.
+    functional, so that energies of different schemes in one file stay on different hulls. A dot goes into a nested
+    value ("parameters.run_type").
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -52,8 +53,13 @@ class ColumnMapping(BaseModel):
         return StructureColumns(self.lattice, self.frac_coords, self.atomic_numbers, self.cif)
 
     def missing(self, seen: Collection[str]) -> list[str]:
-        """Settings other than the defaults whose columns are not among those seen, as `energy ('REF_energy')`."""
-        out = []
+        """Settings other than the defaults whose columns are not among those seen, as `energy ('REF_energy')`.
+
+        A layout chosen by its name describes many files, of which some lack a column: nothing is missing there.
+        """
+        out: list[str] = []
+        if self in MAPPINGS.values():
+            return out
         for setting, field in type(self).model_fields.items():
             names = getattr(self, setting)
             wanted = (names,) if isinstance(names, str) else names or ()
@@ -71,6 +77,24 @@ MAPPINGS: Mapping[str, ColumnMapping] = {
     "carbon_24": ColumnMapping(),
     "perov_5": ColumnMapping(formation_energy_per_atom=("heat_all",), id_prefix="perov5-"),
 }
+
+
+def with_nested(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """A row's columns with the values inside nested ones beside them ("parameters.run_type").
+
+    What pymatgen's entries keep under `parameters` and `data` has its plain name too, unless the row uses that itself.
+    """
+    out: dict[str, Any] = {}
+    for name, value in columns.items():
+        if isinstance(value, Mapping):
+            out |= {f"{name}.{inner}": v for inner, v in value.items()}
+            out |= value if name in ("parameters", "data") else {}
+    return {**out, **columns}
+
+
+def column_names(columns: Mapping[str, Any]) -> set[str]:
+    """The columns in which a row has a value."""
+    return {k for k, v in columns.items() if v is not None and not (isinstance(v, str) and not v.strip())}
 
 
 def _named(value: Any) -> Any:
