@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -33,6 +34,10 @@ PROVIDER_FIELDS = (
     "duplicate_of",
     "license",
 )
+EXTXYZ_NUMBERS = ("energy_per_atom", "energy_correction_per_atom", "formation_energy_per_atom", "e_above_hull",
+                  "spacegroup_number")  # fmt: skip
+_PLAIN_TEXT = re.compile(r"[A-Za-z0-9_.:+-]+")
+_BOOLEANS = frozenset({"T", "F", "true", "false", "True", "False", "TRUE", "FALSE"})
 LABELS = ("energy_per_atom", "formation_energy_per_atom", "e_above_hull")
 
 
@@ -56,7 +61,15 @@ def _atomic_text(path: Path) -> Iterator[TextIO]:
 
 
 def write_extxyz(tables: Iterable[pa.Table], path: Path) -> int:
-    """All rows as extended xyz with id, energies (`energy` is total, in eV), forces and stress; returns rows."""
+    """All rows as extended xyz, which `ase.io.read` and the source `files` read back with the same values.
+
+    Args:
+        tables: Rows with CrysDB's columns.
+        path: The file; it appears when it is whole.
+
+    Returns:
+        The number of rows. Total `energy` in eV, forces in eV/angstrom, stress in eV/angstrom^3 with tension positive.
+    """
     n_rows = 0
     with _atomic_text(path) as handle:
         for table in tables:
@@ -66,23 +79,18 @@ def write_extxyz(tables: Iterable[pa.Table], path: Path) -> int:
     return n_rows
 
 
-def quoted(text: str) -> str:
-    """A value for a comment line of extended xyz that reads back the same, whatever stands in it."""
-    inner = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
-    return f'"{inner}"'
-
-
 def _extxyz_frame(record: CrysRecord) -> str:
     lattice = " ".join(repr(x) for x in record.lattice.ravel().tolist())
     properties = "species:S:1:pos:R:3" + ("" if record.forces is None else ":forces:R:3")
-    head = [f'Lattice="{lattice}"', f"Properties={properties}", f"material_id={quoted(record.material_id)}"]
+    head = [f'Lattice="{lattice}"', f"Properties={properties}", f"material_id={extxyz_text(record.material_id)}"]
     if record.energy_per_atom is not None:
         head.append(f"energy={record.energy_per_atom * record.n_atoms!r}")
-    for name in ("energy_per_atom", "formation_energy_per_atom", "e_above_hull", "spacegroup_number"):
+    if record.stress is not None:
+        head.append('stress="' + " ".join(repr(x) for x in record.stress.ravel(order="F").tolist()) + '"')
+    for name in EXTXYZ_NUMBERS:
         if (value := getattr(record, name)) is not None:
             head.append(f"{name}={value!r}")
-    if record.stress is not None:
-        head.append(f'stress="{" ".join(repr(x) for x in record.stress.ravel().tolist())}"')
+    head += [f"{name}={extxyz_text(getattr(record, name))}" for name in ("source", "functional")]
     columns = record.frac_coords @ record.lattice
     if record.forces is not None:
         columns = np.concatenate([columns, record.forces], axis=1)
@@ -90,6 +98,26 @@ def _extxyz_frame(record: CrysRecord) -> str:
     for z, row in zip(record.atomic_numbers.tolist(), columns.tolist(), strict=True):
         lines.append(" ".join([SYMBOLS[z], *(repr(x) for x in row)]))
     return "\n".join(lines) + "\n"
+
+
+def extxyz_text(text: str) -> str:
+    """A text as a value of extended xyz that is read back as that text.
+
+    What would be read as a number, a boolean or an array, or holds a delimiter, goes as ASE's `_JSON` value, which ASE
+    and the readers made like it turn back into the text.
+    """
+    if _PLAIN_TEXT.fullmatch(text) and text not in _BOOLEANS and not _is_number(text):
+        return text
+    escaped = json.dumps(text).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"_JSON {escaped}"'
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def write_optimade(tables: Iterable[pa.Table], path: Path, *, prefix: str = "dao") -> int:

@@ -7,6 +7,7 @@ are in eV/angstrom, `stress` is in eV/angstrom^3 with tension positive and `viri
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -24,6 +25,7 @@ _PAIR = re.compile(
     (?:\s*=\s*(?P<value>"(?:[^"\\]|\\.)*"|'[^']*'|\{[^{}]*\}|\[[^\n]*?\](?=\s|$)|[^\s"]+))?(?=\s|$)""",
     re.X,
 )
+JSON_MARK = "_JSON "
 _TYPES = {"S": str, "R": float, "I": int, "L": str}
 
 
@@ -93,7 +95,8 @@ def _element(word: str) -> int:
 def parse_comment(line: str) -> dict[str, Any]:
     """Keys and values of a comment line; values stay text, a key alone is True.
 
-    Quotes protect blanks and equal signs, a backslash protects quotes; nothing is turned into a number here.
+    Quotes protect blanks and equal signs, a backslash protects quotes; nothing is turned into a number here, but ASE's
+    `_JSON` values are what they stand for.
     """
     out: dict[str, Any] = {}
     at = 0
@@ -106,9 +109,19 @@ def parse_comment(line: str) -> dict[str, Any]:
         key = _unquoted(match["key"])
         if key in out:
             raise UnreadableError(f"the comment line gives {key!r} twice: keep one")
-        out[key] = True if match["value"] is None else _unquoted(match["value"])
+        out[key] = True if match["value"] is None else _from_json(_unquoted(match["value"]))
         at = match.end()
     return out
+
+
+def _from_json(text: str) -> Any:
+    """The value of a text that ASE's writer marks as JSON, since it would be taken for something else plainly."""
+    if not text.startswith(JSON_MARK):
+        return text
+    try:
+        return json.loads(text.removeprefix(JSON_MARK))
+    except ValueError:
+        return text
 
 
 def _unquoted(text: str) -> str:

@@ -5,16 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dao_core.crysdb.export import (
     PROVIDER_FIELDS,
+    extxyz_text,
     optimade_resource,
     pack,
     provider_config,
     write_extxyz,
     write_optimade,
 )
-from dao_core.crysdb.schema import records_to_table
+from dao_core.crysdb.schema import CrysRecord, records_to_table
 from dao_core.crysdb.sources.files import FileSource
 from dao_core.crysdb.sources.mapping import MappingOptions
 from tests.helpers.records import perovskite, record, rocksalt, salt_records
@@ -59,11 +62,79 @@ def test_any_id_and_every_number_come_back_equal(tmp_path: Path) -> None:
     source = FileSource(tmp_path / "out.xyz", MappingOptions(name="x", functional="f"))
     back = [item.record for item in source.iter_records()]
     assert [r and r.material_id for r in back] == ids
-    for found, given in zip(back, rows, strict=True):
-        assert found is not None
-        assert found.energy_per_atom == given.energy_per_atom
-        np.testing.assert_array_equal(found.forces, given.forces)  # type: ignore[arg-type]
-        np.testing.assert_array_equal(found.stress, given.stress)  # type: ignore[arg-type]
+    for again, row in zip(back, rows, strict=True):
+        assert again is not None
+        assert again.energy_per_atom == row.energy_per_atom
+        np.testing.assert_array_equal(again.forces, row.forces)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(again.stress, row.stress)  # type: ignore[arg-type]
+
+
+AWKWARD = [
+    "0000844",
+    "my id",
+    "1e5",
+    "T",
+    "a=b",
+    'quo"te',
+    "it's",
+    "mp-149",
+    "7_1",
+    "ÅΩ",
+    "x,y",
+    "[1,2]",
+    "nan",
+    "-inf",
+    "1_0.5",
+    "back\\slash",
+    "tab\there",
+    "two\nlines",
+    "{}",
+    "_JSON 1",
+    " lead",
+    "T F",
+    "#",
+    "0x10",
+    "",
+    "ends\\",
+]
+
+
+def labelled(name: str, k: int) -> CrysRecord:
+    stress = np.array([[0.01, 0.002, 0.003], [0.002, 0.02, 0.004], [0.003, 0.004, 0.03]]) / (k + 3)
+    forces = np.random.default_rng(k).normal(size=(5, 3))
+    return record(name, perovskite(edge=3.9 + k / 7), -7.0 - k / 3, forces=forces, stress=stress,
+                  functional="PBE+U (x=1)", energy_correction_per_atom=-k / 9)  # fmt: skip
+
+
+def test_any_id_and_all_numbers_come_back_from_extxyz(tmp_path: Path) -> None:
+    from ase.io import read
+
+    rows = [labelled(name, k) for k, name in enumerate(AWKWARD)]
+    assert write_extxyz([records_to_table(rows)], tmp_path / "out.extxyz") == len(rows)
+    frames = read(tmp_path / "out.extxyz", index=":")
+    assert [a.info["material_id"] for a in frames] == AWKWARD
+    assert {a.info["functional"] for a in frames} == {"PBE+U (x=1)"}
+    for row, atoms in zip(rows, frames, strict=True):
+        assert atoms.get_potential_energy() == pytest.approx(row.energy_per_atom * 5, rel=1e-15)  # type: ignore[operator]
+        assert np.array_equal(atoms.get_forces(), row.forces)  # type: ignore[arg-type]
+        assert np.array_equal(atoms.get_stress(voigt=False), row.stress)  # type: ignore[arg-type]
+    items = list(FileSource(tmp_path / "out.extxyz", MappingOptions(name="x", functional="f")).iter_records())
+    for row, item in zip(rows, items, strict=True):
+        again = item.record
+        assert again is not None
+        assert again.material_id == (row.material_id or again.material_id)  # an empty id is named by file and frame
+        assert again.energy_per_atom == row.energy_per_atom
+        assert again.energy_correction_per_atom == row.energy_correction_per_atom
+        assert np.array_equal(again.forces, row.forces)  # type: ignore[arg-type]
+        assert np.array_equal(again.stress, row.stress)  # type: ignore[arg-type]
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20))
+@settings(max_examples=200, deadline=None)
+def test_any_text_is_read_back_by_ase(text: str) -> None:
+    from ase.io.extxyz import key_val_str_to_dict
+
+    assert key_val_str_to_dict(f"a={extxyz_text(text)} b=1") == {"a": text, "b": 1}
 
 
 def test_optimade_resources_pass_the_reference_model(tmp_path: Path) -> None:

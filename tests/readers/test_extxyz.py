@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dao_core.crysdb.export import quoted
+from dao_core.crysdb.export import extxyz_text
 from dao_core.crystal import Crystal
 from dao_core.readers.extxyz import parse_comment, read_extxyz
 from dao_core.readers.read import read_structures
@@ -121,7 +121,7 @@ def test_columns_keep_their_names_and_words_stay_words() -> None:
 @settings(max_examples=200, deadline=None, derandomize=True)
 def test_any_text_survives_its_quotes(text: str) -> None:
     kept = "".join(c for c in text if c not in "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029")
-    assert parse_comment(f"id={quoted(kept)} energy=1") == {"id": kept, "energy": "1"}
+    assert parse_comment(f"id={extxyz_text(kept)} energy=1") == {"id": kept, "energy": "1"}
 
 
 def test_deuterium_and_numbers_for_elements(tmp_path: Path) -> None:
