@@ -6,8 +6,10 @@ import pytest
 from dao_core.crysdb.schema import CrysRecord, records_to_table
 from dao_core.crysdb.steps.dedup import DEDUP_COLUMNS, DedupSettings, buckets_of, duplicates, members_of
 from dao_core.crysdb.steps.keys import key_columns
+from dao_core.crystal import Crystal
 from dao_core.matching.same import Member
 from tests.helpers.records import caesium_chloride, perovskite, record, rocksalt
+from tests.helpers.structures import peroxide
 
 
 def twins_of(records: list[CrysRecord], settings: DedupSettings | None = None) -> dict[str, str]:
@@ -25,6 +27,12 @@ def test_the_lowest_energy_stands_for_the_others() -> None:
     rows = [record("high", rocksalt(), -3.2), record("low", rocksalt(), -3.4), record("none", rocksalt())]
     assert twins_of(rows) == {"high": "low", "none": "low"}
     assert twins_of(rows[::-1]) == twins_of(rows)
+
+
+def test_a_conventional_cell_is_the_duplicate_of_its_primitive_one() -> None:
+    conventional = peroxide(y=0.27)
+    primitive = Crystal.from_pymatgen(conventional.to_pymatgen().get_primitive_structure(tolerance=0.01))
+    assert twins_of([record("a", primitive, -1.0), record("b", conventional, -1.0)]) == {"b": "a"}
 
 
 def test_equal_energies_fall_to_the_first_name() -> None:
