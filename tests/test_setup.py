@@ -71,3 +71,14 @@ def test_no_network(tmp_path: Path) -> None:
     assert result.returncode == 2
     assert "set-up: no network: the package index could not be reached" in result.stderr
     assert not (tmp_path / "venv" / ".installed").exists()
+
+
+def test_every_file_that_the_package_reads_is_in_its_wheel() -> None:
+    """A room that begins to read files of its own would work here and fail where it is installed."""
+    import tomllib
+
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["dao_core"]
+    folder = ROOT / "dao_core"
+    shipped = {path for pattern in patterns for path in folder.glob(pattern)}
+    files = {p for p in folder.rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc")}
+    assert files - shipped == set()
