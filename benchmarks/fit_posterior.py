@@ -35,7 +35,8 @@ from dao_core.screening.settings import JudgeSettings, SearchSettings, proposal_
 
 FIRST = (0.1, 0.15, 0.25, 0.4, 0.7)  # eV/atom: temperatures tried for the first model
 SECOND = (0.015, 0.025, 0.04, 0.06, 0.1, 0.15)  # and for the judge
-WEIGHTS = (0.5, 0.75, 1.0, 1.25)
+WEIGHTS = (0.25, 0.5, 0.75, 1.0, 1.25)
+LARGEST = 20  # atoms: MP-20 lists nothing larger, so a larger candidate can't be right there and would bias the fit
 FOLDS = 5
 PRIOR_STRENGTH = 5.0  # compositions that the numbers of all contexts together count for in one context
 Pool = tuple[str, list[Candidate], list[bool]]  # context, candidates, which are right
@@ -54,7 +55,7 @@ def searched(targets: list[tuple[str, Crystal]], work: Path, n: int, judge: str)
             found = search([crystal.formula_reduced], sides[i % 2], settings).candidates
             save_candidates(found, path)
             print(f"{i + 1} of {len(targets)}: {crystal.formula_reduced}, {len(found)} candidates", flush=True)
-        candidates = load_candidates(path)
+        candidates = [c for c in load_candidates(path) if c.crystal.n_atoms <= LARGEST]
         right = [same_crystal(crystal, c.crystal, LOOSE) for c in candidates]
         pools.append((context_of(candidates), candidates, right))
     return pools
