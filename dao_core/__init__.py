@@ -16,8 +16,24 @@ if TYPE_CHECKING:
     from dao_core.api import relax as relax
     from dao_core.api import templates as templates
     from dao_core.crystal import Crystal as Crystal
+    from dao_core.readers.base import Refusal as Refusal
+    from dao_core.readers.read import read_structures as read_structures
 
-__all__ = ["CrysDB", "Crystal", "Prediction", "calculator", "generate", "predict", "relax", "templates"]
+_MODULES = {
+    "Crystal": "dao_core.crystal", "Refusal": "dao_core.readers.base", "read_structures": "dao_core.readers.read",
+}  # fmt: skip # the others stand in dao_core.api
+__all__ = [
+    "CrysDB",
+    "Crystal",
+    "Prediction",
+    "Refusal",
+    "calculator",
+    "generate",
+    "predict",
+    "read_structures",
+    "relax",
+    "templates",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -28,7 +44,7 @@ def __getattr__(name: str) -> Any:
 
     if name == "generate":  # the package of that name, which is callable
         return import_module("dao_core.generate")
-    return getattr(import_module("dao_core.crystal" if name == "Crystal" else "dao_core.api"), name)
+    return getattr(import_module(_MODULES.get(name, "dao_core.api")), name)
 
 
 def __dir__() -> list[str]:

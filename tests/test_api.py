@@ -100,3 +100,12 @@ def test_crysdb_answers_in_dataframes(tmp_path: Path) -> None:
     rows = database.query("SELECT count(*) AS n FROM crysdb")
     assert rows["n"][0] > 0
     assert repr(database).endswith(f"version {database.version})")
+
+
+def test_files_of_structures_are_read_from_the_package(tmp_path: Path) -> None:
+    (tmp_path / "nacl.cif").write_text(rocksalt(11, 17).to_cif())
+    (tmp_path / "bad.cif").write_text("data_x\n")
+    ((name, crystal),) = dao.read_structures(tmp_path / "nacl.cif")
+    assert (name, crystal.formula_reduced) == ("nacl", "NaCl")  # type: ignore[union-attr]
+    ((_, refusal),) = dao.read_structures(tmp_path / "bad.cif")
+    assert isinstance(refusal, dao.Refusal)

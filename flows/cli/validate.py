@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -181,6 +182,7 @@ def validate_files(files: Sequence[Path], options: ValidateOptions) -> int:
     launcher = make_launcher(level, None if options.slurm is None else SlurmSettings(**options.slurm))
     config = BuildConfig() if options.crysdb_config is None else load_config(options.crysdb_config, BuildConfig)
     structures = [s for path in files for s in _structures(path, options)]
+    structures = _with_own_ids(structures)
     _check_elements(level, structures, references)
     n_ok = _validate_all(structures, ValidationRun(level, options.root, launcher, references), options)
     rows = collect_rows(Ledger(options.root), level, crysdb=options.crysdb, config=config)
@@ -236,6 +238,17 @@ def _print_properties(
     path = folder / f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', structure.id)}_{result.key[:8]}.json"
     write_atomic(path, json.dumps(plain(list(properties.sections))))
     print(f"{structure.name}: the numbers are in {path}")
+
+
+def _with_own_ids(structures: Sequence[NamedStructure]) -> list[NamedStructure]:
+    """Two files of one name are two structures: the later one's id gets a number."""
+    seen: Counter[str] = Counter()
+    out = []
+    for structure in structures:
+        seen[structure.id] += 1
+        number = seen[structure.id]
+        out.append(structure if number == 1 else replace(structure, id=f"{structure.id}_{number}"))
+    return out
 
 
 def _structures(path: Path, options: ValidateOptions) -> list[NamedStructure]:

@@ -174,3 +174,14 @@ def test_rows_go_into_a_database(dao: Dao, folder: Path, capsys: pytest.CaptureF
     assert "qe" in set(CrysTable(folder / "crysdb" / "table").read(["source"])["source"].to_pylist())
     assert dao("si.cif", "--crysdb", "nowhere") == 0  # the file of rows stands, the problem is told
     assert "not in nowhere" in capsys.readouterr().out
+
+
+def test_two_files_of_one_name_are_two_structures(tmp_path: Path) -> None:
+    from flows.cli.validate import ValidateOptions, _structures, _with_own_ids
+
+    options = ValidateOptions({}, tmp_path)
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.cif").write_text(silicon().to_cif())
+    found = [s for folder in ("a", "b") for s in _structures(tmp_path / folder / "x.cif", options)]
+    assert [s.id for s in _with_own_ids(found)] == ["x", "x_2"]
