@@ -15,7 +15,7 @@ from dao_core.crysdb.displaced import Displacement, displacements
 from dao_core.crysdb.sources.base import SourceError
 from dao_core.crysdb.sources.guards import check_file
 from dao_core.crysdb.steps.quarantine import QUARANTINE, read_quarantine
-from dao_core.crysdb.table import CrysTable, TableError
+from dao_core.crysdb.table import RESTORE, CrysTable, TableError
 from dao_core.elements import MAX_ATOMIC_NUMBER, SYMBOLS
 from dao_core.units import STABLE_BELOW
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 Status = Literal["ok", "warning", "failed"]
 SHOWN = 5  # of a longer list
-RESTORE = "remove the table's folder and build again (the finished stages are kept), or read an older version"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dao_core.crysdb.table import CrysTable
@@ -15,6 +16,17 @@ class QueryError(ValueError):
     """The SQL could not be run; the message is DuckDB's, with the names that exist."""
 
 
+def distinct_names(names: Sequence[str]) -> list[str]:
+    """Names of columns, a repeated one with a number behind it (`a`, `a_2`), so that no value hides another."""
+    out: list[str] = []
+    for name in names:
+        number, own = 2, name
+        while own in out or (own != name and own in names):
+            own, number = f"{name}_{number}", number + 1
+        out.append(own)
+    return out
+
+
 def query(table: CrysTable, sql: str, *, version: int | None = None, level: str = "structure") -> pa.Table:
     """The result of a SELECT.
 
@@ -24,6 +36,9 @@ def query(table: CrysTable, sql: str, *, version: int | None = None, level: str 
         sql: In DuckDB's dialect.
         version: Of the table; default: the newest.
         level: What counts as a leak in the views.
+
+    Returns:
+        The rows; of columns with one name each but the first has a number behind it.
 
     Raises:
         QueryError: SQL that does not run.
@@ -46,11 +61,13 @@ def query(table: CrysTable, sql: str, *, version: int | None = None, level: str 
         relation = connection.sql(sql)
         if relation is None:
             raise QueryError("only SELECT gives a result: the table is written by `dao crysdb build` alone")
-        return relation.to_arrow_table()
+        found = relation.to_arrow_table()
+        return found.rename_columns(distinct_names(found.column_names))
     except duckdb.Error as error:
         names = ", ".join(["crysdb", *(f"crysdb_{v}" for v in VIEWS)])
+        problem = " ".join(str(error).split("LINE ")[0].split())
         raise QueryError(
-            f"{error}\nTables: {names}; columns: see docs/crysdb.md or SELECT * FROM crysdb LIMIT 1"
+            f"{problem} - tables: {names}; columns: see docs/crysdb.md or SELECT * FROM crysdb LIMIT 1"
         ) from error
     finally:
         connection.close()

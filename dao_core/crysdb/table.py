@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 View = Literal["all", "leak_free", "relaxed", "forces"]
 ROWS_PER_GROUP = 20_000
+RESTORE = "remove the table's folder and build again (the finished stages are kept), or restore it from a copy"
 BYTES_PER_FILE = 128 * 2**20
 
 
@@ -194,6 +195,23 @@ class CrysTable:
         older = {name: value for name, value in known.items() if (self.path / name).exists()}
         write_atomic(self._sums, json.dumps({**older, **sums}, indent=1, sort_keys=True))
 
+    def check(self) -> None:
+        """Verify that the newest version is whole.
+
+        Raises:
+            TableError: Its log cannot be read, or a file of it is missing or was changed; the message says what to do.
+        """
+        missing = [f.name for f in self.files() if not f.is_file()]
+        if missing:
+            raise TableError(
+                f"{self.path} is damaged, {len(missing)} files are missing, such as {missing[0]}: {RESTORE}"
+            )
+        differ, _ = self.unsealed()
+        if differ:
+            raise TableError(
+                f"{self.path} is damaged, {len(differ)} files were changed, such as {differ[0]}: {RESTORE}"
+            )
+
     def unsealed(self) -> tuple[list[str], list[str]]:
         """Files of the newest version that differ from their recorded checksum, and files without one."""
         known = self._checksums()
@@ -221,10 +239,15 @@ class CrysTable:
 
         if not self.exists:
             raise TableError(f"no CrysDB table at {self.path}: run `dao crysdb build` first, or correct the path")
+        if version is not None and not 0 <= version <= self.version:
+            raise TableError(
+                f"{self.path} has no version {version}: use one of 0 to {self.version} (dao crysdb history)"
+            )
         try:
             return DeltaTable(str(self.path), version=version)
-        except DeltaError as error:
-            raise TableError(f"cannot open {self.path} (version {version}): {error}") from error
+        except (DeltaError, OSError, ValueError) as error:
+            what = f"cannot open {self.path}" + ("" if version is None else f" at version {version}")
+            raise TableError(f"{what} ({' '.join(str(error).split())}): {RESTORE}") from error
 
     def _commit(self, facts: Mapping[str, Any] | None) -> dict[str, Any]:
         from deltalake import CommitProperties, WriterProperties

@@ -148,15 +148,21 @@ def table(
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    view = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD)
+    view = Table(title=Text(printable(title)), title_justify="left", header_style="bold", box=box.SIMPLE_HEAD)
     filled = [i for i in range(len(columns)) if any(row[i] is not None for row in rows)]
     for i in filled:
-        view.add_column(columns[i], no_wrap=i < len(columns) - 1)
+        view.add_column(Text(printable(columns[i])), no_wrap=i < len(columns) - 1)
     for row in rows:
-        view.add_row(*("-" if row[i] is None else str(row[i]) for i in filled))
+        view.add_row(*(Text("-" if row[i] is None else printable(str(row[i]))) for i in filled))
     console = Console()
     (console if console.is_terminal else Console(width=200)).print(view)
+
+
+def printable(text: str) -> str:
+    """A text without what a terminal would obey: control characters are spelled out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def quiet_libraries() -> None:

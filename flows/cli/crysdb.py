@@ -12,7 +12,7 @@ from flows.cli.console import quiet_libraries, table
 app = typer.Typer(help="Build, update, check, query and export CrysDB.", no_args_is_help=True, rich_markup_mode=None)
 Root = Annotated[Path, typer.Option(help="Folder of the database (table, ledger, hulls).")]
 SAMPLE = Path("configs/crysdb-sample.yaml")
-Version = Annotated[int | None, typer.Option(help="A version of the table; default: the newest.")]
+Version = Annotated[int | None, typer.Option(min=0, help="A version of the table; default: the newest.")]
 
 
 @app.command()
@@ -84,7 +84,9 @@ def query(
     level: Annotated[
         str, typer.Option(help="What the views leave out: none, structure, composition, prototype.")
     ] = "structure",
-    out: Annotated[Path | None, typer.Option(help="Write all rows to this CSV or Parquet file instead.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write all rows, with every digit, to this CSV or Parquet file instead.")
+    ] = None,
 ) -> None:
     """Ask the database in SQL. Tables: crysdb (every row), crysdb_all, crysdb_leak_free, crysdb_relaxed, crysdb_forces.
 
@@ -92,15 +94,17 @@ def query(
     """
     from dao_core.crysdb.query import query as ask
     from dao_core.crysdb.table import CrysTable
-    from flows.cli.console import table
+    from flows.cli.outputs import check_file
 
+    if out is not None:
+        check_file(out, (".csv", ".parquet"))
     result = ask(CrysTable(root / "table"), sql, version=version, level=level)
     if out is not None:
         frame = result.to_pandas()
         frame.to_csv(out, index=False) if out.suffix == ".csv" else frame.to_parquet(out, index=False)
         print(f"{result.num_rows} rows: {out}")
         return
-    rows = [tuple(row.values()) for row in result.slice(0, limit).to_pylist()]
+    rows = [tuple(map(shown, row.values())) for row in result.slice(0, limit).to_pylist()]
     more = f", {limit} shown" if result.num_rows > limit else ""
     table(f"{result.num_rows} rows{more}", result.column_names, rows)
 
@@ -209,14 +213,22 @@ def export(
     from dao_core.crysdb.export import pack, write_extxyz, write_optimade
     from dao_core.crysdb.table import CrysTable
     from dao_core.crysdb.views import select_view
-    from flows.cli.errors import fail
+    from flows.cli.outputs import check_file
 
     writers = {".extxyz": write_extxyz, ".xyz": write_extxyz, ".jsonl": write_optimade, ".npz": pack}
-    if out.suffix not in writers:
-        fail(f"{out}: use one of the endings {', '.join(writers)}")
+    check_file(out, tuple(writers), "OUT")
     parts = CrysTable(root / "table").batches(version=version)
     chosen = parts if view is None else (select_view(part, view, level=level) for part in parts)
     print(f"{writers[out.suffix](chosen, out)} rows: {out}")
+
+
+def shown(value: object) -> object:
+    """A value as the terminal shows it: numbers to six digits. With --out every digit is written."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list):
+        return f"[{', '.join(str(shown(v)) for v in value)}]"
+    return value
 
 
 def build_database(config: Path, root: Path, profile: str | None) -> None:

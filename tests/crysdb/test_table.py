@@ -118,3 +118,42 @@ def test_a_reader_keeps_its_version_while_a_new_one_is_published(tmp_path: Path)
         table.publish(records_to_table([record("other", rocksalt())]))
     seen = first["material_id"].to_pylist() + [i for part in reader for i in part["material_id"].to_pylist()]
     assert sorted(seen) == sorted(f"r{i}" for i in range(50))
+
+
+def damaged(root: Path, kind: str) -> None:
+    data = next((root / "table").glob("*.parquet"))
+    log = sorted((root / "table" / "_delta_log").glob("*.json"))[-1]
+    if kind == "missing file":
+        data.unlink()
+    elif kind == "changed byte":
+        content = bytearray(data.read_bytes())
+        content[len(content) // 2] ^= 1
+        data.write_bytes(content)
+    elif kind == "cut file":
+        data.write_bytes(data.read_bytes()[:-100])
+    elif kind == "cut log":
+        log.write_bytes(log.read_bytes()[:-60])
+    elif kind == "log of something else":
+        log.write_text("<html>")
+    else:
+        log.unlink()
+
+
+@pytest.mark.parametrize(
+    "kind", ["missing file", "changed byte", "cut file", "cut log", "log of something else", "empty log folder"]
+)
+def test_a_build_or_an_update_on_a_damaged_table_says_so_and_stops(tmp_path: Path, kind: str) -> None:
+    from dao_core.crysdb.build.build import build
+    from dao_core.crysdb.build.update import update
+    from dao_core.crysdb.config import BuildConfig
+    from dao_core.crysdb.steps.clean import CleanSettings
+    from tests.helpers.records import ListSource
+
+    config = BuildConfig(clean=CleanSettings(min_atoms=2), workers=1, benchmarks=())
+    build(config, tmp_path, sources=[ListSource(salt_records())])
+    damaged(tmp_path, kind)
+    before = {p.name: p.read_bytes() for p in (tmp_path / "table").rglob("*") if p.is_file()}
+    for work in (build, update):
+        with pytest.raises(TableError, match="remove the table's folder and build again"):
+            work(config, tmp_path, sources=[ListSource(salt_records())])
+    assert {p.name: p.read_bytes() for p in (tmp_path / "table").rglob("*") if p.is_file()} == before

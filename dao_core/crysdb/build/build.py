@@ -94,6 +94,8 @@ def build(
     root = Path(root)
     table = CrysTable(root / "table")
     with table.writer():
+        if table.exists:
+            table.check()
         clock = _Clock(log)
         ledger = Ledger(root / "ledger")
         opened = [open_source(s) for s in config.sources] if sources is None else list(sources)

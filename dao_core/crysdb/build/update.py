@@ -79,6 +79,8 @@ def update(
     root = Path(root)
     table = CrysTable(root / "table")
     with table.writer():
+        if table.exists:
+            table.check()
         state = _checked_state(root, table, config)
         ledger = Ledger(root / "ledger")
         opened = [open_source(s) for s in config.sources] if sources is None else list(sources)

@@ -84,6 +84,46 @@ def test_query_travels_in_time_and_takes_the_level(folder: Path) -> None:
         assert (int(out.read_text().split()[1]) > 0) == some
 
 
+def refused(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert result.exit_code != 0
+    return " ".join(f"{result.output} {result.exception}".split())
+
+
+def test_an_answer_shows_values_as_they_are_and_numbers_rounded(folder: Path) -> None:
+    sql = """SELECT '[red]x[/red]' AS "[b]name", 1.0/3 AS third, [2.0/3, 1] AS list, 'a' || chr(27) || '[2J' AS esc,
+             1 AS third"""
+    shown = dao("crysdb", "query", sql, "--root", folder / "db")
+    assert "[red]x[/red]" in shown
+    assert "[b]name" in shown
+    assert "0.333333 " in shown
+    assert "[0.666667, 1" in shown
+    assert "\x1b" not in shown
+    assert "third_2" in shown
+    dao("crysdb", "query", "SELECT 1.0::double/3 AS third", "--root", folder / "db", "--out", folder / "third.csv")
+    assert "0.3333333333333333" in (folder / "third.csv").read_text()
+
+
+def test_where_the_answer_goes_is_checked_before_the_question(folder: Path) -> None:
+    query = ("crysdb", "query", "SELECT 1", "--root", folder / "db")
+    assert "no folder" in refused(*query, "--out", folder / "nowhere" / "a.csv")
+    assert "one of the endings .csv, .parquet" in refused(*query, "--out", folder / "a.txt")
+    assert "is a folder" in refused(*query, "--out", _folder(folder / "a.csv"))
+    assert "no folder" in refused("crysdb", "export", folder / "nowhere" / "a.extxyz", "--root", folder / "db")
+    assert "one of the endings" in refused("crysdb", "export", folder / "a.cif", "--root", folder / "db")
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir(exist_ok=True)
+    return path
+
+
+def test_versions_that_are_not_there(folder: Path) -> None:
+    query = ("crysdb", "query", "SELECT 1", "--root", folder / "db", "--version")
+    assert "has no version 99: use one of 0 to 1" in refused(*query, 99)
+    assert "Invalid value for '--version'" in refused(*query, -1)
+
+
 @pytest.mark.parametrize("name", ["all.extxyz", "all.jsonl", "all.npz"])
 def test_exports_of_a_view(folder: Path, name: str) -> None:
     whole = dao("crysdb", "export", folder / name, "--root", folder / "db").split()[0]
