@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, reduce
-from math import exp, gcd, log
+from functools import cached_property
+from math import exp, log
 from typing import TYPE_CHECKING
 
 from dao_core.generate.templates.index import SHARED_BY
@@ -125,8 +125,3 @@ def propose_known(proposer: Proposer) -> Proposals:
     if proposer.settings.given.active:
         return Proposals()  # everything is built around what is given (see generation.py)
     return Proposals(proposer.from_library() + proposer.from_templates())
-
-
-def formula_units(cell: dict[str, int]) -> int:
-    """How many formula units a cell content holds."""
-    return reduce(gcd, cell.values())
