@@ -18,6 +18,7 @@ STRUCTURAL = ("_chemical_formula_structural",)
 UNITS = ("_cell_formula_units_Z", "_cell.formula_units_Z", "_cell.Z_PDB")
 VOLUME = ("_cell_volume", "_cell.volume")
 SAME = 0.01  # relative, of volumes
+LARGEST = 1e6  # of one element in a formula, and of formula units in a cell
 ATOMS = 0.05  # counts of atoms in the cell agree exactly
 _PART = re.compile(r"([A-Z][a-z]?)(\d+\.?\d*|\.\d+)?")
 _WHOLE = re.compile(r"(?:[A-Z][a-z]?(?:\d+\.?\d*|\.\d+)?\s*)+")
@@ -30,6 +31,8 @@ def formula_counts(text: str) -> dict[str, float] | None:
     counts: dict[str, float] = {}
     for symbol, number in _PART.findall(text):
         if element_number(symbol) is None:
+            return None
+        if number and float(number) > LARGEST:
             return None
         name = "H" if symbol == "D" else symbol
         counts[name] = counts.get(name, 0.0) + (float(number) if number else 1.0)
@@ -73,6 +76,8 @@ def _check_units(block: Block, counts: dict[str, float], ratio: float, text: str
         if abs(ratio - round(ratio)) * size > ATOMS or round(ratio) < 1:
             raise UnreadableError(f"{ratio:.3g} times {text!r} in the cell, which should be whole: the file may be cut")
         return
+    if not 1 / LARGEST < units < LARGEST:
+        raise UnreadableError(f"_cell_formula_units_Z {units:g} is no number of formula units: correct it")
     per_unit = [n / units for n in counts.values()]
     of_cell = abs(ratio - 1) * size <= ATOMS and all(abs(n - round(n)) <= ATOMS and round(n) > 0 for n in per_unit)
     if abs(ratio - units) * size > ATOMS and not of_cell:

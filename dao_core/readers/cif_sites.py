@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gemmi.cif import Block
 
 SITE = "_atom_site_"
+FARTHEST = 100.0  # cells; Cartesian coordinates under a wrong name come to mind
 FULL = 1e-3  # an occupancy this close to 1 is 1
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?:\(\d+\))?")
 
@@ -63,6 +64,8 @@ def read_sites(block: Block) -> tuple[list[Site], list[str]]:
         numbers = [parse_number(column[i]) for column in coordinates]
         if any(math.isnan(x) for x in numbers):
             raise UnreadableError(f"site {name} has no position: an atom that was not located can't be left out")
+        if any(abs(x) > FARTHEST for x in numbers):
+            raise UnreadableError(f"site {name} lies {max(map(abs, numbers)):.3g} cells away: fractional coordinates?")
         rounding = [_rounding(column[i]) for column in coordinates]
         sites.append(Site(name, z, np.array(numbers), np.array(rounding), sure))
     _check_occupancy(block, sites)

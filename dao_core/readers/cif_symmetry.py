@@ -227,7 +227,9 @@ def _settings(text: str) -> tuple[SpaceGroup, ...]:
     found = find_spacegroup_by_name(name)
     if found is None:
         return ()
-    entries = [e for e in _table() if e.hm == found.hm and (qualifier is None or e.ext == qualifier)]
+    settings = [e for e in _table() if e.hm == found.hm]
+    several = len(settings) > 1  # a letter behind a symbol of one setting adds nothing
+    entries = [e for e in settings if qualifier is None or e.ext == qualifier or not several]
     if 3 <= found.number <= 15 and " 1" not in re.sub(r"\s+", " ", name):
         short = _without_ones(found.hm)
         entries += [

@@ -36,7 +36,7 @@ def plain_or_reason(row: Any) -> dict[str, Any] | str:
         return plain_row(row)
     except UnreadableError as error:
         return str(error)
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError, ZeroDivisionError) as error:
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         return f"not a structure or entry ({type(error).__name__}: {error})"
 
 
@@ -45,7 +45,9 @@ def _parsed(text: str) -> Any:
         return json.loads(text, object_pairs_hook=_unique)
     except RecursionError as error:
         raise UnreadableError("the JSON is nested too deeply for a table of structures") from error
-    except json.JSONDecodeError as error:
+    except ValueError as error:
+        if isinstance(error, UnreadableError):
+            raise
         lines = [line for line in text.split("\n") if line.strip()]
         if len(lines) > 1 and all(line.lstrip().startswith("{") for line in lines):
             return [_line(line) for line in lines]
@@ -55,7 +57,7 @@ def _parsed(text: str) -> Any:
 def _line(line: str) -> Any:
     try:
         return json.loads(line, object_pairs_hook=_unique)
-    except (json.JSONDecodeError, UnreadableError) as error:
+    except ValueError as error:
         return f"a line that is not whole JSON ({error})"
 
 

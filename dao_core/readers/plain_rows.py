@@ -81,7 +81,7 @@ def species_numbers(values: Any) -> NDArray[np.int64]:
 def _species(item: Any) -> int:
     if isinstance(item, str):
         return plain_element(item)
-    if isinstance(item, bool) or not isinstance(item, int | float) or item != item // 1:
+    if isinstance(item, bool) or not isinstance(item, int | float) or not abs(item) < 1000 or item != item // 1:
         raise UnreadableError(f"{item!r} is no atomic number: give whole numbers or symbols")
     return int(item)
 
@@ -100,7 +100,10 @@ def _leaves(name: str, values: Any) -> Iterator[float]:
     if isinstance(values, str | bytes | bool | Mapping) or values is None:
         raise UnreadableError(f"{name}: {str(values)[:40]!r} is no number")
     if isinstance(values, int | float | np.number):
-        yield float(values)
+        try:
+            yield float(values)
+        except OverflowError:
+            raise UnreadableError(f"{name} holds a number of {len(str(values))} digits: correct it") from None
         return
     try:
         items = iter(values)

@@ -67,6 +67,7 @@ def test_files_with_operations_give_what_pymatgen_gives(crystal: Crystal) -> Non
          {"Cr": 16, "S": 32, "Zn": 8}),
         ("F d -3 m :1", "8.3 8.3 8.3", ["Zn1 0 0 0", "Cr1 .625 .625 .625", "S1 .385 .385 .385"],
          {"Cr": 16, "S": 32, "Zn": 8}),
+        ("F m -3 m S", "6.6 6.6 6.6", SALT, {"Br": 4, "K": 4}),  # a letter that adds nothing
         ("F d -3 m Z", "5.4 5.4 5.4", ["Ge1 .125 .125 .125"], {"Ge": 8}),  # ICSD's letter for the second origin
         ("P n m a", "5.5 7.7 5.4", ["Ca1 .03 .25 .99", "Ge1 0 0 .5", "O1 .49 .25 .07", "O2 .29 .03 .71"],
          {"Ca": 4, "Ge": 4, "O": 12}),
@@ -233,6 +234,11 @@ def test_atoms_that_are_not_there_are_refused(column: str, value: str, match: st
         assert crystal_from_cif(text).symbols == ["O"]
 
 
+@pytest.mark.parametrize("x", ["1e999", "405.2", "-1e30"])
+def test_coordinates_that_are_no_fractions_are_refused(x: str) -> None:
+    refused(cif("4 4 4", [f"O1 {x} 0 0"]), "cells away")
+
+
 def test_an_atom_that_was_not_located_is_refused() -> None:
     refused(cif("4 4 4", ["O1 0 0 0", "H1 ? ? ?"]), "H1 has no position")
 
@@ -247,6 +253,9 @@ def test_an_atom_that_was_not_located_is_refused() -> None:
         ("'K Br~'", "is no formula"),
         ("'K Br'\n_cell_formula_units_Z 4", "_cell_formula_units_Z says 4"),
         ("'K Br'\n_cell_volume 99", "_cell_volume says 99"),
+        ("'K Br'\n_cell_formula_units_Z 1e-320", "no number of formula units"),
+        ("'K Br'\n_cell_formula_units_Z 1e999", "no number of formula units"),
+        (f"'K Br{'9' * 400}'", "is no formula"),
     ],
 )
 def test_what_the_block_says_about_itself_must_be_so(formula: str, match: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from dao_core.crystal import Crystal
 from dao_core.readers.base import Refusal, UnreadableError
@@ -62,3 +64,19 @@ def test_an_empty_table_is_a_refusal(tmp_path: Path) -> None:
     assert isinstance(value, Refusal)
     assert "holds no structure" in value.reason
     assert perovskite().n_atoms == 5
+
+
+STARTS = (
+    b"", b"data_x\n_cell_length_a ", b"2\nLattice=", b'[{"lattice": ', b"c\n1.0\n1 0 0\n0 1 0\n0 0 1\n", b"id,cif\na,",
+    b"PAR1", b"\x1f\x8b", b"\xff\xfe", b"\x00" * 16 + b"\xde\xc0\xef\xbe",
+)  # fmt: skip
+
+
+@given(st.sampled_from(STARTS), st.one_of(st.binary(max_size=200), st.text(max_size=200).map(str.encode)))
+@settings(
+    max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_no_content_is_anything_but_a_structure_or_a_refusal(tmp_path: Path, start: bytes, rest: bytes) -> None:
+    (tmp_path / "x").write_bytes(start + rest)
+    for _, value in read_structures(tmp_path / "x"):
+        assert isinstance(value, Crystal | Refusal)

@@ -128,8 +128,8 @@ def number(row: Mapping[str, Any], names: tuple[str, ...] | str | None) -> float
         if isinstance(value, bool):
             raise ValueError("a truth value")  # noqa: TRY301, TRY004 - told below like any other text
         out = float(value)
-    except (TypeError, ValueError):
-        raise RowError(f"{names}: {value!r} is not a number") from None
+    except (TypeError, ValueError, OverflowError):
+        raise RowError(f"{names}: {str(value)[:40]!r} is not a number") from None
     if not np.isfinite(out):
         raise RowError(f"{names} is {value}")
     return out

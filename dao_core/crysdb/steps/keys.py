@@ -53,7 +53,7 @@ def keys_of(
     formula = formula or reduced_formula(atomic_numbers)
     dataset = _dataset(lattice, frac_coords, atomic_numbers, symprec)
     if dataset is None:
-        return Keys(None, f"{formula}|{len(atomic_numbers)}|?", None)
+        return Keys(None, f"{formula}|?", None)
     n_primitive = len(dataset.prim_std_cell.numbers)
     copies = len(atomic_numbers) // n_primitive
     sites: dict[int, Counter[str]] = {}
