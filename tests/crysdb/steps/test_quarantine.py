@@ -106,7 +106,7 @@ def test_a_written_quarantine_is_read_again(tmp_path: Path) -> None:
 
 @pytest.mark.shared
 def test_real_energies_are_believed(shared_data: Path) -> None:
-    """Of 52,666 published formation energies of the Materials Project three are not: all are known to be wrong."""
+    """Of 52,666 published formation energies of the Materials Project three are not (see hull/plausible.py)."""
     import pyarrow.parquet as pq
 
     from dao_core.crysdb.steps.quarantine import too_low
