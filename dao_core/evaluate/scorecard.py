@@ -110,7 +110,10 @@ def _gate(
 ) -> list[list[float | None]]:
     """The matches of which prediction and reference both pass `validity`; only matched predictions are looked at."""
     matched = [
-        c for row, found in zip(predicted, rms, strict=True) for c, r in zip(row, found, strict=True) if r is not None
+        c
+        for row, matches in zip(predicted, rms, strict=True)
+        for c, r in zip(row, matches, strict=True)
+        if r is not None
     ]
     flags = iter(validity(crystals=matched)[0])
     kept = [[r if r is not None and next(flags) else None for r in row] for row in rms]
@@ -121,8 +124,8 @@ def compare_all(*, predicted: Predictions, reference: Sequence[Crystal], effort:
     """Every prediction against its own reference, in the predictions' shape."""
     flat_predicted = [c for row in predicted for c in row]
     flat_reference = [r for row, r in zip(predicted, reference, strict=True) for _ in row]
-    found = match_pairs(predicted=flat_predicted, reference=flat_reference, effort=effort)[0]
-    results = iter(found)
+    comparisons = match_pairs(predicted=flat_predicted, reference=flat_reference, effort=effort)[0]
+    results = iter(comparisons)
     return [[next(results) for _ in row] for row in predicted]
 
 
@@ -178,9 +181,9 @@ def metre_rms(
             owners += [i] * len(candidates)
             left += candidates
             right += [reference[i]] * len(candidates)
-    found = match_pairs(predicted=left, reference=right, effort=effort)[0]
+    comparisons = match_pairs(predicted=left, reference=right, effort=effort)[0]
     best = np.full(len(reference), np.inf)
-    for owner, comparison in zip(owners, found, strict=True):
+    for owner, comparison in zip(owners, comparisons, strict=True):
         if comparison.rms is not None:
             best[owner] = min(best[owner], comparison.rms)
     return np.where(np.isfinite(best), best, np.nan)

@@ -149,8 +149,8 @@ def _cell_mappings(
     units = [vectors[p] / norms[p, None] for p in picks]
 
     def close(i: int, j: int, angle: float) -> NDArray[np.bool_]:
-        found = np.degrees(np.arccos(np.clip(units[i] @ units[j].T, -1.0, 1.0)))
-        return np.asarray(np.abs(found - angle) <= tolerances.angles)
+        degrees = np.degrees(np.arccos(np.clip(units[i] @ units[j].T, -1.0, 1.0)))
+        return np.asarray(np.abs(degrees - angle) <= tolerances.angles)
 
     alpha, beta, gamma = close(1, 2, angles[0]), close(0, 2, angles[1]), close(0, 1, angles[2])
     triples = np.argwhere(gamma[:, :, None] & alpha[None, :, :] & beta[:, None, :])

@@ -51,16 +51,16 @@ def _translations(cell: Cell, tolerance: float) -> tuple[int, NDArray[np.int64]]
     """
     species, counts = np.unique(cell.numbers, return_counts=True)
     order = gcd(*counts.tolist())
-    found = {(0, 0, 0)}
+    translations = {(0, 0, 0)}
     sites = cell.frac[cell.numbers == species[counts.argmin()]]
     for shift in sites[1:] - sites[0]:
         for divisor in (d for d in range(2, order + 1) if order % d == 0):
             whole = np.rint(shift * divisor)
             rounding = (shift - whole / divisor) @ cell.matrix
             if np.linalg.norm(rounding) <= 2 * tolerance and _maps_on_itself(cell, whole / divisor, tolerance):
-                found.add(tuple((whole.astype(np.int64) * (order // divisor) % order).tolist()))
+                translations.add(tuple((whole.astype(np.int64) * (order // divisor) % order).tolist()))
                 break
-    return order, np.array(sorted(found), dtype=np.int64)
+    return order, np.array(sorted(translations), dtype=np.int64)
 
 
 def _partners(cell: Cell, shift: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:

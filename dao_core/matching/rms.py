@@ -82,7 +82,7 @@ def compare(first: Cell, second: Cell, deadline: float = math.inf) -> Comparison
     Raises:
         TimeLimitError: The deadline has passed.
     """
-    found = best_mapping(first, second, BENCHMARK, deadline=deadline)
-    if isinstance(found, str):
-        return Comparison(None, None, found)
-    return Comparison(found.rms, found.max_distance, "matched")
+    mapping = best_mapping(first, second, BENCHMARK, deadline=deadline)
+    if isinstance(mapping, str):
+        return Comparison(None, None, mapping)
+    return Comparison(mapping.rms, mapping.max_distance, "matched")

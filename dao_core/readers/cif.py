@@ -61,11 +61,11 @@ def read_cif(text: str) -> list[CifBlock]:
         document = cif.read_string(text)
     except (ValueError, RuntimeError) as error:
         raise UnreadableError(f"unreadable CIF: {_plain(error)}; the file may be cut or damaged") from error
-    found = [_read_block(block) for block in document if has_sites(block) or _mentions_cell(block)]
-    if not found:
+    blocks = [_read_block(block) for block in document if has_sites(block) or _mentions_cell(block)]
+    if not blocks:
         raise UnreadableError("unreadable CIF: no block lists atom sites in fractional coordinates")
     check_end(text, document)
-    return found
+    return blocks
 
 
 def crystal_from_cif(text: str) -> Crystal:

@@ -107,7 +107,7 @@ def symmetry_of(block: Block, lattice: NDArray[np.float64]) -> Symmetry:
         if not explicit.keeps(lattice):
             raise UnreadableError("the cell does not have the symmetry of the operations: correct cell or operations")
         return Symmetry((explicit,), explicit=True)
-    known = [(text, found) for text, found in settings if found]
+    known = [(text, entries) for text, entries in settings if entries]
     if settings and not known:
         raise UnreadableError(f"unknown space group {settings[0][0]!r} and no operations: list the operations")
     if not known and number is None:
@@ -224,16 +224,16 @@ def _settings(text: str) -> tuple[SpaceGroup, ...]:
     from gemmi import find_spacegroup_by_name
 
     name, qualifier = _split_qualifier(re.sub(r"[_()]", "", text))
-    found = find_spacegroup_by_name(name)
-    if found is None:
+    named = find_spacegroup_by_name(name)
+    if named is None:
         return ()
-    settings = [e for e in _table() if e.hm == found.hm]
+    settings = [e for e in _table() if e.hm == named.hm]
     several = len(settings) > 1  # a letter behind a symbol of one setting adds nothing
     entries = [e for e in settings if qualifier is None or e.ext == qualifier or not several]
-    if 3 <= found.number <= 15 and " 1" not in re.sub(r"\s+", " ", name):
-        short = _without_ones(found.hm)
+    if 3 <= named.number <= 15 and " 1" not in re.sub(r"\s+", " ", name):
+        short = _without_ones(named.hm)
         entries += [
-            e for e in _table() if e.number == found.number and e not in entries and _without_ones(e.hm) == short
+            e for e in _table() if e.number == named.number and e not in entries and _without_ones(e.hm) == short
         ]
     return tuple(entries)
 
@@ -261,16 +261,16 @@ def _by_number(number: int) -> tuple[SpaceGroup, ...]:
 
 def _common(known: list[tuple[str, tuple[SpaceGroup, ...]]]) -> list[SpaceGroup]:
     """Settings that all symbols of the file can mean."""
-    entries = [e for e in known[0][1] if all(e in found for _, found in known[1:])]
+    entries = [e for e in known[0][1] if all(e in others for _, others in known[1:])]
     if not entries:
         raise UnreadableError(f"the symbols {' and '.join(text for text, _ in known)} contradict each other")
     return entries
 
 
 def _check_numbers(settings: list[tuple[str, tuple[SpaceGroup, ...]]], number: int | None) -> None:
-    for text, found in settings:
-        if number is not None and found and all(e.number != number for e in found):
-            raise UnreadableError(f"space group {text!r} is number {found[0].number}, the file says {number}")
+    for text, entries in settings:
+        if number is not None and entries and all(e.number != number for e in entries):
+            raise UnreadableError(f"space group {text!r} is number {entries[0].number}, the file says {number}")
 
 
 def _check_explicit(
@@ -284,10 +284,14 @@ def _check_explicit(
     for hall in halls:
         if hall is not None and hall.code != code:
             raise UnreadableError(f"{hall.name} and the {explicit.name} contradict each other")
-    for text, found in settings:
-        if found and not any(_same_setting(explicit, _from_entry(e)) for e in found):
+    for text, entries in settings:
+        if entries and not any(_same_setting(explicit, _from_entry(e)) for e in entries):
             raise UnreadableError(f"space group {text!r} and the {explicit.name} contradict each other")
-    if number is not None and not any(found for _, found in settings) and _type_number(explicit) not in (None, number):
+    if (
+        number is not None
+        and not any(entries for _, entries in settings)
+        and _type_number(explicit) not in (None, number)
+    ):
         raise UnreadableError(
             f"the {explicit.name} are those of number {_type_number(explicit)}, the file says {number}"
         )
@@ -322,7 +326,7 @@ def _type_number(group: Group) -> int | None:
     import spglib
 
     try:
-        found = spglib.get_spacegroup_type_from_symmetry(group.rotations, group.translations)
+        kind = spglib.get_spacegroup_type_from_symmetry(group.rotations, group.translations)
     except (ValueError, RuntimeError, spglib.SpglibError):
         return None
-    return None if found is None else int(found.number)
+    return None if kind is None else int(kind.number)

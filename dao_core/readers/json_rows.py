@@ -11,7 +11,6 @@ from dao_core.readers.plain_rows import real_array
 from dao_core.readers.species import element_number
 
 OWN = ("structure", "sites", "lattice", "energy", "correction")
-BESIDE = ("parameters", "data")  # what an entry says about itself: `run_type`, also as `parameters.run_type`
 SAME_PLACE = 1e-3  # angstrom between the two positions that a pymatgen site gives
 
 
@@ -102,7 +101,6 @@ def plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
         coordinates.append(frac.tolist())
     _check_composition(row, species)
     out = {
-        **{k: v for name in BESIDE for k, v in _beside(row, name)},
         **{k: v for k, v in row.items() if k not in OWN},
         "lattice": matrix.tolist(),
         "frac_coords": coordinates,
@@ -112,14 +110,6 @@ def plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
         if row.get(key) is not None:
             out[name] = float(real_array(key, [row[key]], (1,))[0]) / len(species)
     return out
-
-
-def _beside(row: Mapping[str, Any], name: str) -> Iterator[tuple[str, Any]]:
-    inner = row.get(name)
-    if isinstance(inner, Mapping):
-        for key, value in inner.items():
-            yield str(key), value
-            yield f"{name}.{key}", value
 
 
 def _site_element(site: Mapping[str, Any]) -> str:

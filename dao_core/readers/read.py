@@ -37,12 +37,12 @@ def read_one(path: Path | str) -> Crystal:
     Raises:
         UnreadableError: The file can't be read, or holds several structures; the message names it.
     """
-    found = read_structures(path)
-    if len(found) > 1:
-        raise UnreadableError(f"{path} holds {len(found)} structures: give a file with one")
-    if isinstance(found[0].value, Refusal):
-        raise UnreadableError(naming(Path(path), UnreadableError(found[0].value.reason)))
-    return found[0].value
+    structures = read_structures(path)
+    if len(structures) > 1:
+        raise UnreadableError(f"{path} holds {len(structures)} structures: give a file with one")
+    if isinstance(structures[0].value, Refusal):
+        raise UnreadableError(naming(Path(path), UnreadableError(structures[0].value.reason)))
+    return structures[0].value
 
 
 def named_rows(path: Path) -> list[tuple[str, Row[Crystal | Refusal]]]:
@@ -130,8 +130,8 @@ def _table(content: Content, start: int) -> Iterator[Row[Crystal | str | None]]:
         from dao_core.readers.json_rows import plain_or_reason
         from dao_core.readers.lmdb_rows import lmdb_rows
 
-        for _, key, found in lmdb_rows(content.path, start):
-            yield _row(f"{name} key {key}", found if isinstance(found, str) else plain_or_reason(found))
+        for _, key, fields in lmdb_rows(content.path, start):
+            yield _row(f"{name} key {key}", fields if isinstance(fields, str) else plain_or_reason(fields))
         return
     if content.format == "parquet":
         from dao_core.readers.parquet_rows import read_parquet
@@ -149,8 +149,8 @@ def _table(content: Content, start: int) -> Iterator[Row[Crystal | str | None]]:
         yield _row(f"{name} row {index}", row)
 
 
-def _row(where: str, found: object) -> Row[Crystal | str | None]:
-    if isinstance(found, str):
-        return Row(where, found)
-    assert isinstance(found, dict)
-    return Row(where, None, found)
+def _row(where: str, fields: object) -> Row[Crystal | str | None]:
+    if isinstance(fields, str):
+        return Row(where, fields)
+    assert isinstance(fields, dict)
+    return Row(where, None, fields)

@@ -70,11 +70,13 @@ def stress_of(
     Raises:
         UnreadableError: A column is no tensor, or the two contradict each other.
     """
-    found = [
+    stresses = [
         factor * full_tensor(name, row[name])
         for name, factor in ((stress, 1.0), (virial, -1.0 / volume))
         if name is not None and row.get(name) is not None
     ]
-    if len(found) == 2 and np.abs(found[0] - found[1]).max() > SAME * max(1.0, float(np.abs(found[0]).max())):
+    if len(stresses) == 2 and np.abs(stresses[0] - stresses[1]).max() > SAME * max(
+        1.0, float(np.abs(stresses[0]).max())
+    ):
         raise UnreadableError(f"{stress} and {virial} contradict each other (stress = -virial / volume): remove one")
-    return found[0] if found else None
+    return stresses[0] if stresses else None

@@ -161,15 +161,17 @@ def run_shard(
         settings: Number of predictions and how they are scored.
         seed: Of sampling.
     """
-    found = predict(targets, column, models, settings, seed)
-    predicted = [[p.crystal for p in row] for row in found.rows]
+    predictions = predict(targets, column, models, settings, seed)
+    predicted = [[p.crystal for p in row] for row in predictions.rows]
     reference = [t.crystal for t in targets]
     effort = MatchEffort(timeout_s=settings.timeout_s)
     table = compare_all(predicted=predicted, reference=reference, effort=effort)
     metre = None
     if _measures_metre(targets, settings):
         metre = metre_rms(predicted=predicted, reference=reference, effort=effort)
-    return ShardResult(predicted, [[p.origin for p in row] for row in found.rows], table, metre, found.n_failed_draws)
+    return ShardResult(
+        predicted, [[p.origin for p in row] for row in predictions.rows], table, metre, predictions.n_failed_draws
+    )
 
 
 def predict(
@@ -340,8 +342,8 @@ def merged(results: Sequence[ShardResult]) -> ShardResult:
 
 def coverage(targets: Sequence[Target], result: ShardResult) -> dict[str, int]:
     """How many targets have all, some or none of their predictions, and where those came from."""
-    found = [[c is not None for c in row] for row in result.predicted]
-    counts = Counter("none" if not any(row) else "all" if all(row) else "some" for row in found)
+    present = [[c is not None for c in row] for row in result.predicted]
+    counts = Counter("none" if not any(row) else "all" if all(row) else "some" for row in present)
     origins = Counter("de novo" if o == DE_NOVO else "template" for row in result.origins for o in row)
     failed = {"failed draws": result.n_failed_draws} if result.n_failed_draws else {}
     return {"n_targets": len(targets), **{f"with_{k}": v for k, v in counts.items()}, **dict(origins), **failed}
@@ -362,8 +364,8 @@ def ranked_predictions(
     for target in targets:
         formula = "".join(f"{symbol}{count}" for symbol, count in target.formula)
         how = SearchSettings(z=target.units, seed=seed, relax=relaxing, **proposal_shares(settings.proposals))
-        found = search([formula], models, how).candidates
-        out.append([_proposal(c) for c in found[: settings.k]])
+        candidates = search([formula], models, how).candidates
+        out.append([_proposal(c) for c in candidates[: settings.k]])
     return out
 
 

@@ -159,9 +159,9 @@ def run_published(run: BenchmarkRun) -> None:
 def show(report: dict[str, Any]) -> None:
     """The table of all columns and rows, the misses and the coverage."""
     lines = []
-    for column, found in report["columns"].items():
-        for row, values in found["rows"].items():
-            if row == "exact" and values["n"] == found["rows"]["all"]["n"]:
+    for column, entry in report["columns"].items():
+        for row, values in entry["rows"].items():
+            if row == "exact" and values["n"] == entry["rows"]["all"]["n"]:
                 continue
             first = next(iter(values["seeds"].values()))
             mean = values["mean_over_seeds"]
@@ -187,14 +187,14 @@ def show(report: dict[str, Any]) -> None:
         print(
             f"de novo, k = 1 is the structure drawn most often among {k} draws or more; published: --k 1, a single draw"
         )
-    for column, found in report["columns"].items():
-        first = next(iter(found["rows"]["all"]["seeds"].values()))
-        print(f"{column} ({report['models'][column]}): misses {first['misses']}; coverage {found['coverage']}")
+    for column, entry in report["columns"].items():
+        first = next(iter(entry["rows"]["all"]["seeds"].values()))
+        print(f"{column} ({report['models'][column]}): misses {first['misses']}; coverage {entry['coverage']}")
 
 
 def figures(report: dict[str, Any]) -> dict[str, Any]:
     """Match rates of all targets by column, averaged over seeds."""
     return {
-        column: {k: round(m["match_rate"], 2) for k, m in found["rows"]["all"]["mean_over_seeds"].items()}
-        for column, found in report["columns"].items()
+        column: {k: round(m["match_rate"], 2) for k, m in entry["rows"]["all"]["mean_over_seeds"].items()}
+        for column, entry in report["columns"].items()
     }

@@ -38,11 +38,11 @@ def relax_files(files: Sequence[Path], out: Path, potential: str, settings: Mapp
 
     quiet_libraries()
     prepare_folder(out)
-    found = [item for path in files for item in named_rows(path)]
-    read = [(name, row) for name, row in found if not isinstance(row.value, Refusal)]
+    entries = [item for path in files for item in named_rows(path)]
+    read = [(name, row) for name, row in entries if not isinstance(row.value, Refusal)]
     refused = [
         (row.where, "unreadable", None, None, None, row.value.reason, None)
-        for _, row in found
+        for _, row in entries
         if isinstance(row.value, Refusal)
     ]
     if not read:

@@ -85,8 +85,8 @@ class FileSource:
             begin = row if index == first else 0
             try:
                 content = read_content(path)
-                for offset, found in enumerate(read_rows(content, begin), start=begin):
-                    entry = replace(found, columns=with_nested(found.columns))
+                for offset, row_read in enumerate(read_rows(content, begin), start=begin):
+                    entry = replace(row_read, columns=with_nested(row_read.columns))
                     seen |= column_names(entry.columns)
                     yield SourceItem(self._record(entry, content, offset), f"{index}:{offset + 1}")
                 n_read += 1

@@ -138,8 +138,8 @@ def _operations(number: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """All operations of AFLOW's conventional cell: rotations (K, 3, 3), translations (K, 3)."""
     from moyopy import Setting, operations_from_number
 
-    found = operations_from_number(number, setting=Setting.hall_number(_hall_number(number)))
-    return np.array(found.rotations, dtype=float), np.array(found.translations)
+    known = operations_from_number(number, setting=Setting.hall_number(_hall_number(number)))
+    return np.array(known.rotations, dtype=float), np.array(known.translations)
 
 
 def _orbit(number: int, point: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -165,15 +165,15 @@ def _aflow_positions(number: int) -> dict[str, tuple[NDArray[np.float64], NDArra
     rng = np.random.default_rng(number)
     lattice = averaged_lattice(np.diag([7.0, 8.1, 9.3]) + rng.uniform(0.2, 0.6, (3, 3)), operations(number)[0])
     general = orbit(number, np.array([0.13, 0.29, 0.41]))
-    found: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+    by_letter: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
     for position in wyckoff_positions(number).values():
         site = orbit(number, position.origin + position.directions @ rng.uniform(0.11, 0.37, position.n_free))
         cell = Cell(lattice.tolist(), [*general.tolist(), *site.tolist()], [1] * len(general) + [2] * len(site))
         dataset = MoyoDataset(cell, symprec=1e-5, setting=Setting.hall_number(_hall_number(number)))
         for named in dataset.normalizer_wyckoff_positions().wyckoffs:
             operation = SymmOp.from_xyz_str(named.coordinates)
-            found[named.letter] = (operation.rotation_matrix, operation.translation_vector)
-    return found
+            by_letter[named.letter] = (operation.rotation_matrix, operation.translation_vector)
+    return by_letter
 
 
 def _primitive(crystal: Crystal, number: int) -> Crystal:

@@ -67,10 +67,10 @@ def _rows(table: CrysTable, version: int) -> Iterator[tuple[str, Crystal]]:
 
     from dao_core.crysdb.views import select_view
 
-    found = select_view(table.read(columns=COLUMNS, version=version), VIEW)
-    near = pc.less_equal(pc.fill_null(found["e_above_hull"], 0.0), NEAR_HULL)
-    found = found.filter(pc.and_(near, pc.less_equal(found["n_atoms"], MAX_ATOMS))).sort_by("material_id")
-    for batch in found.to_batches(max_chunksize=5_000):
+    rows = select_view(table.read(columns=COLUMNS, version=version), VIEW)
+    near = pc.less_equal(pc.fill_null(rows["e_above_hull"], 0.0), NEAR_HULL)
+    rows = rows.filter(pc.and_(near, pc.less_equal(rows["n_atoms"], MAX_ATOMS))).sort_by("material_id")
+    for batch in rows.to_batches(max_chunksize=5_000):
         for row in batch.to_pylist():
             try:
                 lattice, frac = np.reshape(row["lattice"], (3, 3)), np.reshape(row["frac_coords"], (-1, 3))

@@ -97,10 +97,10 @@ class TemplateIndex:
         """
         if k < 0:
             raise TemplateIndexError(f"k = {k}: ask for no templates or some")
-        found = self.candidates(composition, exclude_ids)
-        if found is None:
+        match = self.candidates(composition, exclude_ids)
+        if match is None:
             return []
-        elements, candidates = found
+        elements, candidates = match
         features = candidate_features(candidates, elements, self.spacegroups, self.atomic_volumes)
         scores = self.ranker.score(features)
         chosen = select_distinct(scores, candidates.distances, max(k, SHARED_BY), SAME_DISTANCE)
@@ -127,8 +127,8 @@ class TemplateIndex:
             return None
         excluded = np.array([self._rows[i] for i in exclude_ids if i in self._rows], dtype=np.int64)
         elements = np.array([z for _, z in counted])
-        found = find_candidates(bucket, elements, self.log_odds, excluded)
-        return None if found is None else (elements, found)
+        candidates = find_candidates(bucket, elements, self.log_odds, excluded)
+        return None if candidates is None else (elements, candidates)
 
     def substitute(self, row: int, old: NDArray[np.int64], new: NDArray[np.int64]) -> Crystal | None:
         """Entry `row` with elements exchanged, scaled by the ratio of the predicted volumes; None if not a crystal."""

@@ -54,14 +54,14 @@ def align(template: Crystal, target: Crystal) -> tuple[NDArray[np.float64], NDAr
     None where the two do not match within TOLERANCES; cells are compared as they are, without reduction. Volumes are
     made equal for matching only: the returned lattice has the target's volume.
     """
-    found = best_mapping(_cell(target), _cell(template), TOLERANCES, GOOD_RMS)
-    if isinstance(found, str):
+    mapping = best_mapping(_cell(target), _cell(template), TOLERANCES, GOOD_RMS)
+    if isinstance(mapping, str):
         return None
-    lattice = found.cell_matrix @ target.lattice
-    aligned = (target.frac_coords @ np.linalg.inv(found.cell_matrix))[found.order] - found.shift
+    lattice = mapping.cell_matrix @ target.lattice
+    aligned = (target.frac_coords @ np.linalg.inv(mapping.cell_matrix))[mapping.order] - mapping.shift
     difference = aligned - template.frac_coords
     difference -= np.floor(difference + 0.5)
-    return _strain_only(template.lattice, lattice), template.frac_coords + difference, found.rms
+    return _strain_only(template.lattice, lattice), template.frac_coords + difference, mapping.rms
 
 
 def _cell(crystal: Crystal) -> Cell:
@@ -90,9 +90,9 @@ def seed_pairs(
                 continue
             seen = fingerprint(hit.crystal, slots_of(hit.crystal.atomic_numbers))
             alike = fingerprint_distance(prints, seen) < HOPELESS_DISTANCE  # spares a costly search in vain
-            found = align(hit.crystal, crystal) if alike else None
-            target = None if found is None else found[:2]
-            rms = np.nan if found is None else found[2]
+            placed = align(hit.crystal, crystal) if alike else None
+            target = None if placed is None else placed[:2]
+            rms = np.nan if placed is None else placed[2]
             yield SeedPair(target_id, hit.template_id, rank, hit.score, hit.crystal, target, rms)
 
 
