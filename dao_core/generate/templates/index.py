@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -47,10 +47,10 @@ class TemplateIndex:
     """
 
     ids: list[str]
-    crystals: list[Crystal]
+    crystals: Sequence[Crystal]
     spacegroups: NDArray[np.int64]
     keys: list[str]
-    buckets: dict[tuple[int, ...], Bucket]
+    buckets: Mapping[tuple[int, ...], Bucket]
     log_odds: NDArray[np.float64]
     atomic_volumes: NDArray[np.float64]
     ranker: Ranker

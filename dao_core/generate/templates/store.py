@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dao_core.artifacts import file_sha256, write_atomic
 from dao_core.crystal import Crystal
@@ -16,6 +18,84 @@ from dao_core.generate.templates.index import TemplateIndex, TemplateIndexError
 from dao_core.generate.templates.ranker import Ranker
 
 FORMAT = 1
+
+
+class StoredArrays:
+    """Arrays of a file, each read when it is asked for: a query touches few of thousands."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the file."""
+        self._path = path
+        self._open: Any = None
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if self._open is None:
+            self._open = np.load(self._path, allow_pickle=False)
+        found: NDArray[Any] = self._open[name]
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the open file, so that an index can travel to another process."""
+        return {**self.__dict__, "_open": None}
+
+
+class StoredCrystals(Sequence[Crystal]):
+    """The structures of an index, each made when it is asked for: checking all of them would take a second."""
+
+    def __init__(
+        self,
+        lattice: NDArray[np.float64],
+        frac_coords: NDArray[np.float64],
+        atomic_numbers: NDArray[np.int16],
+        ends: NDArray[np.int64],
+    ) -> None:
+        """Take lattices (n, 3, 3), everyone's coordinates and atomic numbers, and where each structure ends (n,)."""
+        self._lattice, self._frac, self._numbers = lattice, frac_coords, atomic_numbers
+        self._ends = ends
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, index: int) -> Crystal: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Crystal]: ...
+    def __getitem__(self, index: int | slice) -> Crystal | list[Crystal]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        i = range(len(self))[index]  # as a list: negative ones count from the end, others raise IndexError
+        rows = slice(int(self._ends[i - 1]) if i else 0, int(self._ends[i]))
+        return Crystal(self._lattice[i], self._frac[rows], self._numbers[rows].astype(np.int64))
+
+
+class StoredBuckets(Mapping[tuple[int, ...], Bucket]):
+    """The buckets of an index, each made when it is asked for and kept."""
+
+    def __init__(self, arrays: StoredArrays, described: Sequence[tuple[tuple[int, ...], list[str]]]) -> None:
+        """Take the arrays, and of each bucket its counts and keys in the order of the file."""
+        self._arrays = arrays
+        self._described = {counts: (i, keys) for i, (counts, keys) in enumerate(described)}
+        self._made: dict[tuple[int, ...], Bucket] = {}
+
+    def __len__(self) -> int:
+        return len(self._described)
+
+    def __iter__(self) -> Iterator[tuple[int, ...]]:
+        return iter(self._described)
+
+    def __getitem__(self, counts: tuple[int, ...]) -> Bucket:
+        if counts not in self._made:
+            i, keys = self._described[counts]
+            read = self._arrays
+            self._made[counts] = Bucket(
+                counts,
+                read[f"members_{i}"],
+                read[f"prototypes_{i}"],
+                read[f"elements_{i}"].astype(np.int64),
+                read[f"fingerprints_{i}"].astype(np.float32),
+                keys,
+            )
+        return self._made[counts]
 
 
 def save_index(index: TemplateIndex, directory: str | Path) -> None:
@@ -63,7 +143,9 @@ def load_index(directory: str | Path) -> TemplateIndex:
             raise TemplateIndexError(f"{directory}: format {description['format']} is not {FORMAT}; build it again")
         if file_sha256(directory / "index.npz") != description["sha256"]:
             raise TemplateIndexError(f"{directory / 'index.npz'} is damaged (hash differs): build the index again")
-        arrays = dict(np.load(directory / "index.npz", allow_pickle=False))
+        arrays = StoredArrays(directory / "index.npz")
+        ends = np.cumsum(arrays["n_atoms"])
+        crystals = StoredCrystals(arrays["lattice"], arrays["frac_coords"], arrays["atomic_numbers"], ends)
     except (OSError, json.JSONDecodeError, KeyError) as error:
         raise TemplateIndexError(f"no readable template index in {directory} ({error}): build it again") from error
     try:
@@ -72,20 +154,7 @@ def load_index(directory: str | Path) -> TemplateIndex:
         raise TemplateIndexError(
             f"the template index in {directory} has no usable order ({error}): build it again"
         ) from error
-    ends = np.cumsum(arrays["n_atoms"])[:-1]
-    frac = np.split(arrays["frac_coords"], ends)
-    numbers = np.split(arrays["atomic_numbers"], ends)
-    crystals = [Crystal(lat, f, z) for lat, f, z in zip(arrays["lattice"], frac, numbers, strict=True)]
-    buckets = {}
-    for i, (counts, keys) in enumerate(description["buckets"]):
-        buckets[tuple(counts)] = Bucket(
-            tuple(counts),
-            arrays[f"members_{i}"],
-            arrays[f"prototypes_{i}"],
-            arrays[f"elements_{i}"].astype(np.int64),
-            arrays[f"fingerprints_{i}"].astype(np.float32),
-            keys,
-        )
+    buckets = StoredBuckets(arrays, [(tuple(counts), keys) for counts, keys in description["buckets"]])
     return TemplateIndex(
         description["ids"],
         crystals,
