@@ -9,16 +9,17 @@ const COLUMNS = [
   { key: "std", label: "±", unit: "meV/atom", title: "Spread of the energy", value: (c) => c.std, html: (c) => meV(c.std), cls: "num wide" },
   { key: "e_above_hull", label: "Above hull", unit: "meV/atom", title: "Energy above the convex hull", value: (c) => c.e_above_hull, html: (c) => meV(c.e_above_hull, 0), cls: "num" },
   { key: "p_stable", label: "P(stable)", title: "", value: (c) => c.p_stable, html: (c) => `${percent(c.p_stable)}${share(c)}`, cls: "num narrow-out" },
-  { key: "library_hull", label: "In library", unit: "meV/atom", title: "Above the hull of the library's own energies", value: (c) => c.library_e_above_hull, html: (c) => meV(c.library_e_above_hull), cls: "num narrow-out" },
+  { key: "library_hull", label: "In library", unit: "meV/atom", title: "Above the hull of the library's own energies", value: (c) => c.library_e_above_hull, html: (c) => meV(c.library_e_above_hull), cls: "num wide" },
   { key: "volume", label: "Volume", unit: "Å³/atom", title: "Volume per atom", value: (c) => c.volume, html: (c) => fixed(c.volume, 2), cls: byFormula ? "num wide" : "num narrow-out" },
   { key: "novelty", label: "Novelty", title: "Against the database", value: (c) => c.novelty, html: noveltyBadge, cls: "narrow-out" },
-  { key: "n_merged", label: "Found", title: "Proposals that led to this structure", value: (c) => c.n_merged, html: (c) => `${c.n_merged}×`, cls: "num narrow-out" },
+  { key: "n_merged", label: "Found", title: "Proposals that led to this structure", value: (c) => c.n_merged, html: (c) => `${c.n_merged}×`, cls: "num wide" },
 ];
 const tableState = { sort: "rank", ascending: true, text: "", formula: "", novelty: "", usable: false };
 
 /** Where it came from in a few words: the template's name where there is one. */
 function shortOrigin(c) {
   const p = c.provenance || {};
+  if (c.origin === "known") return "known structure";
   if (known(p.parent)) return `${c.origin} of ${p.parent}`;
   return known(p.template_id) ? `${c.origin} ${p.template_id}` : known(p.start) && p.start !== c.origin ? `generated from ${p.start}` : String(c.origin).replace(/^template:/, "template ");
 }
