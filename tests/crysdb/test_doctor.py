@@ -46,7 +46,8 @@ def test_one_changed_byte_in_a_readable_file_is_found_and_not_made_good_by_a_bui
                               [[e if e is None else e - 0.01 for e in energies]])  # fmt: skip
     pq.write_table(changed, path)
     assert path.name in failed(built)["files"].detail
-    build(CONFIG, built, sources=[ListSource(salt_records())])
+    with pytest.raises(TableError, match=path.name):
+        build(CONFIG, built, sources=[ListSource(salt_records())])
     assert path.name in failed(built)["files"].detail
 
 
