@@ -12,7 +12,14 @@ from dao_core.screening.candidate import Candidate
 from dao_core.screening.dedup import deduplicate
 from dao_core.screening.novelty import NoveltyIndex, with_library_novelty, with_novelty
 from dao_core.screening.place_on_hull import check_hull, place_on_hull
-from dao_core.screening.ranking import DEFAULT_RULE, RankingRule, rank, with_probability, with_stability
+from dao_core.screening.ranking import (
+    DEFAULT_RULE,
+    RankingRule,
+    rank,
+    with_measured_spread,
+    with_probability,
+    with_stability,
+)
 from dao_core.screening.symmetry import SNAP_SYMPREC, Snapped, SymmetryError, snap
 
 if TYPE_CHECKING:
@@ -79,7 +86,8 @@ def screen(candidates: Iterable[Candidate], inputs: ScreenInputs | None = None) 
         found = with_library_novelty(found, inputs.library)
     if inputs.novelty is not None:
         found = with_novelty(found, inputs.novelty)
-    found = rank(with_probability(with_stability(found), inputs.rule), inputs.rule)
+    found = with_stability(with_measured_spread(found, inputs.rule))
+    found = rank(with_probability(found, inputs.rule), inputs.rule)
     n_merged = n_ok - sum(not c.rejected for c in found)
     return Screened(found, len(items), n_ok, len(items) - n_ok, n_merged, dict(reasons))
 

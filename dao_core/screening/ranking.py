@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dao_core.screening.candidate import Candidate
     from dao_core.screening.settings import Order
 
-UNNAMED = "other"
+UNNAMED, LIBRARY = "other", "library"
 UNKNOWN_PRIOR_RANK = 0.0  # a candidate of unknown prior counts as much as its formula's best known one
 NEVER = -1e9  # log-probability of what is not usable
 
@@ -69,6 +69,19 @@ def with_stability(candidates: Iterable[Candidate], *, threshold: float = STABLE
         known = c.e_above_hull is not None and c.energy_std is not None
         p = probability_stable(c.e_above_hull, c.energy_std, threshold=threshold) if known else None  # type: ignore[arg-type]
         out.append(c.replace(p_stable=p))
+    return out
+
+
+def with_measured_spread(candidates: Iterable[Candidate], rule: RankingRule) -> list[Candidate]:
+    """Fill `energy_std` of candidates whose energy model knows no spread of its own, where its error was measured.
+
+    Measured is the mean error of differences; errors of a Laplace distribution spread sqrt(2) times that.
+    """
+    out = []
+    for c in candidates:
+        measured = rule.names.get(c.energy_identity or "", UNNAMED) != UNNAMED
+        fills = c.relaxed and c.energy_std is None and measured
+        out.append(c.replace(energy_std=math.sqrt(2) * rule.error(c.energy_identity)) if fills else c)
     return out
 
 
@@ -161,14 +174,14 @@ def _log_prior(c: Candidate, group: Sequence[Candidate], calibration: ContextCal
 
 
 def _log_first(c: Candidate, group: Sequence[Candidate], rule: RankingRule, context: Context) -> float:
-    """Prior and the first model's energy; a structure without one counts as the lowest.
+    """Prior and the first model's energy; without one the library's distance to its hull, else it counts as lowest.
 
     A start that its relaxation left counts with the energy of what it became: its own was never at rest.
     """
     prior = _log_prior(c, group, rule.calibration.contexts[context])
     energy, identity = first_energy(next((o for o in group if o.start_id == c.id), c) if c.start_kept else c)
-    if energy is None:
-        return prior
+    if energy is None:  # nobody here has relaxed it: the library's own word stands in for an energy
+        return prior - (c.library_e_above_hull or 0.0) / rule.calibration.contexts[context].temperature[LIBRARY]
     others = [e for e, i in map(first_energy, group) if e is not None and i == identity]
     return prior - (energy - min(others)) / rule.temperature(identity, context)
 

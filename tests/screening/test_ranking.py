@@ -13,13 +13,14 @@ from dao_core.screening.ranking import (
     probability_stable,
     rank,
     relative_energy,
+    with_measured_spread,
     with_probability,
     with_stability,
 )
 from tests.helpers.candidates import candidate, cesium_chloride, perovskite, rocksalt
 
-T, JUDGE_T, ERROR, COVERAGE = 0.05, 0.02, 0.015, 0.9
-_NUMBERS = ContextCalibration({"first": T, "judge": JUDGE_T, "other": T}, 1.0, COVERAGE)
+T, JUDGE_T, LIBRARY_T, ERROR, COVERAGE = 0.05, 0.02, 0.04, 0.015, 0.9
+_NUMBERS = ContextCalibration({"first": T, "judge": JUDGE_T, "library": LIBRARY_T, "other": T}, 1.0, COVERAGE)
 RULE = RankingRule(
     {"test-potential": "first", "a judge": "judge"},
     calibration=Calibration(
@@ -59,6 +60,13 @@ def test_probability_stays_unknown_where_something_is_unknown() -> None:
     found = with_stability([full, no_spread, no_hull])
     assert found[0].p_stable == pytest.approx(laplace.cdf(4.0 * math.sqrt(2)))
     assert (found[1].p_stable, found[2].p_stable) == (None, None)
+
+
+def test_a_measured_error_stands_in_for_a_spread_and_nothing_else_does() -> None:
+    seen = [judged("a", rocksalt(), -7.0, None), candidate("b", rocksalt(), energy_std=0.5),
+            candidate("c", rocksalt(), energy_identity="someone's"), candidate("d", rocksalt(), None)]  # fmt: skip
+    found = with_measured_spread(seen, RULE)
+    assert [c.energy_std for c in found] == [pytest.approx(math.sqrt(2) * ERROR), 0.5, None, None]
 
 
 def test_one_formula_is_ranked_by_energy_per_atom_across_cells() -> None:
@@ -141,6 +149,15 @@ def test_what_was_not_relaxed_takes_its_part_but_shows_no_probability() -> None:
     assert [c.id for c in rank(items, RULE)] == ["relaxed", "waiting"]
 
 
+def test_the_library_s_distance_stands_in_for_an_energy_that_nobody_has() -> None:
+    waiting = {"relaxation_status": "not_relaxed", "origin": "known", "log_prior": -1.0}
+    on = candidate("on", rocksalt(), None, library_e_above_hull=0.0, **waiting)
+    above = candidate("above", cesium_chloride(), None, library_e_above_hull=0.06, **waiting)
+    logs = log_posteriors([above, on], RULE)
+    assert logs["on"] - logs["above"] == pytest.approx(0.06 / LIBRARY_T)
+    assert [c.id for c in rank([above, on], RULE)] == ["on", "above"]
+
+
 def test_the_judge_decides_among_what_it_saw_and_never_meets_the_first_energies() -> None:
     a = judged("a", rocksalt(), -7.00, -3.00)
     b = judged("b", cesium_chloride(), -7.04, -3.01)
@@ -195,6 +212,7 @@ def test_the_shipped_numbers_are_complete() -> None:
     numbers = shipped_calibration()
     assert set(numbers.contexts) == {"composition", "prototype", "neither"}
     for entry in numbers.contexts.values():
-        assert entry.temperature.keys() == numbers.error.keys() >= {"dao", "chgnet", "sevennet", "other"}
+        assert entry.temperature.keys() - {"library"} == numbers.error.keys() >= {"dao", "chgnet", "sevennet", "other"}
+        assert "library" in entry.temperature
         assert all(t > 0 for t in entry.temperature.values())
         assert 0 < entry.coverage <= 1
