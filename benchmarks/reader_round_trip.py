@@ -5,7 +5,7 @@ Styles: P1 as DAO writes it; symmetrised, with operations; the primitive cell wi
 (operations of a shifted group, which no table lists); rhombohedral axes under their symbol alone, for the structures
 that have them (seven space groups); and, beside the five, the standard setting under its symbol alone where that leaves
 nothing open. A reading counts if the crystal has the same composition and is the same crystal by `same_crystal` and by
-pymatgen's StructureMatcher. Files are written from spglib's operations by this script, not by DAO.
+pymatgen's StructureMatcher on primitive cells. Files are written from spglib's operations by this script, not by DAO.
 """
 
 from __future__ import annotations
@@ -164,8 +164,10 @@ def judge(crystal: Crystal, text: str) -> str:
         return f"refused: {error}"
     if back.formula_reduced != crystal.formula_reduced or not same_crystal(crystal, back):
         return "another crystal"
-    matcher = StructureMatcher(ltol=0.05, stol=0.05, angle_tol=1)
-    return "same" if matcher.fit(crystal.to_pymatgen(), back.to_pymatgen()) else "another crystal for pymatgen"
+    # its own reduction takes a primitive Ga4 for a cell of one atom (tolerance 0.25 A) and the conventional one for four
+    cells = [c.to_pymatgen().get_primitive_structure(tolerance=0.01) for c in (crystal, back)]
+    matcher = StructureMatcher(ltol=0.05, stol=0.05, angle_tol=1, primitive_cell=False)
+    return "same" if matcher.fit(*cells) else "another crystal for pymatgen"
 
 
 def main() -> None:
