@@ -164,7 +164,7 @@ def judge(crystal: Crystal, text: str) -> str:
         return f"refused: {error}"
     if back.formula_reduced != crystal.formula_reduced or not same_crystal(crystal, back):
         return "another crystal"
-    # its own reduction takes a primitive Ga4 for a cell of one atom (tolerance 0.25 A) and the conventional one for four
+    # its own reduction takes a primitive Ga4 for a cell of one atom (tolerance 0.25 A), the conventional one for four
     cells = [c.to_pymatgen().get_primitive_structure(tolerance=0.01) for c in (crystal, back)]
     matcher = StructureMatcher(ltol=0.05, stol=0.05, angle_tol=1, primitive_cell=False)
     return "same" if matcher.fit(*cells) else "another crystal for pymatgen"

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dao_core.artifacts import write_atomic
 from flows.cli.console import quiet_libraries, table
 from flows.cli.errors import fail
 from flows.cli.options import PotentialName
@@ -33,11 +32,11 @@ def relax_files(files: Sequence[Path], out: Path, potential: str, settings: Mapp
     Returns:
         The exit status: 0, or 1 where a structure was unreadable or rejected.
     """
+    from dao_core.artifacts import write_atomic
     from dao_core.readers.base import Refusal
     from dao_core.readers.read import named_rows
 
     quiet_libraries()
-    prepare_folder(out)
     entries = [item for path in files for item in named_rows(path)]
     read = [(name, row) for name, row in entries if not isinstance(row.value, Refusal)]
     refused = [
@@ -47,6 +46,7 @@ def relax_files(files: Sequence[Path], out: Path, potential: str, settings: Mapp
     ]
     if not read:
         fail(f"none of {len(files)} files could be read; the first: {refused[0][5]}")
+    prepare_folder(out)
     from dao_core.energy.registry import load_potential
     from tasks.run_log import record_command
 
@@ -68,6 +68,7 @@ def _relax_all(
     read: Sequence[tuple[str, Row[Any]]], out: Path, model: Any, settings: Mapping[str, Any]
 ) -> list[tuple[object, ...]]:
     """Relax and write each structure to a file of its own; the lines of the table."""
+    from dao_core.artifacts import write_atomic
     from dao_core.energy.relaxation.relax import RelaxSettings, relax
     from dao_core.readers.names import distinct_names
 

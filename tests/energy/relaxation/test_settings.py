@@ -24,5 +24,6 @@ def test_statuses_are_their_names_in_files() -> None:
         "rejected_volume",
         "rejected_distance",
         "rejected_energy",
+        "rejected_domain",
         "potential_failed",
     ]

@@ -103,7 +103,7 @@ def test_relax_refuses_what_is_not_a_structure(tmp_path: Path) -> None:
     (tmp_path / "bad.cif").write_text("not a cif")
     result = dao("relax", "bad.cif", cwd=tmp_path)
     assert result.returncode == 2
-    assert "unreadable CIF" in result.stderr
+    assert "none of the formats that are read" in result.stderr
     assert "Traceback" not in result.stderr
 
 
