@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from dao_core.artifacts import StageRecord, content_key
 from dao_core.crysdb.table import TableRecord
 from dao_core.dft.to_crysdb import CrysdbRows
-from dao_core.screening.context import ReferenceSettings, SearchContext
+from dao_core.screening.context import SearchContext
 from dao_core.screening.formulas import Formula, FormulaError
 from dao_core.screening.load_models import load_library
+from dao_core.screening.load_references import ReferenceSettings
 from dao_core.screening.search import Conductor, SearchOutcome, title_of
 from dao_core.screening.select_formulas import SystemRequest, select_formulas
 from dao_core.screening.settings import ModelNames

@@ -9,26 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from dao_core.artifacts import Ledger, StageRecord, content_key
 from dao_core.screening.analysis.settings import DiagnosticsSettings
 from dao_core.screening.load_models import SearchModels, models_by_name
-from dao_core.screening.load_references import HullChoice
+from dao_core.screening.load_references import ReferenceSettings
 from dao_core.screening.settings import ModelNames, SearchSettings
 
 T = TypeVar("T")
 Progress = Callable[[str, int, int], None]  # (step, done, of)
-
-
-class ReferenceSettings(BaseModel):
-    """What the candidates are compared with besides each other."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    crysdb: Path | None = Field(None, description="CrysDB table for the hull and for novelty")
-    version: int | None = Field(None, ge=0, description="of the table; default: the newest")
-    hull: HullChoice = Field("auto", description="the energies of the hull: auto, database, relaxed, none")
 
 
 @dataclass(frozen=True)

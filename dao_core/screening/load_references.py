@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from dao_core.artifacts import Ledger, content_key
 from dao_core.energy.potential import Potential, label_of
 from dao_core.hull.hull import Hull, HullEntry, count_atoms
@@ -34,28 +36,42 @@ class References:
     seconds: float = 0.0  # that the hull took
 
 
+class ReferenceSettings(BaseModel):
+    """What the candidates are compared with besides each other."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    crysdb: Path | None = Field(None, description="CrysDB table for the hull and for novelty")
+    version: int | None = Field(None, ge=0, description="of the table; default: the newest")
+    hull: HullChoice = Field("auto", description="the energies of the hull: auto, database, relaxed, none")
+
+
 def load_references(
-    table: str | Path | None,
     formulas: Iterable[Formula | str],
+    settings: ReferenceSettings,
     potential: Potential,
-    *,
-    version: int | None = None,
-    hull: HullChoice = "auto",
     ledger: Ledger | None = None,
 ) -> References:
     """References from a CrysDB table for some formulas.
 
-    `hull`: "database" takes the table's own energies and raises ForeignEnergyError where another potential made them;
-    "relaxed" relaxes the competing phases with `potential` (in pieces of the ledger, where one is given); "auto" takes
-    the first where it is allowed, else the second; "none" compares structures only. Raises TableError where the path
-    holds no table.
+    Args:
+        formulas: Whose chemical systems count.
+        settings: Which table, and whose energies the hull has: "database" takes the table's own; "relaxed" relaxes the
+            competing phases with `potential`; "auto" takes the first where it is allowed, else the second; "none"
+            compares structures only.
+        potential: Made the candidates' energies.
+        ledger: Where relaxed phases are kept in pieces.
+
+    Raises:
+        ForeignEnergyError: "database", and another potential made the table's energies.
+        TableError: The path holds no table.
     """
-    if table is None:
+    if settings.crysdb is None:
         return References()
     from dao_core.crysdb.table import CrysTable
 
-    crysdb = CrysTable(table)
-    at = crysdb.version if version is None else version
+    crysdb = CrysTable(settings.crysdb)
+    at = crysdb.version if settings.version is None else settings.version
     parsed = [parse_formula(f) if isinstance(f, str) else f for f in formulas]
     systems = [set(f.unit) for f in parsed]
     records = [r for r in crysdb.records("all", version=at) if any(set(r.chemsys.split("-")) <= s for s in systems)]
@@ -63,8 +79,8 @@ def load_references(
     if not records:
         nothing = ("CrysDB has nothing in these systems.",)
         return References(key=content_key(table=where, version=at), notes=nothing, version=str(at))
-    key = content_key(rows=sorted(r.material_id for r in records), path=where, version=at, hull=hull)
-    made, notes, seconds = _hull(records, potential, hull, ledger)
+    key = content_key(rows=sorted(r.material_id for r in records), path=where, version=at, hull=settings.hull)
+    made, notes, seconds = _hull(records, potential, settings.hull, ledger)
     return References(made, NoveltyIndex(records), key, notes, str(at), seconds)
 
 

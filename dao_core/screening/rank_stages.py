@@ -56,14 +56,7 @@ class _ReferenceKey:
 @lru_cache(maxsize=4)
 def _references(formulas: tuple[str, ...], key: _ReferenceKey) -> References:
     context = key.context
-    return load_references(
-        context.references.crysdb,
-        formulas,
-        context.loaded.decides,
-        version=context.references.version,
-        hull=context.references.hull,
-        ledger=context.ledger,
-    )
+    return load_references(formulas, context.references, context.loaded.decides, context.ledger)
 
 
 def references_of(records: Sequence[FormulaRecords], context: SearchContext) -> References:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dao_core.artifacts import Ledger, content_key
+from dao_core.code_version import code_version
 from dao_core.crystal import Crystal
 from dao_core.elements import atomic_number
 from dao_core.energy.potential import label_of
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 RELAXATION = RelaxSettings(max_steps=60)
 CHUNK = 16  # phases a stage: what a kill loses at most
-PHASES, ENERGIES = "phases-2", "energies.json"
+ENERGIES = "energies.json"
 COMPETING_BELOW = 0.05  # eV/atom above its own hull: phases this close may change places under another potential
 
 
@@ -95,7 +96,6 @@ def relaxed_hull(
     records: Iterable[PhaseRecord],
     elements: Sequence[str],
     potential: Potential,
-    settings: RelaxSettings | None = None,
     *,
     below: float = COMPETING_BELOW,
     ledger: Ledger | None = None,
@@ -106,14 +106,13 @@ def relaxed_hull(
     phase are in `missing`: no distance of their compounds means anything. With a `ledger` the phases are relaxed in
     pieces that are found again.
     """
-    settings = settings or RELAXATION
     phases = sorted(competing_phases(records, elements, below=below), key=lambda r: r.material_id)
     entries: list[HullEntry] = []
     left_out: dict[str, str] = {}
     spent = 0.0
     for begin in range(0, len(phases), CHUNK):
         piece = phases[begin : begin + CHUNK]
-        energies, seconds = _energies(piece, potential, settings, ledger)
+        energies, seconds = _energies(piece, potential, RELAXATION, ledger)
         spent += seconds
         for record, found in zip(piece, energies, strict=True):
             if isinstance(found, str):
@@ -153,7 +152,9 @@ def _energies(
         return {"counts": counts, "facts": {"seconds": seconds}}
 
     structures = [[r.material_id, r.crystal.lattice.tolist(), r.crystal.frac_coords.tolist()] for r in records]
-    key = content_key(code=PHASES, structures=structures, potential=potential.identity, relax=settings.model_dump())
+    key = content_key(
+        code=code_version(relax), structures=structures, potential=potential.identity, relax=settings.model_dump()
+    )
     done = ledger.run("phases", key, work)
     energies: list[float | str] = json.loads(done.file(ENERGIES).read_text())
     return energies, float(done.facts["seconds"])

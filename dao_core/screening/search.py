@@ -23,9 +23,10 @@ from dao_core.screening.analysis.stages import (
 )
 from dao_core.screening.candidate import Candidate
 from dao_core.screening.candidate_table import load_candidates
-from dao_core.screening.context import InProcess, Progress, ReferenceSettings, SearchContext, StageRunner
+from dao_core.screening.context import InProcess, Progress, SearchContext, StageRunner
 from dao_core.screening.formulas import Formula, parse_formula
 from dao_core.screening.load_models import SearchModels
+from dao_core.screening.load_references import ReferenceSettings
 from dao_core.screening.proposals import cells_of
 from dao_core.screening.proposed import KNOWN
 from dao_core.screening.rank_stages import ReportRequest, preview, rank_stage, report_stage

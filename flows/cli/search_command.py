@@ -18,6 +18,7 @@ from tasks.run_log import RunLog, record_command
 
 if TYPE_CHECKING:
     from dao_core.screening.candidate import Candidate
+    from dao_core.screening.context import SearchContext
     from dao_core.screening.formulas import Formula
     from dao_core.screening.search import SearchOutcome
 
@@ -59,7 +60,7 @@ class CommandRunner:
 
     def __init__(self, run: RunLog, bar: ProgressBar) -> None:
         """Take the log and the bar."""
-        self._run, self._bar = run, bar
+        self._run, self.bar = run, bar
 
     def step(self, name: str, work: Callable[..., T], *args: Any) -> T:
         """`work(*args)`."""
@@ -70,7 +71,7 @@ class CommandRunner:
         out = []
         with self._run.stage(name) as entry:
             for i, item in enumerate(items):
-                self._bar(name, i, len(items))
+                self.bar(name, i, len(items))
                 out.append(work(item, *args))
             entry["counts"] = {"n_asked": len(items), "n_ok": sum(record is not None for record in out)}
         return out
@@ -99,7 +100,7 @@ def run_search(formulas: Sequence[Formula], command: SearchCommand, started: flo
     ):
         bar("start", 0, 1)
         root = command.out / "ledger" if command.keep and command.out is not None else Path(scratch)
-        outcome = _conduct(formulas, command, root, started, CommandRunner(run, bar), bar)
+        outcome = _conduct(formulas, command, _context(command, root, started), CommandRunner(run, bar))
         page = None if command.out is None else _publish(outcome, command.out, inside=command.keep)
         run.finish(
             "completed", summary={"counts": outcome.report.counts, "report": None if page is None else str(page)}
@@ -108,25 +109,13 @@ def run_search(formulas: Sequence[Formula], command: SearchCommand, started: flo
     return 0 if any(c.usable for c in outcome.candidates) else 1
 
 
-def _conduct(
-    formulas: Sequence[Formula],
-    command: SearchCommand,
-    root: Path,
-    started: float,
-    runner: CommandRunner,
-    bar: ProgressBar,
-) -> SearchOutcome:
+def _context(command: SearchCommand, root: Path, started: float) -> SearchContext:
     from dao_core.screening.analysis.settings import DiagnosticsSettings
-    from dao_core.screening.context import ReferenceSettings, SearchContext
-    from dao_core.screening.search import Conductor, title_of
+    from dao_core.screening.context import SearchContext
+    from dao_core.screening.load_references import ReferenceSettings
     from dao_core.screening.settings import ModelNames, SearchSettings
 
-    def show(kind: str, candidates: list[Candidate]) -> None:
-        if candidates and command.previews:
-            with bar.hidden():
-                candidate_table(candidates, limit=PREVIEW_ROWS, title=TITLES[kind])
-
-    context = SearchContext(
+    return SearchContext(
         root,
         ModelNames(**command.models),
         SearchSettings(**command.settings),
@@ -135,6 +124,18 @@ def _conduct(
         kept=command.keep,
         started=started,
     )
+
+
+def _conduct(
+    formulas: Sequence[Formula], command: SearchCommand, context: SearchContext, runner: CommandRunner
+) -> SearchOutcome:
+    from dao_core.screening.search import Conductor, title_of
+
+    def show(kind: str, candidates: list[Candidate]) -> None:
+        if candidates and command.previews:
+            with runner.bar.hidden():
+                candidate_table(candidates, limit=PREVIEW_ROWS, title=TITLES[kind])
+
     return Conductor(context, runner, show).run(formulas, title_of(formulas))
 
 

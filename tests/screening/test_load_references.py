@@ -12,7 +12,7 @@ from dao_core.crysdb.schema import CrysRecord
 from dao_core.crysdb.table import TableError, write_records
 from dao_core.energy.potential import PotentialResult
 from dao_core.hull.label import EnergyLabel, ForeignEnergyError
-from dao_core.screening.load_references import hull_of_records, load_references
+from dao_core.screening.load_references import ReferenceSettings, hull_of_records, load_references
 from tests.helpers.potentials import emt
 from tests.helpers.small_runs import PROTOTYPES, crystals
 
@@ -36,7 +36,7 @@ def table(folder: Path, functional: str, *, elements: bool = True) -> Path:
 
 
 def test_energies_of_the_same_potential_are_taken_as_they_stand(tmp_path: Path) -> None:
-    found = load_references(table(tmp_path, "EMT"), ["CuAu"], emt())
+    found = load_references(["CuAu"], ReferenceSettings(crysdb=table(tmp_path, "EMT")), emt())
     assert found.hull is not None
     assert found.hull.label.made_by == "EMT"
     assert found.notes == ()
@@ -48,13 +48,13 @@ def test_energies_of_the_same_potential_are_taken_as_they_stand(tmp_path: Path) 
 def test_energies_of_another_potential_are_refused_or_relaxed_anew_and_told(tmp_path: Path) -> None:
     where = table(tmp_path, "PBE")
     with pytest.raises(ForeignEnergyError, match="'PBE'"):
-        load_references(where, ["CuAu"], emt(), hull="database")
-    found = load_references(where, ["CuAu"], emt(), ledger=Ledger(tmp_path / "ledger"))
+        load_references(["CuAu"], ReferenceSettings(crysdb=where, hull="database"), emt())
+    found = load_references(["CuAu"], ReferenceSettings(crysdb=where), emt(), Ledger(tmp_path / "ledger"))
     assert found.hull is not None
     assert found.hull.label.made_by == "EMT"
     assert "CrysDB's own hull is not used" in found.notes[0]
     assert list((tmp_path / "ledger" / "phases").glob("*/manifest.json"))
-    own = load_references(table(tmp_path / "same", "EMT"), ["CuAu"], emt()).hull
+    own = load_references(["CuAu"], ReferenceSettings(crysdb=table(tmp_path / "same", "EMT")), emt()).hull
     assert own is not None
     relaxed, stored = (h.decompose({29: 1, 79: 1}).energy_per_atom for h in (found.hull, own))
     assert relaxed <= stored + 1e-9  # relaxation only lowers a phase
@@ -63,26 +63,28 @@ def test_energies_of_another_potential_are_refused_or_relaxed_anew_and_told(tmp_
 
 def test_relaxed_relaxes_even_where_it_need_not_and_none_makes_no_hull(tmp_path: Path) -> None:
     where = table(tmp_path, "EMT")
-    relaxed = load_references(where, ["CuAu"], emt(), hull="relaxed")
-    nothing = load_references(where, ["CuAu"], emt(), hull="none")
+    relaxed = load_references(["CuAu"], ReferenceSettings(crysdb=where, hull="relaxed"), emt())
+    nothing = load_references(["CuAu"], ReferenceSettings(crysdb=where, hull="none"), emt())
     assert relaxed.hull is not None
     assert nothing.hull is None
     assert nothing.known is not None
-    assert len({r.key for r in (relaxed, nothing, load_references(where, ["CuAu"], emt()))}) == 3
+    assert (
+        len({r.key for r in (relaxed, nothing, load_references(["CuAu"], ReferenceSettings(crysdb=where), emt()))}) == 3
+    )
 
 
 def test_a_missing_element_is_told(tmp_path: Path) -> None:
-    found = load_references(table(tmp_path, "PBE", elements=False), ["CuAu"], emt())
+    found = load_references(["CuAu"], ReferenceSettings(crysdb=table(tmp_path, "PBE", elements=False)), emt())
     assert any("no usable phase of Au, Cu" in note for note in found.notes)
 
 
 def test_without_a_database_or_with_an_empty_system(tmp_path: Path) -> None:
-    assert load_references(None, ["CuAu"], emt()).hull is None
-    found = load_references(table(tmp_path, "EMT"), ["NaCl"], emt())
+    assert load_references(["CuAu"], ReferenceSettings(crysdb=None), emt()).hull is None
+    found = load_references(["NaCl"], ReferenceSettings(crysdb=table(tmp_path, "EMT")), emt())
     assert found.hull is None
     assert found.notes == ("CrysDB has nothing in these systems.",)
     with pytest.raises(TableError):
-        load_references(tmp_path / "nowhere", ["CuAu"], emt())
+        load_references(["CuAu"], ReferenceSettings(crysdb=tmp_path / "nowhere"), emt())
 
 
 def test_a_hull_of_records_is_of_one_label() -> None:
