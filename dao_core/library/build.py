@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dao_core.artifacts import Ledger, content_key
+from dao_core.code_version import code_version
 from dao_core.crysdb.build.build import BuildStoppedError, build
 from dao_core.crysdb.config import BuildConfig, GuardSettings
 from dao_core.crysdb.sources.records import RecordsSource
@@ -36,7 +37,6 @@ from dao_core.matching.same import MatchSettings
 if TYPE_CHECKING:
     import pyarrow as pa
 
-CODE = "library 1"  # changes when the stage of the same rows does
 MAX_ATOMS = 64
 MAX_E_ABOVE_HULL = 0.5  # eV/atom; beyond it a structure is an artefact of its calculation rather than an example
 # Repeats of one relaxation are nearly equal; looser tolerances spend minutes on polytypes, which are no repeats.
@@ -104,7 +104,7 @@ def make_usable(
     Raises:
         ArtifactError: No room or no permission; the last library stays in use.
     """
-    key = content_key(content=content, code=CODE, format=format_version())
+    key = content_key(content=content, code=code_version(template_index, write_structures), format=format_version())
 
     def work(directory: Path) -> dict[str, Any]:
         rows = structure_rows(CrysTable(place / CRYSDB / "table"), version)

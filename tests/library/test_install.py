@@ -69,7 +69,7 @@ def test_a_library_that_was_half_built_is_not_used(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(library_build, "template_index", killed)
+        patch.setattr(library_build, "save_index", killed)
         with pytest.raises(KeyboardInterrupt):
             install_library(tmp_path / "library", wheels=small_wheels)
     assert open_library(tmp_path / "library") is None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dao_core.artifacts import Ledger, StageRecord, content_key
+from dao_core.code_version import code_version
 from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.generate.templates.aflow import aflow_index, learned_elements
 from dao_core.generate.templates.index import TemplateIndex
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 MAX_ATOMS = 64
 TEACHES = 5_000  # rows from which on a database knows more of elements than what ships with the package
-BUILT = "crysdb templates 1"  # changes when the index of the same rows does
 STAGE, VIEW = "templates", "leak_free"
 COLUMNS = (
     "material_id", "lattice", "frac_coords", "atomic_numbers", "n_atoms", "e_above_hull",
@@ -42,7 +42,7 @@ def crysdb_templates(table: CrysTable, ledger: Ledger, *, version: int | None = 
         return {"counts": {"templates": len(index)}, "facts": {"source": index.source}}
 
     ranker = Ranker.shipped().to_json()  # the index keeps the order that it was built with
-    return ledger.run(STAGE, content_key(content=content, code=BUILT, ranker=ranker), work)
+    return ledger.run(STAGE, content_key(content=content, code=code_version(build_index), ranker=ranker), work)
 
 
 def build_index(table: CrysTable, version: int) -> TemplateIndex:
