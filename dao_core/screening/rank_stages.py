@@ -157,13 +157,24 @@ def _limits(records: Sequence[FormulaRecords], unrelaxed: int, context: SearchCo
     """What cut the search short, each with what lifts it, and what is unusual about its formulas."""
     lines = [note for r in records if (note := balance_note(parse_formula(r.formula))) is not None]
     lines += context.loaded.notes
-    if unrelaxed and context.late():
+    budget, most = context.settings.budget_seconds, context.settings.max_relaxed
+    # steps stop at their own shares of the budget, so the clock says nothing here: what is missing does
+    wanted = context.settings.n_generated + context.settings.n_seeded
+    ungenerated = sum(len(r.proposed) == 1 for r in records) if wanted else 0
+    if budget is not None and ungenerated:
         lines.append(
-            f"{unrelaxed} proposals were not relaxed within {context.settings.budget_seconds:g} s and have no "
-            "probability (a larger --budget relaxes them; `dao screen` goes on where it stopped)"
+            f"{ungenerated} of {len(records)} formulas got no generated structures within {budget:g} s "
+            "(a larger --budget makes them)"
         )
-    elif unrelaxed and context.settings.max_relaxed is not None:
-        lines.append(f"{unrelaxed} proposals were not relaxed (--relax {context.settings.max_relaxed} a formula)")
+    if unrelaxed and most is not None:
+        lines.append(f"{unrelaxed} proposals were not relaxed (--relax {most} a formula)")
+    elif unrelaxed and budget is not None:
+        lines.append(
+            f"{unrelaxed} proposals were not relaxed within {budget:g} s and have no probability "
+            "(a larger --budget relaxes them; `dao screen` goes on where it stopped)"
+        )
+    elif unrelaxed:
+        lines.append(f"{unrelaxed} known structures were too improbable for the judge, and have no probability")
     return lines
 
 

@@ -148,7 +148,8 @@ class Conductor:
         """Relax with the first potential what wasn't yet, the most probable `limit` of each formula."""
         queues = [self._relaxation_pieces(r, limit) for r in records]
         pieces = _round_robin(queues)
-        made = self.runner.step_each(name, relax_stage, [p for _, p in pieces], self.context, RELAX_SHARE)
+        share = 1.0 if self.context.loaded.judge is None else RELAX_SHARE  # the rest of the time is the judge's
+        made = self.runner.step_each(name, relax_stage, [p for _, p in pieces], self.context, share)
         return _with(records, pieces, made, "relaxed")
 
     def _relaxation_pieces(self, records: FormulaRecords, limit: int | None) -> list[Piece]:

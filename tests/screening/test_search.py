@@ -130,17 +130,29 @@ def test_vibrations_from_dao_p_are_refused_before_any_work(tmp_path: Path) -> No
     assert not list(tmp_path.iterdir())
 
 
-def test_a_budget_that_ends_early_keeps_every_proposal_without_probabilities(tmp_path: Path) -> None:
+def test_a_budget_that_ends_early_keeps_every_proposal_and_says_what_it_cut(tmp_path: Path) -> None:
     now = time.time()
-    long, short = (SETTINGS.model_copy(update={"budget_seconds": s}) for s in (1e6, 1.0))
-    late = context(tmp_path, models(), long, started=now - 7.5e5)  # between what relaxing may spend and the end
+    judge = JudgeSettings(n_judged=1, relax=RELAX)
+    wanted = SETTINGS.model_copy(update={"budget_seconds": 1e6, "n_generated": 2, "judge": judge})
+    late = context(tmp_path, judged_models(), wanted, started=now - 7.5e5)  # after relaxing's share, before the end
     outcome = Conductor(late).run([parse_formula("CuAu")], "test")
-    assert {c.relaxation_status for c in outcome.candidates} == {"not_relaxed"}
-    assert {c.probability for c in outcome.candidates} == {None}
-    assert len(outcome.candidates) > 0
-    spent = context(tmp_path / "x", models(), short, started=now - 2)
+    cut = [c for c in outcome.candidates if c.relaxation_status == "not_relaxed"]
+    assert cut
+    assert {c.probability for c in cut} == {None}
+    assert any("were not relaxed within 1e+06 s" in note and "larger --budget" in note for note in outcome.info.notes)
+    assert any("1 of 1 formulas got no generated structures" in note for note in outcome.info.notes)
+    spent = context(tmp_path / "x", models(), SETTINGS.model_copy(update={"budget_seconds": 1.0}), started=now - 2)
     with pytest.raises(NothingProposedError, match="larger --budget"):
         Conductor(spent).run([parse_formula("CuAu")], "test")
+
+
+def test_without_a_judge_relaxing_has_the_whole_budget(tmp_path: Path) -> None:
+    long = SETTINGS.model_copy(update={"budget_seconds": 1e6})
+    outcome = Conductor(context(tmp_path, models(), long, started=time.time() - 7.5e5)).run(
+        [parse_formula("CuAu")], "t"
+    )
+    assert "not_relaxed" not in {c.relaxation_status for c in outcome.candidates}
+    assert not any("not relaxed" in note for note in outcome.info.notes)
 
 
 def test_only_so_many_are_relaxed_and_the_answer_says_so() -> None:
