@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from dao_core.crystal import Crystal
+from dao_core.matching.atomic_volumes import fit_atomic_volumes
 from dao_core.models.geometry import full_precision
 
 _ROOT2 = math.sqrt(2.0)
@@ -51,38 +51,6 @@ def lattice_from_log(vector: Tensor) -> Tensor:
         return torch.linalg.matrix_exp(s)
 
 
-def fit_atomic_volumes(crystals: list[Crystal]) -> NDArray[np.float64]:
-    """Volume of each element, by ridge-regularised least squares on log volume ratios.
-
-    Starts from covalent radii and fits multiplicative corrections with a few Gauss-Newton steps; an element that is not
-    in the data keeps its radius-based volume times the mean correction.
-
-    Args:
-        crystals: Training structures.
-
-    Returns:
-        (101,) in angstrom^3, by atomic number.
-    """
-    from ase.data import covalent_radii
-
-    start = 4.0 * np.power(np.concatenate([[1.0], covalent_radii[1:101]]), 3) + 4.0
-    counts = np.zeros((len(crystals), 101))
-    for row, crystal in enumerate(crystals):
-        np.add.at(counts[row], crystal.atomic_numbers, 1.0)
-    target = np.log([c.volume for c in crystals])
-    log_volume = np.log(start)
-    log_volume += np.mean(target - np.log(counts @ start))
-    prior = log_volume.copy()
-    for _ in range(8):
-        volumes = np.exp(log_volume)
-        predicted = counts @ volumes
-        jacobian = counts * volumes / predicted[:, None]
-        residual = target - np.log(predicted)
-        normal = jacobian.T @ jacobian + 0.1 * np.eye(101)
-        log_volume = log_volume + np.linalg.solve(normal, jacobian.T @ residual - 0.1 * (log_volume - prior))
-    return np.exp(log_volume)
-
-
 @dataclass
 class LatticeBase:
     """The informative base of the lattice: a Gaussian around an isotropic-on-average cell of the predicted volume.
@@ -105,7 +73,7 @@ class LatticeBase:
         Returns:
             The base.
         """
-        volumes = torch.tensor(fit_atomic_volumes(crystals))
+        volumes = torch.tensor(fit_atomic_volumes([c.atomic_numbers for c in crystals], [c.volume for c in crystals]))
         lattice = torch.tensor(np.stack([c.lattice for c in crystals]))
         predicted = torch.stack([volumes[torch.as_tensor(c.atomic_numbers)].sum() for c in crystals])
         shape = log_lattice(lattice)

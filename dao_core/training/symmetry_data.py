@@ -14,7 +14,7 @@ from dao_core.generate.symmetry.description import Description, describe
 from dao_core.generate.symmetry.label_tokens import MAX_ELEMENTS
 from dao_core.generate.symmetry.labels import Label, SymmetryLabelError, label_of, standard_cell
 from dao_core.generate.symmetry.wyckoff_tables import MAX_COUNT
-from dao_core.generate.templates.elements import fit_atomic_volumes
+from dao_core.matching.atomic_volumes import fit_atomic_volumes
 
 TOO_LARGE = f"more than {MAX_COUNT} atoms of an element or {MAX_ELEMENTS} elements"
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
 from dao_core.crystal import CrystalBatch
-from dao_core.models.lattice_base import LatticeBase, fit_atomic_volumes, lattice_from_log, log_lattice
+from dao_core.models.lattice_base import LatticeBase, lattice_from_log, log_lattice
 from tests.helpers.networks import random_crystals
 
 
@@ -23,20 +22,6 @@ def test_trace_is_log_volume_and_rotation_changes_nothing() -> None:
     torch.testing.assert_close(s[:, :3].sum(1), torch.linalg.det(lattice).abs().log())
     q = torch.tensor(Rotation.random(random_state=1).as_matrix())
     torch.testing.assert_close(log_lattice(lattice @ q), s)
-
-
-def test_volumes_are_recovered_from_additive_data() -> None:
-    rng = np.random.default_rng(0)
-    truth = {3: 20.0, 8: 11.0, 22: 15.0}
-    crystals = []
-    for crystal in random_crystals(5, tuple(rng.integers(2, 8, 60))):
-        numbers = rng.choice(list(truth), crystal.n_atoms)
-        volume = sum(truth[z] for z in numbers)
-        scale = (volume / crystal.volume) ** (1 / 3)
-        crystals.append(crystal.replace(lattice=crystal.lattice * scale, atomic_numbers=numbers))
-    fitted = fit_atomic_volumes(crystals)
-    for z, volume in truth.items():
-        assert abs(fitted[z] / volume - 1) < 0.1
 
 
 def test_base_maps_to_normal_and_back() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
@@ -76,26 +76,3 @@ def substitution_log_odds(slots: Iterable[NDArray[np.int64]]) -> NDArray[np.floa
     table = np.log(np.maximum(counts, 1e-12) * share.sum() / np.outer(share, share))
     np.fill_diagonal(table, table.max(axis=1))  # an element replaces itself best, however rare it is
     return np.asarray(table)
-
-
-def fit_atomic_volumes(cells: Sequence[NDArray[np.int64]], volumes: Sequence[float]) -> NDArray[np.float64]:
-    """Volume of each element in angstrom^3 by non-negative least squares over the indexed cells, (101,).
-
-    `cells` are the atomic numbers of each cell, `volumes` in angstrom^3; cells count equally whatever their size.
-    Elements that do not occur take the cube of their covalent radius, scaled to the others.
-    """
-    from ase.data import covalent_radii
-    from scipy.optimize import nnls
-
-    shares = np.stack([np.bincount(numbers, minlength=N_ELEMENTS) / len(numbers) for numbers in cells])  # (n, 101)
-    per_atom = np.array([volume / len(numbers) for numbers, volume in zip(cells, volumes, strict=True)])
-    present = np.flatnonzero(shares.any(axis=0))
-    shares = shares[:, present]
-    ridge = 1e-9 * np.eye(len(present))  # elements that always occur together would make the system singular
-    solution, _ = nnls(shares.T @ shares + ridge, shares.T @ per_atom)
-    good = solution > 1.0
-    out = np.array(covalent_radii[:N_ELEMENTS], dtype=float) ** 3
-    ratio = np.median(solution[good] / out[present[good]]) if good.any() else per_atom.mean() / out[present].mean()
-    out *= ratio
-    out[present[good]] = solution[good]
-    return out
