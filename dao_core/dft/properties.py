@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from dao_core.dft.launch.local import LocalLauncher
 from dao_core.dft.pseudo.library import find_library
 from dao_core.dft.pw.input import PwInput, from_dict
 from dao_core.dft.pw.write import INPUT_JSON
-from dao_core.dft.session import Session, StageFailedError
+from dao_core.dft.session import Session, StageFailedError, StageSummary
 from dao_core.dft.validate import ValidationResult, ValidationRun
 from dao_core.dft.vibrations.displacements import displaced_phonons
 from dao_core.dft.vibrations.gamma import fixed_occupations, gamma_phonons
@@ -30,9 +31,15 @@ IMAGINARY = -0.3  # THz: below it a mode is no noise
 
 @dataclass(frozen=True)
 class Properties:
-    """What was computed of one crystal, as sections of a page: title, sentence, data; a failure is a sentence too."""
+    """What was computed of one crystal.
+
+    Attributes:
+        sections: Of a page: part, title, sentence, data; a failure is a sentence without data.
+        seconds: What each stage took when it was computed, by name; a result that is read back costs what it cost then.
+    """
 
     sections: tuple[Mapping[str, Any], ...] = field(default_factory=tuple)
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def sentences(self) -> list[str]:
@@ -74,7 +81,17 @@ def compute_properties(run: ValidationRun, result: ValidationResult, wanted: Seq
     if not failed and not run.settings.keep_scratch:
         for used in (pw_input, fixed_occupations(pw_input)):
             remove_chain(session, used)
-    return Properties(tuple(out))
+    return Properties(tuple(out), stage_seconds(session.stages))
+
+
+def stage_seconds(stages: Sequence[StageSummary]) -> dict[str, float]:
+    """Seconds by kind of stage: the line of a cost table; "displacement 3 of 8" and the like are one kind."""
+    out: dict[str, float] = {}
+    for stage in stages:
+        name = re.sub(r" \d+ of \d+$", "s", stage.name.removeprefix("dft_"))
+        name = f"orderings: {name.split(',')[0]}" if name.startswith("scf, ") else name
+        out[name] = round(out.get(name, 0.0) + stage.wall_seconds, 2)
+    return out
 
 
 def final_input(ledger: Ledger, key: str) -> PwInput | None:

@@ -60,6 +60,10 @@ class Session:
         self.stages.append(summary)
         return result
 
+    def note(self, name: str, seconds: float, directory: str) -> None:
+        """A finished stage other than a calculation of pw.x, with the seconds that it took when it was done."""
+        self.stages.append(StageSummary(name, "done", "", "", 1, (), seconds, directory))
+
     def build(self, crystal: Crystal, calculation: Calculation, moments: Sequence[float] | None = None) -> PwInput:
         """Input of a calculation by the session's settings; `moments` (Bohr magnetons an atom) make an ordering."""
         return build_input(crystal, self.library, self.settings, calculation, moments)
@@ -82,7 +86,11 @@ def need(run: Session, name: str, pw_input: PwInput) -> tuple[PwResult, Crystal,
     return result, result.crystal, result.energy
 
 
-NOT_IN_ENERGIES = {"mixing_beta", "electron_maxstep", "nstep"}  # of a protocol: ways to the same energy
+# of a protocol: ways to the same energy, and what is computed beside it
+NOT_IN_ENERGIES = {
+    "mixing_beta", "electron_maxstep", "nstep",
+    "dos_kpoint_factor", "path_density", "phonon_threshold", "displacement", "supercell_length",
+}  # fmt: skip
 
 
 def functional_label(library: PseudoLibrary, settings: DftSettings, hubbard: Mapping[str, float] | None = None) -> str:

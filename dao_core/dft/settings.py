@@ -29,6 +29,11 @@ class Protocol(BaseModel):
     mixing_beta: float = Field(gt=0, le=1)
     electron_maxstep: int = Field(ge=1)
     nstep: int = Field(ge=1, description="ionic steps")
+    dos_kpoint_factor: float = Field(0.6, gt=0, le=1, description="k-point distance of the DOS mesh over the SCF's")
+    path_density: float = Field(10.0, gt=0, description="k- and q-points per 1/angstrom of a path, 2 pi included")
+    phonon_threshold: float = Field(1e-14, gt=0, description="tr2_ph of ph.x, Ry")
+    displacement: float = Field(0.01, gt=0, description="of an atom in a displaced supercell, angstrom")
+    supercell_length: float = Field(6.0, gt=0, description="least thickness of a displaced supercell, angstrom")
 
 
 class DftProtocols(BaseModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -30,8 +31,6 @@ from dao_core.dft.session import Session
 
 RESULT = "result.json"
 PARTS = ("states", "bands", "elf")
-DENSER = 0.6  # k-point distance of the DOS mesh, relative to the SCF's
-PATH_DENSITY = 10.0  # points per 1/angstrom of the path, 2 pi included
 SMALL_GAP = 0.02  # eV
 
 
@@ -77,13 +76,16 @@ def stage_result(
         more: What else determines the result, for the key.
     """
 
-    def run(directory: Path) -> None:
+    def run(directory: Path) -> dict[str, Any]:
+        begin = time.monotonic()
         with ground_state(session, pw_input) as chain:
             write_atomic(directory / RESULT, json.dumps(plain(work(chain))))
+        return {"facts": {"seconds": round(time.monotonic() - begin, 2)}}
 
     protocol = session.settings.resolved_protocol()
     key = content_key(scf=pw_input.key(), protocol=protocol, code=code_version(work), **more)
     record = session.ledger.run(stage, key, run)
+    session.note(stage, float(record.facts.get("seconds", 0.0)), record.path)
     content: dict[str, Any] = json.loads(record.file(RESULT).read_text())
     return content
 
@@ -129,7 +131,7 @@ def treatment_warning(pw_input: PwInput, is_metal: bool, gap: float) -> str:
 def _denser(chain: Chain, scf: Eigenvalues) -> PwInput:
     protocol = chain.session.settings.resolved_protocol()
     crystal = chain.crystal_input.crystal
-    grid = kpoint_grid(crystal, DENSER * protocol.kpoint_distance)
+    grid = kpoint_grid(crystal, protocol.dos_kpoint_factor * protocol.kpoint_distance)
     return replace(_non_scf(chain.crystal_input, scf, "nscf"), kpoints=grid)
 
 
@@ -159,7 +161,7 @@ def _bands(chain: Chain) -> dict[str, Any]:
     branch = chain.branch("bands")
     crystal = chain.crystal_input.crystal
     scf = read_eigenvalues(chain.save)
-    path = band_path(crystal)
+    path = band_path(crystal, chain.session.settings.resolved_protocol().path_density)
     points = tuple((float(x), float(y), float(z)) for x, y, z in path["kpoints"])
     branch.pw("path", replace(_non_scf(chain.crystal_input, scf, "bands"), kpoint_list=points))
     along = read_eigenvalues(branch.save)
@@ -175,10 +177,15 @@ def _bands(chain: Chain) -> dict[str, Any]:
     }
 
 
-def band_path(crystal: Crystal) -> dict[str, Any]:
-    """The standard path of a cell: fractional k-points, distances along it (1/angstrom) and the named points."""
+def band_path(crystal: Crystal, density: float) -> dict[str, Any]:
+    """The standard path of a cell: fractional k-points, distances along it (1/angstrom) and the named points.
+
+    Args:
+        crystal: The cell that was computed.
+        density: Points per 1/angstrom, 2 pi included.
+    """
     cell = crystal.to_ase().cell
-    path = cell.bandpath(density=PATH_DENSITY)
+    path = cell.bandpath(density=density)
     distances, positions, labels = path.get_linear_kpoint_axis()
     return {
         "path": path.path,

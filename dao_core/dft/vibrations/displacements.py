@@ -17,18 +17,15 @@ from dao_core.dft.pw.build import kpoint_grid
 from dao_core.dft.pw.input import PwInput
 from dao_core.dft.session import Session, StageFailedError, need
 
-DISPLACEMENT = 0.01  # angstrom
-MIN_LENGTH = 6.0  # angstrom: thickness of the supercell
 MAX_ATOMS = 64  # of the supercell; pw.x costs the cube of it
 
 
-def displaced_phonons(session: Session, pw_input: PwInput, *, min_length: float = MIN_LENGTH) -> dict[str, Any]:
+def displaced_phonons(session: Session, pw_input: PwInput) -> dict[str, Any]:
     """Frequencies at Gamma and along the standard path (THz, imaginary as negative).
 
     Args:
         session: Settings, ledger, launcher.
         pw_input: The SCF of a relaxed crystal; its spins and U go into the supercells.
-        min_length: Least thickness of the supercell, angstrom.
 
     Returns:
         The keys of `phonon_dispersion`, with the `supercell` and a `note` where it had to be thinner.
@@ -38,9 +35,10 @@ def displaced_phonons(session: Session, pw_input: PwInput, *, min_length: float 
     """
     from phonopy import Phonopy
 
-    sizes, note = supercell_sizes(pw_input.crystal, min_length)
+    protocol = session.settings.resolved_protocol()
+    sizes, note = supercell_sizes(pw_input.crystal, protocol.supercell_length)
     phonons = Phonopy(_phonopy_cell(pw_input), np.diag(sizes), primitive_matrix=np.eye(3), log_level=0)
-    phonons.generate_displacements(distance=DISPLACEMENT)
+    phonons.generate_displacements(distance=protocol.displacement)
     order = np.asarray(phonons.supercell.s2u_map)
     unit = {site: i for i, site in enumerate(np.asarray(phonons.supercell.u2s_map).tolist())}
     sites = [unit[int(s)] for s in order]  # of each supercell atom, its atom in the cell
@@ -55,7 +53,7 @@ def displaced_phonons(session: Session, pw_input: PwInput, *, min_length: float 
     phonons.forces = np.array(forces)  # (D, N, 3)
     phonons.produce_force_constants()
     phonons.symmetrize_force_constants()
-    path = band_path(pw_input.crystal)
+    path = band_path(pw_input.crystal, protocol.path_density)
     rows = [phonons.get_frequencies(q).tolist() for q in path.pop("kpoints")]
     return {
         **path, "frequencies": rows, "gamma": phonons.get_frequencies([0.0, 0.0, 0.0]).tolist(), "supercell": sizes,

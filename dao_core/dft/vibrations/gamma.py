@@ -14,7 +14,6 @@ from dao_core.dft.pw.build import PREFIX
 from dao_core.dft.pw.input import PwInput
 from dao_core.dft.session import Session
 
-THRESHOLD = 1e-14  # tr2_ph, Ry: converged frequencies of soft modes
 INSULATING_ABOVE = 0.1  # eV: a gap that allows fixed occupations
 DIRECTIONS = {"100": (1, 0, 0), "010": (0, 1, 0), "001": (0, 0, 1)}  # along which q goes to zero, Cartesian
 FREQUENCY = re.compile(r"freq\s*\(\s*\d+\)\s*=\s*(-?[\d.]+)\s*\[THz\]")
@@ -66,17 +65,25 @@ def _gap(chain: Chain) -> dict[str, Any]:
     return {"value": gap.value, "is_metal": gap.is_metal}
 
 
-def ph_input(*, dielectric: bool, title: str = "phonons", more: str = "", at_gamma: bool = True) -> str:
-    """Input of ph.x on the chain's ground state; `more` is added to the namelist."""
+def ph_input(threshold: float, *, dielectric: bool, more: str = "", at_gamma: bool = True) -> str:
+    """Input of ph.x on the chain's ground state.
+
+    Args:
+        threshold: Of its self-consistency, Ry.
+        dielectric: Whether it also computes the response to an electric field.
+        more: Added to the namelist.
+        at_gamma: Whether the only q-point is Gamma; else `more` names them.
+    """
     epsil = ".true." if dielectric else ".false."
-    lines = [title, "&inputph", f" prefix='{PREFIX}', outdir='../{OUT}', fildyn='dyn', tr2_ph={THRESHOLD:.1e},",
+    lines = ["phonons", "&inputph", f" prefix='{PREFIX}', outdir='../{OUT}', fildyn='dyn', tr2_ph={threshold:.1e},",
              f" epsil={epsil},", f" {more}" if more else "", "/", "0 0 0" if at_gamma else ""]  # fmt: skip
     return "\n".join(line for line in lines if line) + "\n"
 
 
 def _gamma(chain: Chain) -> dict[str, Any]:
     insulator = chain.crystal_input.get("system", "occupations") == "fixed"
-    step = chain.run("ph_gamma", "ph.x", ph_input(dielectric=insulator))
+    threshold = chain.session.settings.resolved_protocol().phonon_threshold
+    step = chain.run("ph_gamma", "ph.x", ph_input(threshold, dielectric=insulator))
     text = (step / "dyn").read_text()
     dyn = step / "dyn"
     out: dict[str, Any] = {"frequencies": dynmat(chain, "dynmat", dyn, (0, 0, 0)), "longitudinal": {}}

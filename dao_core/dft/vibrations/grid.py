@@ -57,7 +57,7 @@ def _dispersion(chain: Chain, grid: tuple[int, int, int]) -> dict[str, Any]:
         step = first if number == 1 else _one_q(chain, grid, number)
         shutil.copyfile(step / f"{DYN}{number}", folder / f"{DYN}{number}")
     chain.run("q2r", "q2r.x", f"&input\n fildyn='../{DYN}/{DYN}', zasr='crystal', flfrc='fc'\n/\n")
-    path = band_path(chain.crystal_input.crystal)
+    path = band_path(chain.crystal_input.crystal, chain.session.settings.resolved_protocol().path_density)
     step = chain.run("matdyn", "matdyn.x", matdyn_input(path["kpoints"]))
     path.pop("kpoints")
     return {**path, "frequencies": read_dispersion((step / "freq").read_text()), "n_qpoints": n_q, "grid": grid}
@@ -68,7 +68,8 @@ def _one_q(chain: Chain, grid: tuple[int, int, int], number: int) -> Path:
     insulator = chain.crystal_input.get("system", "occupations") == "fixed"
     points = ", ".join(f"nq{i}={n}" for i, n in enumerate(grid, start=1))
     more = f"ldisp=.true., {points}, start_q={number}, last_q={number},"
-    text = ph_input(dielectric=insulator and number == 1, more=more, at_gamma=False)
+    threshold = chain.session.settings.resolved_protocol().phonon_threshold
+    text = ph_input(threshold, dielectric=insulator and number == 1, more=more, at_gamma=False)
     done = chain.finished(f"q{number}/ph", "ph.x", text)
     if done is not None:
         return done

@@ -76,10 +76,10 @@ def test_treatment_that_does_not_fit_is_named(library: PseudoLibrary, si: Crysta
 
 
 def test_path_follows_the_cell_that_is_given(si: Crystal) -> None:
-    path = band_path(si)
+    path = band_path(si, 10.0)
     turned = si.replace(lattice=si.lattice @ np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1]]))
-    assert band_path(turned)["path"] == path["path"]
-    assert np.allclose(band_path(turned)["distances"], path["distances"])
+    assert band_path(turned, 10.0)["path"] == path["path"]
+    assert np.allclose(band_path(turned, 10.0)["distances"], path["distances"])
     assert path["distances"][-1] > path["distances"][0]
 
 

@@ -82,5 +82,5 @@ def test_u_is_refused_with_the_way_out(session: Session, si: Crystal) -> None:
 
 
 def test_input_at_gamma_ends_with_the_point() -> None:
-    assert ph_input(dielectric=True).splitlines()[-1] == "0 0 0"
-    assert ph_input(dielectric=False, more="ldisp=.true.", at_gamma=False).splitlines()[-1] == "/"
+    assert ph_input(1e-14, dielectric=True).splitlines()[-1] == "0 0 0"
+    assert ph_input(1e-14, dielectric=False, more="ldisp=.true.", at_gamma=False).splitlines()[-1] == "/"
