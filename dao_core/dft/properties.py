@@ -89,7 +89,8 @@ def stage_seconds(stages: Sequence[StageSummary]) -> dict[str, float]:
     out: dict[str, float] = {}
     for stage in stages:
         name = re.sub(r" \d+ of \d+$", "s", stage.name.removeprefix("dft_"))
-        name = f"orderings: {name.split(',')[0]}" if name.startswith("scf, ") else name
+        name = "magnetic orderings" if name.startswith("scf, ") else name
+        name = "elements" if name.startswith("element ") else name
         out[name] = round(out.get(name, 0.0) + stage.wall_seconds, 2)
     return out
 

@@ -16,6 +16,7 @@ from dao_core.screening.candidate import Candidate
 from dao_core.screening.report.files import file_names, write_files
 from dao_core.screening.report.page_data import ReportInfo, report_data
 
+DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
 SCRIPTS = (
     "core.js",
     "geometry.js",
@@ -23,6 +24,8 @@ SCRIPTS = (
     "viewer.js",
     "axes.js",
     "plots.js",
+    "surface.js",
+    "electrons.js",
     "table.js",
     "detail.js",
     "app.js",
@@ -47,11 +50,31 @@ def write_report(
     data = report_data(ranked, info, file_names(ranked), hull)
     if with_files:
         write_files(ranked, out)
-    page = out / "index.html"
+    return write_page(data, out / "index.html")
+
+
+def write_page(data: dict[str, Any], page: Path) -> Path:
+    """Write the page of `report_data`'s value, whole or not at all; returns its path."""
     partial = page.with_suffix(".html.tmp")
     partial.write_text(render(data), encoding="utf-8")
     partial.replace(page)
     return page
+
+
+class PageError(ValueError):
+    """A file that is not a page of candidates; the message names it."""
+
+
+def read_data(page: Path) -> dict[str, Any]:
+    """The data inside a page that `write_report` made. Raises PageError."""
+    try:
+        match = DATA.search(page.read_text(encoding="utf-8"))
+        data: dict[str, Any] = json.loads(match.group(1)) if match else {}
+    except (OSError, ValueError) as error:
+        raise PageError(f"{page} is no readable page ({error}); screen again, or name the report's folder") from error
+    if "candidates" not in data or "info" not in data:
+        raise PageError(f"{page} holds no candidates; name the report folder of a screening")
+    return data
 
 
 def render(data: dict[str, Any]) -> str:

@@ -129,12 +129,13 @@ def _row(c: Candidate, position: int, above_best: float | None, file_name: str |
         "cost": plain(c.cost),
         "extras": plain(c.extras),
         "file": file_name,
-        "structure": _structure(c.crystal),
+        "structure": structure_data(c.crystal),
         "sites": wyckoff_sites(c.crystal),
     }
 
 
-def _structure(crystal: Crystal) -> dict[str, Any]:
+def structure_data(crystal: Crystal) -> dict[str, Any]:
+    """A crystal for the viewer: lattice (angstrom) and positions as flat lists, and its conventional cell's matrix."""
     try:
         matrix = conventional_matrix(crystal, SYMPREC).ravel().tolist()
     except SymmetryError:

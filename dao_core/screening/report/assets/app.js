@@ -67,12 +67,13 @@ function start() {
   startPlot();
   drawPlot(); // before the table: the plot asks for its width, which would lay out every row
   startTable();
-  on("select", ({ candidate }) => viewer.show(candidate));
+  on("select", ({ candidate }) => showInViewer(candidate));
   on("select", drawDetail);
   on("select", ({ candidate }) => drawAtomLegend(candidate));
   on("select", ({ how }) => markRow(how !== "table" && how !== "start"));
   on("select", markSelected);
   on("select", ({ how }) => { if (how !== "start" && how !== "keys" && innerWidth < 1000) document.querySelector(".viewer-card").scrollIntoView({ behavior: "smooth", block: "start" }); });
+  on("theme", () => { if (selected) drawDetail({ candidate: selected }); });
   on("theme", () => { viewer.sprites.clear(); viewer.palette = null; viewer.draw(); });
   $("previous").addEventListener("click", () => select((neighbour(-1) || selected).id, "keys"));
   $("next").addEventListener("click", () => select((neighbour(1) || selected).id, "keys"));

@@ -10,8 +10,8 @@ function ticks(low, high, target) {
   return { values: out, digits };
 }
 
-/** A plot frame filling `host`: returns {root, x(), y(), inner} with scales from data to pixels. */
-function frame(host, { xRange, yRange, xLabel, yLabel, xTicks = 7, yTicks = 6, height = 320, xFormat, grid = true }) {
+/** A plot frame filling `host`: returns {root, x(), y(), inner} with scales from data to pixels. `xMarks` are named places. */
+function frame(host, { xRange, yRange, xLabel, yLabel, xTicks = 7, yTicks = 6, height = 320, xFormat, xMarks, grid = true }) {
   const width = Math.max(300, host.clientWidth);
   const margin = { left: 62, right: 16, top: 14, bottom: 44 };
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", class: "chart" });
@@ -24,10 +24,14 @@ function frame(host, { xRange, yRange, xLabel, yLabel, xTicks = 7, yTicks = 6, h
     if (grid) back.append(svg("line", { class: "grid", x1: inner.left, x2: inner.right, y1: y(t), y2: y(t) }));
     back.append(text(inner.left - 10, y(t), fixed(t, ty.digits), { class: "tick", "text-anchor": "end", "dominant-baseline": "central" }));
   }
-  const tx = ticks(...xRange, width < 480 ? Math.min(5, xTicks) : xTicks);
+  const tx = xMarks ? { values: [] } : ticks(...xRange, width < 480 ? Math.min(5, xTicks) : xTicks);
   for (const t of tx.values) {
     back.append(svg("line", { class: "mark", x1: x(t), x2: x(t), y1: inner.bottom, y2: inner.bottom + 5 }));
     back.append(text(x(t), inner.bottom + 19, xFormat ? xFormat(t) : fixed(t, tx.digits), { class: "tick", "text-anchor": "middle" }));
+  }
+  for (const [at, name] of xMarks || []) {
+    back.append(svg("line", { class: "grid", x1: x(at), x2: x(at), y1: inner.top, y2: inner.bottom }));
+    back.append(text(x(at), inner.bottom + 19, name, { class: "tick", "text-anchor": "middle" }));
   }
   back.append(svg("line", { class: "base", x1: inner.left, x2: inner.right, y1: inner.bottom, y2: inner.bottom }));
   back.append(text((inner.left + inner.right) / 2, height - 6, xLabel, { class: "axis-label", "text-anchor": "middle" }));

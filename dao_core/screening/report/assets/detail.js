@@ -7,9 +7,14 @@ const section = (title, body, open = null) => (open === null
 
 function drawDetail({ candidate: c }) {
   $("who").innerHTML = `<span class="rank-badge">${c.rank}</span><div><h2>${formulaHtml(c.formula)} ${groupHtml(c.sg)}</h2><p>${[c.sg ? `${c.sg.system}, no. ${c.sg.number}` : "", `${c.structure.species.length} atoms`, noveltyWords(c)].filter(Boolean).join(" · ")}</p></div>`;
-  $("detail").innerHTML = [headline(c), energyPart(c), cellPart(c), symmetryPart(c), wyckoffPart(c), powderPart(c), distancePart(c), originPart(c), phononPart(c), pressurePart(c), sitePart(c), costPart(c), provenancePart(c)].join("");
+  const parts = c.dft && detailTab === "dft" ? dftParts(c) : [energyPart(c), cellPart(c), symmetryPart(c), wyckoffPart(c), powderPart(c), distancePart(c), originPart(c), phononPart(c), pressurePart(c), sitePart(c), costPart(c), provenancePart(c)];
+  const tabs = c.dft ? '<div class="segmented detail-tabs" id="detail-tabs" role="group" aria-label="Details shown"></div>' : "";
+  $("detail").innerHTML = [headline(c), tabs, ...parts].join("");
   wireDownloads(c);
+  if (c.dft) wireDft(c);
 }
+
+let detailTab = "structure"; // or "dft", for a candidate that was validated
 
 const noveltyWords = noveltyLabel;
 

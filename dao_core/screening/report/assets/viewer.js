@@ -51,7 +51,8 @@ class Viewer {
     const bonds = this.options.bonds && atoms.length < 2500 ? bondsOf(atoms, hasNonmetal) : [];
     const center = scale(crystal.lattice.reduce(add, [0, 0, 0]), 0.5);
     const radius = Math.max(...atoms.map((a) => norm(sub(a.position, center)) + BALL * radiusOf(a.symbol)), 1);
-    this.scene = { atoms, bonds, polyhedra, center, radius, lattice: crystal.lattice, edges: cellEdges(crystal.lattice, atoms) };
+    const surface = this.surface ? isosurface(this.surface.grid, matrix, crystal.lattice, this.surface.level) : [];
+    this.scene = { atoms, bonds, polyhedra, surface, center, radius, lattice: crystal.lattice, edges: cellEdges(crystal.lattice, atoms) };
     this.draw();
   }
 
@@ -92,7 +93,7 @@ class Viewer {
     if (!this.palette) this.palette = Object.fromEntries(["stage", "cell-edge", "axis-a", "axis-b", "axis-c"].map((name) => [name, colorVariable(`--${name}`)]));
     this.background = parseColor(this.palette.stage);
     this.edgeColor = this.palette["cell-edge"];
-    const items = [...this.edgeItems(), ...this.bondItems(), ...this.atomItems(), ...this.polyhedronItems()];
+    const items = [...this.edgeItems(), ...this.bondItems(), ...this.atomItems(), ...this.polyhedronItems(), ...this.surfaceItems()];
     items.sort((a, b) => a.depth - b.depth);
     for (const item of items) item.paint();
     this.paintAxes();
@@ -100,6 +101,7 @@ class Viewer {
     this.canvas.dataset.zoom = this.zoom.toFixed(4);
     this.canvas.dataset.atoms = this.scene.atoms.length;
     this.canvas.dataset.bonds = this.scene.bonds.length;
+    this.canvas.dataset.triangles = this.scene.surface.length;
     this.canvas.dataset.candidate = this.candidate.id;
   }
 
@@ -206,6 +208,32 @@ class Viewer {
       }
     }
     return items;
+  }
+
+  /** The isosurface of a field on the cell (the ELF): {grid, level}, or null for none. */
+  showSurface(surface) {
+    this.surface = surface;
+    this.build();
+  }
+
+  surfaceItems() {
+    const rgb = [150, 84, 214], light = unit([-0.4, 0.55, 0.75]);
+    return this.scene.surface.map(({ corners, normal }) => {
+      const points = corners.map((p) => this.project(p));
+      const shade = 0.35 + 0.65 * Math.abs(dot(rowTimes(normal, this.rotation), light));
+      const depth = (points[0].depth + points[1].depth + points[2].depth) / 3;
+      const color = css(mix([40, 20, 70], rgb, shade), 0.62);
+      return { depth, paint: () => this.facet(points, color) };
+    });
+  }
+
+  facet(points, fill) {
+    const c = this.context;
+    c.beginPath();
+    points.forEach((p, i) => (i ? c.lineTo(p.x, p.y) : c.moveTo(p.x, p.y)));
+    c.closePath();
+    c.fillStyle = fill;
+    c.fill();
   }
 
   triangle(corners, fill, stroke) {
