@@ -9,7 +9,7 @@ from dao_core.crysdb.table import TableRecord
 from dao_core.screening.settings import ModelNames
 from tasks.config import ScreenConfig, SearchPlan
 from tasks.crysdb import open_table
-from tasks.dft import collect_rows, validate_best
+from tasks.dft import collect_rows, show_in_page, validate_best
 from tasks.prefect_api import flow
 from tasks.preflight import start_run
 from tasks.run_log import RunLog
@@ -33,6 +33,8 @@ def search_formulas(run: RunLog, plan: SearchPlan, models: ModelNames, table: Ta
     page = publish_folder(report.file("report"), Path(root) / "report") / "index.html"
     checked = run.step("validate with pw.x", validate_best, report, plan.handoff, root)
     rows = run.step("rows for CrysDB", collect_rows, plan.handoff, root) if checked else None
+    if checked:
+        run.step("first principles in the page", show_in_page, checked, str(page))
     run.step("announce", announce_screening, report, name, str(page.with_name("candidates.parquet")), root)
     run.finish("completed", summary=summarise(report, page, checked, rows))
     return report

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from tasks.config import ValidateConfig
-from tasks.dft import NothingValidatedError, ValidationSummary, choose_best, collect_rows, validate_candidate
+from tasks.dft import (
+    NothingValidatedError,
+    ValidationSummary,
+    choose_best,
+    collect_rows,
+    show_in_page,
+    validate_candidate,
+)
 from tasks.prefect_api import flow
 from tasks.preflight import start_run
 
@@ -19,6 +26,9 @@ def validate_dft(config: ValidateConfig, command: str = RERUN) -> list[Validatio
         chosen = run.step("choose", choose_best, str(config.candidates), config.handoff)
         summaries = run.step_each("pw.x", validate_candidate, chosen, config.handoff, str(run.root))
         rows = run.step("rows for CrysDB", collect_rows, config.handoff, str(run.root))
+        run.step(
+            "first principles in the page", show_in_page, summaries, str(config.candidates.with_name("index.html"))
+        )
         failed = bool(summaries) and all(v.status != "validated" for v in summaries)
         error = f"none of {len(summaries)} candidates could be validated: {summaries[0].message}" if failed else None
         summary = {"validations": [f"{v.formula}: {v.status}" for v in summaries], "rows": asdict(rows)}

@@ -57,6 +57,9 @@ class DatasetRelaxation(Settings):
         return value
 
 
+PropertyName = Annotated[str, Field(pattern=r"^(electrons|phonons|dispersion [1-9])$")]
+
+
 class HandOff(Settings):
     """Whether the best candidates go through pw.x: `auto` where it is installed."""
 
@@ -69,6 +72,7 @@ class HandOff(Settings):
     crysdb: Path | None = Field(None, description="folder of a CrysDB that gets a row for each validated structure")
     crysdb_build: BuildConfig = Field(default_factory=BuildConfig, description="the settings of that CrysDB")
     source: str = Field("qe", pattern=r"^[\w-]+$", description="name of those rows' source in CrysDB")
+    properties: tuple[PropertyName, ...] = Field((), description="electrons, phonons, dispersion N (q-points an axis)")
 
 
 class Workers(Settings):

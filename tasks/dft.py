@@ -34,6 +34,7 @@ class ValidationSummary:
     same_structure: bool | None = None
     seconds: float = 0.0
     dao_error: float | None = None  # DAO-P's formation energy minus pw.x's, eV/atom
+    page_part: str | None = None  # file of what a page shows of it
 
 
 @task(name="validate with pw.x")
@@ -84,8 +85,10 @@ def validate_candidate(row: dict[str, Any], handoff: HandOff, root: str) -> Vali
     import numpy as np
 
     from dao_core.crystal import Crystal
+    from dao_core.dft.properties import compute_properties
     from dao_core.dft.pw.input import InputError
     from dao_core.dft.validate import validate_crystal
+    from dao_core.screening.report.first_principles import save_first_principles
 
     lattice = np.array(row["lattice"]).reshape(3, 3)
     crystal = Crystal(lattice, np.array(row["frac_coords"]).reshape(-1, 3), np.array(row["atomic_numbers"]))
@@ -97,6 +100,7 @@ def validate_candidate(row: dict[str, Any], handoff: HandOff, root: str) -> Vali
     result = validate_crystal(
         crystal, run, material_id=name, dao_formation_energy_per_atom=row["model_formation_energy"]
     )
+    properties = compute_properties(run, result, handoff.properties) if result.ok and handoff.properties else None
     return ValidationSummary(
         name,
         formula,
@@ -107,7 +111,17 @@ def validate_candidate(row: dict[str, Any], handoff: HandOff, root: str) -> Vali
         result.same_structure,
         result.wall_seconds,
         result.dao_error,
+        str(save_first_principles(Path(run.root), result, properties)),
     )
+
+
+@task(name="first principles in the page")
+def show_in_page(summaries: list[ValidationSummary], page: str) -> int:
+    """Put what pw.x said into the page of the screening; returns how many candidates of it got something."""
+    from dao_core.screening.report.first_principles import show_first_principles
+
+    parts = [Path(s.page_part) for s in summaries if s.page_part is not None]
+    return show_first_principles(Path(page), parts) if parts and Path(page).is_file() else 0
 
 
 def _run(handoff: HandOff, root: str) -> ValidationRun:

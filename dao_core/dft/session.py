@@ -94,7 +94,7 @@ NOT_IN_ENERGIES = {
 
 
 def functional_label(library: PseudoLibrary, settings: DftSettings, hubbard: Mapping[str, float] | None = None) -> str:
-    """What the energies are: functional, code, pseudopotentials and protocol by name, and a hash of what is in them.
+    """What the energies are: functional, code, pseudopotentials, protocol and magnetism by name, and a hash of them.
 
     Only equal labels share a hull. The hash covers the content of the protocol, cutoffs, occupations, spin and the
     checksums of the pseudopotentials, so that a file that is edited starts a hull of its own. `hubbard` (eV by element)
@@ -105,8 +105,7 @@ def functional_label(library: PseudoLibrary, settings: DftSettings, hubbard: Map
         parts.append(f"ecut{settings.ecutwfc:g}")
     if settings.electronic_type != "metal":
         parts.append(settings.electronic_type)
-    if settings.spin != "auto":
-        parts.append(f"spin-{settings.spin}")
+    parts.append(magnetism_label(settings))
     if settings.pressure_gpa:
         parts.append(f"{settings.pressure_gpa:g}GPa")
     content = content_key(
@@ -118,3 +117,10 @@ def functional_label(library: PseudoLibrary, settings: DftSettings, hubbard: Map
         pseudopotentials={element: row["sha256"] for element, row in library.table.items()},
     )
     return "|".join([*parts, content[:8], *([hubbard_label(hubbard)] if hubbard else [])])
+
+
+def magnetism_label(settings: DftSettings) -> str:
+    """How magnetism is treated, as part of the name of an energy: an ordering that was never tried may lie lower."""
+    if settings.spin != "auto":
+        return f"spin-{settings.spin}"
+    return "collinear" if settings.orderings == "enumerate" else settings.orderings

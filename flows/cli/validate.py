@@ -15,6 +15,7 @@ from flows.cli.errors import fail
 
 if TYPE_CHECKING:
     from dao_core.crystal import Crystal
+    from dao_core.dft.properties import Properties
     from dao_core.dft.settings import DftSettings
     from dao_core.dft.validate import ValidationResult, ValidationRun
 
@@ -86,7 +87,7 @@ def run(
     }
     with interruptible("the same command continues from the last good structure"):
         options = ValidateOptions(settings, root, queue if slurm else None, reference or (), top, max_atoms, compare,
-                                  crysdb, crysdb_config, properties)  # fmt: skip
+                                  crysdb, crysdb_config, properties, pages_of(files))  # fmt: skip
         raise typer.Exit(validate_files(files, options))
 
 
@@ -143,6 +144,7 @@ class ValidateOptions:
         crysdb: Folder of a CrysDB that gets the rows.
         crysdb_config: Settings that it was built with.
         properties: What is computed of each validated structure: electrons, phonons, "dispersion 2" (q-points an axis).
+        pages: Pages of reports that get what is computed.
     """
 
     settings: Mapping[str, Any]
@@ -155,6 +157,7 @@ class ValidateOptions:
     crysdb: Path | None = None
     crysdb_config: Path | None = None
     properties: tuple[str, ...] = ()
+    pages: tuple[Path, ...] = ()
 
 
 def validate_files(files: Sequence[Path], options: ValidateOptions) -> int:
@@ -198,9 +201,12 @@ def validate_files(files: Sequence[Path], options: ValidateOptions) -> int:
 
 def _validate_all(structures: Sequence[NamedStructure], run: ValidationRun, options: ValidateOptions) -> int:
     """Validate and print the table; how many were validated."""
+    from dao_core.dft.properties import compute_properties
     from dao_core.dft.validate import validate_crystal
+    from dao_core.screening.report.first_principles import save_first_principles
 
     level = run.settings
+    parts: list[Path] = []
     unknown = [s.crystal for s in structures if s.crystal is not None and s.model_formation_energy is None]
     predicted = _dao_energies(unknown) if options.compare and level.elements and unknown else {}
     rows: list[tuple[object, ...]] = []
@@ -213,31 +219,48 @@ def _validate_all(structures: Sequence[NamedStructure], run: ValidationRun, opti
         result = validate_crystal(s.crystal, run, material_id=s.id, dao_formation_energy_per_atom=energy)
         n_ok += result.ok
         rows.append(_line(s.name, result))
-        if result.ok and options.properties:
-            _print_properties(s, run, result, options.properties)
+        properties = compute_properties(run, result, options.properties) if result.ok and options.properties else None
+        if properties is not None:
+            _print_properties(s, run, result, properties)
+        parts.append(save_first_principles(Path(run.root), result, properties))
+    _show_in_pages(parts, options.pages)
     names = ("file", "status", "eV/atom", "formation", "above QE hull", "DAO-P off", "same structure", "message")
     table(f"pw.x, protocol {level.protocol}; every run is kept below {run.root}", names, rows)
     return n_ok
 
 
+def _show_in_pages(parts: Sequence[Path], pages: Sequence[Path]) -> None:
+    """Put what was computed into the pages of the reports that the structures came from."""
+    from dao_core.screening.report.first_principles import show_first_principles
+
+    for page in pages:
+        if n := show_first_principles(page, parts):
+            print(f"{page}: {n} of its candidates show what pw.x says")
+
+
 def _print_properties(
-    structure: NamedStructure, run: ValidationRun, result: ValidationResult, wanted: tuple[str, ...]
+    structure: NamedStructure, run: ValidationRun, result: ValidationResult, properties: Properties
 ) -> None:
-    """Compute what was asked for, print a sentence each, keep the numbers of the plots beside the ledger."""
+    """Print a sentence for each property, keep the numbers of the plots beside the ledger, say what each took."""
     import json
     import re
 
     from dao_core.artifacts import plain, write_atomic
-    from dao_core.dft.properties import compute_properties
 
-    properties = compute_properties(run, result, wanted)
     for sentence in properties.sentences:
         print(f"{structure.name}: {sentence}")
     folder = Path(run.root) / "properties"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', structure.id)}_{result.key[:8]}.json"
     write_atomic(path, json.dumps(plain(list(properties.sections))))
-    print(f"{structure.name}: the numbers are in {path}")
+    cost = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in properties.seconds.items())
+    print(f"{structure.name}: the numbers are in {path}" + (f"; {cost}" if cost else ""))
+
+
+def pages_of(files: Sequence[Path]) -> tuple[Path, ...]:
+    """The pages of those files that are reports of a screening."""
+    folders = [path if path.is_dir() else path.parent for path in files if path.is_dir() or path.suffix == ".parquet"]
+    return tuple(folder / "index.html" for folder in dict.fromkeys(folders) if (folder / "index.html").is_file())
 
 
 def _with_own_ids(structures: Sequence[NamedStructure]) -> list[NamedStructure]:

@@ -124,6 +124,10 @@ def test_hulls_never_mix_levels(library: PseudoLibrary, tmp_path: Path, nio: Cry
     fast = functional_label(library, DftSettings())
     balanced = functional_label(library, DftSettings(protocol="balanced"))
     assert len({fast, balanced, functional_label(library, DftSettings(ecutwfc=50.0))}) == 3
+    assert fast.split("|")[4] == "collinear"  # how magnetism is treated is a part that people can read
+    assert functional_label(library, DftSettings(spin="none")).split("|")[4] == "spin-none"
+    assert functional_label(library, DftSettings(orderings="ferromagnetic")).split("|")[4] == "ferromagnetic"
+    assert functional_label(library, DftSettings(), {"Ni": 6.2}).endswith("|U(Ni-3d 6.2)")
     ni = crystal_from_symbols(3.5 * np.eye(3), ["Ni"], [[0, 0, 0]])
     o = crystal_from_symbols(4.0 * np.eye(3), ["O"], [[0, 0, 0]])
     for crystal, energy in ((ni, -10.0), (o, -5.0)):

@@ -10,8 +10,10 @@ import pytest
 
 from dao_core.dft.settings import DftSettings
 from dao_core.screening.report.files import write_files
+from dao_core.screening.report.page import read_data, write_report
+from dao_core.screening.report.page_data import ReportInfo
 from tasks.config import HandOff, ValidateConfig
-from tasks.dft import NothingValidatedError, choose_best, validate_candidate
+from tasks.dft import NothingValidatedError, choose_best, show_in_page, validate_candidate
 from tests.dft.conftest import library, plan, settings  # noqa: F401 - fixtures
 from tests.helpers.candidates import candidate, cesium_chloride
 from tests.helpers.fake_pw import nickel_oxide, silicon
@@ -20,7 +22,7 @@ from tests.helpers.fake_pw import nickel_oxide, silicon
 @pytest.fixture
 def report(tmp_path: Path) -> Path:
     items = [candidate("Si-1", silicon(), -5.0), candidate("NiO-1", nickel_oxide(), -4.0)]
-    write_files(items, tmp_path / "report")
+    write_report(items, tmp_path / "report", info=ReportInfo(title="two"))
     return tmp_path / "report" / "candidates.parquet"
 
 
@@ -70,6 +72,22 @@ def test_an_element_without_a_pseudopotential_is_a_status_of_its_candidate_alone
     assert "Cl, Na" in summary.message
 
 
+def test_what_was_asked_for_beside_the_energy_gets_into_the_page(
+    report: Path,
+    settings: DftSettings,  # noqa: F811
+    plan: Callable[..., Path],  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    plan()
+    chosen = handoff(settings).model_copy(update={"properties": ("electrons", "phonons")})
+    summary = validate_candidate.fn(choose_best.fn(str(report), chosen)[0], chosen, str(tmp_path / "run"))
+    page = report.with_name("index.html")
+    assert show_in_page.fn([summary], str(page)) == 1
+    assert show_in_page.fn([summary], str(tmp_path / "elsewhere.html")) == 0
+    parts = [s["part"] for s in read_data(page)["candidates"][0]["dft"]["sections"]]
+    assert parts == ["bands", "states", "elf", "phonons"]
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[None]:
     from prefect.testing.utilities import prefect_test_harness
@@ -97,6 +115,8 @@ def test_the_flow_ends_with_a_summary_and_fails_only_when_everything_did(
     assert len(state["summary"]["validations"]) == 2
     assert state["summary"]["rows"]["n_rows"] == 1
     assert Path(state["summary"]["rows"]["file"]).is_file()
+    shown = {row["id"]: row["dft"]["status"] for row in read_data(report.with_name("index.html"))["candidates"]}
+    assert sorted(shown.values()) == ["code_failed", "validated"]
 
     plan(*["crashed"] * 4)
     none = ValidateConfig(name="none", root=tmp_path / "none", candidates=report, handoff=handoff(settings))

@@ -7,13 +7,15 @@ page that exists.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dao_core.artifacts import plain
+from dao_core.artifacts import content_key, plain, write_atomic
 from dao_core.dft.hubbard import hubbard_label
 from dao_core.dft.properties import Properties, stage_seconds
 from dao_core.dft.validate import ValidationResult
@@ -22,6 +24,7 @@ from dao_core.screening.report.page_data import structure_data
 
 N_ENERGIES = 500  # points of a density of states that a plot shows
 N_PATH_POINTS = 240  # of a path
+FOLDER = "first_principles"
 STAGE = "pw.x: "  # what the page's cost ledger calls the stages of validations
 
 
@@ -86,6 +89,21 @@ def add_first_principles(page: Path, records: Mapping[str, Mapping[str, Any]]) -
     return found
 
 
+def save_first_principles(root: Path, result: ValidationResult, properties: Properties | None = None) -> Path:
+    """Keep a candidate's part of the page as a file below `root`, for a page that is written or found later."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", result.material_id or result.formula)
+    path = root / FOLDER / f"{name}_{content_key(id=result.material_id, key=result.key)[:8]}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, json.dumps(plain({"id": result.material_id, "record": first_principles(result, properties)})))
+    return path
+
+
+def show_first_principles(page: Path, files: Sequence[Path]) -> int:
+    """Put what `save_first_principles` kept into a page; returns how many of its candidates got a part."""
+    kept = [json.loads(path.read_text()) for path in files]
+    return add_first_principles(page, {entry["id"]: entry["record"] for entry in kept})
+
+
 def _magnetism(result: ValidationResult) -> dict[str, Any] | None:
     """Orderings above the lowest one (eV/atom), and what became of each site's moment; None without magnetism."""
     if result.moments is None or result.crystal is None:
@@ -127,8 +145,9 @@ def _path(data: Mapping[str, Any]) -> dict[str, Any]:
     name = next(k for k in ("energies", "path_frequencies", "frequencies") if k in data)
     along = np.asarray(data[name], dtype=float)
     along = along[None] if along.ndim == 2 else along  # (S, K, B)
-    step = max(1, -(-along.shape[1] // N_PATH_POINTS))
-    kept = sorted({*range(0, along.shape[1], step), *_corners(data), along.shape[1] - 1})
+    n = min(along.shape[1], len(data["distances"]))
+    step = max(1, -(-n // N_PATH_POINTS))
+    kept = sorted({*range(0, n, step), *(i for i in _corners(data) if i < n), n - 1})
     gap = data.get("gap") or {}
     zero = gap.get("valence_top") if not gap.get("is_metal", True) else data.get("fermi")
     return {

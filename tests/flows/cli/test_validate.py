@@ -16,6 +16,8 @@ from dao_core.crysdb.config import BuildConfig
 from dao_core.crysdb.table import CrysTable
 from dao_core.crystal import Crystal
 from dao_core.screening.report.files import write_files
+from dao_core.screening.report.page import read_data, write_report
+from dao_core.screening.report.page_data import ReportInfo
 from flows.cli.main import main
 from tests.helpers.candidates import candidate, cesium_chloride
 from tests.helpers.fake_pw import FAKE_COMMAND, INFRA, nickel_oxide, silicon, upf_text
@@ -185,3 +187,15 @@ def test_two_files_of_one_name_are_two_structures(tmp_path: Path) -> None:
         (tmp_path / folder / "x.cif").write_text(silicon().to_cif())
     found = [s for folder in ("a", "b") for s in _structures(tmp_path / folder / "x.cif", options)]
     assert [s.id for s in _with_own_ids(found)] == ["x", "x_2"]
+
+
+def test_a_report_s_page_shows_what_pw_x_says(dao: Dao, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    items = [candidate("Si-t1", silicon(), -5.0), candidate("NiO-t1", nickel_oxide(), -4.0)]
+    page = write_report(items, folder / "report", info=ReportInfo(title="two"))
+    assert dao("report", "--top", "1", "--electrons") == 0
+    assert "report/index.html: 1 of its candidates show what pw.x says" in capsys.readouterr().out
+    silicon_row, oxide = read_data(page)["candidates"]
+    assert [s["part"] for s in silicon_row["dft"]["sections"]] == ["bands", "states", "elf"]
+    assert silicon_row["dft"]["functional"].split("|")[4] == "collinear"
+    assert silicon_row["cost"]["pw.x: vc-relax_s"] >= 0
+    assert "dft" not in oxide

@@ -217,12 +217,12 @@ class Viewer {
   }
 
   surfaceItems() {
-    const rgb = [150, 84, 214], light = unit([-0.4, 0.55, 0.75]);
+    const rgb = [248, 188, 44], light = unit([-0.4, 0.55, 0.75]);
     return this.scene.surface.map(({ corners, normal }) => {
       const points = corners.map((p) => this.project(p));
       const shade = 0.35 + 0.65 * Math.abs(dot(rowTimes(normal, this.rotation), light));
       const depth = (points[0].depth + points[1].depth + points[2].depth) / 3;
-      const color = css(mix([40, 20, 70], rgb, shade), 0.62);
+      const color = css(mix([120, 66, 0], rgb, shade), 0.62);
       return { depth, paint: () => this.facet(points, color) };
     });
   }
