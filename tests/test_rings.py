@@ -14,6 +14,7 @@ RINGS = ("flows", "tasks", "dao_core")
 ROOMS = (
     "elements", "crystal", "units", "artifacts", "code_version", "package_data", "hull", "matching", "readers",
     "models", "crysdb", "generate", "library", "energy", "training", "evaluate", "dft", "screening", "studies", "api",
+    "command",
 )  # fmt: skip
 HEAVY = {"torch", "pymatgen", "prefect", "chgnet", "pytorch_lightning", "mp_api", "optimade", "dask", "distributed"}
 SOURCES = sorted(p for ring in RINGS for p in (ROOT / ring).rglob("*.py"))

@@ -29,8 +29,9 @@ def build(
 
     Examples:  dao crysdb build    dao crysdb build configs/crysdb-full.yaml --root runs/full --profile slurm
     """
-    from flows.cli.errors import interruptible
+    from flows.cli.errors import interruptible, require
 
+    require("deltalake")
     with interruptible("the same command continues with the stage that was running"):
         build_database(config, root, profile)
 
@@ -44,8 +45,9 @@ def sample(root: Root = Path("runs/crysdb-sample")) -> None:
     from dao_core.crysdb.build.build import build as run_build
     from dao_core.crysdb.config import BuildConfig
     from dao_core.crysdb.sources.sample import sample_path
-    from flows.cli.console import quiet_libraries
+    from flows.cli.errors import require
 
+    require("deltalake")
     quiet_libraries()
     report = run_build(BuildConfig(), root, log=print)
     card = sample_path().with_name("sample_card.md")

@@ -12,9 +12,11 @@ INTERRUPTED, TERMINATED = 130, 143
 EXIT_SECONDS = 8.0  # after Ctrl-C at the latest; pw.x has its own few seconds to end
 _EXTRAS = {
     **dict.fromkeys(("prefect", "prefect_dask", "dask", "distributed", "cryptography", "httpx", "sqlalchemy"), "flows"),
+    **dict.fromkeys(("deltalake", "duckdb"), "crysdb"),
+    **dict.fromkeys(("sevenn", "dftd3"), "judge"),
     **dict.fromkeys(("mp_api", "optimade", "requests", "matplotlib"), "sources"),
-    "pytorch_lightning": "train", "lightning": "train", "phonopy": "dft", "chgnet": "chgnet", "lmdb": "lmdb",
-    "dask_jobqueue": "slurm", "prefect_kubernetes": "kubernetes",
+    **dict.fromkeys(("pytorch_lightning", "lightning", "lightning_fabric"), "train"),
+    "phonopy": "dft", "chgnet": "chgnet", "lmdb": "lmdb", "dask_jobqueue": "slurm", "prefect_kubernetes": "kubernetes",
 }  # fmt: skip # which extra brings a package that is missing
 _SECRET_NAMES, _HIDDEN = ("key", "token", "password", "secret"), "(hidden)"
 _OURS = ("dao_core.", "tasks.", "flows.")
@@ -64,6 +66,22 @@ def _without_secrets(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_secrets(v) for v in value]
     return value
+
+
+def require(*packages: str) -> None:
+    """Stop before a command begins to work for minutes if a package is missing that its end needs.
+
+    Args:
+        packages: As they are imported.
+
+    Raises:
+        ModuleNotFoundError: One is not installed; `explain` names the extra that brings it.
+    """
+    from importlib.util import find_spec
+
+    for package in packages:
+        if find_spec(package) is None:
+            raise ModuleNotFoundError(f"No module named {package!r}", name=package)
 
 
 def fail(message: str) -> NoReturn:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flows.cli.console import quiet_libraries, table
-from flows.cli.errors import fail, interruptible
+from flows.cli.errors import fail, interruptible, require
 
 app = typer.Typer(
     help="The library of known structures that every search starts from: show it, install it, add to it.",
@@ -45,6 +45,7 @@ def install(
     """
     from dao_core.library.install import install_library
 
+    require("deltalake")
     quiet_libraries()
     given = {"oqmd-icsd": oqmd_icsd, "aflow-encyclopedia": encyclopedia}
     wheels = {name: path for name, path in given.items() if path is not None}
@@ -73,6 +74,7 @@ def add(
     """
     from dao_core.library.add import add_source
 
+    require("deltalake")
     quiet_libraries()
     with interruptible("the same command goes on where it was"):
         add_source(what, folder, filter=filter, base_url=base_url, workers=workers, log=_log)

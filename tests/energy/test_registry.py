@@ -83,14 +83,14 @@ def test_no_judge_is_no_complaint() -> None:
 
 def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing() -> Any:
-        raise ImportError("SevenNet is not installed: pip install sevenn")
+        raise ImportError("SevenNet is not installed: pip install 'dao-csp[judge]'")
 
     entry = SimpleNamespace(load=missing, description="", license="", package="no_such_package")
     monkeypatch.setitem(registry._BUILT_IN, "sevennet", entry)  # type: ignore[arg-type]
     registry._load.cache_clear()
-    with pytest.raises(PotentialMissingError, match="pip install sevenn"):
+    with pytest.raises(PotentialMissingError, match="pip install 'dao-csp"):
         load_potential("sevennet")
-    assert "pip install sevenn" in str(load_judge().note)
+    assert "pip install 'dao-csp[judge]'" in str(load_judge().note)
     assert not {i.name: i.installed for i in known_potentials()}["sevennet"]
 
 

@@ -40,7 +40,7 @@ class DispersionPotential:
         try:
             from dftd3.interface import RationalDampingParam
         except ImportError as error:
-            raise PotentialMissingError("dispersion needs dftd3: pip install dftd3==1.7.0") from error
+            raise PotentialMissingError("dispersion needs dftd3: pip install 'dao-csp[judge]'") from error
         self._base = base
         self._damping = RationalDampingParam(method="pbe")
 

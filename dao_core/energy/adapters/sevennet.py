@@ -53,7 +53,7 @@ class SevenNetPotential:
                 import sevenn._keys as key
                 from sevenn.util import load_checkpoint
             except ImportError as error:
-                raise SevenNetMissingError("SevenNet is not installed: pip install sevenn==0.13.0") from error
+                raise SevenNetMissingError("SevenNet is not installed: pip install 'dao-csp[judge]'") from error
             checkpoint = load_checkpoint(model)
             self._network = checkpoint.build_model().to(device).eval()
         self._network.set_is_batch_data(False)

@@ -124,6 +124,9 @@ main()
     ("package", "arguments", "extra"),
     [
         ("prefect", ("campaign", str(ROOT / "configs" / "campaign-demo.yaml")), "flows"),
+        ("deltalake", ("crysdb", "build"), "crysdb"),
+        ("deltalake", ("library", "install"), "crysdb"),
+        ("duckdb", ("crysdb", "query", "SELECT 1"), "crysdb"),
         ("mp_api", ("relax", "no.cif"), None),  # not needed there: the mistake is the user's
     ],
 )
@@ -135,10 +138,32 @@ def test_an_extra_that_is_missing_is_one_line_to_type(
     assert done.returncode == 2, done.stderr
     assert (f"pip install 'dao-csp[{extra}]'" in done.stderr) is (extra is not None)
     assert "Traceback" not in done.stderr
+    assert not (tmp_path / "runs" / "crysdb" / "ledger").exists()  # said before anything was computed
+
+
+def test_a_search_without_the_judge_says_what_to_type_and_goes_on(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-c",
+        BLOCK,
+        "sevenn",
+        "predict",
+        "NaCl",
+        "-n",
+        "4",
+        "--max-atoms",
+        "8",
+        "--generator",
+        "none",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "note: no judge: SevenNet is not installed: pip install 'dao-csp[judge]'" in done.stdout
+    assert "eV/atom by dao-predictor" in done.stdout
 
 
 def test_every_extra_that_an_error_names_exists() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert set(_EXTRAS.values()) <= set(extras)
     named = {word for text in extras["all"] for word in re.findall(r"\w+", text.partition("[")[2])}
-    assert named == {"flows", "train", "sources", "dft"}
+    assert named == {"judge", "flows", "train", "sources", "dft"}
