@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dao_core.elements import MAX_ATOMIC_NUMBER, SYMBOLS, atomic_number
+from dao_core.elements import MAX_ATOMIC_NUMBER, SYMBOLS, atomic_number, chemical_system, reduced_formula
 
 if TYPE_CHECKING:
     import torch
@@ -80,14 +80,12 @@ class Crystal:
     @property
     def formula_reduced(self) -> str:
         """Reduced formula in pymatgen's order, such as SrTiO3."""
-        from pymatgen.core import Composition
-
-        return Composition(self.composition).reduced_formula
+        return reduced_formula(self.atomic_numbers)
 
     @property
     def chemsys(self) -> str:
         """Alphabetical chemical system, such as O-Sr-Ti."""
-        return "-".join(sorted(set(self.symbols)))
+        return chemical_system(self.atomic_numbers)
 
     def replace(
         self,

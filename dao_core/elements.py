@@ -6,7 +6,10 @@ Descriptors that need pymatgen are computed on first use (`element_descriptors`)
 from __future__ import annotations
 
 import warnings
+from collections import Counter
+from collections.abc import Sequence
 from functools import lru_cache
+from math import gcd
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,6 +39,30 @@ def atomic_number(symbol: str) -> int:
         return _NUMBER[symbol]
     except KeyError:
         raise UnknownElementError(f"unknown element {symbol!r}: use a symbol from H to Fm") from None
+
+
+@lru_cache(maxsize=65536)
+def _formula_of_counts(counts: tuple[tuple[int, int], ...]) -> str:
+    from pymatgen.core import Composition
+
+    return Composition({SYMBOLS[z]: n for z, n in counts}).reduced_formula
+
+
+def reduced_counts(atomic_numbers: NDArray[np.integer] | Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """((atomic number, count), ...) divided by the greatest common divisor, ascending."""
+    counts = Counter(atomic_numbers.tolist() if isinstance(atomic_numbers, np.ndarray) else atomic_numbers)
+    divisor = gcd(*counts.values())
+    return tuple((z, counts[z] // divisor) for z in sorted(counts))
+
+
+def reduced_formula(atomic_numbers: NDArray[np.integer] | Sequence[int]) -> str:
+    """Reduced formula in pymatgen's order, such as SrTiO3."""
+    return _formula_of_counts(reduced_counts(atomic_numbers))
+
+
+def chemical_system(atomic_numbers: NDArray[np.integer] | Sequence[int]) -> str:
+    """Alphabetical chemical system, such as O-Sr-Ti."""
+    return "-".join(sorted({SYMBOLS[int(z)] for z in atomic_numbers}))
 
 
 def _one_hot(index: int, size: int) -> list[float]:

@@ -3,7 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dao_core.elements import MAX_ATOMIC_NUMBER, SYMBOLS, UnknownElementError, atomic_number, element_descriptors
+from dao_core.elements import (
+    MAX_ATOMIC_NUMBER,
+    SYMBOLS,
+    UnknownElementError,
+    atomic_number,
+    element_descriptors,
+    reduced_formula,
+)
 
 
 def test_table_agrees_with_pymatgen() -> None:
@@ -45,3 +52,10 @@ def test_no_heavy_import() -> None:
     code = "import sys, dao_core.elements; print([m for m in ('torch', 'pymatgen', 'ase') if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("symbols", "formula"), [(["Na", "Cl"], "NaCl"), (["O", "O"], "O2"), (["Ti", "O", "O", "O", "Sr"], "SrTiO3")]
+)
+def test_reduced_formula_is_pymatgens(symbols: list[str], formula: str) -> None:
+    assert reduced_formula(np.array([atomic_number(s) for s in symbols])) == formula

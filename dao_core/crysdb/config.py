@@ -19,8 +19,8 @@ from dao_core.crysdb.sources.settings import (
 from dao_core.crysdb.steps.clean import CleanSettings
 from dao_core.crysdb.steps.dedup import DedupSettings
 from dao_core.crysdb.steps.energies import HullSettings
-from dao_core.crysdb.steps.keys import SYMPREC
 from dao_core.crysdb.steps.leakage import SUPERCONDUCTOR_BENCHMARK, BenchmarkConfig
+from dao_core.matching.structure_key import SYMPREC
 
 
 class FilesConfig(BaseModel):

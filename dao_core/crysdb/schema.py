@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from functools import lru_cache
-from math import gcd
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal
-from dao_core.elements import SYMBOLS
+from dao_core.elements import chemical_system, reduced_formula
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -133,30 +131,6 @@ class CrysRecord:
             frac_coords=crystal.frac_coords,
             **columns,
         )
-
-
-@lru_cache(maxsize=65536)
-def _formula_of_counts(counts: tuple[tuple[int, int], ...]) -> str:
-    from pymatgen.core import Composition
-
-    return Composition({SYMBOLS[z]: n for z, n in counts}).reduced_formula
-
-
-def reduced_counts(atomic_numbers: NDArray[np.integer] | Sequence[int]) -> tuple[tuple[int, int], ...]:
-    """((atomic number, count), ...) divided by the greatest common divisor, ascending."""
-    counts = Counter(atomic_numbers.tolist() if isinstance(atomic_numbers, np.ndarray) else atomic_numbers)
-    divisor = gcd(*counts.values())
-    return tuple((z, counts[z] // divisor) for z in sorted(counts))
-
-
-def reduced_formula(atomic_numbers: NDArray[np.integer] | Sequence[int]) -> str:
-    """Reduced formula in pymatgen's order, such as SrTiO3."""
-    return _formula_of_counts(reduced_counts(atomic_numbers))
-
-
-def chemical_system(atomic_numbers: NDArray[np.integer] | Sequence[int]) -> str:
-    """Alphabetical chemical system, such as O-Sr-Ti."""
-    return "-".join(sorted({SYMBOLS[int(z)] for z in atomic_numbers}))
 
 
 def utc_now() -> str:

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal
+from dao_core.matching.structure_key import SYMPREC
+from dao_core.matching.symmetry_dataset import symmetry_dataset
 
 N_NEIGHBOURS = 8  # distances kept for each ordered pair of species classes
 CUTOFF = 2.6  # in units of (volume per atom)^(1/3); about 74 neighbours of one atom lie inside
-SYMPREC = 0.1  # angstrom; databases carry relaxed structures whose symmetry is slightly noisy
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,8 @@ def _distances(lattice: NDArray[np.float64], frac: NDArray[np.float64]) -> NDArr
 
 def symmetry_of(crystal: Crystal) -> tuple[int, list[str]]:
     """Space-group number and Wyckoff letter of each atom; (1, ['a', ...]) where the symmetry search fails."""
-    import moyopy
-
-    cell = moyopy.Cell(crystal.lattice.tolist(), crystal.frac_coords.tolist(), crystal.atomic_numbers.tolist())
-    try:
-        dataset = moyopy.MoyoDataset(cell, symprec=SYMPREC)
-    except (ValueError, RuntimeError):
+    dataset = symmetry_dataset(crystal.lattice, crystal.frac_coords, crystal.atomic_numbers, [SYMPREC])
+    if dataset is None:
         return 1, ["a"] * crystal.n_atoms
     return int(dataset.number), list(dataset.wyckoffs)
 

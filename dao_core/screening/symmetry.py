@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal
+from dao_core.matching.symmetry_dataset import symmetry_dataset
 
 if TYPE_CHECKING:
     from moyopy import MoyoDataset
@@ -41,15 +41,10 @@ class Snapped:
 
 def moyo_dataset(crystal: Crystal, symprec: float) -> MoyoDataset:
     """Moyo's analysis of a crystal at a tolerance in angstrom. Raises SymmetryError."""
-    from moyopy import Cell, MoyoDataset
-
-    # moyo logs each internal decision; what matters here arrives as a result or an error
-    logging.getLogger("moyo").setLevel(logging.ERROR)
-    cell = Cell(crystal.lattice.tolist(), crystal.frac_coords.tolist(), crystal.atomic_numbers.tolist())
-    try:
-        return MoyoDataset(cell, symprec=symprec)
-    except ValueError as error:
-        raise SymmetryError(f"no space group found for {crystal.formula_reduced} at {symprec} A: {error}") from error
+    dataset = symmetry_dataset(crystal.lattice, crystal.frac_coords, crystal.atomic_numbers, [symprec])
+    if dataset is None:
+        raise SymmetryError(f"no space group found for {crystal.formula_reduced} at {symprec} A: try another tolerance")
+    return dataset
 
 
 def spacegroup_number(crystal: Crystal, symprec: float = SYMPREC) -> int:

@@ -14,7 +14,6 @@ from dao_core.crysdb.schema import (
     SchemaError,
     conform,
     records_to_table,
-    reduced_formula,
     table_to_records,
 )
 from tests.helpers.records import perovskite, record, rocksalt, salt_records
@@ -81,15 +80,6 @@ def test_wrong_values_name_the_column() -> None:
     bad.spacegroup_number = 10**9
     with pytest.raises(SchemaError, match="spacegroup_number"):
         records_to_table([bad])
-
-
-@pytest.mark.parametrize(
-    ("symbols", "formula"), [(["Na", "Cl"], "NaCl"), (["O", "O"], "O2"), (["Ti", "O", "O", "O", "Sr"], "SrTiO3")]
-)
-def test_reduced_formula_is_pymatgens(symbols: list[str], formula: str) -> None:
-    from dao_core.elements import atomic_number
-
-    assert reduced_formula(np.array([atomic_number(s) for s in symbols])) == formula
 
 
 def test_importing_the_schema_is_light() -> None:

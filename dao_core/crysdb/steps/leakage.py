@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from dao_core.crysdb.pool import ordered_map
-from dao_core.crysdb.schema import CrysRecord, records_to_table, reduced_formula
+from dao_core.crysdb.schema import CrysRecord, records_to_table
 from dao_core.crysdb.steps.clean import CleanSettings, refusal_reasons
 from dao_core.crysdb.steps.dedup import members_of
-from dao_core.crysdb.steps.keys import SYMPREC, key_columns
+from dao_core.crysdb.steps.keys import key_columns
 from dao_core.crysdb.steps.standardise import standardise
+from dao_core.elements import reduced_formula
 from dao_core.matching.same import MatchSettings, Member, match_against
+from dao_core.matching.structure_key import SYMPREC
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal
 from dao_core.energy.potential import PotentialResult
+from dao_core.matching.symmetry_dataset import symmetry_dataset
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,14 +35,10 @@ def find_operations(crystal: Crystal, *, symprec: float = 0.01) -> SymmetryOpera
     Returns:
         The operations.
     """
-    import moyopy
-
     n = crystal.n_atoms
     identity = SymmetryOperations(np.eye(3, dtype=np.int64)[None], np.arange(n)[None], 1)
-    cell = moyopy.Cell(crystal.lattice.tolist(), crystal.frac_coords.tolist(), crystal.atomic_numbers.tolist())
-    try:
-        dataset = moyopy.MoyoDataset(cell, symprec=symprec)
-    except (ValueError, RuntimeError):  # moyopy gives up on crystals without usable symmetry
+    dataset = symmetry_dataset(crystal.lattice, crystal.frac_coords, crystal.atomic_numbers, [symprec])
+    if dataset is None:
         return identity
     rotations = np.array(dataset.operations.rotations, dtype=np.int64)
     translations = np.array(dataset.operations.translations, dtype=np.float64)
