@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from ase.data import covalent_radii
 from bars import cpu_seconds, machine, peak_gib, record_bar
 
 from dao_core.crysdb.build.build import BuildReport, build
@@ -33,12 +34,11 @@ from dao_core.crysdb.sources.prototypes import (
     CONTACT,
     MIN_ATOM_VOLUME,
     Prototype,
-    _covalent_radii,
-    _nearest_matrix,
     load_prototypes,
 )
 from dao_core.crysdb.steps.leakage import SUPERCONDUCTOR_BENCHMARK, BenchmarkConfig
 from dao_core.elements import SYMBOLS, atomic_number
+from dao_core.matching.distances import distance_matrix
 
 REAL = 0.13
 ELEMENTS = [s for s in SYMBOLS[1:84] if s not in ("He", "Ne", "Ar", "Kr", "Xe", "Tc", "Pm")]
@@ -100,8 +100,8 @@ def _draw(prototype: Prototype, count: int, rng: np.random.Generator) -> np.ndar
 def _decorate(prototype: Prototype, placed: np.ndarray, rng: np.random.Generator, name: str) -> pa.Table:
     count, n = len(placed), prototype.n_atoms
     species = placed[:, prototype.slots]  # (count, N)
-    radii = _covalent_radii()[species]
-    nearest = _nearest_matrix(prototype.lattice, prototype.frac_coords)
+    radii = np.array(covalent_radii)[species]
+    nearest = distance_matrix(prototype.lattice, prototype.frac_coords)
     shortest = (nearest / (radii[:, :, None] + radii[:, None, :])).min(axis=2).mean(axis=1)
     volume = abs(float(np.linalg.det(prototype.lattice))) / n
     scale = np.maximum(CONTACT / shortest, (MIN_ATOM_VOLUME / volume) ** (1 / 3))

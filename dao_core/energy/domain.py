@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal
 from dao_core.elements import SYMBOLS
-from dao_core.matching.distances import distance_matrix
+from dao_core.matching.distances import contact_ratios
 
 RARE = 0.1  # percent of the training structures that may lie beyond a limit, on each side
 
@@ -109,8 +109,4 @@ def nearest_ratios(crystal: Crystal) -> NDArray[np.float64]:
     Returns:
         (N,); near 1 for a bond.
     """
-    from ase.data import covalent_radii
-
-    radii = covalent_radii[crystal.atomic_numbers]
-    ratios = distance_matrix(crystal.lattice, crystal.frac_coords) / (radii[:, None] + radii[None, :])
-    return np.asarray(ratios.min(axis=1), dtype=np.float64)
+    return contact_ratios(crystal.lattice, crystal.frac_coords, crystal.atomic_numbers).min(axis=1)

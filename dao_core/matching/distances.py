@@ -41,6 +41,25 @@ def distance_matrix(lattice: NDArray[np.float64], frac_coords: NDArray[np.float6
     return out
 
 
+def contact_ratios(
+    lattice: NDArray[np.float64], frac_coords: NDArray[np.float64], atomic_numbers: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Shortest distance between every two atoms over the sum of their covalent radii; near 1 for a bond.
+
+    Args:
+        lattice: (3, 3), rows in angstrom.
+        frac_coords: (N, 3).
+        atomic_numbers: (N,).
+
+    Returns:
+        (N, N); the diagonal holds an atom and its nearest image.
+    """
+    from ase.data import covalent_radii
+
+    radii = covalent_radii[atomic_numbers]
+    return np.asarray(distance_matrix(lattice, frac_coords) / (radii[:, None] + radii[None, :]), dtype=np.float64)
+
+
 def shortest_distance(crystal: Crystal) -> float:
     """Shortest distance between any two atoms of a crystal in angstrom, images of the same atom included."""
     return float(distance_matrix(crystal.lattice, crystal.frac_coords).min())

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dao_core.crystal import Crystal
-from dao_core.matching.distances import any_closer_than, closer_than, distance_matrix, shortest_distance
+from dao_core.matching.distances import any_closer_than, closer_than, contact_ratios, distance_matrix, shortest_distance
 from tests.helpers.structures import perovskite, rocksalt, shaken
 
 
@@ -90,3 +90,12 @@ def test_large_cells_go_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = distance_matrix(crystal.lattice, crystal.frac_coords)
     monkeypatch.setattr(distances, "_PAIRS_AT_ONCE", 3)
     np.testing.assert_array_equal(distance_matrix(crystal.lattice, crystal.frac_coords), whole)
+
+
+def test_ratios_of_contacts_are_near_one_where_atoms_touch() -> None:
+    salt = rocksalt()
+    ratios = contact_ratios(salt.lattice, salt.frac_coords, salt.atomic_numbers)
+    assert ratios.shape == (salt.n_atoms, salt.n_atoms)
+    assert 0.8 < ratios.min() < 1.2
+    double = contact_ratios(2 * salt.lattice, salt.frac_coords, salt.atomic_numbers)
+    np.testing.assert_allclose(double, 2 * ratios)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.elements import atomic_number
+from dao_core.matching.distances import contact_ratios
 
 CONTACT = 1.03  # bond length over the sum of covalent radii, the median of common solids
 MIN_ATOM_VOLUME = 5.0  # angstrom^3; diamond has 5.7
@@ -71,8 +72,7 @@ def contact_scale(
     Contacts are those shortest by ratio, not by length, so a small cation in a large cage doesn't set the scale alone.
     No denser than 5 angstrom^3 per atom, and molecular elements no denser than their solids.
     """
-    radii = _covalent_radii()[atomic_numbers]
-    ratio = _nearest_matrix(lattice, frac_coords) / (radii[:, None] + radii[None, :])
+    ratio = contact_ratios(lattice, frac_coords, atomic_numbers)
     volume = abs(float(np.linalg.det(lattice))) / len(atomic_numbers)
     single = set(atomic_numbers.tolist())
     floor = MOLECULAR_VOLUME.get(single.pop(), MIN_ATOM_VOLUME) if len(single) == 1 else MIN_ATOM_VOLUME
@@ -149,22 +149,6 @@ def _shifts(reach: int) -> NDArray[np.float64]:
     """Integer cell translations up to `reach` along each axis, ((2 reach + 1)^3, 3)."""
     axis = np.arange(-reach, reach + 1, dtype=float)
     return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
-
-
-def _nearest_matrix(lattice: NDArray[np.float64], frac: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Shortest distance from each atom to each other atom or its image, (N, N) in angstrom."""
-    difference = frac[:, None] - frac[None, :]
-    difference -= np.round(difference)
-    distance = np.linalg.norm((difference[:, :, None] + _shifts(1)) @ lattice, axis=-1)  # (N, N, 27)
-    distance[distance < 1e-8] = np.inf
-    return distance.min(axis=-1)
-
-
-@lru_cache(maxsize=1)
-def _covalent_radii() -> NDArray[np.float64]:
-    from ase.data import covalent_radii
-
-    return np.array(covalent_radii)
 
 
 @dataclass(frozen=True, eq=False)

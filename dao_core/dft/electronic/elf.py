@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal
+from dao_core.matching.distances import distance_matrix
 from dao_core.units import BOHR
 
 MaximumKind = Literal["shell", "bond", "lone_pair", "interstitial"]
@@ -98,10 +99,7 @@ def _images(frac: NDArray[np.float64], crystal: Crystal) -> tuple[NDArray[np.flo
 
 
 def _distance(a: NDArray[np.float64], b: NDArray[np.float64], lattice: NDArray[np.float64]) -> float:
-    delta = a - b
-    delta -= np.round(delta)
-    cells = np.array(list(product((-1, 0, 1), repeat=3)), dtype=np.float64)
-    return float(np.linalg.norm((delta + cells) @ lattice, axis=1).min())
+    return float(distance_matrix(lattice, np.stack([a, b]))[0, 1])
 
 
 def _classified(frac: NDArray[np.float64], value: float, grid: NDArray[np.float64], crystal: Crystal) -> ElfMaximum:

@@ -14,7 +14,7 @@ from dao_core.dft.magnetism.moments import magnetic_elements, site_fractions
 from dao_core.dft.pseudo.library import PseudoLibrary
 from dao_core.dft.pw.input import Calculation, InputError, PwInput
 from dao_core.dft.settings import DftSettings
-from dao_core.matching.distances import distance_matrix
+from dao_core.matching.distances import contact_ratios, distance_matrix
 from dao_core.units import KBAR_PER_GPA
 
 OUTDIR, PREFIX = "../out", "dao"
@@ -32,15 +32,12 @@ def kpoint_grid(crystal: Crystal, distance: float) -> tuple[int, int, int]:
 
 def check_distances(crystal: Crystal) -> None:
     """Raises InputError naming the closest pair when atoms overlap."""
-    from ase.data import covalent_radii
-
-    radii = covalent_radii[crystal.atomic_numbers]
-    distances = distance_matrix(crystal.lattice, crystal.frac_coords)  # (N, N)
-    excess = distances - MIN_DISTANCE_FRACTION * (radii[:, None] + radii[None, :])
-    i, j = np.unravel_index(int(excess.argmin()), excess.shape)
-    if excess[i, j] < 0:
+    ratios = contact_ratios(crystal.lattice, crystal.frac_coords, crystal.atomic_numbers)  # (N, N)
+    i, j = np.unravel_index(int(ratios.argmin()), ratios.shape)
+    if ratios[i, j] < MIN_DISTANCE_FRACTION:
+        distance = distance_matrix(crystal.lattice, crystal.frac_coords)[i, j]
         pair = f"{crystal.symbols[i]}{i + 1}-{crystal.symbols[j]}{j + 1}"
-        raise InputError(f"atoms overlap: {pair} at {distances[i, j]:.2f} A; relax the structure first")
+        raise InputError(f"atoms overlap: {pair} at {distance:.2f} A; relax the structure first")
 
 
 def build_input(

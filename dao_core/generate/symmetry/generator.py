@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +26,10 @@ from dao_core.generate.symmetry.label_search import (
 from dao_core.generate.symmetry.label_tokens import UnlabelledCompositionError
 from dao_core.generate.symmetry.labels import Label, ordered_elements
 from dao_core.generate.symmetry.wyckoff_tables import N_GROUPS
+from dao_core.matching.distances import distance_matrix
 
 OVERLAP = "atoms overlap"
 COLLAPSED = "atoms fall on one site or the cell collapses"
-IMAGES = np.array(list(product((-1, 0, 1), repeat=3)), dtype=float)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,12 +167,8 @@ class SymmetryGenerator:
 def closest_ratio(crystal: Crystal, volumes: NDArray[np.float64]) -> float:
     """Smallest distance of two atoms over the sum of their radii, those of spheres of the elements' usual volume."""
     radii = (3 * volumes[crystal.atomic_numbers] / (4 * np.pi)) ** (1 / 3)
-    away = crystal.frac_coords[:, None] - crystal.frac_coords
-    away -= np.round(away)
-    distances = np.linalg.norm((away[:, :, None] + IMAGES) @ crystal.lattice, axis=-1)  # (N, N, 27)
-    own = np.arange(crystal.n_atoms)
-    distances[own, own, len(IMAGES) // 2] = np.inf
-    return float((distances.min(-1) / (radii[:, None] + radii)).min())
+    distances = distance_matrix(crystal.lattice, crystal.frac_coords)
+    return float((distances / (radii[:, None] + radii)).min())
 
 
 def _key(composition: Mapping[str, int]) -> Composition:
