@@ -33,9 +33,9 @@ app = typer.Typer(cls=BenchmarkGroup, invoke_without_command=True, rich_markup_m
 
 @app.callback()
 def benchmark(context: typer.Context) -> None:
-    """Run a benchmark; without a name: the list. Options after the name go to it. The last line printed is JSON.
+    """Run a benchmark by its name; without a name, list them. The last line printed is JSON.
 
-    Finished shards are kept: the same command goes on.
+    Finished parts are kept: after an interruption the same command continues.
 
     Examples:  dao benchmark mp-20 --help    dao benchmark mp-20 --data DATA --limit 100 --columns templates,denovo
     """
@@ -82,27 +82,29 @@ def _seeds(text: str) -> tuple[int, ...]:
 
 def published(
     context: typer.Context,
-    data: Annotated[Path, typer.Option(help="Folder with the splits.")] = Path("../shared/data"),
+    data: Annotated[Path, typer.Option(help="Folder that holds the benchmark's splits.")] = Path("../shared/data"),
     columns: Annotated[
-        str, typer.Option(help="templates (as they are), denovo, seeded; also: mixed, ranked, baseline.")
+        str, typer.Option(help="Methods to compare: templates, denovo, seeded, mixed, ranked, baseline.")
     ] = "templates,denovo,seeded",
-    k: Annotated[int, typer.Option(help="Predictions of each target.")] = 20,
-    seeds: Annotated[str, typer.Option(help="Of sampling; the match rate is their mean.")] = "0,1,2",
+    k: Annotated[int, typer.Option(help="Predictions for each target.")] = 20,
+    seeds: Annotated[str, typer.Option(help="Random seeds of sampling; the match rate is their mean.")] = "0,1,2",
     steps: Annotated[
-        int | None, typer.Option(help="Network evaluations of a flow sample; unless given, the checkpoint's.")
+        int | None, typer.Option(help="Network evaluations for one sample; default: the checkpoint's.")
     ] = None,
-    limit: Annotated[int, typer.Option(help="Random targets; 0: all.")] = 0,
-    generator: Annotated[str, typer.Option(help="DAO-G checkpoint: a name or a folder.")] = "generator",
+    limit: Annotated[int, typer.Option(help="Number of targets, drawn at random; 0: all.")] = 0,
+    generator: Annotated[str, typer.Option(help="DAO-G checkpoint, a name or a folder.")] = "generator",
     baseline: Annotated[
-        str | None, typer.Option(help="Checkpoint of column baseline, such as cspnet trained by diffusion.")
+        str | None, typer.Option(help="Checkpoint for the column baseline, such as CSPNet trained by diffusion.")
     ] = None,
-    potential: Annotated[str, typer.Option(help="Relaxes and ranks in column ranked: a name or a folder.")] = "dao",
+    potential: Annotated[str, typer.Option(help="Energy model for the column ranked, a name or a folder.")] = "dao",
     templates: Annotated[
-        Literal["train", "shipped"], typer.Option(help="Of the training split, or those that ship.")
+        Literal["train", "shipped"], typer.Option(help="Templates from the training split, or the shipped ones.")
     ] = "train",
-    root: Annotated[Path, typer.Option(help="Finished shards are kept here.")] = Path("runs/benchmark"),
+    root: Annotated[Path, typer.Option(help="Folder of the run, where finished parts are kept.")] = Path(
+        "runs/benchmark"
+    ),
 ) -> None:
-    """Match rate and RMSE of predictions for the test half, by column; finished shards are kept.
+    """Measure match rate and RMSE of the predictions for the test split, one column a method.
 
     Example:  dao benchmark perov-5 --data DATA --limit 100 --columns templates,denovo --seeds 0
     """

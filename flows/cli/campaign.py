@@ -73,12 +73,13 @@ def one_line_errors() -> None:
 
 def campaign(
     config: Annotated[Path, typer.Argument(help="YAML settings, such as configs/campaign-demo.yaml.")],
-    root: Annotated[Path | None, typer.Option(help="Folder of the run instead of the one in the settings.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the run; default: the one in the settings.")] = None,
     profile: Annotated[
-        str | None, typer.Option(help="Machine: laptop, workstation, slurm, kubernetes, a file.")
+        str | None,
+        typer.Option(help="Machine to run on: laptop, workstation, slurm, kubernetes, or a YAML file; default: here."),
     ] = None,
 ) -> None:
-    """Run the whole way: database, training, relaxation, generation, ranking, report. Continues where it stopped.
+    """Build the database, train the models, screen and report, all in one; continues where it was interrupted.
 
     Example:  dao campaign configs/campaign-demo.yaml
     """

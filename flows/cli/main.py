@@ -26,10 +26,10 @@ from flows.cli.errors import explain, fail, interruptible
 
 app = typer.Typer(
     name="dao",
-    help="Crystal structure prediction: from a chemical formula to ranked structures.\n\n"
+    help="Predict crystal structures: from a chemical formula to ranked structures.\n\n"
     "First steps:  dao predict SrTiO3    dao campaign configs/campaign-demo.yaml    dao COMMAND --help\n\n"
-    "With --json every command that prints a table prints it as JSON. Exit codes: 0 done, 1 done but something is\n"
-    "missing, 2 a mistake in what was typed, 130 and 143 stopped.",
+    "With --json, every command that prints a table prints it as JSON. Exit codes: 0 done; 1 done, but some results\n"
+    "are missing; 2 a mistake in what was typed; 130 stopped by Ctrl-C; 143 stopped by SIGTERM.",
     no_args_is_help=True,
     rich_markup_mode=None,  # rich's help would take half of the start-up time
     pretty_exceptions_enable=False,

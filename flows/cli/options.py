@@ -10,64 +10,86 @@ import typer
 from flows.cli.errors import fail
 
 Out = Annotated[
-    Path | None, typer.Option(help="Folder for CIF files in rank order, candidates.parquet and index.html.")
+    Path | None,
+    typer.Option(
+        help="Folder for CIF files in rank order, candidates.parquet and index.html; default: only print the table."
+    ),
 ]
 
 
-Seed = Annotated[int, typer.Option(help="The same seed gives the same candidates.")]
+Seed = Annotated[int, typer.Option(help="Random seed; the same seed gives the same candidates.")]
 
 
 PotentialName = Annotated[
-    str, typer.Option(help="Energy model: 'dao', 'sevennet', 'chgnet', a DAO-P folder, or a package's.")
+    str,
+    typer.Option(
+        help="Energy model that relaxes every candidate: dao, sevennet, chgnet, a DAO-P folder or an installed plug-in."
+    ),
 ]
 
 
 JudgeName = Annotated[
-    str, typer.Option(help="What relaxes and ranks the survivors: 'sevennet', 'chgnet', 'none', or a package's.")
+    str,
+    typer.Option(
+        help="Second energy model that relaxes and ranks the best: sevennet, chgnet, none or an installed plug-in."
+    ),
 ]
 
 
-Dispersion = Annotated[bool, typer.Option("--dispersion", help="Add PBE-D3(BJ) to the judge: layers and molecules.")]
+Dispersion = Annotated[
+    bool,
+    typer.Option("--dispersion", help="Add PBE-D3(BJ) dispersion to the judge, for layered and molecular crystals."),
+]
 
 
-LibraryName = Annotated[str, typer.Option(help="Known structures: 'auto' (what is installed) or 'none'.")]
+LibraryName = Annotated[str, typer.Option(help="Known structures to start from: auto (the installed library) or none.")]
 
 
 Order = Annotated[
-    str, typer.Option(help="Of the candidates: 'probability', 'listed' (likely in a database) or 'energy' (lowest).")
+    str, typer.Option(help="Rank by probability, by listed (how likely a database has it) or by energy (lowest first).")
 ]
 
 
-MaxAtoms = Annotated[int, typer.Option(min=1, max=200, help="Largest cell of known structures and prototypes.")]
+MaxAtoms = Annotated[int, typer.Option(min=1, max=200, help="Most atoms in a cell of a known structure or prototype.")]
 
 
 GeneratedAtoms = Annotated[
-    int | None, typer.Option(min=1, max=200, help="Largest cell that is generated; default: as the generator learnt.")
+    int | None,
+    typer.Option(
+        min=1, max=200, help="Most atoms in a generated cell; default: as many as the generator was trained on."
+    ),
 ]
 
 
-GeneratorName = Annotated[str, typer.Option(help="'dao', a DAO-G checkpoint folder, or 'none' (prototypes only).")]
+GeneratorName = Annotated[
+    str, typer.Option(help="What generates structures: dao, a DAO-G checkpoint folder, or none (prototypes only).")
+]
 
 
 Framework = Annotated[
-    Path | None, typer.Option(help="File whose lattice and atoms are kept; the rest of the formula is generated.")
+    Path | None,
+    typer.Option(help="Structure file whose lattice and atoms stay; the rest of the formula is generated around them."),
 ]
 
 
-Keep = Annotated[str | None, typer.Option(help="Elements of --framework that are kept, such as Ti or Mg,Ni.")]
+Keep = Annotated[str | None, typer.Option(help="Elements of --framework that stay, such as Ti or Mg,Ni; default: all.")]
 
 
-Lattice = Annotated[Path | None, typer.Option(help="File of which only the lattice is kept.")]
+Lattice = Annotated[Path | None, typer.Option(help="Structure file whose lattice stays; all atoms are generated.")]
 
 
-Spacegroup = Annotated[int | None, typer.Option(min=1, max=230, help="Number of a space group to generate in.")]
+Spacegroup = Annotated[
+    int | None, typer.Option(min=1, max=230, help="Generate in this space group (International Tables number).")
+]
 
 
-Free = Annotated[bool, typer.Option("--free", help="Generate around what is given, then relax all of it.")]
+Free = Annotated[
+    bool, typer.Option("--free", help="Relax what --framework or --lattice gave as well, after generating around it.")
+]
 
 
 Unbalanced = Annotated[
-    bool, typer.Option("--unbalanced", help="Of --system also formulas that no charge balance allows.")
+    bool, typer.Option("--unbalanced", help="With --system: also formulas that are not charge-balanced.")
 ]
 
 

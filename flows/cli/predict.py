@@ -35,20 +35,18 @@ def predict(
     formula: Annotated[str, typer.Argument(help="A formula such as SrTiO3, Ca(OH)2 or CuSO4.5H2O.")],
     n: Annotated[
         int,
-        typer.Option("--n", "-n", min=1, help="Structures proposed, two fifths known prototypes, the rest generated."),
+        typer.Option("--n", "-n", min=1, help="Structures to propose: two fifths from prototypes, the rest generated."),
     ] = 40,
-    z: Annotated[str, typer.Option(help="Formula units per cell: 'auto' (all that fit) or a number.")] = "auto",
+    z: Annotated[str, typer.Option(help="Formula units in a cell: a number, or auto for all that fit.")] = "auto",
     max_atoms: MaxAtoms = 64,
     generated_atoms: GeneratedAtoms = None,
     out: Out = None,
     seed: Seed = 0,
     budget: Annotated[
-        float, typer.Option(min=1, help="Seconds for all of it; no new piece of work starts after.")
+        float, typer.Option(min=1, help="Time budget in seconds; what has begun is finished, nothing new begins.")
     ] = 30.0,
     order: Order = "probability",
-    crysdb: Annotated[
-        Path | None, typer.Option(help="CrysDB table whose structures serve as templates, beside AFLOW's prototypes.")
-    ] = None,
+    crysdb: Annotated[Path | None, typer.Option(help="CrysDB table whose structures serve as templates too.")] = None,
     library: LibraryName = "auto",
     potential: PotentialName = "dao",
     judge: JudgeName = "sevennet",
@@ -60,12 +58,12 @@ def predict(
     spacegroup: Spacegroup = None,
     free: Free = False,
     unbalanced: Annotated[bool, typer.Option("--unbalanced", hidden=True)] = False,  # noqa: ARG001 - of no effect now
-    top: Annotated[int, typer.Option(min=1, help="Rows shown.")] = 10,
+    top: Annotated[int, typer.Option(min=1, help="Rows to print.")] = 10,
 ) -> None:
     """Predict the crystal structures of one formula, offline.
 
-    What is known comes first, within seconds; a second energy model, the judge, relaxes and ranks the most probable
-    structures.
+    A first table with the known structures comes within seconds; then a second energy model, the judge, relaxes and
+    ranks the most probable candidates.
 
     Examples:  dao predict SrTiO3    dao predict NaCl --out nacl --n 80    dao predict TiO2 --spacegroup 136
     """

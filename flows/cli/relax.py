@@ -84,16 +84,20 @@ def _relax_all(
 
 
 def relax(
-    files: Annotated[list[Path], typer.Argument(help="CIF, extended xyz, POSCAR, JSON, CSV or Parquet files.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Structure files: CIF, extended xyz, POSCAR, JSON, CSV or Parquet.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the relaxed CIF files and relaxed.csv.")] = Path("relaxed"),
     potential: PotentialName = "dao",
-    fmax: Annotated[float, typer.Option(min=1e-6, help="Largest force at the end, eV/angstrom.")] = 0.05,
-    steps: Annotated[int, typer.Option(min=0, help="Most steps.")] = 300,
-    pressure: Annotated[float, typer.Option(help="GPa.")] = 0.0,
-    keep_cell: Annotated[bool, typer.Option("--keep-cell", help="Relax positions only.")] = False,
+    fmax: Annotated[
+        float, typer.Option(min=1e-6, help="Stop when no force is larger than this, in eV/angstrom.")
+    ] = 0.05,
+    steps: Annotated[int, typer.Option(min=0, help="Stop after this many steps.")] = 300,
+    pressure: Annotated[float, typer.Option(help="External pressure in GPa.")] = 0.0,
+    keep_cell: Annotated[bool, typer.Option("--keep-cell", help="Relax the atoms only, not the cell.")] = False,
     keep_symmetry: Annotated[bool, typer.Option("--keep-symmetry", help="Keep the space group.")] = False,
 ) -> None:
-    """Relax structures. A structure that blows up is rejected by name and its original kept.
+    """Relax structures with an energy model; one that falls apart is reported and left as it was.
 
     Examples:  dao relax a.cif b.cif    dao relax *.cif --out done --potential chgnet --pressure 10
     """

@@ -10,7 +10,7 @@ import typer
 
 from flows.cli.errors import fail
 
-app = typer.Typer(help="Look at single runs (dao status lists them).", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Look at single runs; `dao status` lists all.", no_args_is_help=True, rich_markup_mode=None)
 Root = Annotated[
     Path | None, typer.Option(help="Folder that holds the runs.", show_default="runs/ and the current folder")
 ]
@@ -63,8 +63,10 @@ def _share(progress: dict[str, Any]) -> str:
 
 
 @app.command()
-def show(run_id: Annotated[str, typer.Argument(help="Id of the run, or its beginning.")], root: Root = None) -> None:
-    """Show one run: every stage with its time, counts and files.
+def show(
+    run_id: Annotated[str, typer.Argument(help="Id of the run, or the beginning of it.")], root: Root = None
+) -> None:
+    """Show the stages of one run with their times, counts and files.
 
     Example:  dao runs show demo
     """
@@ -89,9 +91,9 @@ def show(run_id: Annotated[str, typer.Argument(help="Id of the run, or its begin
 
 @app.command()
 def sweep(root: Root = None) -> None:
-    """Tell the Prefect server at PREFECT_API_URL which of its running flow runs have lost their process.
+    """Mark flow runs as crashed on the Prefect server at PREFECT_API_URL if their process is gone.
 
-    The server finds out by itself when a run has given no sign of life for some minutes (see `dao deploy`).
+    The server does so itself when a run has sent no heartbeat for some minutes (see `dao deploy`).
 
     Example:  dao runs sweep
     """

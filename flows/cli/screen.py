@@ -73,39 +73,53 @@ def system_request(
 def screen(
     formulas: Annotated[list[str] | None, typer.Argument(help="Formulas, such as NaCl MgO SrTiO3.")] = None,
     system: Annotated[
-        str | None, typer.Option(help="All formulas of a system such as Li-Fe-O: charge-balanced or in the library.")
+        str | None,
+        typer.Option(help="All formulas of a chemical system such as Li-Fe-O that are charge-balanced or known."),
     ] = None,
-    file: Annotated[Path | None, typer.Option(help="Formulas, one a line, or a CSV with a column 'formula'.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the run: report/, and what is needed to go on.")] = Path(
+    file: Annotated[
+        Path | None, typer.Option(help="File of formulas: one a line, or a CSV with a column 'formula'.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the run: the report, and what is needed to continue.")] = Path(
         "runs/screen"
     ),
-    n: Annotated[int, typer.Option("--n", "-n", min=1, help="Structures proposed for each formula.")] = 20,
+    n: Annotated[int, typer.Option("--n", "-n", min=1, help="Structures to propose for each formula.")] = 20,
     max_atoms: MaxAtoms = 64,
     generated_atoms: GeneratedAtoms = None,
-    unit_atoms: Annotated[int, typer.Option(min=1, help="Of --system: most atoms of a formula unit.")] = 10,
+    unit_atoms: Annotated[int, typer.Option(min=1, help="With --system: most atoms in a formula unit.")] = 10,
     seed: Seed = 0,
     budget: Annotated[
-        float | None, typer.Option(min=0.01, help="Minutes for all of it; no new piece of work starts after.")
+        float | None,
+        typer.Option(min=0.01, help="Time budget in minutes; what has begun is finished, nothing new begins."),
     ] = None,
     relax_only: Annotated[
-        int | None, typer.Option("--relax", min=1, help="Relax only so many of each formula, the most probable ones.")
+        int | None,
+        typer.Option("--relax", min=1, help="Relax only this many of each formula, the most probable; default: all."),
     ] = None,
     n_judged: Annotated[
-        int, typer.Option("--n-judged", min=1, help="Structures a formula that the judge relaxes.")
+        int, typer.Option("--n-judged", min=1, help="Structures of each formula that the judge relaxes.")
     ] = 6,
     order: Order = "probability",
-    crysdb: Annotated[Path | None, typer.Option(help="CrysDB table for templates, hull and novelty.")] = None,
+    crysdb: Annotated[
+        Path | None, typer.Option(help="CrysDB table for templates, the hull and the check for known structures.")
+    ] = None,
     hull: Annotated[
-        str, typer.Option(help="Energies of the hull: auto, database (refused for another potential), relaxed, none.")
+        str,
+        typer.Option(
+            help="Energies of the hull: the database's, relaxed (with the energy model in use), none, or auto."
+        ),
     ] = "auto",
     phonons: Annotated[
-        bool, typer.Option("--phonons", help="Vibrations of the best; imaginary modes are followed and ranked.")
+        bool,
+        typer.Option("--phonons", help="Phonons of the best; imaginary modes are followed to a more stable structure."),
     ] = False,
     phonon_potential: Annotated[
-        str, typer.Option(help="Whose forces for --phonons; default: the judge's. DAO-P's are refused.")
+        str,
+        typer.Option(help="Energy model for --phonons; default: the judge. DAO-P's forces are too coarse and refused."),
     ] = "",
-    pressure: Annotated[str | None, typer.Option(help="GPa, such as 0,10,20: enthalpies and their order.")] = None,
-    best: Annotated[int, typer.Option(min=1, help="Structures a formula for --phonons and --pressure.")] = 3,
+    pressure: Annotated[
+        str | None, typer.Option(help="Pressures in GPa, such as 0,10,20, at which the best are compared by enthalpy.")
+    ] = None,
+    best: Annotated[int, typer.Option(min=1, help="Structures of each formula for --phonons and --pressure.")] = 3,
     framework: Framework = None,
     keep: Keep = None,
     lattice: Lattice = None,
@@ -117,9 +131,9 @@ def screen(
     judge: JudgeName = "sevennet",
     dispersion: Dispersion = False,
     generator: GeneratorName = "dao",
-    top: Annotated[int, typer.Option(min=1, help="Rows shown.")] = 20,
+    top: Annotated[int, typer.Option(min=1, help="Rows to print.")] = 20,
 ) -> None:
-    """Screen many formulas. Finished pieces are kept: after a kill the same command continues.
+    """Predict and rank the structures of many formulas; after an interruption the same command continues.
 
     Examples:  dao screen NaCl MgO --n 10 --phonons    dao screen --system Sr-Ti-O --crysdb TABLE
     """

@@ -11,17 +11,21 @@ import typer
 from flows.cli.console import live_progress, quiet_libraries
 from flows.cli.errors import interruptible
 
-app = typer.Typer(help="Train DAO-G (stage 1, stage 2) and DAO-P.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Train the generator DAO-G (stage 1, then stage 2) and the energy model DAO-P.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 Config = Annotated[Path, typer.Argument(help="YAML settings, such as configs/train-laptop.yaml.")]
-Table = Annotated[Path, typer.Option(help="CrysDB table.")]
+Table = Annotated[Path, typer.Option(help="CrysDB table to train on.")]
 Version = Annotated[int | None, typer.Option(help="Version of the table; default: the newest.")]
-Root = Annotated[Path, typer.Option(help="Folder of the run; a killed training continues there.")]
+Root = Annotated[Path, typer.Option(help="Folder of the run; after an interruption the same command continues there.")]
 TABLE, ROOT = Path("runs/crysdb/table"), Path("runs/train")
 
 
 @app.command()
 def stage1(config: Config, table: Table = TABLE, version: Version = None, root: Root = ROOT) -> None:
-    """Train the generator on all leak-free structures, stable and unstable.
+    """Train the generator DAO-G, stage 1: on all leak-free structures, stable and unstable.
 
     Example:  dao train stage1 configs/train-laptop.yaml --table runs/crysdb/table
     """
@@ -30,7 +34,7 @@ def stage1(config: Config, table: Table = TABLE, version: Version = None, root: 
 
 @app.command()
 def predictor(config: Config, table: Table = TABLE, version: Version = None, root: Root = ROOT) -> None:
-    """Train the energy model DAO-P on leak-free structures and frames.
+    """Train the energy model DAO-P on leak-free structures and frames of relaxations.
 
     Example:  dao train predictor configs/train-predictor-laptop.yaml --table runs/crysdb/table
     """
@@ -45,7 +49,7 @@ def stage2(
     version: Version = None,
     root: Root = ROOT,
 ) -> None:
-    """Continue the generator on the relaxed view.
+    """Train the generator DAO-G, stage 2: on relaxed structures, starting from a checkpoint of stage 1.
 
     Example:  dao train stage2 configs/train-laptop.yaml --start runs/train/ledger/train-generator/KEY/checkpoint
     """

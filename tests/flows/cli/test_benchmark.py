@@ -19,7 +19,7 @@ def test_the_list_names_benchmarks_and_scripts() -> None:
 
 
 def test_help_is_the_command_s_and_after_a_name_the_benchmark_s() -> None:
-    assert "without a name: the list" in " ".join(dao("benchmark", "--help").stdout.split())
+    assert "without a name, list them" in " ".join(dao("benchmark", "--help").stdout.split())
     assert "--columns" in dao("benchmark", "perov-5", "--help").stdout
 
 
