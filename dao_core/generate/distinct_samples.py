@@ -9,14 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal
 from dao_core.generate.sampler import DE_NOVO, Generator, Proposal, SampleStart, numbers_of, sample_seed
-from dao_core.generate.templates.index import SAME_DISTANCE
 from dao_core.matching.fingerprint import fingerprint, fingerprint_distance, slots_of
+from dao_core.matching.same import MatchSettings, Member, group_bucket
 
-SAME_VOLUME = 0.1  # relative; fingerprints are blind to volume
 KERNEL_WIDTH = 0.06  # fingerprint distance over which draws vote for each other
 
 
@@ -30,28 +28,20 @@ class SampleRequest:
 
 
 def repeats(crystals: Sequence[Crystal | None], known: Sequence[Crystal] = ()) -> list[bool]:
-    """Whether each structure nearly equals an earlier one of the list, or a known one; all have one cell content.
+    """Whether each structure is the same crystal as an earlier one of the list, or as a known one.
 
-    Two are nearly equal where their fingerprints differ by less than SAME_DISTANCE (they mostly match at the benchmark
-    tolerances) and their volumes by less than SAME_VOLUME. None is no repeat.
+    Args:
+        crystals: Structures in the order in which they were drawn; None, a failed draw, is no repeat.
+        known: What counts as drawn before all of them.
+
+    Returns:
+        A flag for each of `crystals`, by the decision of `dao_core.matching.same` with its default tolerances.
     """
-    prints: list[NDArray[np.float32]] = []
-    volumes: list[float] = []
-    out = []
-    for crystal, counted in [*((c, False) for c in known), *((c, True) for c in crystals)]:
-        again = False
-        if crystal is not None:
-            own = fingerprint(crystal, slots_of(crystal.atomic_numbers))
-            if prints:
-                near = fingerprint_distance(np.stack(prints), own) < SAME_DISTANCE
-                alike = np.abs(np.log(np.array(volumes) / crystal.volume)) < SAME_VOLUME
-                again = bool((near & alike).any())
-            if not again:
-                prints.append(own)
-                volumes.append(crystal.volume)
-        if counted:
-            out.append(again)
-    return out
+    numbered = [(f"known {i}", c) for i, c in enumerate(known)]
+    numbered += [(str(i), c) for i, c in enumerate(crystals) if c is not None]
+    members = [Member(name, c.lattice, c.frac_coords, c.atomic_numbers) for name, c in numbered]
+    duplicates = group_bucket(members, MatchSettings())
+    return [str(i) in duplicates for i in range(len(crystals))]
 
 
 def sample_distinct(
