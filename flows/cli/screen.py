@@ -37,6 +37,42 @@ if TYPE_CHECKING:
     from dao_core.screening.select_formulas import SystemRequest
 
 
+System = Annotated[
+    str | None,
+    typer.Option(help="All formulas of a chemical system such as Li-Fe-O that are charge-balanced or known."),
+]
+FormulaFile = Annotated[
+    Path | None, typer.Option(help="File of formulas: one a line, or a CSV with a column 'formula'.")
+]
+Minutes = Annotated[
+    float | None,
+    typer.Option(min=0.01, help="Time budget in minutes; what has begun is finished, nothing new begins."),
+]
+MostRelaxed = Annotated[
+    int | None,
+    typer.Option("--relax", min=1, help="Relax only this many of each formula, the most probable; default: all."),
+]
+Judged = Annotated[int, typer.Option("--n-judged", min=1, help="Structures of each formula that the judge relaxes.")]
+CrysdbTable = Annotated[
+    Path | None, typer.Option(help="CrysDB table for templates, the hull and the check for known structures.")
+]
+HullChoice = Annotated[
+    str,
+    typer.Option(help="Energies of the hull: the database's, relaxed (with the energy model in use), none, or auto."),
+]
+Phonons = Annotated[
+    bool,
+    typer.Option("--phonons", help="Phonons of the best; imaginary modes are followed to a more stable structure."),
+]
+PhononPotential = Annotated[
+    str,
+    typer.Option(help="Energy model for --phonons; default: the judge. DAO-P's forces are too coarse and refused."),
+]
+Pressures = Annotated[
+    str | None, typer.Option(help="Pressures in GPa, such as 0,10,20, at which the best are compared by enthalpy.")
+]
+
+
 def chosen_formulas(texts: Sequence[str], file: Path | None, system: SystemRequest | None) -> list[Formula]:
     """Formulas from arguments, a file and a chemical system, each once; what is left out is told by reason."""
     from dao_core.screening.select_formulas import select_formulas
@@ -72,13 +108,8 @@ def system_request(
 
 def screen(
     formulas: Annotated[list[str] | None, typer.Argument(help="Formulas, such as NaCl MgO SrTiO3.")] = None,
-    system: Annotated[
-        str | None,
-        typer.Option(help="All formulas of a chemical system such as Li-Fe-O that are charge-balanced or known."),
-    ] = None,
-    file: Annotated[
-        Path | None, typer.Option(help="File of formulas: one a line, or a CSV with a column 'formula'.")
-    ] = None,
+    system: System = None,
+    file: FormulaFile = None,
     out: Annotated[Path, typer.Option(help="Folder of the run: the report, and what is needed to continue.")] = Path(
         "runs/screen"
     ),
@@ -87,38 +118,15 @@ def screen(
     generated_atoms: GeneratedAtoms = None,
     unit_atoms: Annotated[int, typer.Option(min=1, help="With --system: most atoms in a formula unit.")] = 10,
     seed: Seed = 0,
-    budget: Annotated[
-        float | None,
-        typer.Option(min=0.01, help="Time budget in minutes; what has begun is finished, nothing new begins."),
-    ] = None,
-    relax_only: Annotated[
-        int | None,
-        typer.Option("--relax", min=1, help="Relax only this many of each formula, the most probable; default: all."),
-    ] = None,
-    n_judged: Annotated[
-        int, typer.Option("--n-judged", min=1, help="Structures of each formula that the judge relaxes.")
-    ] = 6,
+    budget: Minutes = None,
+    relax_only: MostRelaxed = None,
+    n_judged: Judged = 6,
     order: Order = "probability",
-    crysdb: Annotated[
-        Path | None, typer.Option(help="CrysDB table for templates, the hull and the check for known structures.")
-    ] = None,
-    hull: Annotated[
-        str,
-        typer.Option(
-            help="Energies of the hull: the database's, relaxed (with the energy model in use), none, or auto."
-        ),
-    ] = "auto",
-    phonons: Annotated[
-        bool,
-        typer.Option("--phonons", help="Phonons of the best; imaginary modes are followed to a more stable structure."),
-    ] = False,
-    phonon_potential: Annotated[
-        str,
-        typer.Option(help="Energy model for --phonons; default: the judge. DAO-P's forces are too coarse and refused."),
-    ] = "",
-    pressure: Annotated[
-        str | None, typer.Option(help="Pressures in GPa, such as 0,10,20, at which the best are compared by enthalpy.")
-    ] = None,
+    crysdb: CrysdbTable = None,
+    hull: HullChoice = "auto",
+    phonons: Phonons = False,
+    phonon_potential: PhononPotential = "",
+    pressure: Pressures = None,
     best: Annotated[int, typer.Option(min=1, help="Structures of each formula for --phonons and --pressure.")] = 3,
     framework: Framework = None,
     keep: Keep = None,
