@@ -190,9 +190,11 @@ def generate(formula: str, *, n: int = 8, generator: str = "dao", **settings: An
         Each with `crystal`, `origin` and `provenance`.
     """
     from dao_core.screening.generation import generate as generate_for
+    from dao_core.screening.proposals import propose_known
 
     names = {"templates": "none", "generator": generator, "library": "none"}
-    return generate_for(_proposer(formula, names, {"n_generated": n, **settings})).items
+    proposer = _proposer(formula, names, {"n_generated": n, **settings})
+    return propose_known(proposer).items + generate_for(proposer).items
 
 
 def _proposer(formula: str, names: dict[str, str], settings: dict[str, Any]) -> Proposer:

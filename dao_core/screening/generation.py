@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import exp, log
+from math import log
 from typing import TYPE_CHECKING
 
 from dao_core.crystal import Crystal
 from dao_core.screening.given import GivenStructureError, fitting_cells
 from dao_core.screening.priors import unit_share
-from dao_core.screening.proposals import SMALLEST_SHARE, Proposer, RankedHit
+from dao_core.screening.proposals import Proposer
 from dao_core.screening.proposed import DE_NOVO, SEEDED, Proposals, Proposed
-from dao_core.screening.symmetric import from_symmetry
-from dao_core.screening.symmetry import SymmetryError, spacegroup_number
+from dao_core.screening.suggestions import suggest
 
 if TYPE_CHECKING:
     from dao_core.generate.constraints import Constraint
     from dao_core.generate.guidance import DiffusionGuidance, EnergyGuidance
     from dao_core.generate.sampler import Generator, Proposal
+    from dao_core.screening.joint import Suggestion
 
 Cells = Sequence[dict[str, int]]
 
@@ -36,27 +36,22 @@ def generate(proposer: Proposer) -> Proposals:
     if constraint is not None:
         return _around_given(proposer, constraint)
     generator, settings = proposer.models.generator, proposer.settings
-    wanted = settings.n_generated + settings.n_seeded
-    # what too few templates leave open is generated: who asks for 20 structures gets 20
-    wanted += settings.n_templates - len(proposer.template_hits)
+    # places that no suggestion took are generated: who asks for 20 structures gets 20
+    wanted = settings.n_generated + settings.n_seeded + settings.n_templates - len(proposer.chosen)
     if generator is None or wanted == 0:
         return Proposals()
     unseen = [s for s in proposer.formula.unit if _number(s) not in generator.elements]
     if unseen:
         reason = f"the generator never saw {', '.join(unseen)}"
         return Proposals(refused=[f"{proposer.formula.reduced}: {reason}"] * wanted)
-    cells, left, not_tried = _sampled_cells(proposer, generator)
-    seeds = [h for h in proposer.seed_hits if h.found.crystal.n_atoms <= _size_limit(proposer, generator)]
+    cells, not_tried = _sampled_cells(proposer, generator)
+    seeds = [s for s in proposer.seeds if s.crystal.n_atoms <= proposer.largest_generated]
     if generator.process != "flow":
         seeds = []  # a diffusion starts from noise
     made = Proposals(not_tried=not_tried)
-    if cells:
-        suggested = from_symmetry(proposer, cells, sum(left), settings.n_generated)
-        made = _merged(made, suggested)
-        rest = wanted - len(seeds) - len(suggested.items)
-        taken = sum(exp(p.log_prior) for p in suggested.items if p.log_prior is not None)
-        left = [x * max(1.0 - taken / sum(left), SMALLEST_SHARE) for x in left]
-        made = _merged(made, _de_novo(proposer, cells, left, rest) if rest else Proposals())
+    rest = wanted - len(seeds)
+    if cells and rest:
+        made = _merged(made, _de_novo(proposer, cells, rest))
     return _merged(made, _seeded(proposer, seeds, len(made.items) + len(made.refused)))
 
 
@@ -80,51 +75,46 @@ def _number(symbol: str) -> int:
     return atomic_number(symbol)
 
 
-def _size_limit(proposer: Proposer, generator: Generator) -> int:
-    return proposer.settings.generated_atoms or generator.max_atoms
-
-
-def _sampled_cells(proposer: Proposer, generator: Generator) -> tuple[Cells, list[float], list[str]]:
-    """The cells that the generator fills, what is left to each, and what its size limit leaves out."""
-    limit = _size_limit(proposer, generator)
-    left = proposer.ranked[1]
-    pairs = [(c, rest) for c, rest in zip(proposer.cells, left, strict=True) if sum(c.values()) <= limit]
-    if pairs and limit > generator.max_atoms:
-        generator.check(pairs[-1][0])  # the largest: the one to be warned about
-    if not pairs:
+def _sampled_cells(proposer: Proposer, generator: Generator) -> tuple[Cells, list[str]]:
+    """The cells that the generator fills, and what its size limit leaves out."""
+    cells = [cell for cell in proposer.cells if proposer.is_sampled(cell)]
+    if cells and proposer.largest_generated > generator.max_atoms:
+        generator.check(cells[-1])  # the largest: the one to be warned about
+    if not cells:
         smallest = sum(proposer.cells[0].values())
         note = (
             f"{proposer.formula.shown}: nothing was generated: a cell has {smallest} atoms, the generator was trained "
             f"on {generator.max_atoms} at most (--generated-atoms {smallest} tries it all the same)"
         )
-        return [], [], [note]
-    return [c for c, _ in pairs], [rest for _, rest in pairs], []
+        return [], [note]
+    return cells, []
 
 
-def _de_novo(proposer: Proposer, cells: Cells, left: Sequence[float], n: int) -> Proposals:
+def _de_novo(proposer: Proposer, cells: Cells, n: int) -> Proposals:
     """Samples from noise: those of a cell share the probability left to it, by how often each was drawn."""
     counts = shares(cells, n)
-    found = [p.crystal for p in proposer.from_library() + proposer.from_templates()]
+    found = [p.crystal for p in proposer.from_library() + proposer.from_suggestions()]
     made = _draw(proposer, cells, counts, found)
-    rests = [(count, rest) for count, rest in zip(counts, left, strict=True) for _ in range(count)]
+    rests = [(count, proposer.left(cell)) for cell, count in zip(cells, counts, strict=True) for _ in range(count)]
     priors = [log(rest * (p.share or 1 / count)) for p, (count, rest) in zip(made, rests, strict=True)]
     return _proposals(proposer, made, priors, 0)
 
 
-def _seeded(proposer: Proposer, hits: Sequence[RankedHit], first: int) -> Proposals:
+def _seeded(proposer: Proposer, suggestions: Sequence[Suggestion], first: int) -> Proposals:
     """One sample from each template, which has the template's prior."""
-    if not hits:
+    if not suggestions:
         return Proposals()
     from dao_core.generate.sampler import SampleStart, sample_seed
 
     generator = proposer.models.generator
     assert generator is not None
     tasks = []
-    for j, hit in enumerate(hits):
-        start, origin = hit.found.crystal, f"template {hit.found.template_id}"
+    for j, suggestion in enumerate(suggestions):
+        assert suggestion.hit is not None
+        start, origin = suggestion.crystal, f"template {suggestion.hit.template_id}"
         seed = sample_seed(proposer.settings.seed, start.composition, j, origin)
         tasks.append(SampleStart(start.atomic_numbers, seed, start, origin))
-    return _proposals(proposer, generator.sample(tasks), [hit.log_prior for hit in hits], first)
+    return _proposals(proposer, generator.sample(tasks), [s.log_prior for s in suggestions], first)
 
 
 def _around_given(proposer: Proposer, constraint: Constraint) -> Proposals:
@@ -134,27 +124,26 @@ def _around_given(proposer: Proposer, constraint: Constraint) -> Proposals:
         raise GivenStructureError(
             f"a search with a given {settings.given.kind} needs the generator: leave --generator alone"
         )
-    cells = fitting_cells(_allowed_cells(proposer, generator, constraint), constraint, generator.base.volumes.tolist())
+    cells = fitting_cells(_allowed_cells(proposer, constraint), constraint, generator.base.volumes.tolist())
     total = settings.n_generated + settings.n_seeded + settings.n_templates
     found: list[Proposed] = []
-    suggested = Proposals()
+    refused: list[str] = []
     if constraint.spacegroup is not None:
-        same = [h for h in proposer.ranked[0] if _has_group(h.found.crystal, constraint.spacegroup)]
-        found = proposer.from_templates(same[: settings.n_templates])
-        suggested = from_symmetry(proposer, cells, 1.0, total - len(found), constraint.spacegroup)
-        found += suggested.items
+        suggested = suggest(cells, proposer.suggesters(constraint.spacegroup))
+        found = proposer.from_suggestions(suggested.ranked[: settings.n_generated + settings.n_templates])
+        refused = [f"{proposer.formula.reduced}: {reason}" for reason in suggested.refused]
     made = _draw(proposer, cells, shares(cells, total - len(found)), [], constraint)
     generated = _proposals(proposer, made, [None] * len(made), 0)
     held = constraint.cell is not None and settings.given.hold
     items = [replace(p, given=settings.given.kind, held=held) for p in found + generated.items]
-    return Proposals(items, suggested.refused + generated.refused)
+    return Proposals(items, refused + generated.refused)
 
 
-def _allowed_cells(proposer: Proposer, generator: Generator, constraint: Constraint) -> list[dict[str, int]]:
+def _allowed_cells(proposer: Proposer, constraint: Constraint) -> list[dict[str, int]]:
     """A space group is tried in cells that the generator knows; what else is given decides the cell itself."""
     if constraint.spacegroup is None:
         return proposer.cells
-    limit = max(_size_limit(proposer, generator), sum(proposer.cells[0].values()))
+    limit = max(proposer.largest_generated, sum(proposer.cells[0].values()))
     return [c for c in proposer.cells if sum(c.values()) <= limit]
 
 
@@ -215,10 +204,3 @@ def _proposals(proposer: Proposer, made: Sequence[Proposal], priors: Sequence[fl
 
 def _merged(a: Proposals, b: Proposals) -> Proposals:
     return Proposals(a.items + b.items, a.refused + b.refused, a.not_tried + b.not_tried)
-
-
-def _has_group(crystal: Crystal, number: int) -> bool:
-    try:
-        return spacegroup_number(crystal) == number
-    except SymmetryError:
-        return False

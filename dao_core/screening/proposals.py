@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import exp, log
-from typing import TYPE_CHECKING
+from math import exp
+from typing import TYPE_CHECKING, Any
 
 from dao_core.generate.templates.index import SHARED_BY
 from dao_core.library.prior import known_log_priors
 from dao_core.screening.formulas import Formula, FormulaError, enumerate_cells
 from dao_core.screening.priors import left_to_unknown, unit_share
-from dao_core.screening.proposed import KNOWN, TEMPLATE, Proposals, Proposed
+from dao_core.screening.proposed import KNOWN, SYMMETRY, TEMPLATE, Proposals, Proposed
 from dao_core.screening.settings import SearchSettings
+from dao_core.screening.suggestions import SMALLEST_SHARE, Suggested, Suggesters, suggest
 
 if TYPE_CHECKING:
-    from dao_core.generate.templates.index import TemplateHit
     from dao_core.library.known import KnownStructure
+    from dao_core.screening.joint import Suggestion
     from dao_core.screening.load_models import SearchModels
 
-SMALLEST_SHARE = 0.01  # of a cell's probability that templates always leave to other structures
+SAMPLES_FIND = 0.36  # of what suggestions leave: among 20 (benchmarks/results/bars.jsonl, generator row 23, n = 30)
 
 
 def cells_of(formula: Formula, settings: SearchSettings) -> list[dict[str, int]]:
@@ -31,14 +32,6 @@ def cells_of(formula: Formula, settings: SearchSettings) -> list[dict[str, int]]
         raise FormulaError(f"z = {settings.z}: give 'auto' or a number of formula units from 1 up")
     largest = formula.atoms_per_unit * settings.z
     return [enumerate_cells(formula, largest)[settings.z - 1]]
-
-
-@dataclass(frozen=True)
-class RankedHit:
-    """A template with `log_prior`, the log of its probability before any energy."""
-
-    found: TemplateHit
-    log_prior: float
 
 
 @dataclass(frozen=True)
@@ -67,35 +60,70 @@ class Proposer:
         return [k for k in found if k.crystal.composition == self.cells[0]]
 
     @cached_property
-    def ranked(self) -> tuple[list[RankedHit], list[float]]:
-        """The best templates over all cells, best first, and of each cell the probability left to other structures.
+    def suggested(self) -> Suggested:
+        """What templates and symmetry suggest over all cells."""
+        return suggest(self.cells, self.suggesters())
 
-        A template's prior is the index's own within its cell, times how common primitive cells of that many formula
-        units are (Bayes); without the latter, the many templates of large cells would crowd out the likely ones of
-        small cells. What the library knows of the formula takes its part first.
+    def suggesters(self, spacegroup: int | None = None) -> Suggesters:
+        """Who suggests structures of this formula, of one space group or of any."""
+        settings, models = self.settings, self.models
+        with_templates = settings.n_templates + settings.n_seeded > 0
+        generator = models.generator if settings.n_generated else None
+        return Suggesters(
+            templates=models.templates if with_templates else None,
+            symmetry=None if generator is None else generator.symmetry,
+            n_templates=max(settings.n_templates + settings.n_seeded, SHARED_BY),
+            known=[k.crystal for k in self.known],
+            known_ids={k.material_id for k in self.known},
+            largest=self.largest_generated,
+            spacegroup=spacegroup,
+        )
+
+    @property
+    def largest_generated(self) -> int:
+        """Atoms of the largest cell that is generated."""
+        generator = self.models.generator
+        return self.settings.generated_atoms or (0 if generator is None else generator.max_atoms)
+
+    @cached_property
+    def chosen(self) -> list[Suggestion]:
+        """Suggestions that get a place: those that are likelier to be right than a sample in their place.
+
+        Samples share what is left, as far as they find it. Without a generator every place is for a suggestion.
         """
-        wanted = max(self.settings.n_templates + self.settings.n_seeded, SHARED_BY)
-        own = {k.material_id for k in self.known}
-        rest = log(left_to_unknown(bool(own)))
-        hits: list[RankedHit] = []
-        left = []
-        for cell in self.cells:
-            found = [] if self.models.templates is None else self.models.templates.query(cell, wanted, own)
-            taken = sum(exp(h.log_prior) for h in found)
-            left.append(max(1.0 - taken, SMALLEST_SHARE) * unit_share(cell) * exp(rest))
-            hits += [RankedHit(h, h.log_prior + log(unit_share(cell)) + rest) for h in found]
-        return sorted(hits, key=lambda h: (-h.log_prior, h.found.template_id)), left
+        settings = self.settings
+        samples = settings.n_generated if self.models.generator is not None else 0
+        places = settings.n_templates + samples
+        left = sum(self.share(cell) for cell in self.cells if samples and self.is_sampled(cell))
+        out: list[Suggestion] = []
+        for suggestion in self.suggested.ranked[:places]:
+            if exp(suggestion.log_prior) <= SAMPLES_FIND * left / (places - len(out)):
+                break
+            out.append(suggestion)
+            if self.is_sampled(suggestion.crystal.composition):
+                left -= exp(suggestion.log_prior)
+        return out
+
+    def share(self, cell: dict[str, int]) -> float:
+        """Probability that a structure which the library doesn't have fills this cell."""
+        return unit_share(cell) * left_to_unknown(bool(self.known))
+
+    def is_sampled(self, cell: dict[str, int]) -> bool:
+        """Whether a cell is small enough for the generator."""
+        return sum(cell.values()) <= self.largest_generated
+
+    def left(self, cell: dict[str, int]) -> float:
+        """Probability that this cell holds the structure and none of the suggestions or seeds that are tried is it."""
+        tried = [s for s in self.chosen + self.seeds if s.crystal.composition == cell]
+        share = self.share(cell)
+        return max(share - sum(exp(s.log_prior) for s in tried), SMALLEST_SHARE * share)
 
     @property
-    def template_hits(self) -> list[RankedHit]:
-        """Templates that are relaxed as they stand."""
-        return self.ranked[0][: self.settings.n_templates]
-
-    @property
-    def seed_hits(self) -> list[RankedHit]:
-        """The next ones seed the generator: a seed that is relaxed as well would mostly end in the same structure."""
-        hits, n = self.ranked[0], self.settings.n_templates
-        return hits[n : n + self.settings.n_seeded] or hits[: self.settings.n_seeded]
+    def seeds(self) -> list[Suggestion]:
+        """The next templates seed the generator: a seed that is relaxed as well would mostly end in the same one."""
+        n, most = len(self.chosen), self.settings.n_seeded
+        further = [s for s in self.suggested.ranked[n:] if s.hit is not None]
+        return (further or [s for s in self.chosen if s.hit is not None])[:most]
 
     def from_library(self) -> list[Proposed]:
         """Every structure of the formula that the library has, the lowest first."""
@@ -105,23 +133,30 @@ class Proposer:
             for i, (k, prior) in enumerate(zip(self.known, priors, strict=True))
         ]
 
-    def from_templates(self, hits: Sequence[RankedHit] | None = None) -> list[Proposed]:
-        """The formula's elements on the sites of known structures."""
+    def from_suggestions(self, suggestions: Sequence[Suggestion] | None = None) -> list[Proposed]:
+        """Templates with the formula's elements and structures of the symmetry model, likeliest first."""
+        chosen = self.chosen if suggestions is None else suggestions
+        return [self._proposed(i, s) for i, s in enumerate(chosen)]
+
+    def _proposed(self, i: int, suggestion: Suggestion) -> Proposed:
+        facts: dict[str, Any] = {}
+        if suggestion.proposal is not None:
+            symmetry = None if self.models.generator is None else self.models.generator.symmetry
+            assert symmetry is not None
+            facts |= {"model": symmetry.identity, "label": str(suggestion.proposal.label)}
+        if suggestion.hit is None:
+            name = f"{self.formula.reduced}-s{i:04d}"
+            return Proposed(name, suggestion.crystal, SYMMETRY, suggestion.log_prior, provenance=facts)
         source = "" if self.models.templates is None else self.models.templates.source
-        return [
-            Proposed(
-                f"{self.formula.reduced}-t{i:04d}",
-                h.found.crystal,
-                TEMPLATE,
-                h.log_prior,
-                provenance={"template_id": h.found.template_id, "template_score": h.found.score, "templates": source},
-            )
-            for i, h in enumerate(self.template_hits if hits is None else hits)
-        ]
+        hit = suggestion.hit
+        facts |= {"template_id": hit.template_id, "template_score": hit.score, "templates": source}
+        name = f"{self.formula.reduced}-t{i:04d}"
+        return Proposed(name, suggestion.crystal, TEMPLATE, suggestion.log_prior, provenance=facts)
 
 
 def propose_known(proposer: Proposer) -> Proposals:
-    """What is known of a formula and the best-scored templates over all cells. Raises FormulaError."""
+    """What is known of a formula, and what templates and symmetry suggest over all cells. Raises FormulaError."""
     if proposer.settings.given.active:
         return Proposals()  # everything is built around what is given (see generation.py)
-    return Proposals(proposer.from_library() + proposer.from_templates())
+    refused = [f"{proposer.formula.reduced}: {reason}" for reason in proposer.suggested.refused]
+    return Proposals(proposer.from_library() + proposer.from_suggestions(), refused)

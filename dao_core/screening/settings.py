@@ -37,10 +37,12 @@ class SearchSettings(BaseModel):
     )
     z: Literal["auto"] | int = Field("auto", description="formula units per cell; auto: all up to max_atoms")
     n_generated: int = Field(
-        16, ge=0, description="structures from symmetry and, where likelier, from noise, a formula"
+        16, ge=0, description="places for structures from symmetry and, where likelier, from noise, a formula"
     )
     n_seeded: int = Field(8, ge=0, description="structures it makes from further templates, a formula")
-    n_templates: int = Field(16, ge=0, description="known prototypes with the formula's elements, a formula")
+    n_templates: int = Field(
+        16, ge=0, description="places for known prototypes; shared with those for symmetry, the likelier first"
+    )
     max_relaxed: int | None = Field(None, ge=1, description="relax only so many, the most probable ones")
     budget_seconds: float | None = Field(
         None, gt=0, description="no new piece of work starts after it; proposing, relaxing and judging share it"
@@ -66,7 +68,7 @@ class SearchSettings(BaseModel):
 
 
 def proposal_shares(n: int, *, generator: bool = True) -> dict[str, int]:
-    """Settings for `n` proposals: two fifths prototypes, a fifth seeded by further ones, the rest from noise."""
+    """Settings for `n` proposals: a fifth seeded by templates; prototypes, symmetry and noise share the other places."""
     if not generator:
         return {"n_generated": 0, "n_seeded": 0, "n_templates": n}
     n_templates, n_seeded = max(1, round(0.4 * n)) if n > 1 else 0, round(0.2 * n)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,11 +15,13 @@ from dao_core.screening.candidate_table import load_candidates, save_candidates
 from dao_core.screening.context import SearchContext, Stage
 from dao_core.screening.formulas import Formula, parse_formula
 from dao_core.screening.generation import generate
+from dao_core.screening.load_models import SearchModels
 from dao_core.screening.pipeline import ScreenInputs, counts_of, screen
 from dao_core.screening.proposals import Proposer, propose_known
 from dao_core.screening.proposed import Proposals
 from dao_core.screening.ranking import RankingRule, log_posteriors
 from dao_core.screening.relaxing import Relaxer, proposal_candidate, with_energies, with_spread
+from dao_core.screening.settings import SearchSettings
 
 CANDIDATES, NOTES, INFO = "candidates.parquet", "notes.json", "info.json"
 PROPOSAL_SETTINGS = {"max_atoms", "generated_atoms", "z", "n_generated", "n_seeded", "n_templates", "seed", "guidance"}
@@ -60,9 +63,9 @@ class FormulaRecords:
 
 
 def propose_stage(text: str, context: SearchContext) -> StageRecord | None:
-    """What is known of a formula and templates for it, the most probable first; None where the budget is spent.
+    """What is known of a formula, and what templates and symmetry suggest for it, the most probable first.
 
-    Raises FormulaError.
+    None where the budget is spent. Raises FormulaError.
     """
     if context.late():
         return None
@@ -72,14 +75,15 @@ def propose_stage(text: str, context: SearchContext) -> StageRecord | None:
         models = context.loaded
         return {
             "formula": text,
+            "generator": None if models.generator is None else models.generator.identity,
             "templates": None if models.templates is None else models.templates.source,
             "library": None if models.library is None else models.library.source,
-            "settings": context.settings.model_dump(include=PROPOSAL_SETTINGS - {"n_generated", "guidance", "seed"}),
+            "settings": context.settings.model_dump(include=PROPOSAL_SETTINGS - {"guidance", "seed"}),
             "given": context.settings.given.fingerprint(),
         }
 
     def work(directory: Path) -> dict[str, Any]:
-        made = propose_known(Proposer(formula, context.loaded, context.settings))
+        made = propose_known(_proposer(text, context.loaded, context.settings))
         rows = [proposal_candidate(p, formula.shown) for p in made.items]
         rows.sort(key=lambda c: (c.log_prior is None, -(c.log_prior or 0.0), c.id))
         return _write_proposals(directory, rows, made, formula)
@@ -106,13 +110,19 @@ def generate_stage(text: str, context: SearchContext) -> StageRecord | None:
         }
 
     def work(directory: Path) -> dict[str, Any]:
-        made = generate(Proposer(formula, context.loaded, context.settings))
+        made = generate(_proposer(text, context.loaded, context.settings))
         rows = with_energies([proposal_candidate(p, formula.shown) for p in made.items], context.loaded.potential)
         logs = log_posteriors(rows, first_rule(context))
         rows.sort(key=lambda c: (-logs[c.id], c.id))
         return _write_proposals(directory, rows, made, formula)
 
     return Stage("generate", (generate, log_posteriors), parts).run(context, work)
+
+
+@lru_cache(maxsize=64)
+def _proposer(text: str, models: SearchModels, settings: SearchSettings) -> Proposer:
+    """The same one for both stages in one process: what it has suggested is not worked out again."""
+    return Proposer(parse_formula(text), models, settings)
 
 
 def _write_proposals(directory: Path, rows: list[Candidate], made: Proposals, formula: Formula) -> dict[str, Any]:

@@ -1,0 +1,109 @@
+"""What templates and symmetry suggest for a formula, over all its cells, in one order."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from math import log
+from typing import TYPE_CHECKING
+
+from dao_core.screening.joint import Suggestion, joint_order, without
+from dao_core.screening.priors import RARE_UNITS, left_to_unknown, unit_share
+from dao_core.screening.symmetry import SymmetryError, spacegroup_number
+
+if TYPE_CHECKING:
+    from dao_core.crystal import Crystal
+    from dao_core.generate.symmetry.generator import SymmetryGenerator, SymmetryProposal
+    from dao_core.generate.templates.index import TemplateHit, TemplateIndex
+
+SMALLEST_SHARE = 0.01  # of a cell's probability that suggestions always leave to other structures
+PROPOSALS = 20  # of the symmetry model for a cell
+
+
+@dataclass(frozen=True)
+class Suggesters:
+    """Who suggests, and what they must keep to.
+
+    Attributes:
+        templates: The index, or None.
+        symmetry: The symmetry model, or None.
+        n_templates: Templates of each cell.
+        known: Structures of the formula that the library has; `known_ids` are theirs in the index.
+        largest: Atoms of the largest cell that the symmetry model is asked for.
+        spacegroup: The only one allowed, if one is wanted.
+    """
+
+    templates: TemplateIndex | None
+    symmetry: SymmetryGenerator | None
+    n_templates: int
+    known: Sequence[Crystal] = ()
+    known_ids: Collection[str] = ()
+    largest: int = 0
+    spacegroup: int | None = None
+
+
+@dataclass(frozen=True)
+class Suggested:
+    """Suggestions over all cells of a formula, likeliest first.
+
+    Attributes:
+        ranked: With their probability over all cells.
+        refused: Why the symmetry model suggests nothing, where it doesn't.
+    """
+
+    ranked: list[Suggestion]
+    refused: list[str] = field(default_factory=list)
+
+
+def suggest(cells: Sequence[dict[str, int]], who: Suggesters) -> Suggested:
+    """What templates and symmetry suggest for some cells of a formula, in one order.
+
+    A suggestion's prior is that within its cell, times how common primitive cells of that many formula units are
+    (Bayes); without the latter, the many suggestions for large cells would crowd out the likely ones of small cells.
+    What the library knows of the formula takes its part first, and is not suggested again.
+
+    Args:
+        cells: Contents, symbol -> atoms.
+        who: What suggests.
+    """
+    proposals, refused = _proposals(cells, who)
+    unknown = left_to_unknown(bool(who.known))
+    ranked: list[Suggestion] = []
+    for cell, made in zip(cells, proposals, strict=True):
+        order = without(joint_order(_hits(cell, who), made), who.known, SMALLEST_SHARE)
+        share = log(unit_share(cell) * unknown)
+        ranked += [replace(s, log_prior=s.log_prior + share) for s in order.suggestions]
+    return Suggested(sorted(ranked, key=lambda s: -s.log_prior), refused)
+
+
+def _hits(cell: dict[str, int], who: Suggesters) -> list[TemplateHit]:
+    """Templates of the wanted space group for one cell, best first."""
+    if who.templates is None or who.n_templates < 1:
+        return []
+    hits = who.templates.query(cell, who.n_templates, who.known_ids)
+    return hits if who.spacegroup is None else [h for h in hits if _has_group(h.crystal, who.spacegroup)]
+
+
+def _has_group(crystal: Crystal, number: int) -> bool:
+    try:
+        return spacegroup_number(crystal) == number
+    except SymmetryError:
+        return False
+
+
+def _proposals(cells: Sequence[dict[str, int]], who: Suggesters) -> tuple[list[list[SymmetryProposal]], list[str]]:
+    """The symmetry model's structures for each cell, and its reasons where it has none at all.
+
+    Cells of a rare number of formula units are left out where there are others: together they hold next to nothing.
+    """
+    out: list[list[SymmetryProposal]] = [[] for _ in cells]
+    if who.symmetry is None:
+        return out, []
+    small = [i for i, cell in enumerate(cells) if sum(cell.values()) <= who.largest]
+    asked = [i for i in small if unit_share(cells[i]) > RARE_UNITS] or small
+    reasons: dict[str, None] = {}
+    found = who.symmetry.propose_many([cells[i] for i in asked], PROPOSALS, who.spacegroup)
+    for i, proposals in zip(asked, found, strict=True):
+        out[i] = proposals.items
+        reasons |= dict.fromkeys(proposals.refused)
+    return out, [] if any(out) else list(reasons)
