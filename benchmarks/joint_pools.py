@@ -4,7 +4,9 @@ python benchmarks/joint_pools.py --split val --index without=DIR --index prototy
 The pools that `fit_joint_prior.py` fits on and `joint_order.py` measures on. `--index NAME=FOLDER` names a saved
 template index; `aflow` are the prototypes that ship with the program. For each target every index gives its 20 best
 templates, the symmetry model its 20 likeliest structures; each is compared with the target at the benchmark
-tolerances. Shards of 25 targets; killed or stopped, the same command goes on.
+tolerances. `--library DIR` adds a library as users have it: what it knows of the composition in a cell of this size
+(`known`, by its prior) and the templates of its other structures (`library`). Shards of 25 targets; killed or stopped,
+the same command goes on.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import argparse
 import json
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,10 +33,13 @@ from dao_core.generate.templates.aflow import aflow_index
 from dao_core.generate.templates.index import TemplateHit, TemplateIndex
 from dao_core.generate.templates.ranker import FEATURES as TEMPLATE_FEATURES
 from dao_core.generate.templates.store import load_index
+from dao_core.library.folder import Library, open_library
+from dao_core.library.known import known_structures
+from dao_core.library.prior import known_log_priors
 from dao_core.matching.pairs import match_pairs
 
 SHARD, DEPTH = 25, 20
-SYMMETRY = "symmetry"
+SYMMETRY, KNOWN, LIBRARY = "symmetry", "known", "library"
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +51,7 @@ class Pool:
 
     target: str
     formula: str
+    known: list[Crystal]
     hits: dict[str, list[TemplateHit]]
     proposals: list[SymmetryProposal]
     rms: dict[int, float | None]
@@ -61,13 +68,15 @@ def load_pools(folder: Path) -> list[Pool]:
         for row in pq.read_table(path).to_pylist():
             lattice, places = np.array(row["lattice"]).reshape(3, 3), np.array(row["frac_coords"]).reshape(-1, 3)
             crystal = Crystal(lattice, places, np.array(row["atomic_numbers"]))
-            pool = pools.setdefault(row["target"], Pool(row["target"], crystal.formula_reduced, {}, [], {}))
+            pool = pools.setdefault(row["target"], Pool(row["target"], crystal.formula_reduced, [], {}, [], {}))
             pool.rms[id(crystal)] = row["rms"]
             if row["origin"] == SYMMETRY:
                 number, elements, letters = json.loads(row["label"])
                 label = Label(number, tuple(elements), tuple(letters))
                 found = SymmetryProposal(crystal, label, row["score"], row["log_label"], row["log_prior"])
                 pool.proposals.append(found)
+            elif row["origin"] == KNOWN:
+                pool.known.append(crystal)
             else:
                 features = dict(zip(TEMPLATE_FEATURES, row["features"], strict=True))
                 hit = TemplateHit(crystal, row["id"], row["score"], row["log_prior"], features)
@@ -75,15 +84,29 @@ def load_pools(folder: Path) -> list[Pool]:
     return list(pools.values())
 
 
-def template_rows(name: str, index: TemplateIndex, target: Row) -> list[dict[str, Any]]:
-    """The templates of one index for a target's cell."""
-    hits = index.query(target.crystal.composition, DEPTH)
+def template_rows(name: str, index: TemplateIndex, target: Row, without: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """The templates of one index for a target's cell, but for some entries."""
+    hits = index.query(target.crystal.composition, DEPTH, without)
     return [
         {"target": target.id, "origin": name, "rank": i, "id": h.template_id, "score": h.score,
          "log_prior": h.log_prior, "crystal": h.crystal, "label": None, "log_label": None,
          "features": list(h.features.values())}
         for i, h in enumerate(hits)
     ]  # fmt: skip
+
+
+def library_rows(library: Library, index: TemplateIndex, target: Row) -> list[dict[str, Any]]:
+    """What a library knows of a target's composition in a cell of its size, and templates of its other structures."""
+    known = known_structures(library, target.crystal.formula_reduced)
+    priors = known_log_priors(known)
+    order = sorted(range(len(known)), key=lambda i: -priors[i])
+    own = [(known[i], priors[i]) for i in order if known[i].crystal.n_atoms == target.crystal.n_atoms][:DEPTH]
+    rows = [
+        {"target": target.id, "origin": KNOWN, "rank": i, "id": k.material_id, "score": prior, "log_prior": prior,
+         "crystal": k.crystal, "label": None, "log_label": None, "features": []}
+        for i, (k, prior) in enumerate(own)
+    ]  # fmt: skip
+    return rows + template_rows(LIBRARY, index, target, [k.material_id for k in known])
 
 
 def symmetry_rows(generator: SymmetryGenerator, targets: list[Row]) -> list[dict[str, Any]]:
@@ -98,10 +121,8 @@ def symmetry_rows(generator: SymmetryGenerator, targets: list[Row]) -> list[dict
     ]  # fmt: skip
 
 
-def run_shard(targets: list[Row], indices: dict[str, TemplateIndex], generator: SymmetryGenerator) -> pa.Table:
+def with_rms(rows: list[dict[str, Any]], targets: list[Row]) -> pa.Table:
     """All candidates of some targets with their rms to the target, None where they don't match."""
-    rows = [r for t in targets for name, index in indices.items() for r in template_rows(name, index, t)]
-    rows += symmetry_rows(generator, targets)
     reference = {t.id: t.crystal for t in targets}
     order = sorted(range(len(rows)), key=lambda i: rows[i]["target"])
     found = match_pairs(
@@ -123,6 +144,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--split", choices=["val", "test_public"], required=True)
     parser.add_argument("--index", action="append", required=True, help="NAME=FOLDER or NAME=aflow")
+    parser.add_argument("--library", type=Path, default=None, help="a library as it is")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--n", type=int, default=600)
     args = parser.parse_args()
@@ -130,8 +152,10 @@ def main() -> None:
     logging.getLogger("moyo").setLevel(logging.ERROR)
     rows = read_split(args.data / "mp_20" / f"{args.split}.parquet", skip=args.split == "val")
     rows = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))[: args.n]]
+    library = None if args.library is None else open_library(args.library)
     named = dict(item.split("=", 1) for item in args.index)
     indices = {name: aflow_index() if where == "aflow" else load_index(where) for name, where in named.items()}
+    whole = None if library is None else library.templates()
     generator = SymmetryGenerator.load()
     args.out.mkdir(parents=True, exist_ok=True)
     for begin in range(0, len(rows), SHARD):
@@ -139,7 +163,10 @@ def main() -> None:
         path = args.out / f"shard-{begin:05d}-{len(part)}.parquet"
         if not path.exists():
             started = time.process_time()
-            pq.write_table(run_shard(part, indices, generator), path.with_suffix(".tmp"))
+            found = [r for t in part for name, index in indices.items() for r in template_rows(name, index, t)]
+            if library is not None and whole is not None:
+                found += [r for t in part for r in library_rows(library, whole, t)]
+            pq.write_table(with_rms(found + symmetry_rows(generator, part), part), path.with_suffix(".tmp"))
             path.with_suffix(".tmp").rename(path)
             print(f"{begin + len(part)}/{len(rows)}, {time.process_time() - started:.0f} CPU s", flush=True)
 
