@@ -35,7 +35,7 @@ def predict(
     formula: Annotated[str, typer.Argument(help="A formula such as SrTiO3, Ca(OH)2 or CuSO4.5H2O.")],
     n: Annotated[
         int,
-        typer.Option("--n", "-n", min=1, help="Structures to propose: prototypes, symmetry and samples, likeliest first."),
+        typer.Option("--n", "-n", min=1, help="Structures to propose: prototypes, symmetry, samples."),
     ] = 40,
     z: Annotated[str, typer.Option(help="Formula units in a cell: a number, or auto for all that fit.")] = "auto",
     max_atoms: MaxAtoms = 64,
