@@ -21,6 +21,7 @@ from dao_core.dft.pseudo.library import (
     shipped_table,
     user_folder,
 )
+from dao_core.dft.pseudo.tables import PublishedFile, is_published, read_tables
 from dao_core.elements import SYMBOLS
 from dao_core.package_data import (
     CarrierPackage,
@@ -108,27 +109,26 @@ def install_folder(
 ) -> tuple[PseudoLibrary, dict[str, str]]:
     """Make a library of the UPF files in `source` (SSSP, PseudoDojo, one's own); returns it and the refusals.
 
-    Cutoffs (Ry) come from `cutoffs`, else from an SSSP table (`*.json` beside the files), else from the UPF headers.
-    Fully relativistic files, other functionals and several files for one element (unless one is called `<El>.upf`)
-    are refused, with the reason by file name.
+    Cutoffs (Ry) come from `cutoffs`, else from the table of SSSP or PseudoDojo beside the files, else from the UPF
+    headers. A file that is not the one of such a table (by its checksum) is refused, as are fully relativistic files,
+    other functionals and several files for one element (unless the table or the name `<El>.upf` chooses), with the
+    reason by file name.
     Raises PseudopotentialError when nothing usable is there.
     """
     origin = Path(source).expanduser()
     if not origin.is_dir():
         raise PseudopotentialError(f"{origin} is not a folder; give one that holds UPF files")
-    chosen, refused = _choose(origin, functional)
+    published = read_tables(origin)
+    chosen, refused = _choose(origin, functional, published)
     if not chosen:
         raise PseudopotentialError(
             f"{origin} holds no usable {functional} pseudopotential: {refused or 'no *.upf files'}"
         )
-    published = _sssp_table(origin)
     elements: dict[str, dict[str, Any]] = {}
     for element, path in chosen.items():
         row: dict[str, Any] = {"file": path.name, "sha256": file_sha256(path)}
-        given = (
-            {"ecutwfc": (cutoffs or {}).get(element)} if cutoffs and element in cutoffs else published.get(element, {})
-        )
-        elements[element] = row | {k: v for k, v in given.items() if v}
+        own = (cutoffs or {}).get(element)
+        elements[element] = row | ({"ecutwfc": own} if own else published.get(element, PublishedFile()).cutoffs)
     label = name or origin.name
     folder = Path(target).expanduser() if target else user_folder().parent / f"{label}-{FOLDER_VERSION}"
     with tempfile.TemporaryDirectory(prefix="dao-pseudo-") as temporary:
@@ -142,7 +142,10 @@ def install_folder(
     return find_library(folder), refused
 
 
-def _choose(origin: Path, functional: str) -> tuple[dict[str, Path], dict[str, str]]:
+def _choose(
+    origin: Path, functional: str, published: Mapping[str, PublishedFile]
+) -> tuple[dict[str, Path], dict[str, str]]:
+    """The file of each element, and by file name why another one was refused."""
     candidates: dict[str, list[Path]] = defaultdict(list)
     refused: dict[str, str] = {}
     for path in sorted(p for p in origin.iterdir() if p.suffix.lower() == ".upf"):
@@ -151,13 +154,18 @@ def _choose(origin: Path, functional: str) -> tuple[dict[str, Path], dict[str, s
         except PseudopotentialError as error:
             refused[path.name] = str(error)
             continue
+        row = published.get(header.element, PublishedFile())
+        named = not row.name or row.name == path.name
+        if not reason and named and not is_published(path, row):
+            reason = f"not the file of the library's table for {header.element} (checksum differs): download it again"
         if reason:
             refused[path.name] = reason
         else:
             candidates[header.element].append(path)
     chosen: dict[str, Path] = {}
     for element, paths in candidates.items():
-        plain = [p for p in paths if p.stem == element]
+        listed = published.get(element, PublishedFile()).name
+        plain = [p for p in paths if p.name == listed] or [p for p in paths if p.stem == element]
         if len(paths) == 1 or plain:
             chosen[element] = (plain or paths)[0]
         else:
@@ -171,18 +179,3 @@ def _refusal(header: UpfHeader, functional: str) -> str | None:
     if header.functional != functional.upper():
         return f"functional {header.functional}, not {functional}"
     return "fully relativistic" if header.relativistic == "full" else None
-
-
-def _sssp_table(origin: Path) -> dict[str, dict[str, float]]:
-    """Cutoffs of an SSSP table: {"Ag": {"filename": ..., "cutoff_wfc": 50, "cutoff_rho": 200}, ...}."""
-    table: dict[str, dict[str, float]] = {}
-    for path in sorted(origin.glob("*.json")):
-        try:
-            content = json.loads(path.read_text())
-            rows = {e: r for e, r in content.items() if isinstance(r, dict) and "cutoff_wfc" in r}
-        except (OSError, ValueError, AttributeError):
-            continue  # some other JSON file beside the pseudopotentials
-        table |= {
-            e: {"ecutwfc": float(r["cutoff_wfc"]), "ecutrho": float(r.get("cutoff_rho", 0))} for e, r in rows.items()
-        }
-    return table
