@@ -12,35 +12,56 @@ from typing import Literal
 
 from dao_core.crystal import Crystal
 
-HubbardChoice = Literal["none", "mp"]
+HubbardChoice = Literal["none", "mp", "hp"]
 HubbardForm = Literal["namelist", "card"]
 MP_VALUES = {"Co": 3.32, "Cr": 3.7, "Fe": 5.3, "Mn": 3.9, "Mo": 4.38, "Ni": 6.2, "V": 3.25, "W": 6.2}  # eV
-SHELLS = {"V": "3d", "Cr": "3d", "Mn": "3d", "Fe": "3d", "Co": "3d", "Ni": "3d", "Mo": "4d", "W": "5d"}
+SHELLS = {
+    "Ti": "3d",
+    "Cu": "3d",
+    "V": "3d",
+    "Cr": "3d",
+    "Mn": "3d",
+    "Fe": "3d",
+    "Co": "3d",
+    "Ni": "3d",
+    "Mo": "4d",
+    "W": "5d",
+}
 ANIONS = {"O", "F"}
 CARD_SINCE = (7, 1)  # the first version of pw.x that reads the card HUBBARD
 
 
-def hubbard_values(crystal: Crystal, choice: HubbardChoice) -> dict[str, float]:
+def hubbard_values(
+    crystal: Crystal, choice: HubbardChoice, given: Mapping[str, float] | None = None
+) -> dict[str, float]:
     """U (eV) of each element of a crystal that gets one; empty where none does.
 
     Args:
         crystal: The structure; only oxides and fluorides have values.
-        choice: "none" or "mp".
+        choice: "none", "mp" (a table) or "hp" (from the crystal's own response, see `linear_response`).
+        given: Values that replace the table's, by element; with "hp" those of the response.
     """
-    symbols = set(crystal.symbols)
-    if choice == "none" or not symbols & ANIONS:
+    if choice == "none":
         return {}
-    return {element: MP_VALUES[element] for element in sorted(symbols) if element in MP_VALUES}
+    values = {**(MP_VALUES if choice == "mp" else {}), **(given or {})}
+    return {element: values[element] for element in response_elements(crystal) if element in values}
 
 
-def without_value(crystal: Crystal, choice: HubbardChoice) -> tuple[str, ...]:
+def response_elements(crystal: Crystal) -> tuple[str, ...]:
+    """The elements of an oxide or fluoride whose d shell may get a U."""
+    symbols = set(crystal.symbols)
+    return tuple(sorted(symbols & set(SHELLS))) if symbols & ANIONS else ()
+
+
+def without_value(crystal: Crystal, choice: HubbardChoice, given: Mapping[str, float] | None = None) -> tuple[str, ...]:
     """Magnetic d and f elements of an oxide or fluoride that have no U entry, so that the user hears of it."""
     from dao_core.dft.magnetism.moments import METAL_MOMENTS
 
     symbols = set(crystal.symbols)
     if choice == "none" or not symbols & ANIONS:
         return ()
-    return tuple(sorted(e for e in symbols if e in METAL_MOMENTS and e not in MP_VALUES))
+    with_u = hubbard_values(crystal, choice, given)
+    return tuple(sorted(e for e in symbols if e in METAL_MOMENTS and e not in with_u))
 
 
 def hubbard_label(values: Mapping[str, float]) -> str:

@@ -90,6 +90,7 @@ def need(run: Session, name: str, pw_input: PwInput) -> tuple[PwResult, Crystal,
 NOT_IN_ENERGIES = {
     "mixing_beta", "electron_maxstep", "nstep",
     "dos_kpoint_factor", "path_density", "phonon_threshold", "displacement", "supercell_length",
+    "response_grid",
 }  # fmt: skip
 
 

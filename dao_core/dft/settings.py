@@ -32,6 +32,7 @@ class Protocol(BaseModel):
     dos_kpoint_factor: float = Field(0.6, gt=0, le=1, description="k-point distance of the DOS mesh over the SCF's")
     path_density: float = Field(10.0, gt=0, description="k- and q-points per 1/angstrom of a path, 2 pi included")
     phonon_threshold: float = Field(1e-14, gt=0, description="tr2_ph of ph.x, Ry")
+    response_grid: int = Field(2, ge=1, le=4, description="q-points an axis of hp.x")
     displacement: float = Field(0.01, gt=0, description="of an atom in a displaced supercell, angstrom")
     supercell_length: float = Field(6.0, gt=0, description="least thickness of a displaced supercell, angstrom")
 
@@ -75,7 +76,10 @@ class DftSettings(BaseModel):
     )
     max_orderings: int = Field(4, ge=1, description="orderings computed; how many that leaves out is said")
     max_magnetic_cell: int = Field(2, ge=1, le=4, description="largest magnetic supercell, in primitive cells")
-    hubbard: Literal["none", "mp"] = Field("none", description="mp: the Materials Project's U, oxides and fluorides")
+    hubbard: Literal["none", "mp", "hp"] = Field(
+        "none", description="U of oxides and fluorides: mp is the Materials Project's table, hp linear response by hp.x"
+    )
+    hubbard_u: dict[str, float] = Field(default_factory=dict, description="U in eV by element, in place of the table's")
     qe_version: str | None = Field(None, description="of pw.x, such as 7.3; by default it is asked")
     pressure_gpa: float = 0.0
     wall_seconds: float = Field(12 * 3600, gt=0, description="longest time of one pw.x run")

@@ -15,11 +15,13 @@ import numpy as np
 
 from dao_core.artifacts import ArtifactError, Ledger
 from dao_core.crystal import Crystal
-from dao_core.dft.hubbard import hubbard_label, hubbard_values, without_value
+from dao_core.dft.chain import ProgramError
+from dao_core.dft.hubbard import hubbard_label, hubbard_values, response_elements, without_value
 from dao_core.dft.hull import DftEntry, add_entry, element_energies, missing_references, on_hull
 from dao_core.dft.launch.base import Launcher
 from dao_core.dft.launch.local import LocalLauncher
 from dao_core.dft.launch.version import installed_version
+from dao_core.dft.linear_response import response_u
 from dao_core.dft.magnetism.moments import MomentReport
 from dao_core.dft.magnetism.search import OrderingResult, moment_report, search_orderings
 from dao_core.dft.pseudo.library import MissingElementError, PseudopotentialError, find_library
@@ -129,7 +131,9 @@ def validate_crystal(
         settings = _with_version(settings)
         session = Session(settings, library, Ledger(run.root), run.launcher or LocalLauncher(settings))
         start = symmetrised(crystal, LOOSE, primitive=True) or crystal
-        hubbard = hubbard_values(start, settings.hubbard)
+        if settings.hubbard == "hp":
+            session.settings = settings = with_response(session, start)
+        hubbard = hubbard_values(start, settings.hubbard, settings.hubbard_u)
         label = functional_label(library, settings, hubbard)
         first = session.build(start, "scf")  # every mistake of the input shows here, before anything runs
     except MissingElementError as error:
@@ -138,6 +142,9 @@ def validate_crystal(
         return ValidationResult(formula, "invalid_structure", str(error), crystal)
     except (PseudopotentialError, ProtocolFileError) as error:
         return ValidationResult(formula, "invalid_settings", str(error), crystal)
+    except ProgramError as error:
+        status = BY_NAME[error.failure].status if error.failure in BY_NAME else "code_failed"
+        return ValidationResult(formula, status, f"U from linear response: {error}", crystal)
     base = ValidationResult(
         formula, "code_failed", "", crystal, label, material_id=material_id,
         dao_formation_energy_per_atom=dao_formation_energy_per_atom, hubbard=hubbard,
@@ -158,6 +165,15 @@ def _with_version(settings: DftSettings) -> DftSettings:
     if settings.hubbard == "none" or settings.qe_version:
         return settings
     return settings.model_copy(update={"qe_version": installed_version(settings.command)})
+
+
+def with_response(session: Session, crystal: Crystal) -> DftSettings:
+    """Settings with U from the crystal's own response, unless the user gave all of it. Raises ProgramError."""
+    settings = session.settings
+    if set(response_elements(crystal)) <= set(settings.hubbard_u):
+        return settings
+    found = response_u(session, session.build(crystal, "scf"))
+    return settings.model_copy(update={"hubbard_u": {**found, **settings.hubbard_u}})
 
 
 def _stages(
@@ -223,7 +239,7 @@ def _message(run: Session, result: ValidationResult, note: str) -> str:
     words.append(note)
     if result.hubbard:
         words.append(f"{hubbard_label(result.hubbard)}: no formation energy, elements are computed without U")
-    if missing := without_value(result.crystal_input, run.settings.hubbard):
+    if missing := without_value(result.crystal_input, run.settings.hubbard, run.settings.hubbard_u):
         words.append(f"no U is known for {', '.join(missing)}")
     return "; ".join(w for w in words if w)
 

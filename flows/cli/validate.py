@@ -59,7 +59,7 @@ def run(
     hubbard: Annotated[
         str,
         typer.Option(
-            help="Hubbard U on d shells of oxides and fluorides: none, or mp (the Materials Project's values)."
+            help="Hubbard U on d shells of oxides and fluorides: none, mp (the Materials Project's values) or hp (linear response by hp.x)."
         ),
     ] = "none",
     orderings: Annotated[

@@ -22,6 +22,7 @@ NAMES = {
     "dynmat.x": "DYNMAT",
     "q2r.x": "Q2R",
     "matdyn.x": "MATDYN",
+    "hp.x": "HP",
 }
 GRID = 16
 
@@ -117,7 +118,19 @@ def dynmat() -> str:
     return ""
 
 
-WORK = {"projwfc.x": projwfc, "pp.x": pp, "ph.x": ph, "dynmat.x": dynmat, "q2r.x": q2r, "matdyn.x": matdyn}
+def hp() -> str:
+    """The file of Hubbard parameters: 5 eV on each nickel, 0.25 more from site to site."""
+    head = "                           Hubbard U parameters:\n\n"
+    head += "       site n.  type  label  spin  new_type  new_label  Hubbard U (eV)\n"
+    sites = [(i, e) for i, e in enumerate(symbols(), start=1) if e == "Ni"]
+    rows = [f"       {i:3d}      {i:3d}   {e:4s}    {1:2d}    {i:3d}         {e:4s}   {5.0 + 0.25 * n:10.4f}"
+            for n, (i, e) in enumerate(sites)]  # fmt: skip
+    line = "\n  =-------------------------------------------------------------------=\n"
+    Path("dao.Hubbard_parameters.dat").write_text(line + head + "\n".join(rows) + line)
+    return ""
+
+
+WORK = {"projwfc.x": projwfc, "pp.x": pp, "ph.x": ph, "dynmat.x": dynmat, "q2r.x": q2r, "matdyn.x": matdyn, "hp.x": hp}
 
 
 def main(program: str) -> int:

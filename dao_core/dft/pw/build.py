@@ -106,7 +106,7 @@ def build_input(
         pseudo_dir=str(library.folder.resolve()),
         pseudo_identity=library.identity(elements),
         site_magnetisation=magnetisation,
-        hubbard=hubbard_values(crystal, settings.hubbard),
+        hubbard=hubbard_values(crystal, settings.hubbard, settings.hubbard_u),
         hubbard_form=hubbard_form(settings.qe_version or OLDEST_VERSION),
         ranks=settings.ranks,
         wall_seconds=settings.wall_seconds,
