@@ -31,6 +31,11 @@ from dao_core.dft.session import Session
 DONE, INPUT, OUTPUT = "done.json", "input", "output"
 TRIES = 2  # a program that is killed from outside is run once more
 SAVE = f"{PREFIX}.save"
+# what the machine is to blame for -> its name in the table of failures
+BY_OUTCOME = {
+    "missing": "pw_missing", "timeout": "killed_at_walltime", "stalled": "hanging", "out_of_memory": "out_of_memory",
+    "disk_full": "disk_full", "scheduler": "scheduler", "folder_removed": "folder_removed",
+}  # fmt: skip
 NOT_COPIED = "wfc*"  # wavefunctions belong to the k-points of one calculation
 
 
@@ -110,6 +115,20 @@ class Chain:
             if failure not in ("out_of_memory", "interrupted") or attempt == TRIES:
                 break
         raise ProgramError(program, failure, message)
+
+    def tool(self, name: str, command: str, arguments: tuple[str, ...]) -> Path:
+        """Run a program that is none of the suite; it is done when it exits with 0. Raises ProgramError."""
+        step = self.folder / name
+        digest = _digest(command, " ".join(arguments))
+        if self._done(step, digest):
+            return step
+        self._clean(step)
+        wall = self.session.settings.wall_seconds
+        outcome = self._launch(step, Job(command, INPUT, OUTPUT, STDERR, wall_seconds=wall, arguments=arguments))
+        if outcome.kind != "exited" or outcome.returncode:
+            note = outcome.note or f"it ended with status {outcome.returncode}: {_text(step / STDERR).strip()[-200:]}"
+            raise ProgramError(command, BY_OUTCOME.get(outcome.kind, "crashed"), note)
+        return self._finish(step, digest)
 
     def finished(self, name: str, program: str, text: str) -> Path | None:
         """The folder of a step that was done with this input, None where it wasn't."""
@@ -197,13 +216,8 @@ def _repaired(session: Session, pw_input: PwInput) -> PwInput:
 
 def _program_failure(step: Path, outcome: RunOutcome) -> tuple[str, str]:
     """Name and message of what went wrong with a program other than pw.x."""
-    by_outcome = {
-        "missing": "pw_missing", "timeout": "killed_at_walltime", "stalled": "hanging",
-        "out_of_memory": "out_of_memory", "disk_full": "disk_full", "scheduler": "scheduler",
-        "folder_removed": "folder_removed",
-    }  # fmt: skip
-    if outcome.kind in by_outcome:
-        return by_outcome[outcome.kind], outcome.note
+    if outcome.kind in BY_OUTCOME:
+        return BY_OUTCOME[outcome.kind], outcome.note
     text, crash, stderr = (_text(step / name) for name in (OUTPUT, "CRASH", STDERR))
     output = parse_text(text, crash=crash, stderr=stderr)
     if "No space left on device" in output.log:

@@ -12,7 +12,7 @@ from typing import Any
 from dao_core.artifacts import ArtifactError, Ledger
 from dao_core.dft.calculation import STAGE
 from dao_core.dft.chain import ProgramError, remove_chain
-from dao_core.dft.electronic.analysis import PARTS, analyse_electrons
+from dao_core.dft.electronic.analysis import analyse_electrons, possible_parts
 from dao_core.dft.electronic.eigenvalues import EigenvalueError
 from dao_core.dft.electronic.page import sections
 from dao_core.dft.launch.local import LocalLauncher
@@ -67,7 +67,7 @@ def compute_properties(run: ValidationRun, result: ValidationResult, wanted: Seq
     out: list[Mapping[str, Any]] = []
     failed = False
     if "electrons" in wanted:
-        electrons = analyse_electrons(session, pw_input, PARTS)
+        electrons = analyse_electrons(session, pw_input, possible_parts(session.settings))
         failed |= bool(electrons.failures)
         out += sections(electrons)
     if "phonons" in wanted:

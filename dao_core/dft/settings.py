@@ -80,6 +80,7 @@ class DftSettings(BaseModel):
         "none", description="U of oxides and fluorides: mp is the Materials Project's table, hp linear response by hp.x"
     )
     hubbard_u: dict[str, float] = Field(default_factory=dict, description="U in eV by element, in place of the table's")
+    bader_command: str = Field("bader", description="the program of Bader charges, used where it is installed")
     qe_version: str | None = Field(None, description="of pw.x, such as 7.3; by default it is asked")
     pressure_gpa: float = 0.0
     wall_seconds: float = Field(12 * 3600, gt=0, description="longest time of one pw.x run")

@@ -15,6 +15,7 @@ from dao_core.artifacts import ArtifactError, content_key, plain, write_atomic
 from dao_core.code_version import code_version
 from dao_core.crystal import Crystal
 from dao_core.dft.chain import OUTPUT, Chain, ProgramError, ground_state
+from dao_core.dft.electronic.bader import bader_charges, bader_installed
 from dao_core.dft.electronic.eigenvalues import (
     EigenvalueError,
     Eigenvalues,
@@ -28,6 +29,7 @@ from dao_core.dft.launch.local import OUT
 from dao_core.dft.pw.build import PREFIX, kpoint_grid
 from dao_core.dft.pw.input import Calculation, PwInput
 from dao_core.dft.session import Session
+from dao_core.dft.settings import DftSettings
 
 RESULT = "result.json"
 PARTS = ("states", "bands", "elf")
@@ -48,7 +50,7 @@ def analyse_electrons(session: Session, pw_input: PwInput, parts: tuple[str, ...
     Args:
         session: Settings, ledger, launcher.
         pw_input: The final SCF of a validation.
-        parts: Which of "states", "bands" and "elf".
+        parts: Which of "states", "bands", "elf" and "bader".
 
     Returns:
         Results as plain values, failures by name. Nothing is raised for what a program does wrong.
@@ -61,6 +63,11 @@ def analyse_electrons(session: Session, pw_input: PwInput, parts: tuple[str, ...
         except (ProgramError, EigenvalueError, CubeError, StatesError, ArtifactError) as error:
             failures[part] = str(error)
     return Electrons(results, failures)
+
+
+def possible_parts(settings: DftSettings) -> tuple[str, ...]:
+    """The parts whose programs are there: those of the suite, and Bader charges where `bader` is installed."""
+    return (*PARTS, "bader") if bader_installed(settings) else PARTS
 
 
 def stage_result(
@@ -216,4 +223,6 @@ def coarse(grid: np.ndarray, largest: int = 32) -> dict[str, Any]:
     return {"shape": small.shape, "values": values.ravel()}
 
 
-_WORK: dict[str, Callable[[Chain], dict[str, Any]]] = {"states": _states, "bands": _bands, "elf": _elf}
+_WORK: dict[str, Callable[[Chain], dict[str, Any]]] = {
+    "states": _states, "bands": _bands, "elf": _elf, "bader": bader_charges,
+}  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 from dao_core.dft.electronic.analysis import Electrons
 
-TITLES = {"bands": "Bands", "states": "Density of states", "elf": "Electron localisation"}
+TITLES = {"bands": "Bands", "states": "Density of states", "elf": "Electron localisation", "bader": "Bader charges"}
 CHARGED = 0.1  # electrons below which a charge is not worth a word
 
 
@@ -17,7 +17,7 @@ def sections(electrons: Electrons) -> list[dict[str, Any]]:
     Args:
         electrons: The results of `analyse_electrons`.
     """
-    words = {"bands": _bands, "states": _states, "elf": _elf}
+    words = {"bands": _bands, "states": _states, "elf": _elf, "bader": _bader}
     out: list[dict[str, Any]] = []
     for part, title in TITLES.items():
         if part in electrons.results:
@@ -41,16 +41,26 @@ def _bands(result: Mapping[str, Any]) -> str:
 
 
 def _states(result: Mapping[str, Any]) -> str:
-    charged: dict[str, list[float]] = {}
-    for atom in result["charges"]:
-        charged.setdefault(atom["symbol"], []).append(atom["charge"])
-    means = {symbol: sum(values) / len(values) for symbol, values in charged.items()}
-    words = ", ".join(f"{s} {q:+.2f}" for s, q in means.items() if abs(q) >= CHARGED)
+    words = _charge_words(result)
     charges = f"; Löwdin charges: {words}" if words else "; no atom carries a charge worth the name"
     density = f", {result['at_fermi']:.2f} states per eV at the Fermi energy" if result["gap"]["is_metal"] else ""
     warning = f"; {result['warning']}" if result["warning"] else ""
     mesh = "x".join(map(str, result["kpoints"]))
     return f"On a mesh of {mesh} it is {gap_words(result['gap'])}{density}{charges}{warning}."
+
+
+def _charge_words(result: Mapping[str, Any]) -> str:
+    """The mean charge of each element that has one worth a word."""
+    charged: dict[str, list[float]] = {}
+    for atom in result["charges"]:
+        charged.setdefault(atom["symbol"], []).append(atom["charge"])
+    means = {symbol: sum(values) / len(values) for symbol, values in charged.items()}
+    return ", ".join(f"{s} {q:+.2f}" for s, q in means.items() if abs(q) >= CHARGED)
+
+
+def _bader(result: Mapping[str, Any]) -> str:
+    words = _charge_words(result)
+    return f"In Bader's basins of the valence density: {words or 'no atom carries a charge worth the name'}."
 
 
 def _elf(result: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ class Job:
     """One run of a program.
 
     `exit_file` (relative to the folder) asks the program to stop cleanly; `is_stuck` is asked now and then about what
-    it has written so far.
+    it has written so far. `arguments` are those of a program that is none of the suite, in place of its input file.
     """
 
     program: str
@@ -31,6 +31,7 @@ class Job:
     memory_gb: float | None = None
     exit_file: str | None = None
     is_stuck: Callable[[str], bool] | None = None
+    arguments: tuple[str, ...] | None = None
 
 
 class Launcher(Protocol):
@@ -56,6 +57,8 @@ class LaunchError(RuntimeError):
 
 def job_command(settings: DftSettings, job: Job) -> list[str]:
     """The command line of a run: MPI, the program, its pools and its input file."""
+    if job.arguments is not None:
+        return [*shlex.split(job.program), *job.arguments]
     words = program_words(settings.command, job.program)
     if job.ranks > 1:
         mpi = shlex.split(settings.mpi_command.format(ranks=job.ranks))

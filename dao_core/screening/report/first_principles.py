@@ -135,7 +135,7 @@ def _magnetism(result: ValidationResult) -> dict[str, Any] | None:
 def _section(section: Mapping[str, Any]) -> dict[str, Any]:
     """A section whose numbers are as many and as exact as a picture needs."""
     data = section["data"]
-    small = {"bands": _path, "dispersion": _path, "phonons": _vibrations, "states": _states, "elf": _elf}
+    small = {"bands": _path, "dispersion": _path, "phonons": _vibrations, "states": _states, "elf": _elf, "bader": dict}
     shown = None if data is None else small[section["part"]](plain(data))
     return {"part": section["part"], "title": section["title"], "sentence": section["sentence"], "data": shown}
 

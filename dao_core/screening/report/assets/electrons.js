@@ -41,16 +41,18 @@ function magnetismPart(m) {
 }
 
 function dftSection(s) {
-  const pictures = { bands: () => '<div class="plot" data-dft="bands"></div>', dispersion: () => '<div class="plot" data-dft="dispersion"></div>', states: statesBody, elf: elfBody, phonons: vibrationBody };
+  const pictures = { bands: () => '<div class="plot" data-dft="bands"></div>', dispersion: () => '<div class="plot" data-dft="dispersion"></div>', states: statesBody, elf: elfBody, phonons: vibrationBody, bader: (data) => chargeTable(data.charges, "bader", "Bader") };
   return section(escapeHtml(s.title), `<p>${escapeHtml(s.sentence)}</p>${s.data ? pictures[s.part](s.data) : ""}`);
 }
 
 function statesBody(data) {
-  const extra = data.charges.some((a) => known(a.bader));
-  const spin = data.charges.some((a) => known(a.polarisation));
-  const rows = data.charges.map((a, i) => `<tr><th scope="row">${escapeHtml(a.symbol)}${i + 1}</th><td>${signed(a.charge)}</td>${extra ? `<td>${signed(a.bader)}</td>` : ""}${spin ? `<td>${fixed(a.polarisation, 2)}</td>` : ""}</tr>`).join("");
-  return `<div class="plot" data-dft="states"></div><div class="legend" data-dft="states-legend"></div>
-    <table class="mini" id="charges"><thead><tr><th>Charge</th><th>Löwdin <small>e</small></th>${extra ? "<th>Bader <small>e</small></th>" : ""}${spin ? "<th>spin <small>μB</small></th>" : ""}</tr></thead><tbody>${rows}</tbody></table>`;
+  return `<div class="plot" data-dft="states"></div><div class="legend" data-dft="states-legend"></div>${chargeTable(data.charges, "charges", "Löwdin")}`;
+}
+
+function chargeTable(charges, id, whose) {
+  const spin = charges.some((a) => known(a.polarisation));
+  const rows = charges.map((a, i) => `<tr><th scope="row">${escapeHtml(a.symbol)}${i + 1}</th><td>${signed(a.charge)}</td>${spin ? `<td>${fixed(a.polarisation, 2)}</td>` : ""}</tr>`).join("");
+  return `<table class="mini" id="${id}"><thead><tr><th>Charge</th><th>${whose} <small>e</small></th>${spin ? "<th>spin <small>μB</small></th>" : ""}</tr></thead><tbody>${rows}</tbody></table>`;
 }
 const signed = (x) => (known(x) ? `${x > 0 ? "+" : ""}${fixed(x, 2)}` : DASH);
 
