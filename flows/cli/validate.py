@@ -15,7 +15,6 @@ from flows.cli.errors import fail
 
 if TYPE_CHECKING:
     from dao_core.crystal import Crystal
-    from dao_core.dft.properties import Properties
     from dao_core.dft.settings import DftSettings
     from dao_core.dft.validate import ValidationResult, ValidationRun
 
@@ -59,7 +58,7 @@ def run(
     hubbard: Annotated[
         str,
         typer.Option(
-            help="Hubbard U on d shells of oxides and fluorides: none, mp (the Materials Project's values) or hp (linear response by hp.x)."
+            help="Hubbard U on d shells of oxides and fluorides: none, mp (Materials Project's values) or hp (hp.x)."
         ),
     ] = "none",
     orderings: Annotated[
@@ -87,6 +86,7 @@ def run(
     Examples:  dao validate run nacl/001_NaCl_225.cif    dao validate run runs/screen/report --top 3 --no-elements
     """
     from flows.cli.errors import interruptible
+    from flows.cli.validation_output import pages_of
 
     settings = {"protocol": protocol, "pseudo_dir": pseudo_dir, "ranks": ranks, "elements": elements,
                 "command": command, "wall_seconds": 3600 * hours, "hubbard": hubbard,
@@ -120,6 +120,8 @@ def export(
 
     Examples:  dao validate export    dao validate export --root runs/dft --out record.json
     """
+    from flows.cli.validation_output import export_provenance
+
     export_provenance(root, out, candidates or ())
 
 
@@ -254,6 +256,7 @@ def _validate_all(structures: Sequence[NamedStructure], run: ValidationRun, opti
     from dao_core.dft.properties import compute_properties
     from dao_core.dft.validate import validate_crystal
     from dao_core.screening.report.first_principles import save_first_principles
+    from flows.cli.validation_output import print_properties, show_in_pages
 
     level = run.settings
     parts: list[Path] = []
@@ -271,46 +274,12 @@ def _validate_all(structures: Sequence[NamedStructure], run: ValidationRun, opti
         rows.append(_line(s.name, result))
         properties = compute_properties(run, result, options.properties) if result.ok and options.properties else None
         if properties is not None:
-            _print_properties(s, run, result, properties)
+            print_properties(s.name, Path(run.root), result, properties)
         parts.append(save_first_principles(Path(run.root), result, properties))
-    _show_in_pages(parts, options.pages)
+    show_in_pages(parts, options.pages)
     names = ("file", "status", "eV/atom", "formation", "above QE hull", "DAO-P off", "same structure", "message")
     table(f"pw.x, protocol {level.protocol}; every run is kept below {run.root}", names, rows)
     return n_ok
-
-
-def _show_in_pages(parts: Sequence[Path], pages: Sequence[Path]) -> None:
-    """Put what was computed into the pages of the reports that the structures came from."""
-    from dao_core.screening.report.first_principles import show_first_principles
-
-    for page in pages:
-        if n := show_first_principles(page, parts):
-            print(f"{page}: {n} of its candidates show what pw.x says")
-
-
-def _print_properties(
-    structure: NamedStructure, run: ValidationRun, result: ValidationResult, properties: Properties
-) -> None:
-    """Print a sentence for each property, keep the numbers of the plots beside the ledger, say what each took."""
-    import json
-    import re
-
-    from dao_core.artifacts import plain, write_atomic
-
-    for sentence in properties.sentences:
-        print(f"{structure.name}: {sentence}")
-    folder = Path(run.root) / "properties"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', structure.id)}_{result.key[:8]}.json"
-    write_atomic(path, json.dumps(plain(list(properties.sections))))
-    cost = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in properties.seconds.items())
-    print(f"{structure.name}: the numbers are in {path}" + (f"; {cost}" if cost else ""))
-
-
-def pages_of(files: Sequence[Path]) -> tuple[Path, ...]:
-    """The pages of those files that are reports of a screening."""
-    folders = [path if path.is_dir() else path.parent for path in files if path.is_dir() or path.suffix == ".parquet"]
-    return tuple(folder / "index.html" for folder in dict.fromkeys(folders) if (folder / "index.html").is_file())
 
 
 def _with_own_ids(structures: Sequence[NamedStructure]) -> list[NamedStructure]:
@@ -390,21 +359,3 @@ def _line(name: str, result: ValidationResult) -> tuple[object, ...]:
         missing = f"no reference for {', '.join(result.missing_references)}: give one with --reference"
         message = f"{message}; {missing}" if message else missing
     return (name, result.status, *(None if v is None else f"{v:.4f}" for v in values), result.same_structure, message)
-
-
-def export_provenance(root: Path, out: Path, candidates: Sequence[Path]) -> None:
-    """Write the record of a folder of validations; says so where there is none."""
-    import json
-
-    from dao_core.artifacts import Ledger, write_atomic
-    from dao_core.dft.provenance import candidate_rows, provenance
-
-    for path in (*candidates, out.parent):
-        if not path.exists():
-            fail(f"{path} is not there: correct the path")
-    record = provenance(Ledger(root), candidate_rows(candidates))
-    n = sum(node["@type"] == "CreateAction" for node in record["@graph"])
-    if not n:
-        fail(f"nothing has been validated below {root}: name the folder that `dao validate run --root` was given")
-    write_atomic(out, json.dumps(record, indent=1, default=str))
-    print(f"{n} calculations, {len(record['@graph'])} nodes: {out}")
