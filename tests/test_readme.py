@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -11,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from tests.helpers.page_examples import environment
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -25,16 +26,6 @@ def commands() -> list[str]:
     """Lines of the shell blocks, in order; the one about the path belongs to the test's own environment."""
     lines = [line.strip() for block in blocks("bash") for line in block.splitlines()]
     return [line for line in lines if line and not line.startswith("export PATH")]
-
-
-def environment(folder: Path) -> dict[str, str]:
-    """An environment whose `dao` is this checkout's."""
-    program = folder / "bin" / "dao"
-    program.parent.mkdir()
-    program.write_text(f"#!/bin/sh\nexec '{sys.executable}' -c 'from flows.cli.main import main; main()' \"$@\"\n")
-    program.chmod(0o755)
-    path = f"{program.parent}:{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "DO_NOT_TRACK": "1"}
 
 
 @pytest.mark.slow

@@ -51,12 +51,12 @@ def register_deployments(*, chain: bool, silence_seconds: float, pool: str = "pr
 
     Raises PreflightError where no server of this version answers.
     """
-    from flows.deployments import deployments, prefect_yaml
-    from tasks.preflight import check_server
-
     if not os.environ.get("PREFECT_API_URL"):
         fail("PREFECT_API_URL is not set: start a server (make server) and export what it prints")
     import tempfile
+
+    from flows.deployments import deployments, prefect_yaml
+    from tasks.preflight import check_server
 
     check_server()
     _work_pool(pool)
