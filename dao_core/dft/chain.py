@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +37,10 @@ BY_OUTCOME = {
     "missing": "pw_missing", "timeout": "killed_at_walltime", "stalled": "hanging", "out_of_memory": "out_of_memory",
     "disk_full": "disk_full", "scheduler": "scheduler", "folder_removed": "folder_removed",
 }  # fmt: skip
+PROGRAM_VERSION = re.compile(r"Program \S+ v\.(\S+)")
+SAVED_BY = re.compile(r'<creator NAME="PWSCF" VERSION="([^"]+)"')
+SAVED_HEAD = 4000  # characters of pw.x's XML file that hold it
+NO_CONVERGENCE = "No convergence has been achieved"  # ph.x and hp.x; "JOB DONE." stands beside it
 NOT_COPIED = "wfc*"  # wavefunctions belong to the k-points of one calculation
 
 
@@ -111,6 +116,7 @@ class Chain:
             outcome = self._launch(step, job)
             failure, message = _program_failure(step, outcome)
             if failure == NONE:
+                self._check_version(step, program)
                 return self._finish(step, digest)
             if failure not in ("out_of_memory", "interrupted") or attempt == TRIES:
                 break
@@ -148,6 +154,14 @@ class Chain:
                 shutil.copyfile(path, folder / OUT / path.name)
             temporary.rename(target)
         return replace(self, folder=folder)
+
+    def _check_version(self, step: Path, program: str) -> None:
+        """Raises ProgramError where a program of another version read pw.x's files: formats differ without a word."""
+        own = PROGRAM_VERSION.search(_text(step / OUTPUT))
+        pw = SAVED_BY.search(_text(self.save / "data-file-schema.xml")[:SAVED_HEAD])
+        if own and pw and own.group(1) != pw.group(1):
+            note = f"version {own.group(1)} on the files of pw.x {pw.group(1)}: use one suite, `command` names its pw.x"
+            raise ProgramError(program, "crashed", note)
 
     def _launch(self, step: Path, job: Job) -> RunOutcome:
         launcher = self.session.launcher
@@ -224,6 +238,8 @@ def _program_failure(step: Path, outcome: RunOutcome) -> tuple[str, str]:
         return "disk_full", "no space left on device"
     if output.routine:
         return "crashed", f"{output.routine}: {output.message}"
+    if NO_CONVERGENCE in text:
+        return "scf_not_converged", "the response to a perturbation did not converge"
     if "JOB DONE." not in text:
         return ("no_output" if not text else "interrupted"), output.message or outcome.note
     return NONE, ""

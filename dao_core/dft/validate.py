@@ -22,7 +22,7 @@ from dao_core.dft.launch.base import Launcher
 from dao_core.dft.launch.local import LocalLauncher
 from dao_core.dft.launch.version import installed_version
 from dao_core.dft.linear_response import response_u
-from dao_core.dft.magnetism.moments import MomentReport
+from dao_core.dft.magnetism.moments import MomentReport, without_moment
 from dao_core.dft.magnetism.search import OrderingResult, moment_report, search_orderings
 from dao_core.dft.pseudo.library import MissingElementError, PseudopotentialError, find_library
 from dao_core.dft.pw.input import InputError, PwInput
@@ -237,6 +237,8 @@ def _message(run: Session, result: ValidationResult, note: str) -> str:
     if result.moments is not None and result.crystal is not None:
         words.append(result.moments.warning(result.crystal.symbols))
     words.append(note)
+    if run.settings.spin == "auto" and (unknown := without_moment(result.crystal_input)):
+        words.append(f"no starting moment is known for {', '.join(unknown)}: computed without their spin")
     if result.hubbard:
         words.append(f"{hubbard_label(result.hubbard)}: no formation energy, elements are computed without U")
     if missing := without_value(result.crystal_input, run.settings.hubbard, run.settings.hubbard_u):

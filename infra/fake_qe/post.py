@@ -1,7 +1,7 @@
 """What projwfc.x, pp.x, ph.x and dynmat.x write, fabricated; `ph.x` and the others beside this file run it.
 
-$FAKE_QE_POST_PLAN names a file with one word a run: good, kill9, error, cut (no "JOB DONE."). How many runs there were
-stands in `<plan>.count`. Standard library only.
+$FAKE_QE_POST_PLAN names a file with one word a run: good, kill9, error, cut (no "JOB DONE."), unconverged. The count
+of runs stands in `<plan>.count`. Standard library only.
 """
 
 from __future__ import annotations
@@ -153,5 +153,7 @@ def main(program: str) -> int:
         print(f" {LINE}\n{words}\n {LINE}\n     stopping ...")
         return 1
     text = WORK[program]()
+    if word == "unconverged":  # as ph.x does: "JOB DONE." all the same
+        text += "     No convergence has been achieved\n"
     print(text + ("" if word == "cut" else DONE))
     return 0

@@ -347,3 +347,44 @@ def test_a_report_without_candidates_says_so(browser: Browser, tmp_path: Path) -
     assert "without a candidate" in tab.run("document.body.innerText")
     assert tab.errors == []
     tab.close()
+
+
+@pytest.fixture
+def validated(report: Path, tmp_path: Path) -> Path:
+    """The report's page with what pw.x says about its first candidate."""
+    from dao_core.screening.report.first_principles import add_first_principles, first_principles
+    from tests.helpers.candidates import rocksalt
+    from tests.helpers.validated import magnetic, properties, validation
+
+    page = tmp_path / "index.html"
+    page.write_bytes(report.read_bytes())
+    record = first_principles(validation(rocksalt(), **magnetic()), properties(rocksalt()))
+    assert add_first_principles(page, {"best": record}) == 1
+    return page
+
+
+def test_first_principles_have_a_tab_of_a_validated_candidate_alone(browser: Browser, validated: Path) -> None:
+    page = browser.page()
+    page.size(1280, 1000)
+    page.open(validated)
+    page.click("#detail-tabs [data-value=dft]")
+    words = page.run("document.querySelector('#detail').innerText")
+    for expected in ("Models and first principles", "antiferromagnetic 2x #1", "candidate electride", "off the nuclei"):
+        assert expected in words
+    plots = "[...document.querySelectorAll('#detail [data-dft] svg')].length"
+    assert page.run(plots) == 3  # bands, states, dispersion
+    assert page.run("document.querySelector('#elf-slice').width") > 100
+    assert page.run(f"{VIEW}.triangles") == "0"
+    page.run("{ const s = document.querySelector('#elf-level'); s.value = 0.5; s.dispatchEvent(new Event('input')); }")
+    page.click("#elf-surface")
+    page.until(f"Number({VIEW}.triangles) > 100")
+    page.click("#table tr[data-id=wurtzite]")
+    page.until(f"{VIEW}.triangles === '0'")
+    assert page.run("document.querySelector('#detail-tabs')") is None
+    assert "Wyckoff sites" in page.run("document.querySelector('#detail').innerText")
+    page.click("#table tr[data-id=best]")
+    assert page.run("document.querySelector('#comparison') !== null")
+    page.click("#detail-tabs [data-value=structure]")
+    assert page.run("document.querySelector('#comparison')") is None
+    assert page.errors == []
+    page.close()

@@ -40,6 +40,7 @@ def test_a_killed_program_is_run_once_more(session: Session, post: Callable[...,
         (["kill9", "kill9"], "out_of_memory", False, "killed from outside"),
         (["cut", "cut"], "interrupted", False, "pp.x: interrupted"),
         (["error"], "crashed", True, "pp_check: what it cannot do"),
+        (["unconverged"], "scf_not_converged", True, "the response to a perturbation did not converge"),
     ],
 )
 def test_failures_have_names(
@@ -56,8 +57,19 @@ def test_failures_have_names(
 
 
 def test_a_program_that_is_not_installed_is_named(session: Session, si: Crystal) -> None:
-    with ground_state(session, session.build(si, "scf")) as chain, pytest.raises(ProgramError, match=r"hp\.x"):
-        chain.run("hp", "hp.x", "&inputhp\n/\n")
+    with ground_state(session, session.build(si, "scf")) as chain, pytest.raises(ProgramError, match=r"neb\.x"):
+        chain.run("neb", "neb.x", "&path\n/\n")
+
+
+def test_a_program_of_another_version_is_refused(session: Session, si: Crystal) -> None:
+    with ground_state(session, session.build(si, "scf")) as chain:
+        schema = chain.save / "data-file-schema.xml"
+        other = '<creator NAME="PWSCF" VERSION="7.3">x</creator>\n'
+        schema.write_text(schema.read_text().replace("<output>", f"{other}<output>", 1))
+        with pytest.raises(ProgramError, match=r"version 6\.7MaX on the files of pw\.x 7\.3: use one suite"):
+            chain.run("elf", "pp.x", PP)
+        schema.write_text(schema.read_text().replace('VERSION="7.3"', 'VERSION="6.7MaX"'))
+        assert (chain.run("elf", "pp.x", PP) / "elf.cube").exists()
 
 
 def test_a_lost_ground_state_is_made_again(session: Session, post: Callable[..., Path], si: Crystal) -> None:

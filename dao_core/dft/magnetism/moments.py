@@ -29,6 +29,8 @@ F_ELECTRONS_OF_3PLUS = {
     "Ce": 1, "Pr": 2, "Nd": 3, "Pm": 4, "Sm": 5, "Eu": 6, "Gd": 7, "Tb": 8, "Dy": 9, "Ho": 10, "Er": 11, "Tm": 12,
     "Yb": 13, "U": 3, "Np": 4, "Pu": 5,
 }  # fmt: skip
+ANIONS = {"O", "F", "S", "Cl", "Br", "I", "Se", "Te", "N", "P", "As", "Sb"}
+FIRST_WITH_F = 90  # of the actinoids, thorium is the last without f electrons
 COLLAPSED_BELOW = 0.1  # Bohr magnetons, of a site that started with a moment
 MomentChange = Literal["kept", "collapsed", "flipped"]
 
@@ -72,13 +74,40 @@ def oxidation_states(crystal: Crystal) -> dict[str, float]:
     from pymatgen.core import Composition
 
     symbols = set(crystal.symbols)
-    if not symbols & {"O", "F", "S", "Cl", "Br", "I", "Se", "Te", "N", "P", "As", "Sb"}:
+    if not symbols & ANIONS:
         return {}
     if not symbols & (set(METAL_MOMENTS) | ION_ELEMENTS):
         return {}
     counts = {element: crystal.symbols.count(element) for element in symbols}
     guesses = Composition(counts).reduced_composition.oxi_state_guesses()
     return {str(e): float(state) for e, state in guesses[0].items()} if guesses else {}
+
+
+def without_moment(crystal: Crystal) -> tuple[str, ...]:
+    """Elements whose d or f shell stays open in a compound and for which no starting moment is known.
+
+    Such a crystal is computed without their spin, and its user should hear of it. In a metal none is expected.
+    """
+    from pymatgen.core import Composition, Element
+
+    unknown = [e for e in sorted(set(crystal.symbols)) if _unknown_shell(e)]
+    if not unknown or not set(crystal.symbols) & ANIONS:
+        return ()
+    counts = {element: crystal.symbols.count(element) for element in set(crystal.symbols)}
+    guesses = Composition(counts).reduced_composition.oxi_state_guesses()
+    states = {str(e): float(s) for e, s in guesses[0].items()} if guesses else {}
+    # a shell that the oxidation state empties or fills is closed; without a state nobody knows
+    return tuple(e for e in unknown if e not in states or Element(e).is_actinoid
+                 or 0 < int(Element(e).group) - states[e] < 10)  # fmt: skip
+
+
+def _unknown_shell(symbol: str) -> bool:
+    from pymatgen.core import Element
+
+    element = Element(symbol)
+    known = symbol in METAL_MOMENTS or symbol in D_GROUPS or symbol in F_ELECTRONS_OF_3PLUS
+    shell = element.is_transition_metal or (element.is_actinoid and element.Z > FIRST_WITH_F)
+    return shell and not known and not element.is_lanthanoid and element.group not in (3, 12)
 
 
 @dataclass(frozen=True)

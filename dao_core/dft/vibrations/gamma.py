@@ -14,6 +14,7 @@ from dao_core.dft.pw.build import PREFIX
 from dao_core.dft.pw.input import PwInput
 from dao_core.dft.session import Session
 
+GENTLE = "alpha_mix(1)=0.2, niter_ph=200,"  # for a response that oscillates at ph.x's own mixing of 0.7
 INSULATING_ABOVE = 0.1  # eV: a gap that allows fixed occupations
 DIRECTIONS = {"100": (1, 0, 0), "010": (0, 1, 0), "001": (0, 0, 1)}  # along which q goes to zero, Cartesian
 FREQUENCY = re.compile(r"freq\s*\(\s*\d+\)\s*=\s*(-?[\d.]+)\s*\[THz\]")
@@ -80,10 +81,38 @@ def ph_input(threshold: float, *, dielectric: bool, more: str = "", at_gamma: bo
     return "\n".join(line for line in lines if line) + "\n"
 
 
+def gentler(text: str) -> str:
+    """An input of ph.x with gentler mixing and more iterations."""
+    return text.replace("&inputph", f"&inputph\n {GENTLE}", 1)
+
+
+def converged_ph(chain: Chain, name: str, text: str) -> Path:
+    """The folder of a run of ph.x; one that does not converge is run once more with gentler mixing.
+
+    Args:
+        chain: The ground state.
+        name: Of the step.
+        text: Input of ph.x.
+
+    Raises:
+        ProgramError: It failed, or does not converge with gentler mixing either.
+    """
+    careful = gentler(text)
+    done = chain.finished(name, "ph.x", careful)
+    if done is not None:
+        return done
+    try:
+        return chain.run(name, "ph.x", text)
+    except ProgramError as error:
+        if error.failure != "scf_not_converged":
+            raise
+    return chain.run(name, "ph.x", careful)
+
+
 def _gamma(chain: Chain) -> dict[str, Any]:
     insulator = chain.crystal_input.get("system", "occupations") == "fixed"
     threshold = chain.session.settings.resolved_protocol().phonon_threshold
-    step = chain.run("ph_gamma", "ph.x", ph_input(threshold, dielectric=insulator))
+    step = converged_ph(chain, "ph_gamma", ph_input(threshold, dielectric=insulator))
     text = (step / "dyn").read_text()
     dyn = step / "dyn"
     out: dict[str, Any] = {"frequencies": dynmat(chain, "dynmat", dyn, (0, 0, 0)), "longitudinal": {}}

@@ -18,7 +18,13 @@ from dao_core.dft.electronic.analysis import band_path, stage_result
 from dao_core.dft.launch.local import OUT
 from dao_core.dft.pw.input import PwInput
 from dao_core.dft.session import Session
-from dao_core.dft.vibrations.gamma import check_supported, ph_input, with_fixed_occupations
+from dao_core.dft.vibrations.gamma import (
+    check_supported,
+    converged_ph,
+    gentler,
+    ph_input,
+    with_fixed_occupations,
+)
 
 THZ_PER_CM = 0.0299792458
 DYN = "dyn"
@@ -70,11 +76,12 @@ def _one_q(chain: Chain, grid: tuple[int, int, int], number: int) -> Path:
     more = f"ldisp=.true., {points}, start_q={number}, last_q={number},"
     threshold = chain.session.settings.resolved_protocol().phonon_threshold
     text = ph_input(threshold, dielectric=insulator and number == 1, more=more, at_gamma=False)
-    done = chain.finished(f"q{number}/ph", "ph.x", text)
-    if done is not None:
-        return done
+    for tried in (text, gentler(text)):
+        done = chain.finished(f"q{number}/ph", "ph.x", tried)
+        if done is not None:
+            return done
     branch = chain.branch(f"q{number}", wavefunctions=True)
-    step = branch.run("ph", "ph.x", text)
+    step = converged_ph(branch, "ph", text)
     shutil.rmtree(branch.folder / OUT, ignore_errors=True)
     return step
 

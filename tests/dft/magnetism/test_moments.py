@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from dao_core.crystal import Crystal, crystal_from_symbols
-from dao_core.dft.magnetism.moments import MomentReport, magnetic_elements, moment_changes, starting_moment
+from dao_core.dft.magnetism.moments import (
+    MomentReport,
+    magnetic_elements,
+    moment_changes,
+    starting_moment,
+    without_moment,
+)
 
 
 def cell(*symbols: str) -> Crystal:
@@ -38,3 +44,21 @@ def test_changes_have_names_and_a_global_turn_is_none() -> None:
     report = MomentReport((3.0, 3.0), (0.01, 2.5), changes=("collapsed", "kept"))
     assert report.warning(["Fe", "Fe"]) == "moments changed: Fe1 collapsed"
     assert MomentReport((1.0,), (1.0,), changes=("kept",)).warning(["Fe"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("symbols", "named"),
+    [
+        (["Pd", "O"], ("Pd",)),  # d8
+        (["Nb", "Nb", "O", "O", "O", "O", "O"], ()),  # d0
+        (["Nb", "O", "O"], ("Nb",)),  # d1
+        (["Zr", "O", "O"], ()),
+        (["Zn", "O"], ()),
+        (["Ni", "O"], ()),  # which has an entry
+        (["Pd", "Al"], ()),  # a metal
+        (["Am", "O", "O"], ("Am",)),
+        (["Th", "O", "O"], ()),
+    ],
+)
+def test_open_shells_without_an_entry_are_named(symbols: list[str], named: tuple[str, ...]) -> None:
+    assert without_moment(cell(*symbols)) == named

@@ -10,8 +10,10 @@ import pytest
 
 from dao_core.crystal import Crystal
 from dao_core.dft.chain import ProgramError
+from dao_core.dft.properties import compute_properties
 from dao_core.dft.session import Session
-from dao_core.dft.vibrations.gamma import dielectric_response, gamma_phonons, ph_input, read_frequencies
+from dao_core.dft.validate import ValidationRun, validate_crystal
+from dao_core.dft.vibrations.gamma import GENTLE, dielectric_response, gamma_phonons, ph_input, read_frequencies
 
 DYN = """
      Dielectric Tensor:
@@ -74,6 +76,29 @@ def test_ph_that_fails_is_named_and_the_next_call_goes_on(
     runs = count.read_text()
     gamma_phonons(session, session.build(si, "scf"))
     assert count.read_text() == runs
+
+
+def test_a_response_that_does_not_converge_is_mixed_more_gently_once(
+    session: Session, post: Callable[..., Path], si: Crystal
+) -> None:
+    count = post("unconverged")
+    assert gamma_phonons(session, session.build(si, "scf"))["frequencies"][-1] == 12.0
+    inputs = [p.read_text() for p in (session.ledger.root / "dft_scratch").glob("*-chain/ph_gamma/input")]
+    assert [GENTLE in text for text in inputs] == [True]
+    runs = count.read_text()
+    gamma_phonons(session, session.build(si, "scf"))
+    assert count.read_text() == runs
+
+
+def test_a_response_that_never_converges_is_named_and_the_electrons_stay(
+    session: Session, post: Callable[..., Path], si: Crystal
+) -> None:
+    run = ValidationRun(session.settings, session.ledger.root, session.launcher)
+    validated = validate_crystal(si, run)
+    post("good", "good", "unconverged", "unconverged")  # projwfc.x and pp.x of the electrons come first
+    properties = compute_properties(run, validated, ("electrons", "phonons"))
+    assert [s["data"] is not None for s in properties.sections] == [True, True, True, False]
+    assert "ph.x: scf not converged" in properties.sentences[-1]
 
 
 def test_u_is_refused_with_the_way_out(session: Session, si: Crystal) -> None:
