@@ -105,9 +105,9 @@ def _unknown_shell(symbol: str) -> bool:
     from pymatgen.core import Element
 
     element = Element(symbol)
-    known = symbol in METAL_MOMENTS or symbol in D_GROUPS or symbol in F_ELECTRONS_OF_3PLUS
-    shell = element.is_transition_metal or (element.is_actinoid and element.Z > FIRST_WITH_F)
-    return shell and not known and not element.is_lanthanoid and element.group not in (3, 12)
+    if symbol in METAL_MOMENTS or symbol in D_GROUPS or symbol in F_ELECTRONS_OF_3PLUS or element.is_lanthanoid:
+        return False
+    return element.Z > FIRST_WITH_F if element.is_actinoid else element.is_transition_metal and 3 < element.group < 12
 
 
 @dataclass(frozen=True)
