@@ -122,7 +122,8 @@ def main() -> None:
     parser.add_argument(
         "--fit", default="without,prototypes", help="indexes of the pools that the weights are fitted on"
     )
-    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--write", action="store_true", help="into the package")
+    parser.add_argument("--out", type=Path, default=None, help="write the weights there instead")
     args = parser.parse_args()
     pools = load_pools(args.pools)
     names = sorted({name for pool in pools for name in pool.hits})
@@ -138,8 +139,8 @@ def main() -> None:
                         "calibration": calibration(cells[name], ps)}  # fmt: skip
     weights = fit([c for n in fitted_on for c in cells[n]])
     report["weights"] = {name: round(float(w), 3) for name, w in zip(FEATURES, weights, strict=True)}
-    if args.write:
-        path = Path(screening.__file__).parent / "data" / "joint_prior.json"
+    if args.write or args.out is not None:
+        path = args.out or Path(screening.__file__).parent / "data" / "joint_prior.json"
         source = f"benchmarks/fit_joint_prior.py, {len(pools)} compositions of MP-20 validation, indexes {args.fit}"
         write_atomic(path, json.dumps({"weights": report["weights"], "source": source}, indent=1) + "\n")
     print(json.dumps(report))
