@@ -8,7 +8,7 @@ from math import log
 from typing import TYPE_CHECKING
 
 from dao_core.screening.joint import Suggestion, joint_order, without
-from dao_core.screening.priors import RARE_UNITS, left_to_unknown, unit_share
+from dao_core.screening.priors import left_to_unknown, unit_share
 from dao_core.screening.symmetry import SymmetryError, spacegroup_number
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SMALLEST_SHARE = 0.01  # of a cell's probability that suggestions always leave to other structures
 PROPOSALS = 20  # of the symmetry model for a cell
+ASKED_FROM = 0.03  # share of a number of formula units: rarer ones are large cells, which take seconds to fill
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def _proposals(cells: Sequence[dict[str, int]], who: Suggesters) -> tuple[list[l
     if who.symmetry is None:
         return out, []
     small = [i for i, cell in enumerate(cells) if sum(cell.values()) <= who.largest]
-    asked = [i for i in small if unit_share(cells[i]) > RARE_UNITS] or small
+    asked = [i for i in small if unit_share(cells[i]) >= ASKED_FROM] or small
     reasons: dict[str, None] = {}
     found = who.symmetry.propose_many([cells[i] for i in asked], PROPOSALS, who.spacegroup)
     for i, proposals in zip(asked, found, strict=True):
