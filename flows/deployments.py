@@ -124,6 +124,9 @@ def deployments() -> list[Deployment]:
             },
             queue="gpu",
         ),
+        Deployment(
+            "study", "flows/studies.py:study", "One of the paper's studies.", _settings("study-polymorphs.yaml")
+        ),
         Deployment("campaign", "flows/campaign.py:campaign", "The whole way from database to report.", campaign),
     ]
 

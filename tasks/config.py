@@ -19,6 +19,8 @@ from dao_core.screening.load_references import HullChoice
 from dao_core.screening.select_formulas import UNIT_ATOMS
 from dao_core.screening.settings import ModelNames, SearchSettings
 from dao_core.studies.csp_benchmark import BenchmarkSettings
+from dao_core.studies.polymorphs.settings import PolymorphSettings
+from dao_core.studies.pressure.settings import PressureSettings
 from dao_core.training.config import TrainingConfig
 from dao_core.training.property_config import PropertySettings
 
@@ -199,6 +201,12 @@ class FinetuneConfig(RunSettings):
 
     data: Path = Field(description="Parquet or CSV file, or the folder of a CrysDB table")
     property: PropertySettings
+
+
+class StudyConfig(RunSettings):
+    """Which of the paper's studies, by the `kind` of its settings."""
+
+    study: Annotated[PolymorphSettings | PressureSettings, Field(discriminator="kind")]
 
 
 class Profile(Settings):

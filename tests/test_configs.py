@@ -13,7 +13,7 @@ from dao_core.dft.settings import DftProtocols
 from dao_core.training.config import TrainingConfig
 from dao_core.training.property_config import PropertySettings
 from flows.cli.errors import explain
-from tasks.config import CampaignConfig, ConfigFileError, Profile, load_config
+from tasks.config import CampaignConfig, ConfigFileError, Profile, StudyConfig, load_config
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 MODELS: dict[str, type[BaseModel]] = {
@@ -22,6 +22,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "dft_protocols": DftProtocols,
     "finetune": PropertySettings,
     "profile": Profile,
+    "study": StudyConfig,
     "train": TrainingConfig,
 }
 

@@ -18,6 +18,7 @@ from flows.cli import (
     relax,
     runs,
     screen,
+    study,
     train,
     validate,
 )
@@ -42,7 +43,15 @@ app.add_typer(finetune.app, name="finetune")
 app.add_typer(runs.app, name="runs")
 app.add_typer(validate.app, name="validate")
 app.add_typer(benchmark.app, name="benchmark")
-for command in (predict.predict, screen.screen, relax.relax, campaign.campaign, runs.status, deploy.deploy):
+for command in (
+    predict.predict,
+    screen.screen,
+    relax.relax,
+    campaign.campaign,
+    study.study,
+    runs.status,
+    deploy.deploy,
+):
     app.command()(command)
 
 

@@ -31,7 +31,7 @@ def test_the_file_is_up_to_date() -> None:
 def test_the_issue_s_deployments_are_there() -> None:
     names = {d.name for d in deployments()}
     wanted = {"rebuild-crysdb", "update-crysdb", "pretrain", "relax-dataset", "screen-candidates", "validate-dft"}
-    assert names == {*wanted, "campaign", "benchmark-structures", "finetune-property"}
+    assert names == {*wanted, "campaign", "benchmark-structures", "finetune-property", "study"}
     crons = {d.name: d.cron for d in deployments() if d.cron}
     assert crons == {"rebuild-crysdb": "0 2 * * 0", "update-crysdb": "0 3 * * *"}
 

@@ -1,0 +1,20 @@
+"""The studies by name; each is imported when it is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from dao_core.studies.study import Study, StudyError
+
+MODULES = {
+    "polymorphs": "dao_core.studies.polymorphs.study",
+    "pressure": "dao_core.studies.pressure.study",
+}
+
+
+def load_study(name: str) -> Study:
+    """A study by its name. Raises StudyError where there is none."""
+    if name not in MODULES:
+        raise StudyError(f"no study {name!r}: use one of {', '.join(MODULES)}")
+    study: Study = import_module(MODULES[name]).STUDY
+    return study

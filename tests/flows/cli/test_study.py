@@ -1,0 +1,50 @@
+"""`dao study` as a user meets it: run, go on, report what is done; mistakes are one line; the flow says the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import yaml
+
+from tests.helpers.cli import dao
+
+STUDY = {
+    "kind": "pressure", "data": ".", "judge": "dao", "transitions": ["NaCl"], "fractions": [0.0, 0.2], "relax_steps": 2,
+    "hydride": {"n": 0},
+}  # fmt: skip
+
+
+def settings(folder: Path, **changes: object) -> str:
+    path = folder / "settings.yaml"
+    path.write_text(yaml.safe_dump({"name": "small", "root": "run", "study": {**STUDY, **changes}}))
+    return str(path)
+
+
+def test_a_study_runs_and_its_flow_finds_the_parts_done(tmp_path: Path) -> None:
+    config = settings(tmp_path)
+    early = dao("study", "pressure", "--config", config, "--done-only", cwd=tmp_path)
+    assert early.returncode == 2
+    assert "leave out --done-only" in early.stderr
+    first = dao("study", "pressure", "--config", config, cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "2/2: NaCl B2" in first.stdout
+    assert json.loads(first.stdout.splitlines()[-1])["n_transitions"] == 1
+    names = {p.name for p in (tmp_path / "run" / "report").iterdir()}
+    assert {"report.json", "pressure.png", "pressure-curves.parquet"} <= names
+    again = dao("study", "pressure", "--config", config, "--done-only", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "parts: 2 of 2" in again.stdout
+
+
+def test_mistakes_are_one_line(tmp_path: Path) -> None:
+    for arguments, message in (
+        (("poetry",), "no study 'poetry': use one of polymorphs, pressure"),
+        (("polymorphs", "--config", settings(tmp_path)), "has the settings of the study pressure, not of polymorphs"),
+        (("pressure", "--config", settings(tmp_path, fractions=[1.0])), "at least two different fractions"),
+        (("pressure", "--config", settings(tmp_path), "--data", "nowhere"), "study.data: nowhere is not there"),
+    ):
+        result = dao("study", *arguments, cwd=tmp_path)
+        assert result.returncode == 2, result.stdout
+        assert message in result.stderr
+        assert len(result.stderr.strip().splitlines()) == 1
