@@ -17,6 +17,7 @@ _EXTRAS = {
     **dict.fromkeys(("mp_api", "optimade", "requests", "matplotlib"), "sources"),
     **dict.fromkeys(("pytorch_lightning", "lightning", "lightning_fabric"), "train"),
     "phonopy": "dft", "chgnet": "chgnet", "lmdb": "lmdb", "dask_jobqueue": "slurm", "prefect_kubernetes": "kubernetes",
+    "pyxtal": "studies",
 }  # fmt: skip # which extra brings a package that is missing
 _SECRET_NAMES, _HIDDEN = ("key", "token", "password", "secret"), "(hidden)"
 _OURS = ("dao_core.", "tasks.", "flows.")

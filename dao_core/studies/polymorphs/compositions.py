@@ -117,8 +117,8 @@ def leaks_into_training(path: Path, formulas: Iterable[str]) -> tuple[dict[str, 
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from dao_core.crysdb.schema import reduced_formula
     from dao_core.crysdb.steps.leakage import Benchmark, audit, leak_table
+    from dao_core.elements import reduced_formula
 
     if not path.exists():
         raise StudyError(f"{path} is not there: name what the generator was trained on (trained_on)")

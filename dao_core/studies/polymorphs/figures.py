@@ -34,7 +34,7 @@ def best_rms(matches: pd.DataFrame, arms: pd.DataFrame, arm: str, k: int) -> Bes
     for row in arms[arms["arm"] == arm].itertuples():
         names = str(row.references).split(",")
         own = chosen[chosen["formula"] == row.formula] if len(chosen) else chosen
-        smallest = own.groupby("reference")["rms"].min() if len(own) else {}
+        smallest: Mapping[Any, Any] = own.groupby("reference")["rms"].min().to_dict() if len(own) else {}
         found[str(row.formula)] = np.array([float(smallest.get(n, np.nan)) for n in names])
     return found
 

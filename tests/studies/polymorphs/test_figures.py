@@ -23,7 +23,8 @@ def arm_row(formula: str, kind: str, arm: str, n: int = 2) -> dict[str, object]:
 
 def match_row(formula: str, arm: str, rank: int, reference: int, rms: float | None) -> dict[str, object]:
     return {"formula": formula, "arm": arm, "cell": 0, "cell_atoms": 2, "rank": rank,
-            "reference": f"{formula}{reference}", "rms": np.nan if rms is None else rms, "reason": "sites" if rms is None else "matched"}  # fmt: skip
+            "reference": f"{formula}{reference}", "rms": np.nan if rms is None else rms,
+            "reason": "sites" if rms is None else "matched"}  # fmt: skip
 
 
 @pytest.fixture
@@ -35,7 +36,8 @@ def tables() -> dict[str, pd.DataFrame]:
         match_row("A", "templates", 0, 1, 0.2), match_row("A", "templates", 1, 1, 0.1),
         match_row("A", "templates", 0, 2, None), match_row("A", "dao-g", 1, 2, 0.05), match_row("A", "both", 0, 1, 0.2),
         match_row("A", "both", 1, 2, 0.05), match_row("B", "templates", 0, 1, 0.3),
-        match_row("A", "random", 0, 1, None), match_row("C", "templates", 0, 1, None), match_row("C", "both", 0, 1, None),
+        match_row("A", "random", 0, 1, None), match_row("C", "templates", 0, 1, None),
+        match_row("C", "both", 0, 1, None),
     ]  # fmt: skip
     order = [{"formula": "A", "first": "A1", "second": "A2", "judge_difference": 0.1, "same_order": True}]
     return {"arms": pd.DataFrame(arms), "matches": pd.DataFrame(matches), "order": pd.DataFrame(order)}

@@ -1,0 +1,91 @@
+"""Puts a report of `dao study NAME` into the list of measured figures and its tables into benchmarks/results.
+
+dao study pressure --data ../shared/data              # says where the report is
+python benchmarks/studies.py --report runs/study-pressure/report --record
+One line for each row of the issue that the report can speak of; a study that was reported before all its parts were
+done says so in `why`. Prints one JSON line last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bars import BARS, record_bar
+
+ALL_FOUND = {"2": 75.0, "3": 60.0, "4": 60.0}  # percent at k = 100
+MIN_WITHIN = 3  # of four transitions
+
+
+def polymorphs(report: dict[str, Any]) -> list[dict[str, Any]]:
+    both, gap = report["arms"]["both"], report["both_less_templates"]
+    templates = report["templates_on_all"]
+    found = {size: both["all_found"].get(size, {}).get("percent") for size in ALL_FOUND}
+    everywhere = {size: templates["all_found"].get(size, {}).get("percent") for size in ALL_FOUND}
+    reached = all(found[s] is not None and found[s] >= bar for s, bar in ALL_FOUND.items())
+    k = report["k"]
+    return [
+        {
+            "row": 1,
+            "what": f"all polymorphs of a composition found at k = {k}, templates and DAO-G, % of those with 2 / 3 / 4",
+            "value": list(found.values()), "bar": list(ALL_FOUND.values()), "met": reached and k >= 100,
+            "n": both["n_compositions"], "interval": {s: v["interval"] for s, v in both["all_found"].items()},
+            "details": {"templates alone on all compositions": everywhere, "arms": report["arms"],
+                        "with_random": report["with_random"], "order_by_energy": report["order_by_energy"],
+                        "named": report["named"], "data": report["data"]},
+        },
+        {
+            "row": 2,
+            "what": f"METRe on polymorphs at k = {k}: both less templates alone, percentage points, paired",
+            "value": gap["mean"], "bar": "higher", "met": gap["interval"][0] > 0, "n": gap["n"],
+            "interval": gap["interval"],
+        },
+    ]  # fmt: skip
+
+
+def pressure(report: dict[str, Any]) -> list[dict[str, Any]]:
+    found = report["transitions"]
+    return [
+        {
+            "row": 8,
+            "what": "transition pressures of the judge within 30 % of the published ones, of how many",
+            "value": [report["n_within"], report["n_transitions"]], "bar": [MIN_WITHIN, 4],
+            "met": report["n_within"] >= MIN_WITHIN and report["n_within"] / report["n_transitions"] >= MIN_WITHIN / 4,
+            "n": report["n_transitions"],
+            "interval": {name: [t["gpa"], t["published_gpa"]] for name, t in found.items()},
+            "details": {"hydride": report.get("hydride"), "phonons": report.get("phonons")},
+        }
+    ]  # fmt: skip
+
+
+ROWS: dict[str, Callable[[dict[str, Any]], list[dict[str, Any]]]] = {"polymorphs": polymorphs, "pressure": pressure}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--report", type=Path, required=True, help="folder of the report")
+    parser.add_argument("--record", action="store_true")
+    args = parser.parse_args()
+    report = json.loads((args.report / "report.json").read_text())
+    run = report["run"]
+    partial = f"{run['parts']} of {run['of']} parts were done" if run["parts"] < run["of"] else None
+    lines = []
+    for row in ROWS[run["study"]](report):
+        line = {"issue": "studies", **row, "command": f"dao study {run['study']}", "seed": run["settings"]["seed"],
+                "cpu_seconds": run["cpu_seconds"], "settings": run["settings"]}  # fmt: skip
+        whys = [why for why in (partial, "the small form" if not row["met"] else None) if why]
+        lines.append({**line, "why": "; ".join(whys)} if whys else line)
+        if args.record:
+            record_bar(**lines[-1])
+    if args.record:
+        for path in args.report.glob("*.parquet"):
+            shutil.copy(path, BARS.parent / path.name)
+    print(json.dumps(lines))
+
+
+if __name__ == "__main__":
+    main()

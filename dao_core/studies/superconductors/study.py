@@ -1,0 +1,201 @@
+"""The study of superconductors: how often is the known structure of a held-out one among 20 proposals?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dao_core.crystal import Crystal
+from dao_core.evaluate.statistics import wilson
+from dao_core.studies.left_out import library_content, library_templates, own_entries, query_without
+from dao_core.studies.polymorphs.arms import from_dao_g
+from dao_core.studies.polymorphs.compositions import leaks_into_training
+from dao_core.studies.study import Rows, Study, StudyError, identity_of
+from dao_core.studies.superconductors.crystals import CRYSTALS, reference
+from dao_core.studies.superconductors.settings import SuperconductorSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dao_core.generate.sampler import Generator
+    from dao_core.generate.templates.index import TemplateHit
+
+ARMS = ("templates", "dao-g", "seeded")
+
+
+def prepare(settings: SuperconductorSettings, folder: Path) -> dict[str, Any]:  # noqa: ARG001 - nothing is shared
+    """Prove that DAO-G has learned from no structure of these compositions, and count what the library has of them.
+
+    Args:
+        settings: Of the study.
+        folder: Not used.
+
+    Returns:
+        The leak audit's table, and by crystal the library's entries of its own, which are left out.
+
+    Raises:
+        StudyError: A composition is among the training rows.
+    """
+    formulas = {name: reference(name).formula_reduced for name in settings.crystals}
+    seen, table = leaks_into_training(settings.data / settings.trained_on, formulas.values())
+    if seen:
+        named = "; ".join(f"{formula}: {', '.join(ids[:3])}" for formula, ids in sorted(seen.items()))
+        raise StudyError(
+            f"held-out compositions are among the {table[0]['rows']} rows of {settings.trained_on} ({named}): name a "
+            "generator that was trained without them, and its rows (generator, trained_on)"
+        )
+    index = library_templates(settings.library)
+    own = {name: own_entries(index, CRYSTALS[name]) for name in settings.crystals}
+    return {"leak_audit_of_training": table, "own_entries_left_out": {name: len(ids) for name, ids in own.items()}}
+
+
+def parts(settings: SuperconductorSettings, folder: Path) -> list[str]:  # noqa: ARG001 - nothing is shared
+    """A part a crystal, small cells first."""
+    return sorted(settings.crystals, key=lambda name: (sum(CRYSTALS[name].values()), name))
+
+
+def measure(part: str, settings: SuperconductorSettings, folder: Path) -> dict[str, Rows]:  # noqa: ARG001
+    """Propose structures of one crystal's cell by each arm and compare them with the known structure.
+
+    Args:
+        part: Name of the crystal.
+        settings: Of the study.
+        folder: Not used.
+
+    Returns:
+        Table `matches`: a row a proposal, and one of rank -1 for an arm without any.
+    """
+    from dao_core.matching.pairs import match_pairs
+
+    known = reference(part)
+    rows: Rows = []
+    for arm, (crystals, seconds) in _proposed(CRYSTALS[part], settings).items():
+        compared = match_pairs(predicted=crystals, reference=[known] * len(crystals))[0]
+        each = round(seconds / max(1, len(crystals)), 3)
+        about = {"crystal": part, "arm": arm, "cpu_seconds": each}
+        rows += [{**about, "rank": i, "rms": c.rms, "reason": c.reason} for i, c in enumerate(compared)]
+        if not crystals:
+            rows.append({**about, "rank": -1, "rms": None, "reason": "nothing proposed"})
+    return {"matches": rows}
+
+
+def _proposed(cell: dict[str, int], settings: SuperconductorSettings) -> dict[str, tuple[list[Crystal], float]]:
+    begin = time.process_time()
+    hits, _ = query_without(library_templates(settings.library), cell, settings.n)
+    middle = time.process_time()
+    drawn: list[Crystal] = []
+    seeded: list[Crystal] = []
+    end = middle
+    if sum(cell.values()) <= settings.largest_drawn:
+        drawn = from_dao_g(_generator(settings.generator), cell, settings.n, settings.seed)
+        end = time.process_time()
+        seeded = _seeded(_generator(settings.generator), hits, cell, settings)
+    last = time.process_time()
+    return {
+        "templates": ([h.crystal for h in hits], middle - begin),
+        "dao-g": (drawn, end - middle),
+        "seeded": (seeded, last - end),
+    }
+
+
+def _seeded(
+    generator: Generator, hits: Sequence[TemplateHit], cell: dict[str, int], settings: SuperconductorSettings
+) -> list[Crystal]:
+    """Samples of DAO-G that start from templates, each template as often as it is probable: draws, not a ranking."""
+    from dao_core.generate.sampler import SampleStart, sample_seed
+
+    if not hits:
+        return []
+    weights = np.exp([h.log_prior - max(x.log_prior for x in hits) for h in hits])
+    chosen = np.random.default_rng(settings.seed).choice(len(hits), settings.n, p=weights / weights.sum())
+    starts = []
+    for i, k in enumerate(chosen):
+        template, name = hits[int(k)].crystal, hits[int(k)].template_id
+        seed = sample_seed(settings.seed, cell, i, name)
+        starts.append(SampleStart(template.atomic_numbers, seed, template, name))
+    return [p.crystal for p in generator.sample(starts) if p.crystal is not None]
+
+
+@lru_cache(maxsize=1)
+def _generator(name: str) -> Generator:
+    from dao_core.generate.sampler import Generator
+
+    return Generator.load(name)
+
+
+def summarise(
+    tables: Mapping[str, pd.DataFrame], settings: SuperconductorSettings, facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Matches and best RMSE by crystal and arm.
+
+    Args:
+        tables: `matches` of all parts.
+        settings: Of the study.
+        facts: Of `prepare`.
+    """
+    matches = tables["matches"]
+    crystals = {
+        str(name): {arm: _arm(rows[rows["arm"] == arm], settings.n) for arm in ARMS}
+        for name, rows in matches.groupby("crystal")
+    }
+    return {"crystals": crystals, "n": settings.n, "held_out": dict(facts), "seed": settings.seed}
+
+
+def _arm(rows: pd.DataFrame, n: int) -> dict[str, Any]:
+    """Of `n` that were asked for: a proposal that was not made is no match."""
+    made = rows[rows["rank"] >= 0]
+    hit = int(made["rms"].notna().sum())
+    low, high = wilson(n_hit=hit, n=n)
+    first = made[made["rms"].notna()]["rank"].min()
+    return {
+        "n_proposed": len(made),
+        "matches": hit,
+        "interval": [n * low, n * high],
+        "best_rms": float(made["rms"].min()) if hit else None,
+        "first_match": int(first) + 1 if hit else None,
+        "cpu_seconds_each": float(rows["cpu_seconds"].mean()) if len(made) else None,
+        "reasons": made["reason"].value_counts().to_dict(),
+    }
+
+
+def plot(tables: Mapping[str, pd.DataFrame], report: Mapping[str, Any], folder: Path) -> None:  # noqa: ARG001
+    """Matches among the proposals, a bar an arm.
+
+    Args:
+        tables: Not used.
+        report: The figures.
+        folder: Gets `superconductors.png`.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    names = list(report["crystals"])
+    for i, arm in enumerate(ARMS):
+        values = [report["crystals"][name][arm]["matches"] for name in names]
+        axis.bar([x + 0.27 * (i - 1) for x in range(len(names))], values, width=0.25, label=arm)
+    axis.set_xticks(range(len(names)), names)
+    axis.set(ylabel=f"matches of {report['n']}", ylim=(0, report["n"]))
+    axis.legend()
+    figure.savefig(folder / "superconductors.png", dpi=130)
+
+
+def inputs(settings: SuperconductorSettings) -> dict[str, Any]:
+    """What the results depend on beside the settings."""
+    from dao_core.models.checkpoint_io import load_checkpoint
+
+    return {
+        "files": identity_of([settings.data / settings.trained_on]),
+        "library": library_content(settings.library),
+        "generator": load_checkpoint(settings.generator, kind="generator").identity,
+    }
+
+
+STUDY = Study("superconductors", SuperconductorSettings, prepare, parts, measure, summarise, plot, inputs)
