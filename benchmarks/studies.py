@@ -70,7 +70,7 @@ def superconductors(report: dict[str, Any]) -> list[dict[str, Any]]:
         seeded, alone = arms["seeded"], arms["dao-g"]
         rms = seeded["best_rms"]
         lines.append({
-            "row": 4, "what": f"Cr6Os2, held out: matches of {n} and best RMSE, samples of DAO-G from templates / alone",
+            "row": 4, "what": f"Cr6Os2, held out: matches of {n}, best RMSE: DAO-G from templates / alone",
             "value": [[seeded["matches"], rms], [alone["matches"], alone["best_rms"]]], "bar": [19, 0.01],
             "met": seeded["matches"] >= 0.95 * n and rms is not None and rms <= 0.01, "n": n,
             "interval": [seeded["interval"], alone["interval"]],

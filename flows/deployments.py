@@ -54,6 +54,7 @@ def deployments() -> list[Deployment]:
     pretraining = {**training, "name": "pretrain", "root": "runs/pretrain"}
     validation = {"name": "validate", "root": "runs/validate", "candidates": "runs/screen/report/candidates.parquet"}
     screening = {"name": "screen", "root": "runs/screen", "formulas": ["NaCl", "SrTiO3"], "search": campaign["search"]}
+    study = _settings("study-polymorphs.yaml")
     return [
         Deployment(
             "rebuild-crysdb",
