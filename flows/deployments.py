@@ -82,12 +82,7 @@ def deployments() -> list[Deployment]:
             "relax-dataset",
             "flows/relax_dataset.py:relax_dataset",
             "Relax the unstable part of CrysDB with DAO-P.",
-            {
-                "name": "relax-dataset",
-                "root": "runs/relax-dataset",
-                "crysdb": "runs/crysdb/table",
-                "predictor": "dao",
-            },
+            {"name": "relax-dataset", "root": "runs/relax-dataset", "crysdb": "runs/crysdb/table", "predictor": "dao"},
             queue="gpu",
         ),
         Deployment(
@@ -125,9 +120,7 @@ def deployments() -> list[Deployment]:
             },
             queue="gpu",
         ),
-        Deployment(
-            "study", "flows/studies.py:study", "One of the paper's studies.", _settings("study-polymorphs.yaml")
-        ),
+        Deployment("study", "flows/studies.py:study", "One of the paper's studies.", study),
         Deployment("campaign", "flows/campaign.py:campaign", "The whole way from database to report.", campaign),
     ]
 

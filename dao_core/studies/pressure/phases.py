@@ -86,7 +86,7 @@ def _elements(formula: str) -> tuple[str, str]:
     return cation.symbol, anion.symbol
 
 
-HYDROGEN_X = 0.1207  # of the 32f sites; the cage of 32 hydrogen atoms around each lanthanum
+HYDROGEN_X = 0.379  # of the 32f sites, lanthanum at the origin: 24 of the 32 hydrogen atoms around each of them
 
 
 def lanthanum_framework(edge: float) -> Crystal:
