@@ -225,7 +225,18 @@ class CrysDB:
         return int(self.table.version)
 
     def query(self, sql: str, *, version: int | None = None) -> DataFrame:
-        """The rows of a SELECT in DuckDB's dialect as a DataFrame; the table is called `crysdb`. Raises QueryError."""
+        """Rows of the database by SQL.
+
+        Args:
+            sql: A SELECT in DuckDB's dialect; the table is called `crysdb`.
+            version: Version of the table; None: the newest.
+
+        Returns:
+            The rows as a pandas DataFrame.
+
+        Raises:
+            QueryError: The query is no SELECT, or DuckDB refuses it.
+        """
         from dao_core.crysdb.query import query
 
         return query(self.table, sql, version=version).to_pandas()

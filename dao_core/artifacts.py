@@ -87,17 +87,33 @@ class Ledger:
         return self.root / stage / key
 
     def find(self, stage: str, key: str) -> StageRecord | None:
-        """The record of a finished stage, or None. A damaged directory counts as absent (`run` sets it aside)."""
+        """Look for a finished stage.
+
+        Args:
+            stage: Name of the stage.
+            key: What its result depends on.
+
+        Returns:
+            Its record, or None; a damaged directory counts as absent (`run` sets it aside).
+        """
         try:
             return verify(self.directory(stage, key))
         except ArtifactError:
             return None
 
     def run(self, stage: str, key: str, work: Callable[[Path], Mapping[str, Any] | None]) -> StageRecord:
-        """Return the finished stage, or do `work(directory)` once and record it.
+        """Return the finished stage, or do the work once and record it.
 
-        `work` gets an empty directory to fill and may return {"counts": {...}, "facts": {...}}. Two processes with
-        the same key do the work once: the second waits on a file lock that the kernel drops if the first dies.
+        Two processes with the same key do the work once: the second waits on a file lock that the kernel drops if the
+        first dies.
+
+        Args:
+            stage: Name of the stage, a folder of the ledger.
+            key: What the result depends on, as a hash (see `content_key`).
+            work: Called with an empty directory to fill; may return {"counts": {...}, "facts": {...}} for the manifest.
+
+        Returns:
+            The record of the stage, verified.
         """
         done = self.find(stage, key)
         if done is not None:
@@ -145,7 +161,14 @@ class Ledger:
 
 
 def write_manifest(directory: Path, *, stage: str, key: str, **facts: Any) -> None:
-    """Sync every file of `directory` and write the manifest last."""
+    """Sync every file of a stage directory and write its manifest last: a manifest means that the stage is whole.
+
+    Args:
+        directory: Filled by the stage.
+        stage: Name of the stage.
+        key: What its result depends on.
+        **facts: More entries of the manifest, such as counts.
+    """
     files = {}
     for path in sorted(p for p in directory.rglob("*") if p.is_file() and p.name != MANIFEST):
         _sync_file(path)
@@ -156,7 +179,18 @@ def write_manifest(directory: Path, *, stage: str, key: str, **facts: Any) -> No
 
 
 def verify(directory: str | Path, *, deep: bool = True) -> StageRecord:
-    """Check a stage directory against its manifest. Raises ArtifactError naming the first file that differs."""
+    """Check a stage directory against its manifest.
+
+    Args:
+        directory: Of a finished stage.
+        deep: Whether the SHA-256 of every file is computed; otherwise only names and sizes are compared.
+
+    Returns:
+        The record that the manifest holds.
+
+    Raises:
+        ArtifactError: A file is missing or differs; the message names the first one.
+    """
     directory = Path(directory)
     try:
         manifest = json.loads((directory / MANIFEST).read_text())
@@ -224,7 +258,15 @@ def plain(value: Any) -> Any:
 
 
 def publish_folder(source: Path, target: Path) -> Path:
-    """Copy a folder beside `target` and put it in its place; a reader sees the old one or the new one."""
+    """Put a copy of a folder in place; a reader sees the old one or the new one, never a mixture.
+
+    Args:
+        source: Folder to copy.
+        target: Where it goes; what was there is replaced.
+
+    Returns:
+        The target.
+    """
     tag = uuid.uuid4().hex[:8]
     fresh, old = target.with_name(f"{target.name}.tmp-{tag}"), target.with_name(f"{target.name}.old-{tag}")
     shutil.copytree(source, fresh)
@@ -239,6 +281,13 @@ def publish_into(source: Path, target: Path) -> Path:
     """Bring the files of a folder into another that holds more than them; what an earlier one left there goes.
 
     What was brought is remembered in `files.json` there, so that a smaller report leaves no file of a larger one.
+
+    Args:
+        source: Folder whose files are brought.
+        target: Folder that gets them.
+
+    Returns:
+        The target.
     """
     target.mkdir(parents=True, exist_ok=True)
     remembered = target / "files.json"

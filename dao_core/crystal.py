@@ -94,7 +94,16 @@ class Crystal:
         frac_coords: ArrayLike | None = None,
         atomic_numbers: ArrayLike | None = None,
     ) -> Crystal:
-        """A copy with some arrays exchanged."""
+        """Make a copy with some arrays exchanged.
+
+        Args:
+            lattice: (3, 3), rows in angstrom; None keeps this one's.
+            frac_coords: (N, 3), fractional.
+            atomic_numbers: (N,).
+
+        Returns:
+            The copy, checked as any new crystal.
+        """
         return Crystal(
             self.lattice if lattice is None else np.asarray(lattice),
             self.frac_coords if frac_coords is None else np.asarray(frac_coords),
@@ -179,7 +188,20 @@ def _check(lattice: NDArray[np.float64], frac_coords: NDArray[np.float64], numbe
 
 
 def crystal_from_symbols(lattice: ArrayLike, symbols: Sequence[str], frac_coords: ArrayLike) -> Crystal:
-    """Crystal from element symbols. Raises UnknownElementError by name."""
+    """Make a crystal from element symbols.
+
+    Args:
+        lattice: (3, 3), rows in angstrom.
+        symbols: One an atom, such as ["Na", "Cl"].
+        frac_coords: (N, 3), fractional.
+
+    Returns:
+        The crystal.
+
+    Raises:
+        UnknownElementError: A symbol is not an element from H to Fm.
+        InvalidCrystalError: The numbers are not a crystal.
+    """
     numbers = np.array([atomic_number(s) for s in symbols])
     return Crystal(np.asarray(lattice, dtype=np.float64), np.asarray(frac_coords, dtype=np.float64), numbers)
 
@@ -219,7 +241,16 @@ class CrystalBatch:
     def from_crystals(
         cls, crystals: Sequence[Crystal], *, pad_to: int | None = None, dtype: torch.dtype | None = None
     ) -> CrystalBatch:
-        """Stack crystals, padding to `pad_to` atoms (default: the largest)."""
+        """Stack crystals into padded arrays.
+
+        Args:
+            crystals: Structures of any sizes.
+            pad_to: Atoms of each row; None: those of the largest crystal.
+            dtype: Of lattice and coordinates; None: torch's default.
+
+        Returns:
+            The batch; rows of smaller crystals end in padding.
+        """
         import torch
 
         n_max = max(c.n_atoms for c in crystals) if pad_to is None else pad_to

@@ -13,10 +13,17 @@ from dao_core.evaluate.statistics import bootstrap_mean
 def property_errors(
     *, predicted: Sequence[float | None] | NDArray[np.float64], labels: Sequence[float] | NDArray[np.float64]
 ) -> tuple[dict[str, object], int, int, dict[str, int]]:
-    """MAE with its 95 % bootstrap interval, median error and R^2: (figures, n_ok, n_failed, reasons).
+    """Errors of predicted numbers: mean absolute error with its 95 % bootstrap interval, median error and R^2.
 
-    A prediction that is None or not finite counts as failed, reason `no prediction`. Raises ValueError for unequal
-    lengths and where nothing was predicted.
+    Args:
+        predicted: One number for each label; None or a number that is not finite counts as failed, `no prediction`.
+        labels: What was measured, in the same unit.
+
+    Returns:
+        (figures by name, n_ok, n_failed, reasons).
+
+    Raises:
+        ValueError: The lengths differ, or nothing was predicted.
     """
     if len(predicted) != len(labels):
         raise ValueError(f"{len(predicted)} predictions for {len(labels)} labels: give one for each")

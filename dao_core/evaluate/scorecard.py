@@ -62,13 +62,23 @@ def scorecard(
     effort: MatchEffort = ONE_PROCESS,
     with_metre: bool = False,
 ) -> tuple[Scorecard, int, int, dict[str, int]]:
-    """Score ranked predictions, predicted[i] for reference[i]: (card, n_ok, n_failed, counts of outcomes).
+    """Score ranked predictions against the structures that they should be.
 
     A target fails (is not measured) if none of its pairs matched and one of them ran out of time or died; it counts as
     a miss in every rate. Filtered: a match counts only if prediction and reference pass `validity`; the denominator
     stays the same; the miss `validity` counts matches lost to it. Same space group: of the first prediction, over all
     targets. METRe: share of references matched by any prediction for the same composition (Martirossyan et al.,
     arXiv:2509.12178); costly, hence optional.
+
+    Args:
+        predicted: predicted[i] are the predictions for reference[i], best first; None where there is none.
+        reference: The true structures.
+        ks: Numbers of first predictions at which the match rate is given.
+        effort: Processes and time limit of the comparisons.
+        with_metre: Whether METRe is computed.
+
+    Returns:
+        (card, n_ok, n_failed, counts of outcomes).
     """
     if len(predicted) != len(reference):
         raise ValueError(f"{len(predicted)} lists of predictions for {len(reference)} references: give one for each")
@@ -85,7 +95,18 @@ def score_table(
     ks: Sequence[int] = (1, 5, 20),
     metre_rms: NDArray[np.float64] | None = None,
 ) -> tuple[Scorecard, int, int, dict[str, int]]:
-    """The scorecard of comparisons that `compare_all` made (perhaps of some rows of them)."""
+    """The scorecard of comparisons that `compare_all` made, perhaps of some rows of them.
+
+    Args:
+        table: table[i][j] compares predicted[i][j] with reference[i].
+        predicted: As given to `compare_all`.
+        reference: The true structures.
+        ks: Numbers of first predictions at which the match rate is given.
+        metre_rms: (n,), from the function of that name; None leaves METRe out.
+
+    Returns:
+        (card, n_ok, n_failed, counts of outcomes).
+    """
     rms = [[c.rms for c in row] for row in table]
     gated = _gate(rms, predicted, reference)
     outcomes = [_outcome(row) for row in table]
@@ -167,9 +188,15 @@ def _same_spacegroup(predicted: Predictions, reference: Sequence[Crystal]) -> fl
 def metre_rms(
     *, predicted: Predictions, reference: Sequence[Crystal], effort: MatchEffort = ONE_PROCESS
 ) -> NDArray[np.float64]:
-    """Smallest rms of each reference against all predictions made for its composition, NaN without a match, (n,).
+    """Smallest rms of each reference against all predictions that were made for its composition.
 
-    References of one composition must be given together.
+    Args:
+        predicted: predicted[i] are the predictions for reference[i].
+        reference: The true structures, all of one composition together.
+        effort: Processes and time limit of the comparisons.
+
+    Returns:
+        (n,), in units of (volume / atoms)^(1/3), NaN without a match.
     """
     by_formula: dict[str, list[int]] = defaultdict(list)
     for i, crystal in enumerate(reference):

@@ -9,9 +9,18 @@ Z95 = 1.959963984540054
 
 
 def wilson(*, n_hit: int, n: int, z: float = Z95) -> tuple[float, float]:
-    """Wilson score interval of a share, 95 % by default: (low, high) in [0, 1]. Source: Wilson, JASA 22, 209 (1927).
+    """Wilson score interval of a share. Source: Wilson, JASA 22, 209 (1927).
 
-    Raises ValueError for counts that are no share.
+    Args:
+        n_hit: How many of them.
+        n: How many in all.
+        z: Quantile of the normal distribution; the default gives 95 %.
+
+    Returns:
+        (low, high) in [0, 1].
+
+    Raises:
+        ValueError: The counts are no share.
     """
     if not 0 <= n_hit <= n or n == 0:
         raise ValueError(f"{n_hit} of {n} is no share: give 0 <= n_hit <= n and n > 0")
@@ -22,7 +31,16 @@ def wilson(*, n_hit: int, n: int, z: float = Z95) -> tuple[float, float]:
 
 
 def bootstrap_mean(*, values: NDArray[np.float64], n_draws: int = 2000, seed: int = 0) -> tuple[float, float]:
-    """95 % percentile interval of the mean by resampling (Efron 1979); the same seed gives the same interval."""
+    """95 % percentile interval of the mean by resampling (Efron 1979).
+
+    Args:
+        values: (n,).
+        n_draws: Resamplings.
+        seed: The same seed gives the same interval.
+
+    Returns:
+        (low, high).
+    """
     if len(values) == 0:
         raise ValueError("no values: the mean of nothing has no interval")
     draws = np.random.default_rng(seed).integers(0, len(values), size=(n_draws, len(values)))

@@ -208,7 +208,19 @@ class Hull:
     def formation_energy_per_atom(
         self, counts: Mapping[int, int], energy_per_atom: float, *, label: EnergyLabel
     ) -> float | None:
-        """As `ElementalReferences.formation_energy_per_atom`."""
+        """Formation energy of an entry against the hull's own elements.
+
+        Args:
+            counts: Atomic number -> atoms.
+            energy_per_atom: Of the entry, in eV/atom.
+            label: What made this energy.
+
+        Returns:
+            eV/atom, None where the hull lacks one of the elements.
+
+        Raises:
+            ForeignEnergyError: The energy was made by something else than the hull's.
+        """
         return self.references.formation_energy_per_atom(counts, energy_per_atom, label=label)
 
     def e_above_hull(self, counts: Mapping[int, int], energy_per_atom: float, *, label: EnergyLabel) -> float | None:

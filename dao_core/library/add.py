@@ -68,7 +68,15 @@ def add_source(
 
 
 def source_config(what: str, *, filter: str | None = None, base_url: str | None = None) -> Any:
-    """The configuration of a provider or a file.
+    """The configuration of what a user wants to add.
+
+    Args:
+        what: A provider by name, or the path of a file or folder.
+        filter: What to ask a provider for, in its own language.
+        base_url: Another server of the same kind.
+
+    Returns:
+        The source's settings.
 
     Raises:
         LibraryError: Neither a provider nor a path.

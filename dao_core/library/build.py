@@ -122,9 +122,15 @@ def make_usable(
 
 
 def structure_rows(table: CrysTable, version: int) -> pa.Table:
-    """Each structure of the table once, with its distance from its own source's hull, sorted by formula.
+    """Each structure of a CrysDB table once, with its distance from its own source's hull, sorted by formula.
 
-    `e_above_hull` is then the larger of ours and the source's own, at least zero: missing rows shorten distances.
+    Args:
+        table: The library's database.
+        version: Version of it.
+
+    Returns:
+        The rows; `e_above_hull` (eV/atom) is the larger of ours and the source's own, at least zero, because missing
+        rows shorten distances.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -148,7 +154,16 @@ def write_structures(rows: pa.Table, path: Path) -> None:
 
 
 def template_index(rows: pa.Table, *, source: str, without: frozenset[str] = frozenset()) -> TemplateIndex:
-    """The index over rows near the hull and over the prototypes that ship, with the element statistics that ship."""
+    """The index over rows near the hull and over the prototypes that ship, with the element statistics that ship.
+
+    Args:
+        rows: As `structure_rows` gives them.
+        source: What the index says of its origin.
+        without: Reduced formulas to leave out.
+
+    Returns:
+        The index.
+    """
     prototypes = zip(aflow_index().ids, aflow_index().crystals, strict=True)
     shipped = ((f"AFLOW {i}", c) for i, c in prototypes if c.formula_reduced not in without)
     index = TemplateIndex.build([*_near_hull(rows), *shipped], source=source)

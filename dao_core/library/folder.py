@@ -152,7 +152,15 @@ def usable_library(folder: str | Path | None = None) -> tuple[Library | None, st
 def write_library_manifest(
     place: Path, *, table_version: int, content: str, key: str, sources: Sequence[LibrarySource]
 ) -> None:
-    """Make a built stage the library of a folder; written last, in one move."""
+    """Make a built stage the library of a folder; written last, in one move.
+
+    Args:
+        place: Folder of the library.
+        table_version: Version of its database.
+        content: Hash of what was built.
+        key: Key of the stage in the library's ledger.
+        sources: What it was made from, with licences.
+    """
     manifest = {
         "format": format_version(),
         "table_version": table_version,

@@ -47,7 +47,14 @@ def fingerprint(crystal: Crystal, slots: Slots) -> NDArray[np.float32]:
 
     Entry (a, b, k) is the distance from an atom of class a to its k-th nearest neighbour of class b, averaged over the
     atoms of class a, and clipped at CUTOFF. Continuous under small displacements and independent of cell, origin and
-    atom order. Shape (S, S, N_NEIGHBOURS). Source: Widdowson et al., MATCH 87, 529 (2022), split by species.
+    atom order. Source: Widdowson et al., MATCH 87, 529 (2022), split by species.
+
+    Args:
+        crystal: Any structure.
+        slots: Its species classes, from `slots_of`.
+
+    Returns:
+        (S, S, N_NEIGHBOURS).
     """
     length = (crystal.volume / crystal.n_atoms) ** (1 / 3)
     distances = _distances(crystal.lattice / length, crystal.frac_coords)  # (N, N, images)
@@ -95,8 +102,16 @@ def prototype_key(slots: Slots, spacegroup: int, wyckoffs: list[str]) -> tuple[s
     """Anonymous formula, space group and Wyckoff letters of each class, such as `1-1-3|221|a|b|ccc`.
 
     The letters depend on which of several equal origins was chosen; the alphabetically first of the equivalent
-    labellings is taken. Also returned: the order that brings the classes into the key's own (by count, then letters);
-    classes equal in both are left in the order of `slots`.
+    labellings is taken.
+
+    Args:
+        slots: Species classes, from `slots_of`.
+        spacegroup: Number of the space group.
+        wyckoffs: Letter of each atom, (N,).
+
+    Returns:
+        The key, and the order (S,) that brings the classes into the key's own (by count, then letters); classes
+        equal in both are left in the order of `slots`.
     """
     letters: list[list[str]] = [[] for _ in slots.counts]
     for label, letter in zip(slots.labels, wyckoffs, strict=True):
@@ -129,17 +144,41 @@ def equivalent_labellings() -> dict[int, list[dict[str, str]]]:
 
 
 def slot_permutations(counts: tuple[int, ...], limit: int) -> NDArray[np.int64]:
-    """Permutations of the classes that keep the counts, the identity first, at most `limit` of them. Shape (P, S)."""
+    """Permutations of the species classes that keep their counts, the identity first.
+
+    Args:
+        counts: Atoms of each class, (S,).
+        limit: Most permutations.
+
+    Returns:
+        (P, S).
+    """
     blocks = [[j for j, c in enumerate(counts) if c == count] for count in sorted(set(counts))]
     choices = product(*(permutations(block) for block in blocks))
     return np.array([[j for block in choice for j in block] for choice in islice(choices, limit)])
 
 
 def permute_fingerprint(prints: NDArray[np.float32], perms: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Fingerprint seen with its classes reordered by each permutation: (S, S, K) and (P, S) give (P, S, S, K)."""
+    """A fingerprint seen with its classes reordered by each permutation.
+
+    Args:
+        prints: (S, S, K).
+        perms: (P, S).
+
+    Returns:
+        (P, S, S, K).
+    """
     return prints[perms[:, :, None], perms[:, None, :]]
 
 
 def fingerprint_distance(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Root-mean-square difference of fingerprints over their last three axes."""
+    """Root-mean-square difference of fingerprints over their last three axes.
+
+    Args:
+        first: (..., S, S, K), in units of (V/N)^(1/3).
+        second: The same shape, or one that broadcasts.
+
+    Returns:
+        (...), in the same units.
+    """
     return np.sqrt(((first - second) ** 2).mean(axis=(-3, -2, -1)))

@@ -124,7 +124,15 @@ def _failure(future: Future[list[Comparison]]) -> str | None:
 
 
 def compare_chunk(pairs: Sequence[Pair], timeout_s: float) -> list[Comparison]:
-    """Compare some pairs in this process, each within `timeout_s` seconds."""
+    """Compare some pairs in this process.
+
+    Args:
+        pairs: (predicted or None, reference).
+        timeout_s: Limit of each pair in seconds.
+
+    Returns:
+        A comparison for each pair; `timeout` where the limit ended it.
+    """
     return [_compare_one(predicted, reference, timeout_s) for predicted, reference in pairs]
 
 

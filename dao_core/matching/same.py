@@ -67,7 +67,16 @@ def same_crystal(first: Crystal, second: Crystal, tolerances: Tolerances = STRIC
 
 
 def same_reduced(first: Cell, second: Cell, tolerances: Tolerances = STRICT) -> bool:
-    """`same_crystal` for cells made by `reduced_primitive` before, for those who compare one crystal with many."""
+    """`same_crystal` for cells that were reduced before, for those who compare one crystal with many.
+
+    Args:
+        first: From `reduced_primitive`.
+        second: From `reduced_primitive`.
+        tolerances: `STRICT` or `LOOSE`.
+
+    Returns:
+        Whether they are one crystal.
+    """
     if len(first.numbers) != len(second.numbers):
         return False
     if _precedence(second) < _precedence(first):  # the alignment's tolerances refer to the second cell
@@ -97,9 +106,14 @@ class Matcher:
 
 
 def group_bucket(members: Sequence[Member], settings: MatchSettings) -> dict[str, str]:
-    """Duplicates in one bucket: name -> name of the first earlier member that it matches (itself no duplicate).
+    """Find the duplicates in one bucket.
 
-    The members' order decides who stands for the others: give the lowest energy first.
+    Args:
+        members: Their order decides who stands for the others: give the lowest energy first.
+        settings: Tolerances.
+
+    Returns:
+        Name -> name of the first earlier member that it matches and that is no duplicate itself.
     """
     matcher = Matcher(settings)
     kept: list[Member] = []
@@ -114,6 +128,15 @@ def group_bucket(members: Sequence[Member], settings: MatchSettings) -> dict[str
 
 
 def match_against(members: Sequence[Member], targets: Sequence[Member], settings: MatchSettings) -> list[str]:
-    """Names of the members that match any target."""
+    """Find the structures that are the same as one of several others.
+
+    Args:
+        members: Structures to look at.
+        targets: What they are compared with.
+        settings: Tolerances.
+
+    Returns:
+        Names of the members that match any target.
+    """
     matcher = Matcher(settings)
     return [m.name for m in members if any(matcher.same(m, t) for t in targets)]

@@ -103,7 +103,18 @@ def load_checkpoint(directory: Path | str, *, kind: str | None = None) -> Checkp
 def read_checkpoint(
     directory: Path | str, *, kind: str | None = None
 ) -> tuple[Path, dict[str, Any], dict[str, Tensor]]:
-    """Where a checkpoint lies, its configuration and its verified weights. Raises CheckpointError."""
+    """Read a checkpoint and verify its weights.
+
+    Args:
+        directory: The checkpoint's folder, or the name of a shipped one.
+        kind: What it must hold, such as "generator"; None takes any.
+
+    Returns:
+        (folder, configuration, weights by name).
+
+    Raises:
+        CheckpointError: It is absent, damaged or of another kind.
+    """
     directory = resolve(directory)
     try:
         config = json.loads((directory / "config.json").read_text())
@@ -127,7 +138,16 @@ def read_checkpoint(
 
 
 def load_weights(network: nn.Module, weights: dict[str, Tensor], directory: Path) -> None:
-    """Put weights into a network. Raises CheckpointError where they don't fit it."""
+    """Put weights into a network.
+
+    Args:
+        network: Made from the checkpoint's configuration.
+        weights: By name, from `read_checkpoint`.
+        directory: The checkpoint's folder, for the message.
+
+    Raises:
+        CheckpointError: The weights do not fit the network.
+    """
     try:
         network.load_state_dict(weights, strict=True)
     except RuntimeError as error:

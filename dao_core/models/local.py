@@ -104,7 +104,15 @@ def traceless_square(direction: Tensor) -> Tensor:
 
 
 def tensor_times_vector(tensor: Tensor, vector: Tensor) -> Tensor:
-    """Symmetric traceless matrices, as five components (..., 5, C), times vectors (..., 3, C)."""
+    """Product of symmetric traceless matrices with vectors.
+
+    Args:
+        tensor: (..., 5, C), five components of each matrix.
+        vector: (..., 3, C).
+
+    Returns:
+        (..., 3, C).
+    """
     xy, yz, zx, d, q = tensor.unbind(-2)
     x, y, z = vector.unbind(-2)
     q = q * 3**-0.5

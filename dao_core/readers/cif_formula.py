@@ -85,7 +85,15 @@ def _check_units(block: Block, counts: dict[str, float], ratio: float, text: str
 
 
 def check_volume(block: Block, volume: float) -> None:
-    """Raise UnreadableError where the block's own volume is not that of its cell (angstrom^3)."""
+    """Compare the volume that a block states with that of its cell.
+
+    Args:
+        block: A CIF block.
+        volume: Of the cell that was read, angstrom^3.
+
+    Raises:
+        UnreadableError: The two differ.
+    """
     text = _text(block, VOLUME)
     given = parse_number(text or "?")
     if not math.isnan(given) and abs(given - volume) > SAME * volume:

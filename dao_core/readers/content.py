@@ -132,7 +132,18 @@ def _unpacked(path: Path, data: bytes) -> bytes:
 
 
 def decode(data: bytes, name: str) -> str:
-    """Text of some bytes with plain line feeds. Raises UnreadableError naming `name` where it is none."""
+    """Text of some bytes with plain line feeds.
+
+    Args:
+        data: Content of a file.
+        name: How the file is called in messages.
+
+    Returns:
+        The text.
+
+    Raises:
+        UnreadableError: The bytes are no text.
+    """
     try:
         text = data.decode("utf-16" if data.startswith(_UTF16_MARKS) else "utf-8-sig")
     except UnicodeDecodeError:

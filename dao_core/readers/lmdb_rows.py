@@ -23,9 +23,17 @@ ZLIB_MARK = b"\x78"
 
 
 def lmdb_rows(path: Path, start: int) -> Iterator[tuple[int, str, Mapping[str, Any] | str]]:
-    """(index, key, row or the reason why it is none) from row `start` on, in the order of the keys.
+    """Read the rows of an LMDB file in the order of its keys.
 
-    Raises UnreadableError where the file is damaged, or the package lmdb is missing.
+    Args:
+        path: The file.
+        start: Number of the first row.
+
+    Yields:
+        (index, key, row or the reason why it is none).
+
+    Raises:
+        UnreadableError: The file is damaged, or the package lmdb is missing.
     """
     check_file(path)
     with _opened(path) as cursor:

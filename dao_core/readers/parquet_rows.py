@@ -12,7 +12,18 @@ BATCH = 2000
 
 
 def read_parquet(path: Path, start: int = 0) -> Iterator[dict[str, Any]]:
-    """Rows by column name from number `start` on. Raises UnreadableError where the file is damaged."""
+    """Read the rows of a Parquet file.
+
+    Args:
+        path: The file.
+        start: Number of the first row.
+
+    Yields:
+        Each row by column name.
+
+    Raises:
+        UnreadableError: The file is damaged.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 

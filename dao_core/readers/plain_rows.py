@@ -66,7 +66,19 @@ def structure_arrays(row: Mapping[str, Any], columns: StructureColumns) -> Array
 
 
 def row_crystal(row: Mapping[str, Any], columns: StructureColumns) -> Crystal:
-    """The structure of a row. Raises UnreadableError, InvalidCrystalError."""
+    """The structure of a row.
+
+    Args:
+        row: Values by column name.
+        columns: Which columns hold the structure.
+
+    Returns:
+        The structure.
+
+    Raises:
+        UnreadableError: A column is missing or holds no numbers.
+        InvalidCrystalError: The numbers are not a crystal.
+    """
     return Crystal(*structure_arrays(row, columns))
 
 
@@ -87,7 +99,19 @@ def _species(item: Any) -> int:
 
 
 def real_array(name: str, values: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Numbers of a nested or flat list in a shape. Raises UnreadableError for other things than numbers, or too few."""
+    """Numbers of a nested or flat list in a shape.
+
+    Args:
+        name: Of the column, for the message.
+        values: The list.
+        shape: What is expected.
+
+    Returns:
+        An array of that shape.
+
+    Raises:
+        UnreadableError: Something else than numbers stands there, or too few of them.
+    """
     flat = (
         values.ravel() if isinstance(values, np.ndarray) and values.dtype.kind in "fiu" else list(_leaves(name, values))
     )

@@ -16,7 +16,14 @@ SAME = 1e-3  # eV/angstrom^3, or relative; two ways to say one stress agree with
 
 
 def numbers_of(name: str, value: Any) -> NDArray[np.float64]:
-    """The numbers of a list, or of text such as `1 2 3`, `[[1, 2], [3, 4]]` or `{1 2 3}`, flat.
+    """The numbers of a list, or of text such as `1 2 3`, `[[1, 2], [3, 4]]` or `{1 2 3}`.
+
+    Args:
+        name: Of the property, for the message.
+        value: The list or the text.
+
+    Returns:
+        All numbers in a row, (n,).
 
     Raises:
         UnreadableError: Something else than numbers stands in it.
@@ -39,7 +46,14 @@ def _flat(value: Any) -> Any:
 
 
 def full_tensor(name: str, value: Any) -> NDArray[np.float64]:
-    """A symmetric tensor (3, 3) from nine numbers, or from six in Voigt's order xx, yy, zz, yz, xz, xy.
+    """A symmetric tensor from nine numbers, or from six in Voigt's order xx, yy, zz, yz, xz, xy.
+
+    Args:
+        name: Of the property, for the message.
+        value: The numbers, or text.
+
+    Returns:
+        (3, 3).
 
     Raises:
         UnreadableError: Another number of values, or a tensor that is not symmetric.

@@ -21,7 +21,19 @@ class BenchmarkDataError(ValueError):
 
 
 def read_targets(data: Path, name: str, split: str = "test_public") -> tuple[list[Target], dict[str, int]]:
-    """Targets of a split and counts of rows that are no crystal. Raises BenchmarkDataError."""
+    """Read the targets of a published split.
+
+    Args:
+        data: Folder that holds the splits.
+        name: Of the benchmark, such as "mp-20".
+        split: Name of the file without its ending.
+
+    Returns:
+        (targets, counts of the rows that are no crystal by reason).
+
+    Raises:
+        BenchmarkDataError: The split is not there.
+    """
     out: list[Target] = []
     refused = 0
     for item in _rows(_file(data, name, split)):
@@ -33,10 +45,19 @@ def read_targets(data: Path, name: str, split: str = "test_public") -> tuple[lis
 
 
 def training_items(data: Path, name: str) -> Iterator[tuple[str, Crystal]]:
-    """(id, structure) of what may be learned from.
+    """What a model for a benchmark may learn from.
 
     MPTS-52's split isn't published here: Materials Project structures outside its validation and test ids stand for it.
-    Raises BenchmarkDataError.
+
+    Args:
+        data: Folder that holds the splits.
+        name: Of the benchmark.
+
+    Yields:
+        (id, structure).
+
+    Raises:
+        BenchmarkDataError: The data are not there.
     """
     if name != "mpts-52":
         yield from ((t.id, t.crystal) for t in read_targets(data, name, "train")[0])

@@ -114,9 +114,14 @@ def reduced(crystal: Crystal) -> tuple[tuple[str, int], ...]:
 
 
 def shards(targets: Sequence[Target], settings: BenchmarkSettings) -> list[list[Target]]:
-    """Targets in shards; all of one composition in the same, as METRe needs. The seeds don't change the choice.
+    """Cut the targets into shards, all of one composition into the same, as METRe needs; seeds don't change it.
 
-    A composition with too many targets for METRe is cut like any other list.
+    Args:
+        targets: All targets; a composition with too many of them for METRe is cut like any other list.
+        settings: Of the benchmark.
+
+    Returns:
+        The targets of each shard.
     """
     chosen = list(targets)
     if settings.limit and settings.limit < len(chosen):
@@ -275,7 +280,15 @@ def _given(model: Model | None, column: str) -> Model:
 
 
 def hard_cases(targets: Sequence[Target], index: TemplateIndex) -> dict[str, list[int]]:
-    """Positions of the targets in each row of the table, by what the training split (the index) knows."""
+    """Positions of the targets in each row of the table, by what the training split knows of them.
+
+    Args:
+        targets: Of the benchmark.
+        index: Templates of the training split.
+
+    Returns:
+        Row of the table -> positions in `targets`.
+    """
     formulas = {reduced(c) for c in index.crystals}
     keys = set(index.keys)
     rows: dict[str, list[int]] = {name: [] for name in HARD}
@@ -296,7 +309,17 @@ def hard_cases(targets: Sequence[Target], index: TemplateIndex) -> dict[str, lis
 def cards(
     targets: Sequence[Target], result: ShardResult, rows: Mapping[str, Sequence[int]], ks: Sequence[int]
 ) -> dict[str, Scorecard]:
-    """A scorecard for each row that has targets; `result` holds all shards of a column and seed."""
+    """A scorecard for each row of the table that has targets.
+
+    Args:
+        targets: Of the benchmark.
+        result: All shards of one column and seed.
+        rows: From `hard_cases`.
+        ks: Numbers of first predictions at which the match rate is given.
+
+    Returns:
+        Row -> scorecard.
+    """
     out = {}
     for name, members in rows.items():
         if not members:
@@ -314,7 +337,16 @@ def cards(
 def over_seeds(
     results: Sequence[ShardResult], members: Sequence[int], ks: Sequence[int]
 ) -> dict[int, dict[str, object]]:
-    """Unfiltered match rate at k averaged over seeds, percent, with a 95 % bootstrap interval over targets."""
+    """Unfiltered match rate averaged over seeds.
+
+    Args:
+        results: Of one column, one for each seed.
+        members: Positions of the targets that count.
+        ks: Numbers of first predictions.
+
+    Returns:
+        k -> mean in percent with a 95 % bootstrap interval over targets.
+    """
     out: dict[int, dict[str, object]] = {}
     for k in ks:
         hit = np.array(
@@ -341,7 +373,15 @@ def merged(results: Sequence[ShardResult]) -> ShardResult:
 
 
 def coverage(targets: Sequence[Target], result: ShardResult) -> dict[str, int]:
-    """How many targets have all, some or none of their predictions, and where those came from."""
+    """How many targets have all, some or none of their predictions, and where those came from.
+
+    Args:
+        targets: Of the benchmark.
+        result: All shards of one column and seed.
+
+    Returns:
+        Counts by name.
+    """
     present = [[c is not None for c in row] for row in result.predicted]
     counts = Counter("none" if not any(row) else "all" if all(row) else "some" for row in present)
     origins = Counter("de novo" if o == DE_NOVO else "template" for row in result.origins for o in row)
@@ -354,7 +394,17 @@ def ranked_predictions(
 ) -> list[list[Proposal]]:
     """Proposals of all kinds for each target's cell content, relaxed, merged where equal, ordered by probability.
 
-    Raises ValueError where a target is in the index, which a search has no way to leave out.
+    Args:
+        targets: Of one shard.
+        settings: Of the benchmark.
+        seed: Of the search.
+        models: What proposes and ranks.
+
+    Returns:
+        The predictions of each target, best first.
+
+    Raises:
+        ValueError: A target is in the template index, which a search has no way to leave out.
     """
     known = {t.id for t in targets} & set(models.templates.ids if models.templates else ())
     if known:

@@ -33,7 +33,16 @@ class Substitution:
         self.cumulated = (odds / np.maximum(odds.sum(1, keepdims=True), 1e-12)).cumsum(1)
 
     def draw(self, elements: NDArray[np.int64], chance: float, rng: np.random.Generator) -> NDArray[np.int64]:
-        """The elements of one structure, each replaced with the given chance; all stay different."""
+        """Replace elements at random by ones that behave alike.
+
+        Args:
+            elements: Atomic numbers of one structure, (S,).
+            chance: Probability of replacing each.
+            rng: Source of chance.
+
+        Returns:
+            (S,), all different.
+        """
         out = elements.copy()
         for k in np.flatnonzero(rng.random(len(elements)) < chance):
             other = int(np.searchsorted(self.cumulated[elements[k]], rng.random()))

@@ -43,7 +43,13 @@ def _describe(crystal: Crystal) -> tuple[Description | None, str]:
 
 
 def save_descriptions(path: Path, ids: Sequence[str], descriptions: Sequence[Description]) -> None:
-    """Write descriptions with their ids as Parquet."""
+    """Write descriptions with their ids as Parquet.
+
+    Args:
+        path: The file.
+        ids: One a description.
+        descriptions: Labels and degrees of freedom.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -55,9 +55,16 @@ class Examples(Protocol):
 
 
 def train(network: nn.Module, examples: Examples, config: SymmetryTrainingConfig, out: Path) -> dict[str, Any]:
-    """Train until the CPU time is used; a state in `out` is continued. The network ends with its averaged weights.
+    """Train until the CPU time is used; a state in the folder is continued. The network ends with its averaged weights.
 
-    Returns facts of the run: CPU seconds, steps, epochs and validation figures.
+    Args:
+        network: Trained in place.
+        examples: What it learns from and is validated on.
+        config: Rates, batch size and CPU seconds.
+        out: Folder of the state.
+
+    Returns:
+        Facts of the run: CPU seconds, steps, epochs and validation figures.
     """
     run = _Run(network, config, out)
     run.restore()
