@@ -25,7 +25,12 @@ class StoredCandidatesError(RuntimeError):
 
 
 def save_candidates(candidates: Sequence[Candidate], path: str | Path) -> None:
-    """Write candidates to one Parquet file: scalar fields as columns, the structure as lists, mappings as JSON."""
+    """Write candidates to one Parquet file: scalar fields as columns, the structure as lists, mappings as JSON.
+
+    Args:
+        candidates: In any order, which is kept.
+        path: The file; it appears whole or not at all.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 

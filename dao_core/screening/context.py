@@ -100,7 +100,15 @@ class Stage:
     parts: Callable[[], Mapping[str, Any]]
 
     def run(self, context: SearchContext, work: Callable[[Path], dict[str, Any]]) -> StageRecord:
-        """The finished stage, or do `work(directory)` once; the seconds that it took are among its facts."""
+        """The finished stage, or do its work once.
+
+        Args:
+            context: Of the search; its ledger keeps the stage.
+            work: Called with an empty directory to fill.
+
+        Returns:
+            The record; the seconds that it took are among its facts.
+        """
 
         def timed(directory: Path) -> dict[str, Any]:
             begin = time.monotonic()

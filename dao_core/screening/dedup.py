@@ -39,6 +39,13 @@ def deduplicate(candidates: Iterable[Candidate], tolerances: Tolerances = STRICT
 
     The member of highest prior stands for its group: one of lower energy that is merely similar would take a right
     structure's place. Only among those that ended at the same minimum does the lowest energy decide.
+
+    Args:
+        candidates: Any.
+        tolerances: When two are the same crystal.
+
+    Returns:
+        What is left and how many were merged.
     """
     ordered = sorted(candidates, key=merge_key)
     kept: dict[tuple[str, bool], list[_Group]] = {}

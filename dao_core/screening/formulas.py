@@ -191,7 +191,16 @@ def _merge(total: dict[str, int], group: dict[str, int]) -> None:
 def enumerate_cells(formula: str | Formula, max_atoms: int = MAX_ATOMS, *, min_atoms: int = 1) -> list[dict[str, int]]:
     """Atoms of the cells with Z = 1, 2, ... formula units, smallest first.
 
-    Raises FormulaError where even one formula unit has more than `max_atoms` atoms.
+    Args:
+        formula: As typed, or parsed.
+        max_atoms: Most atoms in a cell.
+        min_atoms: Fewest atoms in a cell.
+
+    Returns:
+        Symbol -> atoms for each cell.
+
+    Raises:
+        FormulaError: Even one formula unit has more than `max_atoms` atoms.
     """
     parsed = parse_formula(formula) if isinstance(formula, str) else formula
     size = parsed.atoms_per_unit

@@ -56,9 +56,14 @@ def generate(proposer: Proposer) -> Proposals:
 
 
 def shares(cells: Cells, n: int) -> list[int]:
-    """How many of `n` samples each cell gets: half evenly, half as common as its number of formula units is.
+    """How many samples each cell gets: half evenly, half as common as its number of formula units is.
 
-    Largest remainders, the smaller cell first where they are equal; the shares add up to n.
+    Args:
+        cells: The cells of a formula.
+        n: Samples in all.
+
+    Returns:
+        One number a cell, adding up to n by largest remainders, the smaller cell first where they are equal.
     """
     total = sum(unit_share(cell) for cell in cells)
     wanted = [n * (0.5 / len(cells) + 0.5 * unit_share(cell) / total) for cell in cells]

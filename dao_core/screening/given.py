@@ -106,9 +106,19 @@ def fitting_cells(
 ) -> list[dict[str, int]]:
     """The cells that what is given allows.
 
-    A framework: the smallest cell that holds its atoms. A lattice: the cell whose atoms fill it best by `volumes`
-    (angstrom^3 by atomic number). A space group: those whose atoms find sites. Raises GivenStructureError where none
-    does.
+    A framework: the smallest cell that holds its atoms. A lattice: the cell whose atoms fill it best. A space group:
+    those whose atoms find sites.
+
+    Args:
+        cells: Symbol -> atoms of each cell.
+        constraint: What is given.
+        volumes: Usual volume of each element, angstrom^3 by atomic number.
+
+    Returns:
+        Those that are allowed.
+
+    Raises:
+        GivenStructureError: None is.
     """
     from dao_core.generate.constraints import ConstraintError
     from dao_core.generate.symmetry.wyckoff_sites import SitesError

@@ -44,7 +44,15 @@ class HeldPotential:
 
 
 def restored(crystal: Crystal, constraint: Constraint) -> Crystal:
-    """A relaxed structure with the given lattice and atoms to the last bit (a relaxation rounds positions)."""
+    """A relaxed structure with the given lattice and atoms to the last bit, as a relaxation rounds positions.
+
+    Args:
+        crystal: Relaxed, atoms in the order of its start.
+        constraint: What was given.
+
+    Returns:
+        The structure with the given part put back.
+    """
     if constraint.cell is None:
         return crystal
     frac = crystal.frac_coords.copy()

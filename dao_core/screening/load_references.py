@@ -112,6 +112,13 @@ def _hull(
 def hull_of_records(records: Iterable[CrysRecord], label: EnergyLabel) -> Hull:
     """The hull of records whose energies are of one label; those without an energy are left out.
 
+    Args:
+        records: Of CrysDB.
+        label: What the energies must mean.
+
+    Returns:
+        The hull.
+
     Raises:
         ForeignEnergyError: The records' energies were made by others; the message names them.
     """

@@ -107,9 +107,14 @@ def _label(crystal: Crystal) -> str | None:
 
 
 def with_novelty(candidates: Iterable[Candidate], index: NoveltyIndex) -> list[Candidate]:
-    """Fill `novelty` and `novelty_reference`; with an index of no records both stay as they were.
+    """Fill `novelty` and `novelty_reference` from the records of a CrysDB.
 
-    What the library knows already stays known.
+    Args:
+        candidates: Any.
+        index: Of the records; where it has none both fields stay as they were.
+
+    Returns:
+        The candidates; what the library knows already stays known.
     """
     out = []
     for c in candidates:
@@ -127,6 +132,13 @@ def with_library_novelty(candidates: Iterable[Candidate], library: KnownStructur
 
     A candidate is known where one of the library's structures of its formula is the same crystal. One that came from
     another compound's structure has a known prototype; anything else is new.
+
+    Args:
+        candidates: Any.
+        library: Known structures by formula.
+
+    Returns:
+        The candidates in the same order.
     """
     known: dict[str, list[tuple[str, Cell]]] = {}
     out = []

@@ -16,6 +16,13 @@ def place_on_hull(candidates: Iterable[Candidate], hull: Hull) -> list[Candidate
     `provenance["hull"]` says why. Candidates with energies of another model than the hull's (those that the judge has
     not seen) are not placed.
 
+    Args:
+        candidates: Any.
+        hull: Of the references, energies in eV/atom.
+
+    Returns:
+        The candidates in the same order.
+
     Raises:
         ForeignEnergyError: No candidate has energies of the hull's kind.
     """

@@ -25,7 +25,18 @@ SAMPLES_FIND = 0.36  # of what suggestions leave: among 20 (benchmarks/results/b
 
 
 def cells_of(formula: Formula, settings: SearchSettings) -> list[dict[str, int]]:
-    """The cells to try for a formula. Raises FormulaError where none is small enough."""
+    """The cells to try for a formula.
+
+    Args:
+        formula: Parsed.
+        settings: Formula units and largest cell.
+
+    Returns:
+        Symbol -> atoms of each cell.
+
+    Raises:
+        FormulaError: None is small enough.
+    """
     if settings.z == "auto":
         return enumerate_cells(formula, settings.max_atoms)
     if settings.z < 1:

@@ -74,7 +74,15 @@ def screen_inputs(context: SearchContext, references: References) -> ScreenInput
 
 
 def preview(records: Sequence[FormulaRecords], context: SearchContext) -> list[Candidate]:
-    """The candidates as far as they have come, ranked, without a hull; no model is loaded for it."""
+    """The candidates as far as they have come, ranked, without a hull; no model is loaded for it.
+
+    Args:
+        records: What has been done for each formula.
+        context: Of the search.
+
+    Returns:
+        The candidates, best first.
+    """
     candidates = [c for r in records for c in gather(r)]
     rule = first_rule(context) if any(c.usable for c in candidates) else None
     inputs = (
@@ -88,7 +96,15 @@ def preview(records: Sequence[FormulaRecords], context: SearchContext) -> list[C
 
 
 def rank_stage(records: Sequence[FormulaRecords], context: SearchContext) -> StageRecord:
-    """Merge, place on the hull, compare with what is known and rank; the page's head as `info.json`."""
+    """Merge, place on the hull, compare with what is known and rank; the page's head as `info.json`.
+
+    Args:
+        records: What has been done for each formula.
+        context: Of the search.
+
+    Returns:
+        The record of the stage.
+    """
     references = references_of(records, context)
 
     def work(directory: Path) -> dict[str, Any]:
@@ -196,9 +212,16 @@ class ReportRequest:
 def report_stage(
     ranked: StageRecord, records: Sequence[FormulaRecords], request: ReportRequest, context: SearchContext
 ) -> StageRecord:
-    """The page and its files: what diagnostics said is added, and what they found is ranked with the rest.
+    """Write the page and its files: what diagnostics said is added, and what they found is ranked with the rest.
 
-    `report/` holds the page and all files; `candidates.parquet` the ranked candidates.
+    Args:
+        ranked: From `rank_stage`.
+        records: What has been done for each formula.
+        request: Title and diagnostics of the report.
+        context: Of the search.
+
+    Returns:
+        The record of the stage: `report/` holds the page and all files; `candidates.parquet` the ranked candidates.
     """
     references = references_of(records, context)
     models = context.loaded

@@ -48,10 +48,20 @@ DEFAULT_RULE = RankingRule()
 
 
 def probability_stable(e_above_hull: float, energy_std: float, *, threshold: float = STABLE_BELOW) -> float:
-    """P(energy above hull <= threshold) when the error follows a Laplace distribution of the given spread (eV/atom).
+    """P(energy above hull <= threshold) when the error follows a Laplace distribution.
 
-    Errors of DAO-P do (docs/images/spread.png): more small and more large ones than a normal distribution has. A
-    spread of zero gives 0 or 1. Raises ValueError on a negative or non-finite spread.
+    Errors of DAO-P do (docs/images/spread.png): more small and more large ones than a normal distribution has.
+
+    Args:
+        e_above_hull: eV/atom.
+        energy_std: Standard deviation of the error, eV/atom; zero gives 0 or 1.
+        threshold: eV/atom.
+
+    Returns:
+        A probability in [0, 1].
+
+    Raises:
+        ValueError: The spread is negative or not finite.
     """
     if not (math.isfinite(energy_std) and energy_std >= 0):
         raise ValueError(f"energy_std is {energy_std}: give a finite spread >= 0, or leave P(stable) unknown")
@@ -63,7 +73,15 @@ def probability_stable(e_above_hull: float, energy_std: float, *, threshold: flo
 
 
 def with_stability(candidates: Iterable[Candidate], *, threshold: float = STABLE_BELOW) -> list[Candidate]:
-    """Fill `p_stable` where both the distance to the hull and the spread are known; elsewhere it stays None."""
+    """Fill `p_stable` where both the distance to the hull and the spread are known; elsewhere it stays None.
+
+    Args:
+        candidates: Placed on a hull.
+        threshold: Distance up to which a candidate counts as stable, eV/atom.
+
+    Returns:
+        The candidates in the same order.
+    """
     out = []
     for c in candidates:
         known = c.e_above_hull is not None and c.energy_std is not None
@@ -76,6 +94,13 @@ def with_measured_spread(candidates: Iterable[Candidate], rule: RankingRule) -> 
     """Fill `energy_std` of candidates whose energy model knows no spread of its own, where its error was measured.
 
     Measured is the mean error of differences; errors of a Laplace distribution spread sqrt(2) times that.
+
+    Args:
+        candidates: Any.
+        rule: With the measured error of each energy model, eV/atom.
+
+    Returns:
+        The candidates in the same order.
     """
     out = []
     for c in candidates:
@@ -116,9 +141,15 @@ def ground_states(candidates: Iterable[Candidate]) -> dict[str, float]:
 
 
 def relative_energy(candidate: Candidate, best: Mapping[str, float], identity: str | None = None) -> float | None:
-    """Energy above the lowest polymorph of the same formula in eV/atom.
+    """Energy above the lowest polymorph of the same formula.
 
-    None without a usable energy, and where the energy is not of the model (`identity`) that decides.
+    Args:
+        candidate: One of the formula.
+        best: Reduced formula -> lowest energy, eV/atom.
+        identity: The energy model that decides; None takes any.
+
+    Returns:
+        eV/atom; None without a usable energy, and where the energy is not of the model that decides.
     """
     if not candidate.usable or candidate.energy_per_atom is None or candidate.formula not in best:
         return None
@@ -152,7 +183,15 @@ def with_probability(candidates: Iterable[Candidate], rule: RankingRule = DEFAUL
 
 
 def log_posteriors(candidates: Sequence[Candidate], rule: RankingRule = DEFAULT_RULE) -> dict[str, float]:
-    """Log of the posterior of each candidate among those of its formula; they add up to one."""
+    """Log of the posterior of each candidate among those of its formula; the posteriors of a formula add up to one.
+
+    Args:
+        candidates: Of any formulas.
+        rule: Temperatures and priors.
+
+    Returns:
+        Id -> natural logarithm.
+    """
     out: dict[str, float] = {}
     for group in by_formula(candidates).values():
         context = context_of(group)
@@ -235,6 +274,13 @@ def rank(candidates: Iterable[Candidate], rule: RankingRule = DEFAULT_RULE) -> l
     one, in energy, is added to that best one's distance to the hull; where the distance is unknown for any formula's
     best, each formula counts from its own, so that energies of different compositions are never compared. Rejected
     candidates come last.
+
+    Args:
+        candidates: Of any formulas.
+        rule: Order, temperatures and priors.
+
+    Returns:
+        The candidates, best first.
     """
     items = list(candidates)
     logs = log_posteriors(items, rule)

@@ -68,10 +68,18 @@ class RelaxedHull:
 def competing_phases(
     records: Iterable[PhaseRecord], elements: Iterable[str], *, below: float = COMPETING_BELOW
 ) -> list[PhaseRecord]:
-    """The records made of these elements only that lie near the hull, and every elemental one's lowest.
+    """The records made of some elements only that lie near the hull, and every elemental one's lowest.
 
     Where a record has no distance to the hull, the lowest energy of its formula is kept (all of them when that is
     unknown too): a phase too many costs time, a phase too few makes candidates look stable.
+
+    Args:
+        records: Of CrysDB.
+        elements: Symbols.
+        below: Largest distance to the hull, eV/atom.
+
+    Returns:
+        The phases.
     """
     from dao_core.elements import SYMBOLS
 
@@ -100,11 +108,20 @@ def relaxed_hull(
     below: float = COMPETING_BELOW,
     ledger: Ledger | None = None,
 ) -> RelaxedHull:
-    """Relax the competing phases of a chemical system with `potential` and build the hull of their energies.
+    """Relax the competing phases of a chemical system and build the hull of their energies.
 
     Phases whose relaxation is rejected are left out by name (they would lower the hull wrongly), elements without a
-    phase are in `missing`: no distance of their compounds means anything. With a `ledger` the phases are relaxed in
-    pieces that are found again.
+    phase are in `missing`: no distance of their compounds means anything.
+
+    Args:
+        records: Of CrysDB.
+        elements: Symbols of the system.
+        potential: That of the candidates.
+        below: Largest distance of a competing phase to the hull, eV/atom.
+        ledger: Keeps the phases, relaxed in pieces, so that they are found again.
+
+    Returns:
+        The hull, with what was left out and what is missing.
     """
     phases = sorted(competing_phases(records, elements, below=below), key=lambda r: r.material_id)
     entries: list[HullEntry] = []

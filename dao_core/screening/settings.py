@@ -68,7 +68,15 @@ class SearchSettings(BaseModel):
 
 
 def proposal_shares(n: int, *, generator: bool = True) -> dict[str, int]:
-    """Settings for `n` proposals: a fifth seeded by templates; prototypes, symmetry and noise share the rest."""
+    """Settings for a number of proposals: a fifth seeded by templates; prototypes, symmetry and noise share the rest.
+
+    Args:
+        n: Proposals in all.
+        generator: Whether there is one; without it all are prototypes.
+
+    Returns:
+        Fields of `SearchSettings`.
+    """
     if not generator:
         return {"n_generated": 0, "n_seeded": 0, "n_templates": n}
     n_templates, n_seeded = max(1, round(0.4 * n)) if n > 1 else 0, round(0.2 * n)

@@ -65,7 +65,15 @@ class FormulaRecords:
 def propose_stage(text: str, context: SearchContext) -> StageRecord | None:
     """What is known of a formula, and what templates and symmetry suggest for it, the most probable first.
 
-    None where the budget is spent. Raises FormulaError.
+    Args:
+        text: The formula as typed.
+        context: Of the search.
+
+    Returns:
+        The record of the stage; None where the budget is spent.
+
+    Raises:
+        FormulaError: The text is no formula, or no cell of it is small enough.
     """
     if context.late():
         return None
@@ -92,7 +100,15 @@ def propose_stage(text: str, context: SearchContext) -> StageRecord | None:
 
 
 def generate_stage(text: str, context: SearchContext) -> StageRecord | None:
-    """Samples of the generative model with their energies as they stand, the most probable first."""
+    """Samples of the generative model with their energies as they stand, the most probable first.
+
+    Args:
+        text: The formula as typed.
+        context: Of the search.
+
+    Returns:
+        The record of the stage; None where the budget is spent.
+    """
     if context.late(0.6):
         return None
     formula = parse_formula(text)
@@ -134,7 +150,16 @@ def _write_proposals(directory: Path, rows: list[Candidate], made: Proposals, fo
 
 
 def relax_stage(piece: Piece, context: SearchContext, share: float = 1.0) -> StageRecord | None:
-    """Relax some proposals with the search's first potential; None where that share of the budget is spent."""
+    """Relax some proposals with the search's first potential.
+
+    Args:
+        piece: Which proposals.
+        context: Of the search.
+        share: Part of the budget after which no piece is begun.
+
+    Returns:
+        The record of the stage; None where that share is spent.
+    """
     if context.late(share):
         return None
     settings = context.settings
@@ -173,7 +198,16 @@ def shortlist_stage(records: FormulaRecords, context: SearchContext) -> StageRec
 
 
 def judge_stage(piece: Piece, context: SearchContext, share: float = 1.0) -> StageRecord | None:
-    """Relax candidates of a shortlist with the judge; None where that share of the budget is spent."""
+    """Relax candidates of a shortlist with the judge.
+
+    Args:
+        piece: Which candidates.
+        context: Of the search.
+        share: Part of the budget after which no piece is begun.
+
+    Returns:
+        The record of the stage; None where that share is spent.
+    """
     judge = context.loaded.judge
     if judge is None or context.late(share):
         return None

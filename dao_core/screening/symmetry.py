@@ -40,7 +40,18 @@ class Snapped:
 
 
 def moyo_dataset(crystal: Crystal, symprec: float) -> MoyoDataset:
-    """Moyo's analysis of a crystal at a tolerance in angstrom. Raises SymmetryError."""
+    """Moyo's analysis of a crystal.
+
+    Args:
+        crystal: Any.
+        symprec: Tolerance in angstrom.
+
+    Returns:
+        The data set.
+
+    Raises:
+        SymmetryError: No space group is found at that tolerance.
+    """
     dataset = symmetry_dataset(crystal.lattice, crystal.frac_coords, crystal.atomic_numbers, [symprec])
     if dataset is None:
         raise SymmetryError(f"no space group found for {crystal.formula_reduced} at {symprec} A: try another tolerance")
@@ -67,9 +78,14 @@ def crystal_system(number: int) -> str:
 
 
 def conventional_matrix(crystal: Crystal, symprec: float = SYMPREC) -> NDArray[np.int64]:
-    """Integer (3, 3) matrix M with conventional lattice = M @ lattice (rows), right-handed.
+    """The matrix M with conventional lattice = M @ lattice (rows), right-handed.
 
-    The identity where the transformation isn't integer.
+    Args:
+        crystal: Any.
+        symprec: Tolerance in angstrom.
+
+    Returns:
+        (3, 3) integers; the identity where the transformation isn't integer.
     """
     matrix = np.array(moyo_dataset(crystal, symprec).std_linear).T
     rounded = np.rint(matrix).astype(np.int64)
@@ -82,7 +98,16 @@ def snap(crystal: Crystal, symprec: float = SNAP_SYMPREC) -> Snapped:
     """Move a nearly symmetric structure to its symmetric form, keeping the original where that would change it.
 
     Tolerances are tried from `symprec` downwards; a form whose volume per atom differs by more than 5 % is refused.
-    Raises SymmetryError where not even the tight tolerance gives a space group.
+
+    Args:
+        crystal: Any.
+        symprec: Largest tolerance in angstrom.
+
+    Returns:
+        The structure with its space groups before and after.
+
+    Raises:
+        SymmetryError: Not even the tight tolerance gives a space group.
     """
     before = moyo_dataset(crystal, SYMPREC)
     tolerance = symprec
@@ -116,6 +141,16 @@ def prototype_label(crystal: Crystal, symprec: float = SYMPREC) -> str:
 
     Independent of the choice of origin: of all Wyckoff sequences equivalent under the Euclidean normaliser, the
     alphabetically first. Free parameters are not part of it, so equal labels mean the same prototype *family*.
+
+    Args:
+        crystal: Any.
+        symprec: Tolerance in angstrom.
+
+    Returns:
+        The label.
+
+    Raises:
+        SymmetryError: No space group is found.
     """
     data = moyo_dataset(crystal, symprec)
     numbers = [int(z) for z in data.std_cell.numbers]

@@ -56,7 +56,16 @@ class Phonons:
 
 
 def supercell_size(crystal: Crystal, min_length: float, max_atoms: int) -> tuple[int, int, int]:
-    """Repeats along each lattice vector: thick enough in each direction, thinner where `max_atoms` forbids it."""
+    """Repeats along each lattice vector: thick enough in each direction, thinner where there would be too many atoms.
+
+    Args:
+        crystal: The unit cell.
+        min_length: Smallest thickness wanted, angstrom.
+        max_atoms: Most atoms of the supercell.
+
+    Returns:
+        Repeats along a, b and c.
+    """
     heights = 1 / np.linalg.norm(np.linalg.inv(crystal.lattice), axis=0)
     size = np.maximum(np.ceil(min_length / heights).astype(int), 1)
     while crystal.n_atoms * size.prod() > max_atoms and size.max() > 1:
@@ -65,7 +74,19 @@ def supercell_size(crystal: Crystal, min_length: float, max_atoms: int) -> tuple
 
 
 def phonons(crystal: Crystal, potential: Potential, settings: PhononSettings | None = None) -> Phonons:
-    """Phonons of a relaxed crystal. Raises PhononError where the potential fails on a displaced supercell."""
+    """Phonons of a relaxed crystal, by finite displacements.
+
+    Args:
+        crystal: At its minimum of energy under the same potential.
+        potential: Whose forces are taken.
+        settings: Supercell, displacement and thresholds; None: the defaults.
+
+    Returns:
+        Frequencies in THz, and the softest mode where one is imaginary.
+
+    Raises:
+        PhononError: The potential fails on a displaced supercell.
+    """
     settings = settings or PhononSettings()
     size = supercell_size(crystal, settings.min_length, settings.max_atoms)
     model = _phonopy(crystal, size)
@@ -132,9 +153,16 @@ def _density_of_states(model: Phonopy, mesh: int) -> list[tuple[float, float]]:
 
 
 def displaced_along(crystal: Crystal, mode: SoftMode, amplitude: float, phase: float = 0.0) -> Crystal:
-    """The crystal in the smallest cell that holds the mode, displaced along it.
+    """The crystal in the smallest cell that holds a mode, displaced along it.
 
-    `amplitude` is that of the atom that moves most, in angstrom; atoms of cell R move by Re(u exp(2 pi i q R + phase)).
+    Args:
+        crystal: The unit cell.
+        mode: With its wave vector and displacements u.
+        amplitude: Of the atom that moves most, angstrom.
+        phase: Radians; atoms of cell R move by Re(u exp(2 pi i q R + phase)).
+
+    Returns:
+        The displaced crystal.
     """
     repeats = [_denominator(x) for x in mode.q]
     cells = np.array(np.meshgrid(*[range(n) for n in repeats], indexing="ij")).reshape(3, -1).T  # (R, 3)
@@ -161,11 +189,19 @@ def phonon_gate(
     settings: PhononSettings | None = None,
     relax_settings: RelaxSettings | None = None,
 ) -> tuple[list[Candidate], list[Candidate]]:
-    """Judge usable candidates by their phonons and follow imaginary modes: (the candidates, new ones found).
+    """Judge usable candidates by their phonons and follow imaginary modes.
 
     `extras["phonons"]` holds `stable`, `min_frequency_thz`, `n_imaginary`, `supercell`, `q`, `potential`, `dos`, and
-    `followed_to`, the id of the lower structure. Where phonons failed `stable` is None and `reason` says why. Rank
-    again together with the new ones.
+    `followed_to`, the id of the lower structure. Where phonons failed `stable` is None and `reason` says why.
+
+    Args:
+        candidates: Relaxed with the same potential.
+        potential: Whose forces are taken.
+        settings: Of the phonons; None: the defaults.
+        relax_settings: Of the relaxations along imaginary modes.
+
+    Returns:
+        (the candidates, new ones found); rank again together with the new ones.
     """
     settings = settings or PhononSettings()
     judged: list[Candidate] = []
@@ -205,8 +241,16 @@ def follow(
 ) -> Candidate | None:
     """Displace along the softest imaginary mode, both ways and by each amplitude, relax, and return the lowest.
 
-    None where there is no imaginary mode, the mode needs a larger cell than `max_follow_atoms`, or nothing lower
-    than the parent by `min_gain` was found.
+    Args:
+        parent: The candidate with the imaginary mode.
+        result: Its phonons.
+        potential: Whose energies decide.
+        settings: Amplitudes, `max_follow_atoms` and `min_gain` (eV/atom).
+        relax_settings: Of the relaxations.
+
+    Returns:
+        The new candidate; None where there is no imaginary mode, the mode needs a larger cell than `max_follow_atoms`,
+        or nothing lower than the parent by `min_gain` was found.
     """
     from dao_core.energy.relaxation.relax import relax
 

@@ -32,8 +32,19 @@ def with_enthalpies(
 
     One entry a pressure, ascending: `gpa`, `enthalpy_per_atom` (eV: E + p V), `volume_per_atom` (angstrom^3), `status`,
     `above_best` (eV/atom over the lowest of the same formula at that pressure). Each pressure starts from the
-    structure of the one before. A relaxation that was rejected leaves its numbers unknown. Raises ValueError
-    without a pressure.
+    structure of the one before. A relaxation that was rejected leaves its numbers unknown.
+
+    Args:
+        candidates: Any.
+        potential: Whose energies are taken.
+        pressures_gpa: In GPa.
+        settings: Of the relaxations; their pressure is replaced.
+
+    Returns:
+        The candidates in the same order.
+
+    Raises:
+        ValueError: No pressure was given.
     """
     from dao_core.energy.relaxation.relax import relax
 
@@ -77,7 +88,15 @@ def _entry(gpa: float, crystal: Crystal, energy_per_atom: float | None, status: 
 
 
 def enthalpy_order(candidates: Sequence[Candidate], formula: str) -> dict[float, list[str]]:
-    """Pressure in GPa -> ids of a formula's candidates in order of enthalpy (those without one left out)."""
+    """The order of a formula's candidates at each pressure.
+
+    Args:
+        candidates: With enthalpies, from `with_enthalpies`.
+        formula: Reduced.
+
+    Returns:
+        Pressure in GPa -> ids in order of enthalpy, those without one left out.
+    """
     order: dict[float, list[tuple[float, str]]] = {}
     for c in candidates:
         if c.formula != formula:

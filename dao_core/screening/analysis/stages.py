@@ -23,7 +23,15 @@ JUDGED, FOUND = "judged.parquet", "found.parquet"
 
 
 def chosen(candidates: Sequence[Candidate], n: int) -> dict[str, list[Candidate]]:
-    """The first `n` relaxed candidates of each formula, in rank order, of those whose energies decide."""
+    """The first relaxed candidates of each formula, in rank order, of those whose energies decide.
+
+    Args:
+        candidates: Ranked.
+        n: Most of each formula.
+
+    Returns:
+        Reduced formula -> candidates.
+    """
     out = {}
     for formula, group in by_formula(candidates).items():
         identity = deciding_identity(group)
@@ -48,6 +56,13 @@ def pressure_targets(candidates: Sequence[Candidate], settings: DiagnosticsSetti
 def phonon_forces(models: SearchModels, settings: DiagnosticsSettings) -> Potential:
     """Whose forces make the phonons: what the settings name, else what ranks the candidates.
 
+    Args:
+        models: Of the search.
+        settings: Of the diagnostics.
+
+    Returns:
+        The potential.
+
     Raises:
         PhononError: Its forces have not passed a test of vibrations.
     """
@@ -63,7 +78,16 @@ def phonon_forces(models: SearchModels, settings: DiagnosticsSettings) -> Potent
 
 
 def phonon_stage(name: str, ranked: str, context: SearchContext) -> StageRecord:
-    """Phonons of one candidate of a file of ranked ones; an imaginary mode is followed to a new candidate."""
+    """Phonons of one candidate; an imaginary mode is followed to a new candidate.
+
+    Args:
+        name: Id of the candidate.
+        ranked: File of ranked candidates.
+        context: Of the search.
+
+    Returns:
+        The record of the stage.
+    """
     candidate = next(c for c in load_candidates(ranked) if c.id == name)
     settings, models = context.diagnostics, context.loaded
     potential, forces = models.decides, phonon_forces(models, settings)
@@ -136,7 +160,16 @@ def _not_computed(candidate: Candidate, potential: Potential) -> dict[str, Any]:
 
 
 def pressure_stage(formula: str, ranked: str, context: SearchContext) -> StageRecord:
-    """Enthalpies of one formula's lowest candidates at each pressure, in the energies that rank them."""
+    """Enthalpies of one formula's lowest candidates at each pressure, in the energies that rank them.
+
+    Args:
+        formula: Reduced.
+        ranked: File of ranked candidates.
+        context: Of the search.
+
+    Returns:
+        The record of the stage.
+    """
     settings, potential = context.diagnostics, context.loaded.decides
     group = chosen(load_candidates(ranked), settings.n_pressure)[formula]
 
@@ -174,7 +207,15 @@ def _content(candidates: Sequence[Candidate]) -> list[Any]:
 def merge_diagnoses(
     candidates: Sequence[Candidate], records: Sequence[StageRecord]
 ) -> tuple[list[Candidate], list[Candidate]]:
-    """(the candidates with what the stages said of them, new candidates that were found on the way)."""
+    """Put what the stages of diagnostics found beside the candidates.
+
+    Args:
+        candidates: Ranked.
+        records: Of `phonon_stage` and `pressure_stage`.
+
+    Returns:
+        (the candidates with what was found of them, new candidates that were found on the way).
+    """
     extras: dict[str, Mapping[str, Any]] = {}
     cost: dict[str, Mapping[str, float]] = {}
     found: list[Candidate] = []

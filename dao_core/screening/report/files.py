@@ -34,11 +34,18 @@ def file_names(ranked: Sequence[Candidate]) -> dict[str, str]:
 
 
 def write_files(ranked: Sequence[Candidate], out_dir: str | Path) -> dict[str, Path]:
-    """Write every format below `out_dir` and return the paths by kind.
+    """Write the candidates in every format.
 
     `NNN_formula_sg.cif` (usable candidates; the cell of all other formats, in P1, readable by any program),
     `symmetrized/` (the same structures in the conventional cell with their symmetry operations),
     `candidates.parquet`, `candidates.extxyz`, `optimade.jsonl`. CIFs of an earlier answer in the folder are removed.
+
+    Args:
+        ranked: Best first.
+        out_dir: Folder to write to.
+
+    Returns:
+        Kind -> path.
     """
     out = Path(out_dir)
     (out / "symmetrized").mkdir(parents=True, exist_ok=True)
@@ -82,7 +89,15 @@ def symmetrized_cif(candidate: Candidate) -> str:
 
 
 def candidates_table(ranked: Sequence[Candidate], names: dict[str, str] | None = None) -> Any:
-    """One row a candidate as a pyarrow Table: all scalar fields, the structure as lists, mappings as JSON text."""
+    """One row a candidate as a pyarrow Table: all scalar fields, the structure as lists, mappings as JSON text.
+
+    Args:
+        ranked: Best first.
+        names: Id -> name of its CIF.
+
+    Returns:
+        The table.
+    """
     import pyarrow as pa
 
     names = file_names(ranked) if names is None else names

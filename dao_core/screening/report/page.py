@@ -40,10 +40,20 @@ def write_report(
     hull: Hull | None = None,
     with_files: bool = True,
 ) -> Path:
-    """Write `index.html` (and, with `with_files`, CIFs, Parquet, extxyz and OPTIMADE JSON) and return its path.
+    """Write the page of a search, one file that loads nothing and opens from a file system.
 
-    Candidates in rank order (`ranking.rank`). `hull` adds the hull plot for two or three elements. The page is one
-    file: it loads nothing and opens from a file system. Raises ValueError on repeated candidate ids.
+    Args:
+        ranked: Best first (`ranking.rank`).
+        out_dir: Folder to write to.
+        info: What the page's head says.
+        hull: Adds the hull plot for two or three elements.
+        with_files: Whether CIFs, Parquet, extxyz and OPTIMADE JSON are written too.
+
+    Returns:
+        Path of `index.html`.
+
+    Raises:
+        ValueError: Two candidates have the same id.
     """
     out = Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)

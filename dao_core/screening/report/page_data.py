@@ -67,7 +67,17 @@ class ReportInfo:
 def report_data(
     ranked: Sequence[Candidate], info: ReportInfo, file_names: Mapping[str, str], hull: Hull | None = None
 ) -> dict[str, Any]:
-    """The page's data. Candidates must be in rank order; `file_names` maps candidate id -> name of its CIF."""
+    """The page's data as plain JSON.
+
+    Args:
+        ranked: Best first.
+        info: What the page's head says.
+        file_names: Id -> name of its CIF.
+        hull: For the hull plot.
+
+    Returns:
+        What the page's script reads.
+    """
     best = ground_states(ranked)
     decides = {formula: deciding_identity(group) for formula, group in by_formula(ranked).items()}
     rows = [
