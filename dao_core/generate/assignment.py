@@ -15,8 +15,16 @@ def assign_to_data(
 ) -> NDArray[np.float64]:
     """Reorder base points within each species so that the squared geodesic distances to the data are smallest.
 
-    Shapes: base, data (N, 3) fractional, lattice (3, 3). Distances are measured in angstrom through the data lattice.
-    Returns the reordered base (N, 3). A permutation of like atoms changes no distribution, only straightens the paths.
+    A permutation of like atoms changes no distribution, only straightens the paths.
+
+    Args:
+        base: (N, 3), fractional.
+        data: (N, 3), fractional.
+        atomic_numbers: (N,).
+        lattice: (3, 3) of the data, in angstrom, through which distances are measured.
+
+    Returns:
+        The reordered base, (N, 3).
     """
     out = base.copy()
     for z in np.unique(atomic_numbers):
@@ -37,7 +45,17 @@ def assign_batch(
     atomic_numbers: NDArray[np.int64],
     lattice: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """`assign_to_data` for a padded batch, (B, N, 3)."""
+    """`assign_to_data` for a padded batch.
+
+    Args:
+        base: (B, N, 3), fractional.
+        data: (B, N, 3), fractional.
+        atomic_numbers: (B, N), 0 is padding.
+        lattice: (B, 3, 3) of the data, in angstrom.
+
+    Returns:
+        The reordered base, (B, N, 3).
+    """
     out = base.copy()
     for b in range(len(base)):
         n = int((atomic_numbers[b] > 0).sum())

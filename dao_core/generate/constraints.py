@@ -60,7 +60,18 @@ class Constraint:
         return 0 if self.framework is None else self.framework.n_atoms
 
     def plan(self, atomic_numbers: NDArray[np.int64], seed: int) -> SitePlan | None:
-        """Sites for the atoms of one sample, where a space group is kept. Raises SitesError."""
+        """Sites for the atoms of one sample, where a space group is kept.
+
+        Args:
+            atomic_numbers: (N,).
+            seed: Of the sample.
+
+        Returns:
+            The sites, None where no group is kept.
+
+        Raises:
+            SitesError: The atoms fit on no sites of the group.
+        """
         if self.spacegroup is None:
             return None
         return plan_sites(self.spacegroup, atomic_numbers, np.random.default_rng([seed, 1]))
@@ -127,7 +138,15 @@ class Rules:
             self.end[row, :kept] = torch.as_tensor(known.frac, dtype=torch.float32)
 
     def start(self, frac: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Base points that fit: noise of kept atoms assigned to their ends, symmetric ones on their sites."""
+        """Base points that fit: noise of kept atoms assigned to their ends, symmetric ones on their sites.
+
+        Args:
+            frac: (B, N, 3), fractional.
+            z: (B, 6), lattices in units of the base.
+
+        Returns:
+            Both with the rules applied.
+        """
         frac, z = frac.clone(), z.clone()
         for row, (known, plan) in enumerate(zip(self.known, self.plans, strict=True)):
             kept = len(known.frac)
@@ -145,6 +164,16 @@ class Rules:
 
         The network knows velocities up to a common translation: it is chosen such that the kept atoms move as they
         must on average.
+
+        Args:
+            frac: Coordinates now, (B, N, 3), fractional.
+            z: Lattices now, (B, 6).
+            coords: Predicted velocities of the coordinates, (B, N, 3).
+            z_velocity: Predicted velocities of the lattices, (B, 6).
+            t: Time in [0, 1).
+
+        Returns:
+            The velocities to follow, in the shapes of the predicted ones.
         """
         left = 1.0 - t
         towards = wrap_centered(self.end - frac) / left
@@ -160,7 +189,15 @@ class Rules:
         return coords, z_velocity
 
     def symmetric(self, frac: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Where a group is kept: atoms on their sites, and the lattice with its metric averaged over the group."""
+        """Where a group is kept: atoms on their sites, and the lattice with its metric averaged over the group.
+
+        Args:
+            frac: (B, N, 3), fractional.
+            z: (B, 6), lattices in units of the base.
+
+        Returns:
+            Both, other rows as they were.
+        """
         frac, z = frac.clone(), z.clone()
         for row, plan in enumerate(self.plans):
             if plan is None:
@@ -176,7 +213,15 @@ class Rules:
         return frac, z
 
     def finish(self, row: int, crystal: Crystal) -> Crystal:
-        """A sample with the given part put back exactly, in the setting in which it was given."""
+        """A sample with the given part put back exactly, in the setting in which it was given.
+
+        Args:
+            row: Of the batch.
+            crystal: The sample.
+
+        Returns:
+            The finished structure.
+        """
         constraint, known, plan = self.constraints[row], self.known[row], self.plans[row]
         if plan is not None:
             lattice = averaged_lattice(crystal.lattice, plan.rotations)

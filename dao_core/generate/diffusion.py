@@ -43,7 +43,15 @@ def sigmas() -> Tensor:
 
 
 def wrapped_normal_score(x: Tensor, sigma: Tensor) -> Tensor:
-    """d/dx log sum_k exp(-(x + k)^2 / 2 sigma^2); shapes broadcast."""
+    """Score of a normal distribution wrapped to the unit interval: d/dx log sum_k exp(-(x + k)^2 / 2 sigma^2).
+
+    Args:
+        x: Fractional differences.
+        sigma: Standard deviations, of a shape that broadcasts.
+
+    Returns:
+        Of the broadcast shape.
+    """
     k = torch.arange(-_IMAGES, _IMAGES + 1, dtype=x.dtype, device=x.device)
     shifted = wrap_centered(x).unsqueeze(-1) + k
     variance = sigma.unsqueeze(-1) ** 2
@@ -62,7 +70,16 @@ def score_norms() -> Tensor:
 
 
 def diffusion_loss(network: nn.Module, data: CrystalBatch, rng: torch.Generator) -> dict[str, Tensor]:
-    """MSE of the lattice noise plus MSE of the normalised coordinate score, at one random step a structure."""
+    """MSE of the lattice noise plus MSE of the normalised coordinate score, at one random step a structure.
+
+    Args:
+        network: Predicts both.
+        data: Structures to learn from.
+        rng: Source of steps and noise.
+
+    Returns:
+        The loss and its parts by name.
+    """
     b = len(data)
     step = torch.randint(1, STEPS + 1, (b,), generator=rng)
     noisy, lattice_noise, score = add_noise(data, step, rng)
@@ -75,7 +92,16 @@ def diffusion_loss(network: nn.Module, data: CrystalBatch, rng: torch.Generator)
 
 
 def add_noise(data: CrystalBatch, step: Tensor, rng: torch.Generator) -> tuple[CrystalBatch, Tensor, Tensor]:
-    """Noisy structures at `step` (B,), the lattice noise (B, 3, 3) and the normalised coordinate score (B, N, 3)."""
+    """Structures at a step of the forward process.
+
+    Args:
+        data: B structures.
+        step: (B,), from 1 to the number of steps.
+        rng: Source of noise.
+
+    Returns:
+        (noisy structures, lattice noise (B, 3, 3), normalised coordinate score (B, N, 3)).
+    """
     b, n = data.atomic_numbers.shape
     signal = alpha_bar()[step].view(-1, 1, 1).to(data.lattice)
     noise = normal(b, 3, 3, rng=rng, like=data.lattice)
@@ -97,12 +123,20 @@ def sample_diffusion(
     steps: int = STEPS,
     guidance: DiffusionGuide | None = None,
 ) -> CrystalBatch:
-    """Predictor-corrector sampling (two network calls a step), (B, N) -> structures.
+    """Predictor-corrector sampling, two network calls a step.
 
-    One Langevin corrector on the coordinates at the current noise, then the ancestral predictor on both. `steps` < 1000
-    strides the schedule. `rng` is one stream for the batch, or one a structure: then a sample is the same in any batch.
-    `guidance` gives beta dE/dF and beta dE/dL, by which the predictor's means move (times the posterior variance).
-    A sample that diverges ends with a lattice of NaN, the others as without it.
+    One Langevin corrector on the coordinates at the current noise, then the ancestral predictor on both. A sample that
+    diverges ends with a lattice of NaN, the others as without it.
+
+    Args:
+        network: Predicts lattice noise and coordinate score.
+        atomic_numbers: (B, N), 0 is padding.
+        rng: One stream for the batch, or one a structure: then a sample is the same in any batch.
+        steps: Fewer than 1000 stride the schedule.
+        guidance: Gives beta dE/dF and beta dE/dL, by which the predictor's means move (times the posterior variance).
+
+    Returns:
+        The structures.
     """
     b = len(atomic_numbers)
     one = isinstance(rng, torch.Generator)

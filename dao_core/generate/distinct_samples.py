@@ -52,12 +52,21 @@ def sample_distinct(
     rounds: int = 3,
     failed: list[Proposal] | None = None,
 ) -> list[list[Proposal]]:
-    """For each request its `n` proposals: different structures first, repeats only where drawing gave no more.
+    """For each request its proposals: different structures first, repeats only where drawing gave no more.
 
     The different ones are in the order of `by_density`. Sample i of a composition has the same seed as sample i of
     `Generator.propose`, replacements continue the count: the answer depends on (seed, composition, n) alone, not on the
-    other requests. Draws without a structure are appended to `failed`, also where another draw took their place. The
-    caller asks `Generator.check` whether the elements are known.
+    other requests. The caller asks `Generator.check` whether the elements are known.
+
+    Args:
+        generator: What draws.
+        requests: Cell contents and numbers of structures.
+        seed: Of the run.
+        rounds: How often repeats are drawn anew.
+        failed: Gets the draws without a structure, also where another draw took their place.
+
+    Returns:
+        `n` proposals for each request.
     """
     drawn: list[list[Proposal]] = [[] for _ in requests]
     kept: list[list[int]] = [[] for _ in requests]
@@ -86,10 +95,17 @@ def _starts(request: SampleRequest, seed: int, numbers: range) -> list[SampleSta
 
 
 def by_density(crystals: Sequence[Crystal], chosen: Sequence[int]) -> list[tuple[int, float]]:
-    """The `chosen` of all draws of one cell content with the number of draws each stands for, likeliest first.
+    """Order structures of one cell content by the number of draws that each stands for, likeliest first.
 
     Each next one stands for the most draws that no earlier one stands for, a draw counting the less the farther its
     fingerprint lies (Gaussian of KERNEL_WIDTH).
+
+    Args:
+        crystals: All draws.
+        chosen: Positions of those to be ordered.
+
+    Returns:
+        (position, number of draws it stands for).
     """
     prints = np.stack([fingerprint(c, slots_of(c.atomic_numbers)) for c in crystals])
     kernel = np.stack([np.exp(-((fingerprint_distance(prints, prints[i]) / KERNEL_WIDTH) ** 2)) for i in chosen])

@@ -17,7 +17,15 @@ class DivergenceGuard:
         self.failed = torch.zeros(len(like), dtype=torch.bool, device=like.device)
 
     def sound(self, lattice: Tensor, frac_coords: Tensor) -> tuple[Tensor, Tensor]:
-        """Lattice (B, 3, 3) and coordinates (B, N, 3) with a harmless stand-in for rows that diverged."""
+        """Put a harmless stand-in in place of rows that diverged.
+
+        Args:
+            lattice: (B, 3, 3) in angstrom.
+            frac_coords: (B, N, 3).
+
+        Returns:
+            Both, other rows as they were.
+        """
         size = lattice.abs().flatten(1).amax(1)
         bad = ~(size < LARGEST) | ~torch.isfinite(frac_coords).flatten(1).all(1)  # NaN compares as False
         self.failed = self.failed | bad

@@ -69,7 +69,15 @@ class Seeds:
 
 
 def remove_mean(velocity: Tensor, mask: Tensor) -> Tensor:
-    """Subtract the centre-of-mass velocity, so that a rigid translation costs nothing."""
+    """Subtract the centre-of-mass velocity, so that a rigid translation costs nothing.
+
+    Args:
+        velocity: (B, N, 3), fractional units.
+        mask: (B, N), true for atoms.
+
+    Returns:
+        (B, N, 3).
+    """
     return (velocity - masked_mean(velocity, mask).unsqueeze(1)) * mask.unsqueeze(-1).to(velocity.dtype)
 
 
@@ -79,13 +87,29 @@ def coord_unit(seeded: Tensor) -> Tensor:
 
 
 def lattice_unit(seeded: Tensor, path: FlowPath) -> Tensor:
-    """Size of one unit of the network's lattice output in z, (B, 6)."""
+    """Size of one unit of the network's lattice output in z.
+
+    Args:
+        seeded: (B,), 1 where a path starts from a template, else 0.
+        path: Settings of the paths.
+
+    Returns:
+        (B, 6).
+    """
     small = path.settings.synthetic_lattice_noise / path.base.std.to(seeded)
     return torch.where(seeded.unsqueeze(-1) > 0.5, small, torch.ones_like(small))
 
 
 def base_sample(atomic_numbers: Tensor, rng: torch.Generator) -> FlowState:
-    """Uninformed base: uniform coordinates, unit Gaussian lattice."""
+    """Start without knowledge: uniform coordinates, a unit Gaussian lattice.
+
+    Args:
+        atomic_numbers: (B, N), 0 is padding.
+        rng: Source of noise.
+
+    Returns:
+        The state at time 0.
+    """
     b, n = atomic_numbers.shape
     frac = uniform(b, n, 3, rng=rng, like=atomic_numbers)
     z = normal(b, 6, rng=rng, like=atomic_numbers)
@@ -93,7 +117,16 @@ def base_sample(atomic_numbers: Tensor, rng: torch.Generator) -> FlowState:
 
 
 def seeded_sample(template: CrystalBatch, path: FlowPath, rng: torch.Generator) -> FlowState:
-    """Template base: a template structure with a little noise, so that equal templates give different samples."""
+    """Start from templates with a little noise, so that equal templates give different samples.
+
+    Args:
+        template: B structures.
+        path: Sizes of the noise.
+        rng: Source of noise.
+
+    Returns:
+        The state at time 0.
+    """
     base, settings = path.base, path.settings
     numbers = template.atomic_numbers
     b, n = numbers.shape
@@ -143,7 +176,17 @@ def training_base(data: CrystalBatch, seeds: Seeds, path: FlowPath, rng: torch.G
 
 
 def interpolate(start: FlowState, data: CrystalBatch, base: LatticeBase, t: Tensor) -> tuple[FlowState, Tensor, Tensor]:
-    """Point at time t on the straight path, and the velocities (B, N, 3) and (B, 6) that the network learns."""
+    """Points on the straight paths from base to data.
+
+    Args:
+        start: State at time 0.
+        data: Structures at time 1.
+        base: Units of the lattice.
+        t: (B,), in [0, 1].
+
+    Returns:
+        (state at t, velocities of the coordinates (B, N, 3) and of the lattices (B, 6) that the network learns).
+    """
     mask = data.mask
     velocity = remove_mean(wrap_centered(data.frac_coords - start.frac_coords), mask)
     z_velocity = base.to_normal(data.lattice, data.atomic_numbers) - start.z
@@ -153,7 +196,16 @@ def interpolate(start: FlowState, data: CrystalBatch, base: LatticeBase, t: Tens
 
 
 def velocities(outputs: Outputs, state: FlowState, path: FlowPath) -> tuple[Tensor, Tensor]:
-    """Network outputs to velocities in fractional units and in z."""
+    """Network outputs as velocities.
+
+    Args:
+        outputs: Of the network.
+        state: Where they were taken.
+        path: Settings of the paths.
+
+    Returns:
+        Velocities of the coordinates (B, N, 3) in fractional units and of the lattices (B, 6) in z.
+    """
     coords = remove_mean(outputs.coords, state.atomic_numbers > 0) * coord_unit(state.seeded).to(outputs.coords)
     return coords, outputs.lattice_log * lattice_unit(state.seeded, path).to(outputs.lattice_log)
 

@@ -79,7 +79,17 @@ def guidance_for(
 ) -> EnergyGuidance | DiffusionGuidance:
     """The guidance that fits a generator's process.
 
-    Raises GuidanceError where DAO-P learned its intermediate energies on the other process: they belong to its noise.
+    Args:
+        process: "flow" or "diffusion".
+        guide: A DAO-P that has learned intermediate energies.
+        base: Units of the lattice.
+        settings: Strength and schedule.
+
+    Returns:
+        The guidance.
+
+    Raises:
+        GuidanceError: DAO-P learned its intermediate energies on the other process: they belong to its noise.
     """
     trained = dict(guide.config.get("energy", {})).get("process", "flow")
     if trained != process:

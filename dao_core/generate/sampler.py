@@ -63,7 +63,17 @@ class SampleStart:
 
 
 def sample_seed(seed: int, composition: dict[str, int], index: int, origin: str = DE_NOVO) -> int:
-    """The seed of one sample: a pure function of run seed, cell content, number and origin."""
+    """The seed of one sample: a pure function of its arguments.
+
+    Args:
+        seed: Of the run.
+        composition: Symbol -> atoms of the cell.
+        index: Number of the sample.
+        origin: Kind of the sample; each kind has seeds of its own.
+
+    Returns:
+        A seed.
+    """
     text = f"{seed}|{sorted(composition.items())}|{index}|{origin}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
 
@@ -85,7 +95,15 @@ def _noise(
 
 
 def placed(network: nn.Module, device: torch.device | str) -> nn.Module:
-    """The network on a device, while all that calls it stays on the CPU: tensors go there and back with each call."""
+    """The network on a device, while all that calls it stays on the CPU: tensors go there and back with each call.
+
+    Args:
+        network: Any.
+        device: Such as "cuda".
+
+    Returns:
+        The same network, moved there.
+    """
 
     def there(_: nn.Module, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         return tuple(x.to(device) for x in given)
@@ -135,7 +153,18 @@ class Generator:
 
     @classmethod
     def load(cls, directory: Path | str = "generator", settings: SamplerSettings | None = None) -> Generator:
-        """Load a generator checkpoint; `generator` is the one that ships. Raises CheckpointError."""
+        """Load a generator.
+
+        Args:
+            directory: Folder of a checkpoint; `generator` is the one that ships.
+            settings: How it samples; None: the checkpoint's own.
+
+        Returns:
+            The generator.
+
+        Raises:
+            CheckpointError: The checkpoint is missing, damaged or of another kind.
+        """
         checkpoint = load_checkpoint(directory, kind="generator")
         generator = cls(checkpoint, settings)
         generator.ships = checkpoint.path == SHIPPED / "generator"
@@ -171,9 +200,21 @@ class Generator:
         *,
         constraint: Constraint | None = None,
     ) -> list[Proposal]:
-        """Draw `n` de novo samples of a cell content (symbol -> count), and one from each (id, template).
+        """Draw samples of a cell content: some from noise, and one from each template.
 
-        De novo samples keep what `constraint` gives. Raises UnseenElementError, ConstraintError.
+        Args:
+            composition: Symbol -> atoms of the cell.
+            n: Samples from noise; they keep what `constraint` gives.
+            seed: Of the run.
+            templates: (id, structure) with the atoms of the cell.
+            constraint: A part of the structure that is given.
+
+        Returns:
+            The proposals, those from noise first.
+
+        Raises:
+            UnseenElementError: An element was not in the training set.
+            ConstraintError: The composition does not hold what is given.
         """
         self.check(composition)
         numbers = numbers_of(composition) if constraint is None else constraint.numbers(composition)
@@ -187,7 +228,15 @@ class Generator:
     def sample(
         self, starts: Sequence[SampleStart], guidance: Guidance | DiffusionGuide | None = None
     ) -> list[Proposal]:
-        """Draw many samples, batched by size; the order of the answer is the order of the starts."""
+        """Draw many samples, batched by size.
+
+        Args:
+            starts: What is drawn: atoms, seed, and a template or a constraint.
+            guidance: Steers the samples towards low energies.
+
+        Returns:
+            A proposal for each start, in order; one that failed has no structure.
+        """
         out, plans = self._plans(starts)
         order = sorted(
             (i for i, p in enumerate(out) if p is None),

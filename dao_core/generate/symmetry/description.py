@@ -79,7 +79,12 @@ def n_free_coordinates(label: Label) -> int:
 def values_of(description: Description, volumes: NDArray[np.float64]) -> NDArray[np.float64]:
     """The degrees of freedom as numbers: logarithms of ratios, cosines, coordinates, log volume over expected.
 
-    `volumes` (101,): expected volume of each element in angstrom^3.
+    Args:
+        description: Of a structure.
+        volumes: Expected volume of each element, (101,), angstrom^3.
+
+    Returns:
+        (number of degrees of freedom,).
     """
     lengths = np.linalg.norm(description.lattice, axis=1)
     cosines = (description.lattice @ description.lattice.T) / np.outer(lengths, lengths)
@@ -93,7 +98,19 @@ def values_of(description: Description, volumes: NDArray[np.float64]) -> NDArray
 
 
 def from_values(label: Label, values: Sequence[float], volumes: NDArray[np.float64]) -> Description:
-    """The inverse of `values_of`. Raises CollapsedSitesError where the angles fit no cell."""
+    """The inverse of `values_of`.
+
+    Args:
+        label: Whose degrees of freedom they are.
+        values: As `values_of` gives them.
+        volumes: Expected volume of each element, (101,), angstrom^3.
+
+    Returns:
+        The description.
+
+    Raises:
+        CollapsedSitesError: The angles fit no cell.
+    """
     number = label.spacegroup_number
     cell = {B_OVER_A: 0.0, C_OVER_A: 0.0, COS_ALPHA: 0.0, COS_BETA: 0.0, COS_GAMMA: 0.0, VOLUME: 0.0}
     if number in HEXAGONAL:
@@ -134,9 +151,17 @@ def to_crystal(description: Description) -> Crystal:
 
 
 def describe(cell: StandardCell, label: Label) -> Description:
-    """The unique description under a canonical label of the structure, for the label's order of elements.
+    """The unique description of a structure under a canonical label, for the label's order of elements.
 
-    Raises SymmetryLabelError where the atoms don't form whole orbits on the label's positions.
+    Args:
+        cell: The structure in its standard cell.
+        label: Its label.
+
+    Returns:
+        The description.
+
+    Raises:
+        SymmetryLabelError: The atoms don't form whole orbits on the label's positions.
     """
     orbits = _orbits(cell)
     best: tuple[list[float], Description] | None = None

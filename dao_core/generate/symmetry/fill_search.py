@@ -33,7 +33,16 @@ class Fill:
 
 @torch.no_grad()
 def search_fills(network: FillNetwork, labels: Sequence[Label], width: int = 8) -> list[list[Fill]]:
-    """Up to `width` fills of each label, likeliest first."""
+    """The likeliest fills of each label by beam search.
+
+    Args:
+        network: Of the fills.
+        labels: What is filled.
+        width: Most fills of each label.
+
+    Returns:
+        Fills of each label, likeliest first.
+    """
     rows = [encode_fill(label) for label in labels]
     beams = [[Fill((), 0.0)] for _ in rows]
     live = list(range(len(rows)))
@@ -71,9 +80,15 @@ def _predict(network: FillNetwork, heads: Sequence[EncodedFill]) -> tuple[list[N
 
 
 def peaks(kind: int, probabilities: NDArray[np.float64]) -> list[tuple[float, float]]:
-    """(value, probability of its basin) of the distribution's local maxima, largest first.
+    """Local maxima of a distribution over bins.
 
-    The value is the mean of the bins around the maximum; coordinates (from 0 to 1) snap to simple fractions.
+    Args:
+        kind: Of the degree of freedom.
+        probabilities: Of its bins, (n,).
+
+    Returns:
+        (value, probability of its basin), largest first. The value is the mean of the bins around the maximum;
+        coordinates (from 0 to 1) snap to simple fractions.
     """
     n, periodic = n_bins(kind), kind >= COORDINATE
     padded = np.pad(probabilities, 1, mode="wrap") if periodic else np.pad(probabilities, 1, mode="edge")

@@ -43,7 +43,15 @@ def n_bins(kind: int) -> int:
 
 
 def soft_targets(kind: int, values: Tensor) -> Tensor:
-    """Values (R,) as Gaussian weights over the bins (R, n), periodic for coordinates."""
+    """Values as Gaussian weights over the bins, periodic for coordinates.
+
+    Args:
+        kind: Of the degree of freedom.
+        values: (R,).
+
+    Returns:
+        (R, n).
+    """
     n = n_bins(kind)
     if kind >= COORDINATE:
         away = values[:, None] * n - torch.arange(n)

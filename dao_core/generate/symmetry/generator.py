@@ -84,9 +84,16 @@ class SymmetryGenerator:
     def propose(
         self, composition: Mapping[str, int], n: int, spacegroup: int | None = None, seed: int | None = None
     ) -> SymmetryProposals:
-        """Up to `n` structures of a cell's content (symbol -> atoms of the primitive cell), likeliest first.
+        """Structures of a cell's content, likeliest first.
 
-        The labels are those of a beam search; with a seed they are drawn instead. `spacegroup` allows only that one.
+        Args:
+            composition: Symbol -> atoms of the primitive cell.
+            n: Most structures.
+            spacegroup: Allows only this one.
+            seed: Draws the labels; None takes those of a beam search.
+
+        Returns:
+            The proposals, and why there are not more.
         """
         return self.propose_many([composition], n, spacegroup, seed)[0]
 
@@ -97,7 +104,17 @@ class SymmetryGenerator:
         spacegroup: int | None = None,
         seed: int | None = None,
     ) -> list[SymmetryProposals]:
-        """The same for many cells at once, which is faster."""
+        """`propose` for many cells at once, which is faster.
+
+        Args:
+            compositions: Symbol -> atoms of each primitive cell.
+            n: Most structures of each.
+            spacegroup: Allows only this one.
+            seed: Draws the labels; None takes those of a beam search.
+
+        Returns:
+            The proposals of each cell.
+        """
         groups = None if spacegroup is None else [spacegroup]
         out = [SymmetryProposals([], self._refusal(c, groups)) for c in compositions]
         todo = [i for i, p in enumerate(out) if not p.refused]
@@ -165,7 +182,15 @@ class SymmetryGenerator:
 
 
 def closest_ratio(crystal: Crystal, volumes: NDArray[np.float64]) -> float:
-    """Smallest distance of two atoms over the sum of their radii, those of spheres of the elements' usual volume."""
+    """Smallest distance of two atoms over the sum of their radii, those of spheres of the elements' usual volume.
+
+    Args:
+        crystal: Any.
+        volumes: Usual volume of each element, (101,), angstrom^3.
+
+    Returns:
+        The ratio.
+    """
     radii = (3 * volumes[crystal.atomic_numbers] / (4 * np.pi)) ** (1 / 3)
     distances = distance_matrix(crystal.lattice, crystal.frac_coords)
     return float((distances / (radii[:, None] + radii)).min())

@@ -68,10 +68,16 @@ def search_labels(
     settings: LabelSearchSettings,
     groups: Collection[int] | None = None,
 ) -> list[list[ScoredLabel]]:
-    """The likeliest labels of each composition, best first; equivalent letters count together.
+    """The likeliest labels of each composition by beam search; equivalent letters count together.
 
-    `groups` limits the space groups; probabilities are then those given that limit. A composition that fits none of
-    them gets an empty list.
+    Args:
+        network: Of the labels.
+        compositions: Elements and counts of primitive cells.
+        settings: Width of the beam.
+        groups: Limits the space groups; probabilities are then those given that limit.
+
+    Returns:
+        Labels of each composition, best first; none where it fits none of the groups.
     """
     live = _starts(network, compositions, settings, groups)
     done: list[dict[Label, float]] = [{} for _ in compositions]
@@ -95,7 +101,17 @@ def sample_labels(
 ) -> list[Label]:
     """Labels drawn one by one; a draw whose last sites are taken by other elements is dropped.
 
-    Raises NoSpaceGroupError where the atoms fit on the sites of no allowed space group.
+    Args:
+        network: Of the labels.
+        composition: Elements and counts of the primitive cell.
+        n: Draws.
+        draw: Source of chance and limits.
+
+    Returns:
+        The labels.
+
+    Raises:
+        NoSpaceGroupError: The atoms fit on the sites of no allowed space group.
     """
     temperature, rng = draw.temperature, np.random.default_rng(draw.seed)
     state = PartialLabel.start(*composition)
@@ -123,7 +139,15 @@ def sample_labels(
 
 @torch.no_grad()
 def score_labels(network: LabelNetwork, labels: Sequence[Label]) -> NDArray[np.float64]:
-    """Log probability of labels as they are spelled, given their compositions, (n,)."""
+    """Log probability of labels as they are spelled, given their compositions.
+
+    Args:
+        network: Of the labels.
+        labels: What is scored.
+
+    Returns:
+        (n,), natural logarithms.
+    """
     rows = [encode_label(label) for label in labels]
     out = np.zeros(len(rows))
     order = sorted(range(len(rows)), key=lambda i: len(rows[i].tokens))

@@ -52,7 +52,18 @@ class PartialLabel:
 
     @classmethod
     def start(cls, elements: tuple[int, ...], counts: tuple[int, ...]) -> PartialLabel:
-        """Nothing decided yet. Raises UnlabelledCompositionError beyond the tables' limits."""
+        """Nothing decided yet.
+
+        Args:
+            elements: Atomic numbers.
+            counts: Atoms of each in the primitive cell.
+
+        Returns:
+            The label to be filled.
+
+        Raises:
+            UnlabelledCompositionError: The composition lies beyond the tables' limits.
+        """
         if len(elements) > MAX_ELEMENTS or max(counts) > MAX_COUNT:
             raise UnlabelledCompositionError(
                 f"symmetry labels hold up to {MAX_ELEMENTS} elements with up to {MAX_COUNT} atoms each"

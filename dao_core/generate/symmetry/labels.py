@@ -94,10 +94,17 @@ def ordered_elements(atomic_numbers: NDArray[np.int64] | Sequence[int]) -> tuple
 
 
 def label_of(cell: StandardCell, elements: tuple[int, ...] | None = None) -> Label:
-    """The canonical label, for the elements in their own or in the given order.
+    """The canonical label.
 
-    Raises SymmetryLabelError where atoms and multiplicities don't add up (a symmetry search at the edge of its
-    tolerance).
+    Args:
+        cell: A structure in its standard cell.
+        elements: Order of the elements; None takes their own.
+
+    Returns:
+        The label.
+
+    Raises:
+        SymmetryLabelError: Atoms and multiplicities don't add up (a symmetry search at the edge of its tolerance).
     """
     elements = elements or ordered_elements(cell.atomic_numbers)
     sizes = multiplicities()[cell.spacegroup_number]
@@ -118,6 +125,13 @@ def canonical_letters(number: int, letters: tuple[str, ...]) -> tuple[str, ...]:
     """The alphabetically first of all equivalent labellings, letters of each element sorted.
 
     Equivalent are those that an element of the space group's normaliser turns into each other.
+
+    Args:
+        number: Of the space group.
+        letters: Of each element's orbits.
+
+    Returns:
+        Letters in the same order of elements.
     """
     return min(
         tuple("".join(sorted((relabelling[x] for x in group), key=LETTERS.index)) for group in letters)
@@ -126,7 +140,16 @@ def canonical_letters(number: int, letters: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def orders_of(label: Label, rng: np.random.Generator, n: int) -> list[Label]:
-    """The label with its elements in up to `n` orders, its own first; letters are canonical for each order."""
+    """The label with its elements in several orders, its own first; letters are canonical for each order.
+
+    Args:
+        label: A canonical label.
+        rng: Chooses the orders.
+        n: Most labels.
+
+    Returns:
+        The labels.
+    """
     size = len(label.elements)
     others = list(permutations(range(size)))[1:] if size <= 5 else [tuple(rng.permutation(size)) for _ in range(n)]
     picked = [others[k] for k in rng.permutation(len(others))[: n - 1]]

@@ -74,9 +74,16 @@ def polar_axes(number: int) -> tuple[int, ...]:
 def find_on_position(
     number: int, position: WyckoffPosition, point: NDArray[np.float64], tolerance: float = ON_POSITION
 ) -> tuple[int, NDArray[np.float64]] | None:
-    """The operation (its index) that brings a point onto a position as the table writes it, and the image (3,).
+    """The operation that brings a point onto a position as the table writes it.
 
-    None where no image comes within `tolerance` (fractional).
+    Args:
+        number: Of the space group.
+        position: Of the table.
+        point: (3,), fractional.
+        tolerance: Fractional.
+
+    Returns:
+        (index of the operation, image (3,)); None where no image comes within the tolerance.
     """
     rotations, translations = operations(number)
     images = rotations @ point + translations
@@ -93,7 +100,12 @@ def find_on_position(
 def representatives(number: int, letter: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Maps u -> A u + b between the points of one orbit that lie on the position as the table writes it.
 
-    (M, r, r) and (M, r): the choices of an orbit's representative.
+    Args:
+        number: Of the space group.
+        letter: Of the position.
+
+    Returns:
+        A (M, r, r) and b (M, r): the choices of an orbit's representative.
     """
     position = wyckoff_positions(number)[letter]
     rotations, translations = operations(number)

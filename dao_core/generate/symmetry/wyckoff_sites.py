@@ -66,9 +66,14 @@ class SitePlan:
 
 
 def kept_sites(crystal: Crystal, symprec: float) -> SitePlan | None:
-    """The sites that the atoms of a structure occupy within `symprec` (angstrom), in its own cell.
+    """The sites that the atoms of a structure occupy, in its own cell.
 
-    None where only translations of the lattice are found, or the search fails.
+    Args:
+        crystal: Any.
+        symprec: Tolerance in angstrom.
+
+    Returns:
+        The sites; None where only translations of the lattice are found, or the search fails.
     """
     from moyopy import Cell, MoyoDataset
 
@@ -92,7 +97,15 @@ def kept_sites(crystal: Crystal, symprec: float) -> SitePlan | None:
 
 
 def averaged_lattice(lattice: NDArray[np.float64], rotations: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The symmetric cell (3, 3) whose metric is the given one's average over the point group."""
+    """The symmetric cell whose metric is the given one's average over the point group.
+
+    Args:
+        lattice: (3, 3), rows in angstrom.
+        rotations: (K, 3, 3).
+
+    Returns:
+        (3, 3).
+    """
     metric = lattice @ lattice.T
     mean = np.einsum("kba,bc,kcd->ad", rotations, metric, rotations) / len(rotations)
     values, vectors = np.linalg.eigh(mean)
@@ -146,7 +159,16 @@ def site_projections(number: int) -> tuple[NDArray[np.float64], NDArray[np.float
 def random_sites(
     number: int, rng: np.random.Generator, n: int = N_SITES
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Random points (n, 3) on sites of all kinds, and the sizes of their orbits (n,)."""
+    """Random points on sites of all kinds.
+
+    Args:
+        number: Of the space group.
+        rng: Source of chance.
+        n: Points.
+
+    Returns:
+        Points (n, 3), fractional, and the sizes of their orbits (n,).
+    """
     rotations, translations = operations(number)
     matrices, vectors = site_projections(number)
     points = rng.random((n, 3))
@@ -163,9 +185,18 @@ def random_sites(
 
 
 def plan_sites(number: int, atomic_numbers: NDArray[np.int64], rng: np.random.Generator) -> SitePlan:
-    """A random choice of orbits for atoms grouped by element, every feasible orbit size equally likely.
+    """A random choice of orbits for the atoms of a cell, every feasible orbit size equally likely.
 
-    Raises SitesError where no choice was found.
+    Args:
+        number: Of the space group.
+        atomic_numbers: (N,), grouped by element.
+        rng: Source of chance.
+
+    Returns:
+        The sites.
+
+    Raises:
+        SitesError: No choice was found.
     """
     points, sizes = random_sites(number, rng)
     kinds = sorted(set(sizes.tolist()))

@@ -184,7 +184,15 @@ def group_classes(number: int) -> tuple[str, str, str]:
 
 
 def orbit(number: int, point: NDArray[np.float64]) -> NDArray[np.float64]:
-    """All distinct images (m, 3) of a point under a space group, fractional in its primitive cell, from 0 to 1."""
+    """All distinct images of a point under a space group.
+
+    Args:
+        number: Of the space group.
+        point: (3,), fractional in its primitive cell.
+
+    Returns:
+        (m, 3), from 0 to 1.
+    """
     rotations, translations = operations(number)
     images = rotations @ point + translations
     away = images[:, None] - images

@@ -29,9 +29,18 @@ COLUMNS = (
 
 
 def crysdb_templates(table: CrysTable, ledger: Ledger, *, version: int | None = None) -> StageRecord:
-    """The index over a version of the table, built once: a stage of `ledger` whose folder `TemplateIndex.load` reads.
+    """The index over a version of a CrysDB table, built once.
 
-    Raises TableError where there is no such table.
+    Args:
+        table: The database.
+        ledger: Keeps the index.
+        version: Of the table; None: the newest.
+
+    Returns:
+        A stage whose folder `TemplateIndex.load` reads.
+
+    Raises:
+        TableError: There is no such table.
     """
     at = table.version if version is None else version
     content = str(table.facts(at).get("content_hash", f"{table.path.resolve()} {at}"))

@@ -59,9 +59,18 @@ class TemplateIndex:
 
     @classmethod
     def build(cls, items: Iterable[tuple[str, Crystal]], *, source: str, ranker: Ranker | None = None) -> TemplateIndex:
-        """Index (id, structure) pairs; about 1.5 ms a structure on one core.
+        """Index structures; about 1.5 ms each on one core.
 
-        Raises TemplateIndexError where there is nothing to index or an id occurs twice.
+        Args:
+            items: (id, structure).
+            source: What the index says of its origin.
+            ranker: Orders the hits; None: the shipped one.
+
+        Returns:
+            The index.
+
+        Raises:
+            TemplateIndexError: There is nothing to index, or an id occurs twice.
         """
         ids: list[str] = []
         crystals: list[Crystal] = []
@@ -91,10 +100,19 @@ class TemplateIndex:
         return len(self.ids)
 
     def query(self, composition: Mapping[str, int], k: int, exclude_ids: Collection[str] = ()) -> list[TemplateHit]:
-        """The k best distinct templates for a cell, best first; fewer where the index has fewer.
+        """The best distinct templates for a cell.
 
-        `composition` is symbol -> atoms in the cell. Entries of `exclude_ids` are not used (leave-one-out).
-        Raises UnknownElementError for a symbol that is none, TemplateIndexError for an empty composition or k < 0.
+        Args:
+            composition: Symbol -> atoms in the cell.
+            k: Most templates.
+            exclude_ids: Entries that are not used (leave-one-out).
+
+        Returns:
+            Hits, best first; fewer where the index has fewer.
+
+        Raises:
+            UnknownElementError: A symbol is none.
+            TemplateIndexError: The composition is empty or k negative.
         """
         if k < 0:
             raise TemplateIndexError(f"k = {k}: ask for no templates or some")
@@ -119,7 +137,15 @@ class TemplateIndex:
     def candidates(
         self, composition: Mapping[str, int], exclude_ids: Collection[str] = ()
     ) -> tuple[NDArray[np.int64], Candidates] | None:
-        """The query's elements in bucket order and all its candidates, or None where no template has this formula."""
+        """All candidates of a cell content, before they are ranked.
+
+        Args:
+            composition: Symbol -> atoms in the cell.
+            exclude_ids: Entries that are not used.
+
+        Returns:
+            (the query's elements in bucket order, the candidates); None where no template has this formula.
+        """
         counted = sorted((int(n), atomic_number(symbol)) for symbol, n in composition.items() if n > 0)
         if not counted:
             raise TemplateIndexError("empty composition: give at least one element with a count above zero")
@@ -132,7 +158,16 @@ class TemplateIndex:
         return None if candidates is None else (elements, candidates)
 
     def substitute(self, row: int, old: NDArray[np.int64], new: NDArray[np.int64]) -> Crystal | None:
-        """Entry `row` with elements exchanged, scaled by the ratio of the predicted volumes; None if not a crystal."""
+        """An entry with its elements exchanged, scaled by the ratio of the predicted volumes.
+
+        Args:
+            row: Of the entry.
+            old: Its elements, (S,).
+            new: What replaces them, (S,).
+
+        Returns:
+            The structure; None if it is not a crystal.
+        """
         template = self.crystals[row]
         numbers = new[np.argsort(old)[np.searchsorted(np.sort(old), template.atomic_numbers)]]
         ratio = self.atomic_volumes[numbers].sum() / self.atomic_volumes[template.atomic_numbers].sum()

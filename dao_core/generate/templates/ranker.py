@@ -37,9 +37,16 @@ FEATURES = (
 def candidate_features(
     candidates: Candidates, elements: NDArray[np.int64], spacegroups: NDArray[np.int64], volumes: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Features of each candidate, (C, len(FEATURES)).
+    """Features by which the ranker orders candidates.
 
-    `elements` (S,) of the query, `spacegroups` of all index rows, `volumes` (101,) per element in angstrom^3.
+    Args:
+        candidates: C substitutions.
+        elements: Of the query, (S,).
+        spacegroups: Of all rows of the index.
+        volumes: Volume of each element, (101,), angstrom^3.
+
+    Returns:
+        (C, len(FEATURES)).
     """
     pooled = candidates.pooled
     share = np.exp(candidates.evidence - np.logaddexp.reduce(candidates.evidence))

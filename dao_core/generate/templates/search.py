@@ -51,9 +51,16 @@ class Candidates:
 def find_candidates(
     bucket: Bucket, elements: NDArray[np.int64], log_odds: NDArray[np.float64], excluded: NDArray[np.int64]
 ) -> Candidates | None:
-    """All substitutions of `elements` (S,) (ordered as the bucket's counts) into the bucket, the best POOL kept.
+    """All substitutions of some elements into a bucket, the best POOL kept.
 
-    `excluded` are index rows that must not be used. None where no entry is left.
+    Args:
+        bucket: Entries of one anonymous formula.
+        elements: (S,), ordered as the bucket's counts.
+        log_odds: Of replacing one element by another, (101, 101).
+        excluded: Rows of the index that must not be used.
+
+    Returns:
+        The candidates; None where no entry is left.
     """
     perms = slot_permutations(bucket.counts, MAX_ASSIGNMENTS)  # slot j takes element perms[p, j]
     assigned = elements[perms]  # (P, S)
@@ -90,9 +97,17 @@ def find_candidates(
 
 
 def log_shares(scores: NDArray[np.float64], distances: NDArray[np.float64], closest: float) -> NDArray[np.float64]:
-    """Log of each candidate's share of the scores, (C,), best first; the shares of distinct ones add up to one.
+    """Log of each candidate's share of the scores; the shares of distinct ones add up to one.
 
     A near-repeat of a better one gets next to nothing: what speaks for it is in the better one's share already.
+
+    Args:
+        scores: (C,), best first.
+        distances: Between fingerprints, (C, C).
+        closest: Below this distance two are near-repeats.
+
+    Returns:
+        (C,), natural logarithms.
     """
     repeat = np.array([bool((distances[i, :i] < closest).any()) for i in range(len(scores))])
     shared = scores - np.logaddexp.reduce(scores[~repeat])
@@ -121,7 +136,17 @@ def _pair_distances(prints: NDArray[np.float32]) -> NDArray[np.float64]:
 def select_distinct(
     scores: NDArray[np.float64], distances: NDArray[np.float64], k: int, closest: float
 ) -> NDArray[np.int64]:
-    """The k best candidates, none closer than `closest` to a better one; near-repeats only fill what is left."""
+    """The best candidates, none too close to a better one; near-repeats only fill what is left.
+
+    Args:
+        scores: (C,).
+        distances: Between fingerprints, (C, C).
+        k: Most candidates.
+        closest: Below this distance two are near-repeats.
+
+    Returns:
+        Positions, best first.
+    """
     order = np.argsort(-scores, kind="stable")
     kept: list[int] = []
     spare: list[int] = []

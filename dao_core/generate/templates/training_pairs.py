@@ -49,10 +49,15 @@ class SeedPair:
 
 
 def align(template: Crystal, target: Crystal) -> tuple[NDArray[np.float64], NDArray[np.float64], float] | None:
-    """Lattice (3, 3), fractional coordinates (N, 3) of `target` in the template's setting and order, and the rms.
+    """Lay a target on a template; cells are compared as they are, without reduction.
 
-    None where the two do not match within TOLERANCES; cells are compared as they are, without reduction. Volumes are
-    made equal for matching only: the returned lattice has the target's volume.
+    Args:
+        template: Gives setting and order of the atoms.
+        target: The same atoms.
+
+    Returns:
+        (lattice (3, 3) in angstrom with the target's volume, fractional coordinates (N, 3) of the target in the
+        template's setting and order, rms); None where the two do not match within TOLERANCES at equal volume.
     """
     mapping = best_mapping(_cell(target), _cell(template), TOLERANCES, GOOD_RMS)
     if isinstance(mapping, str):
@@ -78,9 +83,15 @@ def _strain_only(reference: NDArray[np.float64], lattice: NDArray[np.float64]) -
 def seed_pairs(
     index: TemplateIndex, items: Iterable[tuple[str, Crystal]], ranks: Sequence[int] = range(4)
 ) -> Iterator[SeedPair]:
-    """The best templates of every structure (by rank, 0 first) with the aligned target.
+    """The best templates of every structure with the aligned target; about 15 ms a pair on one core.
 
-    The entry of the structure's own id is left out of the search. About 15 ms a pair on one core.
+    Args:
+        index: Where templates come from; the entry of the structure's own id is left out.
+        items: (id, structure).
+        ranks: Which templates are taken, 0 is the best.
+
+    Yields:
+        A pair for each template that matches.
     """
     for target_id, crystal in items:
         prints = fingerprint(crystal, slots_of(crystal.atomic_numbers))
