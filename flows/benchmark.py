@@ -13,7 +13,15 @@ RERUN = "prefect deployment run benchmark-structures/benchmark-structures"
 
 @flow(name="benchmark-structures", flow_run_name="{config.name}")
 def benchmark_structures(config: BenchmarkConfig, command: str = RERUN) -> StageRecord:
-    """Predict, compare, tabulate; returns the record of the table."""
+    """Predict, compare, tabulate.
+
+    Args:
+        config: Of the benchmark.
+        command: What continues it.
+
+    Returns:
+        The record of the table.
+    """
     models = ModelNames(config.generator, config.baseline, config.potential, config.templates)
     shared = BenchmarkRun(config.benchmark, config.data, str(config.root), models, config.settings)
     models_used(shared)  # a wrong name is told before the index is built

@@ -14,7 +14,15 @@ RERUN = "prefect deployment run campaign/campaign"
 
 @flow(name="campaign", flow_run_name="{config.name}")
 def campaign(config: CampaignConfig, command: str = RERUN) -> StageRecord:
-    """Build CrysDB, train on all of it, relax its unstable part, train on the result, then search the formulas."""
+    """Build CrysDB, train on all of it, relax its unstable part, train on the result, then search the formulas.
+
+    Args:
+        config: Of every part.
+        command: What continues it.
+
+    Returns:
+        The record of the report.
+    """
     with start_run(config, command).watch() as run:
         models, table = train_models(run, config)
         return search_formulas(run, config, models.model_copy(update={"judge": config.judge}), table)

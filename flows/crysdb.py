@@ -17,7 +17,15 @@ UPDATE = "prefect deployment run update-crysdb/update-crysdb"
 
 @flow(name="rebuild-crysdb", flow_run_name="{config.name}")
 def rebuild_crysdb(config: RebuildConfig, command: str = RERUN) -> TableRecord:
-    """Read every source and publish a version; a killed build continues, a done one is found again."""
+    """Read every source and publish a version; a killed build continues, a done one is found again.
+
+    Args:
+        config: Of the build.
+        command: What continues it.
+
+    Returns:
+        The record of the table.
+    """
     snapshot = config.crysdb.snapshot or datetime.now(UTC).strftime(config.every)
     settings = config.crysdb.model_copy(update={"snapshot": snapshot})
     with start_run(config, command).watch() as run:
@@ -30,7 +38,15 @@ def rebuild_crysdb(config: RebuildConfig, command: str = RERUN) -> TableRecord:
 
 @flow(name="update-crysdb", flow_run_name="{config.name}")
 def update_crysdb(config: RebuildConfig, command: str = UPDATE) -> TableRecord:
-    """Bring the table up to date with its sources and publish a version where anything changed."""
+    """Bring the table up to date with its sources and publish a version where anything changed.
+
+    Args:
+        config: Of the build.
+        command: What continues it.
+
+    Returns:
+        The record of the table.
+    """
     with start_run(config, command).watch() as run:
         table = run.step("update CrysDB", update_task, config.crysdb, str(run.root))
         run.step("announce", announce, table, config.name, str(run.root))

@@ -20,14 +20,32 @@ RERUN = "prefect deployment run screen-candidates/screen-candidates"
 
 @flow(name="screen-candidates", flow_run_name="{config.name}")
 def screen_candidates(config: ScreenConfig, command: str = RERUN) -> StageRecord:
-    """Search the formulas with models that exist; returns the record of the report."""
+    """Search the formulas with models that exist.
+
+    Args:
+        config: Formulas, models and table.
+        command: What continues it.
+
+    Returns:
+        The record of the report.
+    """
     with start_run(config, command).watch() as run:
         table = None if config.crysdb is None else open_table(config.crysdb)
         return search_formulas(run, config, config.models, table)
 
 
 def search_formulas(run: RunLog, plan: SearchPlan, models: ModelNames, table: TableRecord | None) -> StageRecord:
-    """A search and what follows it, for this flow and the campaign; closes the run."""
+    """A search and what follows it, for this flow and the campaign; closes the run.
+
+    Args:
+        run: Log of the run.
+        plan: Formulas and settings.
+        models: By name.
+        table: CrysDB table for templates, hull and novelty.
+
+    Returns:
+        The record of the report.
+    """
     name, root = str(run.state["name"]), str(run.root)
     report = search_with(run, plan, models, table).report
     page = publish_folder(report.file("report"), Path(root) / "report") / "index.html"

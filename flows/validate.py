@@ -21,7 +21,15 @@ RERUN = "prefect deployment run validate-dft/validate-dft"
 
 @flow(name="validate-dft", flow_run_name="{config.name}")
 def validate_dft(config: ValidateConfig, command: str = RERUN) -> list[ValidationSummary]:
-    """One task a candidate; a failed calculation is a status, and the flow fails only when all of them do."""
+    """Take candidates through pw.x, one task each; the flow fails only when all calculations do.
+
+    Args:
+        config: Which candidates, and at which level.
+        command: What continues it.
+
+    Returns:
+        A summary of each.
+    """
     with start_run(config, command).watch() as run:
         chosen = run.step("choose", choose_best, str(config.candidates), config.handoff)
         summaries = run.step_each("pw.x", validate_candidate, chosen, config.handoff, str(run.root))

@@ -119,7 +119,16 @@ def index_stage(run: BenchmarkRun) -> StageRecord:
 
 
 def shard_stage(shard: Shard, index: StageRecord, run: BenchmarkRun) -> StageRecord:
-    """The ledger stage behind `predict_shard`; a killed benchmark repeats only the shard that was in work."""
+    """The ledger stage behind `predict_shard`; a killed benchmark repeats only the shard that was in work.
+
+    Args:
+        shard: Targets, method and seed.
+        index: Stage that holds the templates.
+        run: Settings and ledger of the benchmark.
+
+    Returns:
+        The record of the stage.
+    """
     settings, models = run.settings, run.models
     targets = shards(read_targets(run.data, run.name)[0], settings)[shard.number]
 

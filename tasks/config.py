@@ -217,9 +217,20 @@ class Profile(Settings):
 
 
 def load_config(path: str | Path, model: type[Model], **changes: Any) -> Model:
-    """Read a YAML file as `model`, `changes` replacing top-level keys.
+    """Read a YAML file as settings.
 
-    Raises ConfigFileError where it is not a mapping, pydantic's ValidationError naming the key, FileNotFoundError.
+    Args:
+        path: The file.
+        model: Class of the settings.
+        **changes: Replace top-level keys of the file.
+
+    Returns:
+        The settings.
+
+    Raises:
+        ConfigFileError: The file is not a mapping.
+        ValidationError: A key is unknown or a value wrong; pydantic names it.
+        FileNotFoundError: There is no such file.
     """
     import yaml
 

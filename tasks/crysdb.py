@@ -45,10 +45,16 @@ def build_crysdb(
 ) -> TableRecord:
     """Ingest, clean, deduplicate, hull, leak audit and publish; finished stages are not repeated.
 
-    The database lies in `folder`, by default `crysdb` below the run's root.
+    Args:
+        config: Of the build.
+        root: Folder of the run.
+        relaxed: Records of `relax_shard`: their rows become a source of their own, and go through the same stages as
+            all others.
+        base: A published table whose rows take the place of the configured sources.
+        folder: Of the database; None: `crysdb` below the run's root.
 
-    `relaxed` are the records of `relax_shard`: their rows become a source of their own, and go through the same
-    stages as all others. `base` is a published table whose rows take the place of the configured sources.
+    Returns:
+        The record of the published table.
     """
     database = Path(folder or Path(root) / "crysdb")
 
@@ -165,7 +171,18 @@ def show(record: StageRecord) -> None:
 
 
 def open_table(path: Path, version: int | None = None) -> TableRecord:
-    """The record of a table that exists, at its newest version unless one is named. Raises TableError."""
+    """The record of a table that exists.
+
+    Args:
+        path: Folder of the table.
+        version: Of the table; None: the newest.
+
+    Returns:
+        Its record.
+
+    Raises:
+        TableError: There is no such table or version.
+    """
     from dao_core.crysdb.table import CrysTable
 
     table = CrysTable(path)
@@ -177,7 +194,15 @@ def open_table(path: Path, version: int | None = None) -> TableRecord:
 def ingest_sources(config: BuildConfig, folder: str) -> list[StageRecord]:
     """Read every source into shards; whole shards that are there are not read again.
 
-    Raises TableBusyError at once where another build is writing this database.
+    Args:
+        config: Of the build.
+        folder: Of the database.
+
+    Returns:
+        Records of the shards.
+
+    Raises:
+        TableBusyError: Another build is writing this database.
     """
     from dao_core.crysdb.build.build import ingest_all
     from dao_core.crysdb.table import CrysTable
@@ -200,6 +225,11 @@ def prepare_crysdb(run: RunLog, config: BuildConfig, folder: str) -> None:
     """Ingest here, then clean and standardise the shards on the run's workers.
 
     With `threads` the shards are left to the build, which has processes of its own (`workers` of its settings).
+
+    Args:
+        run: Whose workers do it.
+        config: Of the build.
+        folder: Of the database.
     """
     if run.workers is None or run.workers.engine == "threads":
         return

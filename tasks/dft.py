@@ -39,7 +39,16 @@ class ValidationSummary:
 
 @task(name="validate with pw.x")
 def validate_best(report: StageRecord, handoff: HandOff, root: str) -> list[ValidationSummary]:
-    """Take the best candidates of a report through pw.x. A failed one is a status, never the end of the flow."""
+    """Take the best candidates of a report through pw.x. A failed one is a status, never the end of the flow.
+
+    Args:
+        report: Stage of a screening's report.
+        handoff: How many, and at which level.
+        root: Folder of the run.
+
+    Returns:
+        A summary of each.
+    """
     log = get_run_logger()
     command = handoff.settings.command.split()[0]
     if handoff.when == "never":
@@ -58,7 +67,15 @@ def validate_best(report: StageRecord, handoff: HandOff, root: str) -> list[Vali
 
 @task(name="choose candidates")
 def choose_best(path: str, handoff: HandOff) -> list[dict[str, Any]]:
-    """The best candidates of a screening's `candidates.parquet`, as small plain records; what is left out is logged."""
+    """The best candidates of a screening; what is left out is logged.
+
+    Args:
+        path: Its `candidates.parquet`.
+        handoff: How many, and how large they may be.
+
+    Returns:
+        Small plain records, best first.
+    """
     from dao_core.screening.report.files import best_rows
 
     best = best_rows(Path(path), top=handoff.top, max_atoms=handoff.max_atoms)

@@ -137,6 +137,17 @@ def _server() -> Iterator[str]:
 
 
 def start_run(config: RunSettings, command: str) -> RunLog:
-    """The log of a run; `command` is what continues it. Raises PreflightError naming every key and its remedy."""
+    """Check what a run needs and open its log.
+
+    Args:
+        config: Of the run.
+        command: What continues it.
+
+    Returns:
+        The log.
+
+    Raises:
+        PreflightError: Something is missing; the message names every key and its remedy.
+    """
     preflight(config)
     return RunLog(config.root, name=config.name, command=command, flow_run_id=flow_run_id(), workers=config.workers)

@@ -16,12 +16,16 @@ GRACE_SECONDS = 3.0
 def end_descendants(
     programs: RunningPrograms | None = None, *, keep: Sequence[str] = ("prefect.server.api.server:create_app",)
 ) -> int:
-    """End all processes below this one, politely and then for good; how many are left.
+    """End all processes below this one, politely and then for good.
 
-    So do the `programs` that the run took over from a dead worker, which are no children of this process.
+    Args:
+        programs: What the run took over from a dead worker; they are no children of this process and end as well.
+        keep: A process whose command line holds one of these words stays: the ephemeral server is told last how the run
+            ended. Jobs that were handed to Slurm are nobody's children and go on; the next attempt finds them by their
+            ids.
 
-    A process whose command line holds a word of `keep` stays: the ephemeral server is told last how the run ended.
-    Jobs that were handed to Slurm are nobody's children and go on; the next attempt finds them by their ids.
+    Returns:
+        How many are left.
     """
     import psutil
 

@@ -110,7 +110,17 @@ class Progress:
 
 @contextmanager
 def progress(root: str | Path, stage: str, total: float, unit: str = "shards") -> Iterator[Progress]:
-    """The progress of a stage while it runs."""
+    """The progress of a stage while it runs.
+
+    Args:
+        root: Folder of the run.
+        stage: Name of the stage.
+        total: What `Progress.update` counts up to.
+        unit: What is counted.
+
+    Yields:
+        What the stage reports to.
+    """
     shown = Progress(root, stage, total, unit)
     try:
         yield shown

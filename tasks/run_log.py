@@ -134,16 +134,35 @@ class RunLog:
             (self.root / HEARTBEAT).touch()
 
     def step(self, name: str, work: Callable[..., T], *args: Any, **options: Any) -> T:
-        """Run one task as a stage of this run."""
+        """Run one task as a stage of this run.
+
+        Args:
+            name: Of the stage.
+            work: The task.
+            *args: What it gets.
+            **options: Of the task by name.
+
+        Returns:
+            What the task returns.
+        """
         with self.stage(name) as entry:
             out = work(*args, **options)
             entry.update(_facts([out]))
         return out
 
     def step_each(self, name: str, work: Any, items: Sequence[Any], *args: Any) -> list[Any]:
-        """Run a task for each item (its first argument) on the run's workers and wait for all of them.
+        """Run a task for each item on the run's workers and wait for all of them.
 
         One that fails doesn't stop the others; the first error is raised when all have ended.
+
+        Args:
+            name: Of the stage.
+            work: The task.
+            items: Its first argument, one a call.
+            *args: The arguments that follow.
+
+        Returns:
+            What the task returns for each item, in order.
         """
         from tasks.progress import progress
         from tasks.workers import FanOut, RunStage, WorkerPool
@@ -302,7 +321,18 @@ def find_runs(root: str | Path | None = None) -> list[tuple[Path, dict[str, Any]
 
 
 def find_run(root: str | Path | None, run_id: str) -> tuple[Path, dict[str, Any]]:
-    """The run with this id (or name, or unambiguous beginning). Raises RunNotFoundError."""
+    """Find a run.
+
+    Args:
+        root: Folder that holds the runs; None: runs/ and this folder.
+        run_id: Its id or name, or an unambiguous beginning.
+
+    Returns:
+        (folder, what its log says).
+
+    Raises:
+        RunNotFoundError: None or several are found.
+    """
     runs = find_runs(root)
     hits = [r for r in runs if r[1]["id"] == run_id] or [r for r in runs if str(r[1]["id"]).startswith(run_id)]
     if len(hits) == 1:

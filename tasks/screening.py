@@ -89,7 +89,17 @@ def choose_formulas(plan: SearchPlan, library: str = "auto") -> list[Formula]:
 
 
 def search_with(run: RunLog, plan: SearchPlan, models: ModelNames, table: TableRecord | None) -> SearchOutcome:
-    """Choose the formulas of a plan and take them through the conductor, in the folder and on the workers of a run."""
+    """Choose the formulas of a plan and take them through the conductor, in the folder and on the workers of a run.
+
+    Args:
+        run: Whose folder and workers are used.
+        plan: Formulas and settings.
+        models: By name.
+        table: CrysDB table for templates, hull and novelty.
+
+    Returns:
+        Records of the search.
+    """
     root = str(run.root)
     formulas = run.step("choose formulas", choose_formulas, plan, models.library)
     if table is not None and models.templates == "auto":
@@ -136,6 +146,16 @@ def announce_screening(report: StageRecord, name: str, candidates: str, root: st
 def summarise(
     report: StageRecord, page: Path, checked: list[ValidationSummary], rows: CrysdbRows | None
 ) -> dict[str, Any]:
-    """Counts, the report's path, pw.x's summaries and where their rows are."""
+    """What a screening tells when it ends.
+
+    Args:
+        report: Stage of the report.
+        page: Its path.
+        checked: Summaries of the validations.
+        rows: Where their rows are.
+
+    Returns:
+        Counts and paths by name.
+    """
     made = None if rows is None else asdict(rows)
     return {"counts": report.counts, "report": str(page), "pw.x": [asdict(s) for s in checked], "rows": made}

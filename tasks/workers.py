@@ -71,7 +71,18 @@ class FanOut:
 def run_batch(
     work: Task[Any, Any], first: int, items: Sequence[Any], args: Sequence[Any], run_stage: RunStage
 ) -> list[Any]:
-    """Run `work` for each item. One that fails doesn't stop the others; the first error is raised at the end."""
+    """Run a task for each item. One that fails doesn't stop the others; the first error is raised at the end.
+
+    Args:
+        work: The task.
+        first: Number of the first item.
+        items: Its first argument, one a call.
+        args: The arguments that follow.
+        run_stage: Records each.
+
+    Returns:
+        What the task returns for each item, in order.
+    """
     out, errors = [], []
     for number, item in enumerate(items, start=first):
         begin = time.monotonic()
@@ -204,10 +215,14 @@ class ShardLog:
 
 
 def let_reports_catch_up(limit: int = MAX_REPORTS, seconds: float = CATCH_UP_SECONDS) -> None:
-    """Wait while more than `limit` state changes of this process have not reached the server, `seconds` at most.
+    """Wait while too many state changes of this process have not reached the server.
 
     Prefect keeps them in memory without bound: a server slower than the tasks would fill it. One that is gone must
     not stop the work, hence the limit of time.
+
+    Args:
+        limit: State changes that may be under way.
+        seconds: Longest wait.
     """
     from prefect.events.worker import EventsWorker
 

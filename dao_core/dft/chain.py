@@ -74,7 +74,18 @@ class Chain:
         return self.folder / OUT / SAVE
 
     def pw(self, name: str, pw_input: PwInput) -> Path:
-        """A pw.x run of the chain. Returns its folder; raises ProgramError."""
+        """Run pw.x as a step of the chain.
+
+        Args:
+            name: Of the step, for the record.
+            pw_input: What pw.x gets.
+
+        Returns:
+            Folder of the run.
+
+        Raises:
+            ProgramError: pw.x gave no result.
+        """
         step = self.folder / name
         digest = pw_input.key()
         if self._done(step, digest):
@@ -137,12 +148,29 @@ class Chain:
         return self._finish(step, digest)
 
     def finished(self, name: str, program: str, text: str) -> Path | None:
-        """The folder of a step that was done with this input, None where it wasn't."""
+        """Look for a step that was done before.
+
+        Args:
+            name: Of the step.
+            program: Such as "projwfc.x".
+            text: Its input.
+
+        Returns:
+            Folder of the step, None where it wasn't done with this input.
+        """
         step = self.folder / name
         return step if self._done(step, _digest(program, text)) else None
 
     def branch(self, name: str, *, wavefunctions: bool = False) -> Chain:
-        """A chain of its own that starts from this one's charge density: bands and DOS need other k-points."""
+        """A chain of its own that starts from this one's charge density, for bands and DOS need other k-points.
+
+        Args:
+            name: Of the branch.
+            wavefunctions: Whether the wavefunctions come along.
+
+        Returns:
+            The branch.
+        """
         folder = self.folder / name
         target = folder / OUT / SAVE
         if not (target / "data-file-schema.xml").exists():

@@ -48,7 +48,15 @@ def read_references(paths: Iterable[Path]) -> dict[str, Crystal]:
 
 
 def element_reference(element: str, given: Mapping[str, Crystal] | None = None) -> ElementReference | None:
-    """The reference structure of an element: the caller's, else the built-in one, else None."""
+    """The reference structure of an element.
+
+    Args:
+        element: Symbol.
+        given: Structures that the caller prefers, by symbol.
+
+    Returns:
+        The caller's, else the built-in one, else None.
+    """
     if given and element in given:
         return ElementReference(element, given[element])
     if element in BOND_LENGTHS:

@@ -54,7 +54,16 @@ def response_elements(crystal: Crystal) -> tuple[str, ...]:
 
 
 def without_value(crystal: Crystal, choice: HubbardChoice, given: Mapping[str, float] | None = None) -> tuple[str, ...]:
-    """Magnetic d and f elements of an oxide or fluoride that have no U entry, so that the user hears of it."""
+    """Magnetic elements that have no U although the others have, so that the user hears of it.
+
+    Args:
+        crystal: The compound.
+        choice: Which set of values is used.
+        given: Values that replace the table's, eV by element.
+
+    Returns:
+        Symbols of d and f elements of an oxide or fluoride without an entry.
+    """
     from dao_core.dft.magnetism.moments import METAL_MOMENTS
 
     symbols = set(crystal.symbols)
@@ -80,7 +89,15 @@ def hubbard_form(version: str) -> HubbardForm:
 
 
 def hubbard_namelist(values: Mapping[str, float], species: list[str]) -> dict[str, object]:
-    """The old form, for `&system`: species are counted from 1 in the order of the card ATOMIC_SPECIES."""
+    """U in the old form of pw.x, for `&system`.
+
+    Args:
+        values: eV by element.
+        species: Names in the order of the card ATOMIC_SPECIES, counted from 1.
+
+    Returns:
+        Entries of the namelist.
+    """
     out: dict[str, object] = {"lda_plus_u": True}
     for number, name in enumerate(species, start=1):
         element = name.rstrip("0123456789")
@@ -90,7 +107,15 @@ def hubbard_namelist(values: Mapping[str, float], species: list[str]) -> dict[st
 
 
 def hubbard_card(values: Mapping[str, float], species: list[str]) -> str:
-    """The new form: one line a species, species that only differ in spin included."""
+    """U in the new form of pw.x: one line a species, species that only differ in spin included.
+
+    Args:
+        values: eV by element.
+        species: Names in the order of the card ATOMIC_SPECIES.
+
+    Returns:
+        The card HUBBARD.
+    """
     lines = ["HUBBARD {atomic}"]
     for name in species:
         element = name.rstrip("0123456789")

@@ -20,7 +20,14 @@ Role = Literal["candidate", "reference"]
 
 
 def element_energies(run: Session, functional: str, crystal: Crystal, references: Mapping[str, Crystal] | None) -> None:
-    """Compute the reference of every element that has none yet. A failed element fails no compound."""
+    """Compute the reference of every element that has none yet. A failed element fails no compound.
+
+    Args:
+        run: Session whose ledger gets them.
+        functional: Label of the energies.
+        crystal: The compound.
+        references: Structures that the caller prefers, by symbol.
+    """
     missing = missing_references(run.ledger, functional, crystal)
     for element in sorted(set(crystal.symbols)):
         if element not in missing and not (references and element in references):
@@ -101,7 +108,16 @@ def entry_labels(ledger: Ledger) -> set[str]:
 
 
 def read_entries(ledger: Ledger, functional: str, *, role: Role | None = None) -> list[tuple[dict[int, int], float]]:
-    """(atomic number -> count, energy per atom) of everything computed at this level so far."""
+    """Everything computed at one level so far.
+
+    Args:
+        ledger: Of the calculations.
+        functional: Label of the energies.
+        role: Only elements, or only compounds; None: both.
+
+    Returns:
+        (atomic number -> count, energy in eV/atom).
+    """
     return [
         ({int(z): int(n) for z, n in content["counts"].items()}, float(content["energy_per_atom"]))
         for content in entry_files(ledger, functional)
@@ -119,7 +135,17 @@ def missing_references(ledger: Ledger, functional: str, crystal: Crystal) -> tup
 def on_hull(
     ledger: Ledger, functional: str, crystal: Crystal, energy_per_atom: float
 ) -> tuple[float | None, float | None]:
-    """(formation energy, energy above QE's own hull) in eV/atom; None where an element is missing."""
+    """Where an energy lies against what was computed at the same level.
+
+    Args:
+        ledger: Of the calculations.
+        functional: Label of the energies.
+        crystal: The compound.
+        energy_per_atom: eV/atom.
+
+    Returns:
+        (formation energy, energy above the hull) in eV/atom; None where an element is missing.
+    """
     from dao_core.hull.hull import Hull, HullEntry, count_atoms
     from dao_core.hull.label import EnergyLabel
 

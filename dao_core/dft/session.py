@@ -65,7 +65,16 @@ class Session:
         self.stages.append(StageSummary(name, "done", "", "", 1, (), seconds, directory))
 
     def build(self, crystal: Crystal, calculation: Calculation, moments: Sequence[float] | None = None) -> PwInput:
-        """Input of a calculation by the session's settings; `moments` (Bohr magnetons an atom) make an ordering."""
+        """Input of a calculation by the session's settings.
+
+        Args:
+            crystal: The structure.
+            calculation: Such as "vc-relax".
+            moments: Bohr magnetons an atom; they make an ordering.
+
+        Returns:
+            The input.
+        """
         return build_input(crystal, self.library, self.settings, calculation, moments)
 
 
@@ -79,7 +88,19 @@ class StageFailedError(Exception):
 
 
 def need(run: Session, name: str, pw_input: PwInput) -> tuple[PwResult, Crystal, float]:
-    """Result, last structure and energy (eV) of a calculation. Raises StageFailedError when it has none."""
+    """Run a calculation that must have a result.
+
+    Args:
+        run: The session.
+        name: Of the calculation, for the record.
+        pw_input: What pw.x gets.
+
+    Returns:
+        (result, last structure, energy in eV).
+
+    Raises:
+        StageFailedError: It has none.
+    """
     result = run.do(name, pw_input)
     if not result.ok or result.crystal is None or result.energy is None:
         raise StageFailedError(name, result)
@@ -98,8 +119,15 @@ def functional_label(library: PseudoLibrary, settings: DftSettings, hubbard: Map
     """What the energies are: functional, code, pseudopotentials, protocol and magnetism by name, and a hash of them.
 
     Only equal labels share a hull. The hash covers the content of the protocol, cutoffs, occupations, spin and the
-    checksums of the pseudopotentials, so that a file that is edited starts a hull of its own. `hubbard` (eV by element)
-    is U of one crystal: its energy meets no energy without.
+    checksums of the pseudopotentials, so that a file that is edited starts a hull of its own.
+
+    Args:
+        library: Pseudopotentials.
+        settings: Of the calculations.
+        hubbard: U of one crystal, eV by element: its energy meets no energy without.
+
+    Returns:
+        The label.
     """
     parts = [library.functional, "QE", library.label, settings.protocol]
     if settings.ecutwfc:

@@ -23,9 +23,15 @@ def n_symmetries(crystal: Crystal, symprec: float = TIGHT) -> int:
 
 
 def symmetrised(crystal: Crystal, symprec: float = LOOSE, *, primitive: bool = False) -> Crystal | None:
-    """The standardised, idealised cell within `symprec` (angstrom), or None where spglib finds none or atoms would go.
+    """The standardised, idealised cell of a nearly symmetric structure.
 
-    With `primitive` the primitive cell; without, the number of atoms is kept (else None).
+    Args:
+        crystal: Any.
+        symprec: Tolerance in angstrom.
+        primitive: Whether the primitive cell is made; without it the number of atoms must stay.
+
+    Returns:
+        The cell, or None where spglib finds none or atoms would go.
     """
     import spglib
 
@@ -42,7 +48,15 @@ def symmetrised(crystal: Crystal, symprec: float = LOOSE, *, primitive: bool = F
 
 
 def rattled(crystal: Crystal, sigma: float = 0.01) -> Crystal:
-    """Atoms moved by a normal distribution of `sigma` angstrom; the same crystal gives the same displacements."""
+    """Atoms moved at random; the same crystal gives the same displacements.
+
+    Args:
+        crystal: Any.
+        sigma: Standard deviation of a displacement, angstrom.
+
+    Returns:
+        The moved structure.
+    """
     seed = int(content_key(x=np.round(crystal.frac_coords, 6).tolist(), n=crystal.n_atoms), 16) % 2**32
     moves = np.random.default_rng(seed).normal(scale=sigma, size=(crystal.n_atoms, 3))
     return crystal.replace(frac_coords=(crystal.cart_coords + moves) @ np.linalg.inv(crystal.lattice))

@@ -47,9 +47,17 @@ class FeedbackError(RuntimeError):
 
 
 def to_record(result: ValidationResult, *, source: str = SOURCE) -> CrysRecord:
-    """The row of a validated crystal (energy eV/atom, forces eV/angstrom, stress eV/angstrom^3).
+    """The row of a validated crystal.
 
-    Raises ValueError for a result that is not validated: nothing half-known goes into the database.
+    Args:
+        result: Of `validate_crystal`.
+        source: Name of the source in CrysDB.
+
+    Returns:
+        A record with energy in eV/atom, forces in eV/angstrom, stress in eV/angstrom^3.
+
+    Raises:
+        ValueError: The result is not validated: nothing half-known goes into the database.
     """
     if not result.ok or result.crystal is None or result.final is None or result.energy_per_atom is None:
         raise ValueError(f"{result.formula} is {result.status}, only validated results become rows")
@@ -60,7 +68,16 @@ def to_record(result: ValidationResult, *, source: str = SOURCE) -> CrysRecord:
 
 
 def ledger_records(ledger: Ledger, functional: str, *, source: str = SOURCE) -> list[CrysRecord]:
-    """Rows of everything validated at one level so far, elements included, by id."""
+    """Rows of everything validated at one level so far, elements included.
+
+    Args:
+        ledger: Of the calculations.
+        functional: Label of the energies.
+        source: Name of the source in CrysDB.
+
+    Returns:
+        Records by id.
+    """
     rows: dict[str, CrysRecord] = {}
     for entry in entry_files(ledger, functional):
         record = ledger.find(STAGE, entry["calculation"])
@@ -89,7 +106,15 @@ def _row(crystal: Crystal, final: PwResult, entry: Mapping[str, Any], source: st
 
 
 def write_rows(rows: Sequence[CrysRecord], path: Path) -> Path:
-    """Rows as a Parquet file with CrysDB's columns, whole or not at all; a source of the kind `files` reads it too."""
+    """Write rows as a Parquet file with CrysDB's columns; a source of the kind `files` reads it too.
+
+    Args:
+        rows: Records.
+        path: The file; it appears whole or not at all.
+
+    Returns:
+        The path.
+    """
     import pyarrow.parquet as pq
 
     from dao_core.crysdb.schema import records_to_table
@@ -109,8 +134,18 @@ def collect_rows(
     crysdb: Path | None = None,
     config: BuildConfig | None = None,
 ) -> CrysdbRows:
-    """Everything validated so far at the level of `settings`: as a file below the ledger, and in a CrysDB if one is
-    named. A database that refuses is a `problem`, the file stands all the same; no validated row means no file.
+    """Gather everything validated so far at one level: as a file below the ledger, and in a CrysDB if one is named.
+
+    Args:
+        ledger: Of the calculations.
+        settings: Their level.
+        source: Name of the source in CrysDB.
+        crysdb: Folder of the database.
+        config: Settings that it was built with.
+
+    Returns:
+        File, version and number of rows; a database that refuses is a `problem`, the file stands all the same; no
+        validated row means no file.
     """
     from dao_core.crysdb.config import BuildConfig as Defaults
 
@@ -160,10 +195,22 @@ def _collect(ledger: Ledger, label: str, source: str, target: tuple[Path, BuildC
 
 
 def feed_back(rows_file: Path, root: Path, config: BuildConfig) -> UpdateReport:
-    """Put a file of rows into the CrysDB below `root`, which was built with the settings `config`.
+    """Put a file of rows into a CrysDB.
 
-    Only what is new is worked on; what the source gave before stays. Raises FeedbackError where the database has rows
-    of this source at another level, UpdateError where the settings differ, TableError where there is no table.
+    Only what is new is worked on; what the source gave before stays.
+
+    Args:
+        rows_file: From `write_rows`.
+        root: Folder of the database.
+        config: Settings that it was built with.
+
+    Returns:
+        What the update did.
+
+    Raises:
+        FeedbackError: The database has rows of this source at another level.
+        UpdateError: The settings differ.
+        TableError: There is no table.
     """
     from dao_core.crysdb.build.changes import Reading
     from dao_core.crysdb.build.update import update

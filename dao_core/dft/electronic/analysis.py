@@ -126,7 +126,16 @@ def _states(chain: Chain) -> dict[str, Any]:
 
 
 def treatment_warning(pw_input: PwInput, is_metal: bool, gap: float) -> str:
-    """A clause where occupations and result do not agree; empty where they do."""
+    """Whether occupations and result agree: a metal needs smearing, an insulator none.
+
+    Args:
+        pw_input: Of the calculation.
+        is_metal: By its bands.
+        gap: eV.
+
+    Returns:
+        A clause for people where they do not agree, else empty.
+    """
     fixed = pw_input.get("system", "occupations") == "fixed"
     if fixed and is_metal:
         return "computed as an insulator, but bands overlap: use electronic_type metal"
@@ -216,7 +225,15 @@ def _elf(chain: Chain) -> dict[str, Any]:
 
 
 def coarse(grid: np.ndarray, largest: int = 32) -> dict[str, Any]:
-    """A copy of a grid for the viewer: every few points, values 0 to 255 of 0 to 1."""
+    """A copy of a grid for the viewer, with fewer points and values as bytes.
+
+    Args:
+        grid: (n1, n2, n3), values from 0 to 1.
+        largest: Most points along an axis.
+
+    Returns:
+        Shape and values (0 to 255) as plain JSON.
+    """
     steps = [max(1, -(-n // largest)) for n in grid.shape]
     small = grid[:: steps[0], :: steps[1], :: steps[2]]
     values = np.clip(np.round(255 * small), 0, 255).astype(int)

@@ -50,7 +50,18 @@ class AtomCharge:
 
 
 def read_density_of_states(folder: Path, prefix: str) -> DensityOfStates:
-    """Total and projected densities that projwfc.x left in a folder. Raises StatesError."""
+    """Total and projected densities that projwfc.x left in a folder.
+
+    Args:
+        folder: Of the run.
+        prefix: Of its files.
+
+    Returns:
+        The densities, energies in eV.
+
+    Raises:
+        StatesError: A file is missing or unreadable.
+    """
     total_file = folder / f"{prefix}.pdos_tot"
     rows = _table(total_file)
     spins = 2 if rows.shape[1] >= 5 else 1

@@ -38,10 +38,26 @@ class Launcher(Protocol):
     """Runs one prepared directory: `start` returns at once, `wait` gives the outcome, also to a later worker."""
 
     def start(self, directory: Path, job: Job) -> None:
-        """Begin the run. Raises LaunchError."""
+        """Begin a run.
+
+        Args:
+            directory: With its input.
+            job: Program, ranks and limits.
+
+        Raises:
+            LaunchError: It could not begin.
+        """
 
     def wait(self, directory: Path, job: Job) -> RunOutcome:
-        """Wait for a started run, even one that another process started."""
+        """Wait for a started run, even one that another process started.
+
+        Args:
+            directory: Of the run.
+            job: Program, ranks and limits.
+
+        Returns:
+            How it ended.
+        """
 
     def started(self, directory: Path) -> bool:
         """Whether a run was begun here that may still be going on."""

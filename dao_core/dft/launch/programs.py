@@ -76,9 +76,14 @@ def current_programs() -> RunningPrograms:
 
 
 def works_in(pid: int, folder: Path) -> bool:
-    """Whether that process lives and works in that folder (a pid alone may have been given to another program).
+    """Whether a process lives and works in a folder (a pid alone may have been given to another program).
 
-    The folder may have been deleted under the process: Linux then adds a word to the path.
+    Args:
+        pid: Of the process.
+        folder: It may have been deleted under the process: Linux then adds a word to the path.
+
+    Returns:
+        Whether it does.
     """
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]

@@ -115,7 +115,16 @@ class SlurmLauncher:
 
 
 def job_state(job: str, slurm: SlurmSettings | None = None, directory: Path | None = None) -> str | None:
-    """State of a job in Slurm's words, or None where neither squeue nor sacct knows it or answers."""
+    """State of a job in Slurm's words.
+
+    Args:
+        job: Its id.
+        slurm: Commands and limits; None: the defaults.
+        directory: Where the commands run; None: here.
+
+    Returns:
+        The state, or None where neither squeue nor sacct knows it or answers.
+    """
     slurm = slurm or SlurmSettings()
     for command in (
         [*shlex.split(slurm.squeue), "-h", "-j", job, "-o", "%T"],
@@ -135,7 +144,15 @@ def _call(command: list[str], directory: Path | None) -> subprocess.CompletedPro
 
 
 def make_launcher(settings: DftSettings, slurm: SlurmSettings | None = None) -> Launcher:
-    """The launcher of a run: programs here, or through Slurm where its settings are given."""
+    """The launcher of a run.
+
+    Args:
+        settings: Of the calculations.
+        slurm: Of the queue; None runs programs here.
+
+    Returns:
+        The launcher.
+    """
     return LocalLauncher(settings) if slurm is None else SlurmLauncher(settings, slurm)
 
 

@@ -161,6 +161,15 @@ def moment_changes(start: Sequence[float], final: Sequence[float]) -> tuple[Mome
 def site_fractions(
     moments: Sequence[float], symbols: Sequence[str], z_valence: Mapping[str, float]
 ) -> tuple[float, ...]:
-    """Starting magnetisations as pw.x takes them: fractions of the valence, -1 to 1, one a site."""
+    """Starting magnetisations as pw.x takes them.
+
+    Args:
+        moments: Bohr magnetons, one a site.
+        symbols: One a site.
+        z_valence: Valence electrons by symbol.
+
+    Returns:
+        Fractions of the valence, -1 to 1, one a site.
+    """
     values = (m / z_valence[s] for m, s in zip(moments, symbols, strict=True))
     return tuple(max(-1.0, min(1.0, round(v, 4))) for v in values)

@@ -132,7 +132,15 @@ def hermite_normal_forms(index: int) -> Iterator[NDArray[np.int64]]:
 
 
 def supercell(crystal: Crystal, transformation: NDArray[np.int64]) -> Crystal:
-    """The supercell with lattice `transformation @ lattice`, its vectors reduced."""
+    """A supercell with reduced vectors.
+
+    Args:
+        crystal: The cell.
+        transformation: (3, 3) integers M; the lattice is M @ lattice.
+
+    Returns:
+        The supercell.
+    """
     from ase.build import make_supercell, niggli_reduce
 
     atoms = make_supercell(crystal.to_ase(), transformation, wrap=True)

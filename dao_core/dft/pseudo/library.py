@@ -136,7 +136,18 @@ class PseudoLibrary:
         return {e: self._verified(e) for e in wanted}
 
     def cutoffs(self, elements: Iterable[str], level: CutoffLevel) -> tuple[float, float]:
-        """(ecutwfc, ecutrho) in Ry, the largest over the elements. Raises PseudopotentialError where none is stated."""
+        """The cutoffs that a set of elements needs.
+
+        Args:
+            elements: Symbols.
+            level: Of accuracy.
+
+        Returns:
+            (ecutwfc, ecutrho) in Ry, the largest over the elements.
+
+        Raises:
+            PseudopotentialError: None is stated.
+        """
         chosen = self.select(elements)
         unknown = [e for e, p in chosen.items() if p.ecutwfc is None or p.ecutrho is None]
         if unknown:
@@ -182,7 +193,17 @@ def _three(values: list[float]) -> tuple[float, float, float]:
 
 
 def check_header(header: UpfHeader, path: Path, *, element: str, functional: str) -> None:
-    """Raises PseudopotentialError where a file is for another element, another functional, or fully relativistic."""
+    """Refuse a file that is not what it is taken for.
+
+    Args:
+        header: Of the file.
+        path: For the message.
+        element: That it must be for.
+        functional: That it must be made for.
+
+    Raises:
+        PseudopotentialError: Another element, another functional, or fully relativistic.
+    """
     if header.element != element:
         raise PseudopotentialError(f"{path} is for {header.element or 'an unnamed element'}, expected {element}")
     if header.functional != functional.upper():

@@ -24,7 +24,15 @@ UNKNOWN_MAGNETISATION = 0.1  # fraction of the valence, where spin is asked for 
 
 
 def kpoint_grid(crystal: Crystal, distance: float) -> tuple[int, int, int]:
-    """Smallest grid whose points are at most `distance` (1/angstrom, 2 pi included) apart on each axis."""
+    """The smallest grid of k-points that is dense enough.
+
+    Args:
+        crystal: Any.
+        distance: Largest distance of two points on each axis, 1/angstrom, 2 pi included.
+
+    Returns:
+        Points along each axis.
+    """
     lengths = 2 * np.pi * np.linalg.norm(np.linalg.inv(crystal.lattice).T, axis=1)
     a, b, c = (max(1, math.ceil(round(float(x) / distance, 6))) for x in lengths)
     return a, b, c

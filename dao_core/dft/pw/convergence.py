@@ -26,6 +26,13 @@ def only_said_to_converge(pw_input: PwInput, output: PwOutput) -> bool:
 
     With `scf_must_converge = .false.` pw.x 6.7 says "convergence has been achieved" at the last iteration whatever the
     accuracy is, and exits with 0: only the number tells.
+
+    Args:
+        pw_input: With the threshold.
+        output: Of the run.
+
+    Returns:
+        Whether it does.
     """
     if pw_input.get("electrons", "scf_must_converge", True) is not False or not output.cycles:
         return False

@@ -100,7 +100,17 @@ class PwOutput:
 
 
 def parse_text(text: str, *, crash: str = "", stderr: str = "", start: Crystal | None = None) -> PwOutput:
-    """Parse stdout with what CRASH and stderr add. `start` is the input structure (it names the atoms)."""
+    """Parse the output of pw.x.
+
+    Args:
+        text: Its stdout.
+        crash: Content of CRASH.
+        stderr: What was written there.
+        start: The input structure, which names the atoms.
+
+    Returns:
+        What was found; what wasn't is None.
+    """
     routine, message = _error(crash) or _error(text) or ("", _first_words(stderr))
     version = re.search(r"Program PWSCF v\.(\S+)", text)
     n_atoms = start.n_atoms if start else None
@@ -134,7 +144,15 @@ def parse_text(text: str, *, crash: str = "", stderr: str = "", start: Crystal |
 
 
 def parse_directory(directory: str | Path, start: Crystal | None = None) -> PwOutput:
-    """Parse the files of one run; a file that is absent counts as empty, bytes that are no text are replaced."""
+    """Parse the files of one run.
+
+    Args:
+        directory: Of the run; a file that is absent counts as empty, bytes that are no text are replaced.
+        start: The input structure, which names the atoms.
+
+    Returns:
+        What was found; what wasn't is None.
+    """
     folder = Path(directory)
     stdout, crash, stderr = (_read(folder / name) for name in (STDOUT, CRASH, STDERR))
     return parse_text(stdout, crash=crash, stderr=stderr, start=start)

@@ -41,7 +41,15 @@ def unreadable_values(text: str) -> tuple[str, ...]:
 
 
 def forces(text: str, n_atoms: int | None) -> NDArray[np.float64] | None:
-    """Last total forces (N, 3); the blocks of contributions that verbosity 'high' prints after them are not read."""
+    """The last total forces; the blocks of contributions that verbosity 'high' prints after them are not read.
+
+    Args:
+        text: Output of pw.x.
+        n_atoms: How many there must be.
+
+    Returns:
+        (N, 3) in eV/angstrom, None where there are none.
+    """
     for block in reversed(text.split("Forces acting on atoms")[1:]):
         rows = re.findall(rf"^\s+atom\s+\d+\s+type\s+\d+\s+force\s+=\s+({FLOAT})\s+({FLOAT})\s+({FLOAT})", block, re.M)
         rows = rows[: n_atoms or _count_until_blank(block)]
@@ -96,7 +104,15 @@ def wall(text: str) -> float | None:
 
 
 def crystals(text: str, start: Crystal | None) -> tuple[Crystal, ...]:
-    """Structures in order, beginning with `start` (which names the atoms and the cell of a fixed-cell run)."""
+    """The structures of a run in order.
+
+    Args:
+        text: Output of pw.x.
+        start: The input structure, which names the atoms and the cell of a fixed-cell run.
+
+    Returns:
+        The structures, beginning with `start`.
+    """
     if start is None:
         return ()
     out, lattice, alat = [start], start.lattice, last(rf"lattice parameter \(alat\)\s+=\s+({FLOAT})", text)

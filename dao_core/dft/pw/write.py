@@ -30,7 +30,18 @@ def effective_namelists(pw_input: PwInput) -> dict[str, dict[str, Any]]:
 
 
 def write_input(pw_input: PwInput, directory: str | Path) -> Path:
-    """Write espresso.pwi (through ASE) and input.json, read the first back and compare. Raises InputMismatchError."""
+    """Write espresso.pwi (through ASE) and input.json, read the first back and compare.
+
+    Args:
+        pw_input: What pw.x gets.
+        directory: Of the run.
+
+    Returns:
+        Path of espresso.pwi.
+
+    Raises:
+        InputMismatchError: What was read back differs.
+    """
     from ase.calculators.espresso import Espresso, EspressoProfile
 
     folder = Path(directory)

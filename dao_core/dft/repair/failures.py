@@ -114,7 +114,16 @@ BY_NAME = {failure.name: failure for failure in FAILURES}
 
 
 def classify(pw_input: PwInput, output: PwOutput, outcome: RunOutcome) -> str:
-    """The name of the failure of a run, `NONE` for a good one."""
+    """Name the failure of a run.
+
+    Args:
+        pw_input: What pw.x got.
+        output: What it wrote.
+        outcome: How the process ended.
+
+    Returns:
+        A name of the table of failures, `NONE` for a good run.
+    """
     run = Run(pw_input, output, outcome)
     return next((failure.name for failure in FAILURES if failure.when(run)), NONE)
 

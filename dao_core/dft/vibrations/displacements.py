@@ -89,7 +89,15 @@ def displaced_input(pw_input: PwInput, crystal: Crystal, sites: list[int]) -> Pw
 
 
 def supercell_sizes(crystal: Crystal, min_length: float) -> tuple[list[int], str]:
-    """Cells along each axis, and a clause where the limit of atoms made it thinner than asked for."""
+    """Size of the supercell for finite displacements.
+
+    Args:
+        crystal: The cell.
+        min_length: Smallest thickness wanted, angstrom.
+
+    Returns:
+        (cells along each axis, a clause where the limit of atoms made it thinner than asked for).
+    """
     heights = 1.0 / np.linalg.norm(np.linalg.inv(crystal.lattice).T, axis=1)
     sizes = [max(1, int(np.ceil(min_length / h - 1e-6))) for h in heights]
     asked = list(sizes)

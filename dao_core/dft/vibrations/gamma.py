@@ -52,7 +52,15 @@ def fixed_occupations(pw_input: PwInput) -> PwInput:
 
 
 def with_fixed_occupations(session: Session, pw_input: PwInput) -> PwInput | None:
-    """The SCF without smearing where the crystal has a gap: only then is there a response to an electric field."""
+    """The SCF without smearing where the crystal has a gap: only then is there a response to an electric field.
+
+    Args:
+        session: Of the calculations.
+        pw_input: The ground state with smearing.
+
+    Returns:
+        The input without; None where there is no gap, or with spin polarisation.
+    """
     if pw_input.get("system", "occupations") == "fixed":
         return pw_input
     gap = stage_result(session, "dft_gap", pw_input, _gap)
@@ -74,6 +82,9 @@ def ph_input(threshold: float, *, dielectric: bool, more: str = "", at_gamma: bo
         dielectric: Whether it also computes the response to an electric field.
         more: Added to the namelist.
         at_gamma: Whether the only q-point is Gamma; else `more` names them.
+
+    Returns:
+        The text.
     """
     epsil = ".true." if dielectric else ".false."
     lines = ["phonons", "&inputph", f" prefix='{PREFIX}', outdir='../{OUT}', fildyn='dyn', tr2_ph={threshold:.1e},",
@@ -125,7 +136,17 @@ def _gamma(chain: Chain) -> dict[str, Any]:
 
 
 def dynmat(chain: Chain, name: str, dyn: Path, direction: tuple[int, int, int]) -> list[float]:
-    """Frequencies (THz) of a dynamical matrix at Gamma with the sum rule, q going to zero along a direction."""
+    """Frequencies of a dynamical matrix at Gamma with the sum rule, q going to zero along a direction.
+
+    Args:
+        chain: Of the calculation.
+        name: Of the step.
+        dyn: File of the dynamical matrix.
+        direction: Of q.
+
+    Returns:
+        THz, ascending.
+    """
     q = ", ".join(f"q({i + 1})={x}" for i, x in enumerate(direction))
     text = f"&input\n fildyn='../{dyn.parent.name}/dyn', asr='crystal', {q}, filout='modes'\n/\n"
     step = chain.run(name, "dynmat.x", text)
