@@ -60,7 +60,18 @@ class _Numbers:
 
 
 def write_card(root: str | Path, out: str | Path) -> Path:
-    """Write `card.md` and `distributions.png` into `out`; returns the card's path. TableError: no table."""
+    """Write the data card.
+
+    Args:
+        root: Folder of the database.
+        out: Folder that gets `card.md` and `distributions.png`.
+
+    Returns:
+        Path of the card.
+
+    Raises:
+        TableError: There is no table.
+    """
     root, out = Path(root), Path(out)
     table = CrysTable(root / "table")
     numbers = _Numbers(table)

@@ -216,7 +216,15 @@ _NOBLE = {"He", "Ne", "Ar", "Kr", "Xe", "Tc", "Pm"}
 
 
 def healthy(findings: list[Finding], *, log: Callable[[str], None] = lambda _: None) -> bool:
-    """Whether no check failed; each finding goes to `log` as one line."""
+    """Whether no check failed.
+
+    Args:
+        findings: Of the checks.
+        log: Gets each finding as one line.
+
+    Returns:
+        Whether all are sound.
+    """
     for f in findings:
         log(f"{f.status:8} {f.check}: {f.detail}")
     return all(f.status != "failed" for f in findings)

@@ -121,10 +121,18 @@ def _is_number(text: str) -> bool:
 
 
 def write_optimade(tables: Iterable[pa.Table], path: Path, *, prefix: str = "dao") -> int:
-    """All rows as OPTIMADE JSON lines, the file that the reference server takes as `insert_from_jsonl`; returns rows.
+    """Write rows as OPTIMADE JSON lines, the file that the reference server takes as `insert_from_jsonl`.
 
     The first line is the header of the OPTIMADE specification 1.1. Our own values are stored under plain names that
     the server gives out as `_<prefix>_<name>` when its `provider_fields` lists them (see `provider_config`).
+
+    Args:
+        tables: Rows of CrysDB, piece by piece.
+        path: The file; it appears whole or not at all.
+        prefix: Of the provider.
+
+    Returns:
+        Number of rows.
     """
     n_rows = 0
     with _atomic_text(path) as handle:
@@ -185,11 +193,18 @@ def provider_config(path: Path, *, prefix: str = "dao") -> dict[str, Any]:
 
 
 def pack(tables: Iterable[pa.Table], path: Path) -> int:
-    """Rows as flat arrays in one uncompressed npz file, the training loader's cache; returns rows.
+    """Write rows as flat arrays in one uncompressed npz file, the training loader's cache.
 
     Arrays as `dao_core.training.packed.PackedCrystals` has them: lattice (M, 3, 3), frac_coords (A, 3), atomic_numbers
     (A,), pointer (M + 1,), labels.<name> (M,) with NaN where unknown, and material_id (M,) beside them in
     `<path>.ids.txt`.
+
+    Args:
+        tables: Rows of CrysDB, piece by piece.
+        path: The file; it appears whole or not at all.
+
+    Returns:
+        Number of rows.
     """
     parts: list[dict[str, NDArray[Any]]] = []
     ids: list[str] = []

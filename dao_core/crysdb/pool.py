@@ -14,7 +14,16 @@ Result = TypeVar("Result")
 
 
 def ordered_map(work: Callable[[Item], Result], items: Iterable[Item], *, workers: int) -> Iterator[Result]:
-    """`work(item)` for each item in order, with at most `workers` processes and twice as many items in flight."""
+    """Work on items over processes, in order, with bounded memory.
+
+    Args:
+        work: A function that other processes can import.
+        items: Taken as needed: twice as many as processes are in flight.
+        workers: Processes; 1 works in this one.
+
+    Yields:
+        `work(item)` for each item in order.
+    """
     items = iter(items)
     head = list(islice(items, 2))
     if workers <= 1 or len(head) < 2:

@@ -121,7 +121,18 @@ class CrysRecord:
     def from_crystal(
         cls, crystal: Crystal, *, material_id: str, source: str, functional: str, **columns: Any
     ) -> CrysRecord:
-        """A record from a structure; `columns` are further fields by name."""
+        """A record from a structure.
+
+        Args:
+            crystal: The structure.
+            material_id: Of the record.
+            source: Name of its source.
+            functional: What made its energies.
+            **columns: Further fields by name.
+
+        Returns:
+            The record.
+        """
         return cls(
             material_id=material_id,
             source=source,

@@ -102,12 +102,29 @@ class CrysTable:
         return self.version
 
     def append(self, data: pa.Table, *, facts: Mapping[str, Any] | None = None) -> int:
-        """Add rows without looking for the same id (see `upsert`), in one commit."""
+        """Add rows without looking for the same id (see `upsert`), in one commit.
+
+        Args:
+            data: Rows with CrysDB's columns.
+            facts: What they were made from, kept with the version.
+
+        Returns:
+            The new version.
+        """
         self._write(_to_delta(data), mode="append", facts=facts)
         return self.version
 
     def upsert(self, data: pa.Table, *, delete: Sequence[str] = (), facts: Mapping[str, Any] | None = None) -> int:
-        """Replace rows of the same `material_id`, add new ones and remove the ids in `delete`, in one commit."""
+        """Replace rows of the same `material_id`, add new ones and remove others, in one commit.
+
+        Args:
+            data: Rows with CrysDB's columns.
+            delete: Ids to remove.
+            facts: What they were made from, kept with the version.
+
+        Returns:
+            The new version.
+        """
         import pyarrow as pa
         import pyarrow.compute as pc
         import pyarrow.parquet as pq
@@ -143,7 +160,16 @@ class CrysTable:
     def batches(
         self, columns: Sequence[str] | None = None, version: int | None = None, rows: int = ROWS_PER_GROUP
     ) -> Iterator[pa.Table]:
-        """The rows of a version piece by piece, with memory bounded by `rows`."""
+        """The rows of a version piece by piece, with bounded memory.
+
+        Args:
+            columns: Names; None: all.
+            version: Of the table; None: the newest.
+            rows: Most rows of a piece.
+
+        Yields:
+            The pieces.
+        """
         import pyarrow as pa
 
         names = list(columns) if columns is not None else list(COLUMNS)
@@ -157,7 +183,16 @@ class CrysTable:
         return self._open(version).to_pyarrow_dataset(as_large_types=False)
 
     def records(self, view: View = "all", version: int | None = None, level: str = "structure") -> list[CrysRecord]:
-        """The rows of a view (see `views.py`) as records."""
+        """The rows of a view as records.
+
+        Args:
+            view: See `views.py`.
+            version: Of the table; None: the newest.
+            level: What counts as a leak.
+
+        Returns:
+            The records.
+        """
         from dao_core.crysdb.views import select_view
 
         return table_to_records(select_view(self.read(version=version), view, level=level))
@@ -176,9 +211,14 @@ class CrysTable:
         return list(self._open().history())
 
     def vacuum(self, *, retention_hours: int = 0, dry_run: bool = False) -> list[str]:
-        """Delete the files that only old versions need; those versions are gone then. Returns the files' names.
+        """Delete the files that only old versions need; those versions are gone then.
 
-        `dry_run` only names them.
+        Args:
+            retention_hours: Versions younger than this keep their files.
+            dry_run: Only name the files.
+
+        Returns:
+            Names of the files.
         """
         with self.writer():
             return list(
@@ -286,7 +326,16 @@ def _subschema(names: Sequence[str]) -> pa.Schema:
 def write_records(
     path: str | Path, records: Iterable[CrysRecord], *, facts: Mapping[str, Any] | None = None
 ) -> CrysTable:
-    """A table made of records as they are, without the build's checks: for tests and small tools."""
+    """Make a table of records as they are, without the build's checks: for tests and small tools.
+
+    Args:
+        path: Folder of the table.
+        records: Its rows.
+        facts: What they were made from.
+
+    Returns:
+        The table.
+    """
     table = CrysTable(path)
     with table.writer():
         table.publish(records_to_table(records), facts=facts)

@@ -30,6 +30,14 @@ def select_view(table: pa.Table, view: str = "all", *, level: str = "structure")
     - `leak_free`: of those, the ones that do not leak into a benchmark's test at `level`;
     - `relaxed`: of those, the stable ones and the unstable ones after their relaxation (DAO-G's second stage);
     - `forces`: leak-free rows with forces, frames and duplicates included (for training the energy model's gradient).
+
+    Args:
+        table: Rows of CrysDB.
+        view: One of these.
+        level: What counts as a leak: none, structure, composition or prototype.
+
+    Returns:
+        The rows.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -50,7 +58,15 @@ def select_view(table: pa.Table, view: str = "all", *, level: str = "structure")
 
 
 def leaking(leaks_into: pa.ChunkedArray, level: str) -> np.ndarray:
-    """True for rows that leak into any benchmark at `level`, (rows,)."""
+    """Which rows leak into any benchmark.
+
+    Args:
+        leaks_into: Of the table.
+        level: What counts as a leak.
+
+    Returns:
+        True for those that do, (rows,).
+    """
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -70,7 +86,15 @@ def leaking(leaks_into: pa.ChunkedArray, level: str) -> np.ndarray:
 
 
 def view_condition(view: str = "all", *, level: str = "structure") -> str:
-    """The same choice as a SQL condition, for `query.py`."""
+    """The choice of `select_view` as a SQL condition.
+
+    Args:
+        view: Name of the view.
+        level: What counts as a leak.
+
+    Returns:
+        The condition.
+    """
     if view not in VIEWS or level not in LEAK_LEVELS:
         raise ViewError(f"no view {view!r} at level {level!r}: views {VIEWS}, levels {tuple(LEAK_LEVELS)}")
     parts = [

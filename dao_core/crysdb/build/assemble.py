@@ -182,7 +182,16 @@ class _Assembly:
 
 
 def is_far(table: pa.Table, settings: CleanSettings, quarantine: Quarantine) -> pa.Array:
-    """True for rows beyond the limit above the hull, ours or the source's, or in quarantine; unknown is not far."""
+    """Which rows lie too far above the hull to be published.
+
+    Args:
+        table: Rows with their distances to the hull, ours or the source's.
+        settings: The limit, eV/atom.
+        quarantine: Rows whose energies are implausible; they count as far.
+
+    Returns:
+        True for each such row; unknown is not far.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 

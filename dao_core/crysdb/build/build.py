@@ -122,7 +122,19 @@ def build(
 
 
 def ingest_all(sources: Sequence[Source], ledger: Ledger, config: BuildConfig) -> list[list[StageRecord]]:
-    """The shards of each source, those that are in the ledger not read again. Raises SourceError."""
+    """The shards of each source; those that are in the ledger are not read again.
+
+    Args:
+        sources: What is read.
+        ledger: Of the database.
+        config: Of the build.
+
+    Returns:
+        Records of the shards, one list a source.
+
+    Raises:
+        SourceError: A source cannot be read.
+    """
     return [ingest(s, ledger, shard_rows=config.shard_rows, snapshot=config.snapshot) for s in sources]
 
 
@@ -179,7 +191,16 @@ def _report(
 
 
 def check_guards(table: CrysTable, report: BuildReport, guards: GuardSettings) -> None:
-    """Compare with the published version. Raises BuildStoppedError naming source, numbers and remedy."""
+    """Compare a build with the published version.
+
+    Args:
+        table: The database.
+        report: What the build made.
+        guards: How much may change.
+
+    Raises:
+        BuildStoppedError: More changed than that; the message names source, numbers and remedy.
+    """
     if not report.adds_up:
         raise BuildStoppedError(f"rows do not add up: {report.sources}; this is a fault in the build, please report it")
     if table.exists:

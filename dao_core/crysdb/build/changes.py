@@ -74,7 +74,21 @@ class Changes:
 def find_changes(
     sources: Sequence[Source], state: State, ledger: Ledger, config: BuildConfig, reading: Reading
 ) -> Changes:
-    """Read the sources and keep what differs from `state`. Raises SourceError where a source fails."""
+    """Read the sources and keep what differs from the state.
+
+    Args:
+        sources: What is read.
+        state: Of the published version.
+        ledger: Of the database.
+        config: Of the build.
+        reading: Since when remote sources are asked.
+
+    Returns:
+        What is new, changed or gone.
+
+    Raises:
+        SourceError: A source fails.
+    """
     import pyarrow as pa
 
     known = _known_rows(state)

@@ -92,7 +92,17 @@ def standardise_shard(shard: StageRecord, *, root: Path, symprec: float) -> Stag
 def prepare_shard(
     shard: StageRecord, *, root: Path, settings: CleanSettings, symprec: float
 ) -> tuple[StageRecord, StageRecord]:
-    """Clean and standardise one ingested shard: what `prepare_shards` does with each, on any machine."""
+    """Clean and standardise one ingested shard: what `prepare_shards` does with each, on any machine.
+
+    Args:
+        shard: From ingestion.
+        root: Folder of the ledger.
+        settings: Of the cleaning.
+        symprec: Tolerance of the symmetry analysis, angstrom.
+
+    Returns:
+        Records of the (cleaned, standardised) shard.
+    """
     cleaned = clean_shard(shard, root=root, settings=settings)
     return cleaned, standardise_shard(cleaned, root=root, symprec=symprec)
 
@@ -100,7 +110,18 @@ def prepare_shard(
 def prepare_shards(
     shards: Sequence[StageRecord], *, root: Path, settings: CleanSettings, symprec: float, workers: int
 ) -> Iterator[tuple[StageRecord, StageRecord]]:
-    """Clean and standardise every shard, over processes; yields (cleaned, standardised) in order."""
+    """Clean and standardise every shard, over processes.
+
+    Args:
+        shards: From ingestion.
+        root: Folder of the ledger.
+        settings: Of the cleaning.
+        symprec: Tolerance of the symmetry analysis, angstrom.
+        workers: Processes.
+
+    Yields:
+        Records of the (cleaned, standardised) shards in order.
+    """
     work = partial(prepare_shard, root=root, settings=settings, symprec=symprec)
     return ordered_map(work, shards, workers=workers)
 
@@ -225,7 +246,16 @@ def hull_stage(cleaned: Sequence[StageRecord], ledger: Ledger, settings: HullSet
 
 
 def benchmark_stage(config: BenchmarkConfig, ledger: Ledger, *, symprec: float) -> StageRecord:
-    """A benchmark's test entries with their keys, kept as long as the files stay the same."""
+    """A benchmark's test entries with their keys, kept as long as the files stay the same.
+
+    Args:
+        config: Of the benchmark.
+        ledger: Of the database.
+        symprec: Tolerance of the symmetry analysis, angstrom.
+
+    Returns:
+        The record of the stage.
+    """
 
     def work(directory: Path) -> dict[str, Any]:
         import pyarrow.parquet as pq

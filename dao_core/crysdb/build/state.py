@@ -40,7 +40,14 @@ class State:
 def write_state(
     root: Path, *, entries: Path | Iterable[pa.Table], aside: Path | Iterable[pa.Table], facts: dict[str, Any]
 ) -> None:
-    """Replace the state below `root`; a reader (or a kill) sees the old one or the new one."""
+    """Replace the state below a folder; a reader (or a kill) sees the old one or the new one.
+
+    Args:
+        root: Folder of the database.
+        entries: Rows of the hulls, or a file of them.
+        aside: Rows that are not published, or a file of them.
+        facts: What the state was made from.
+    """
     import pyarrow.parquet as pq
 
     folder = root / f"{STATE}.tmp-{uuid.uuid4().hex[:8]}"

@@ -90,7 +90,17 @@ class PoliteSession(requests.Session):
             prepared_request.headers.pop("x-api-key", None)
 
     def back_off(self, attempt: int, reason: str, where: str, asked: float | None = None) -> None:
-        """Wait before retry number `attempt`, `asked` seconds if the server said so. Raises HttpGaveUpError."""
+        """Wait before another try.
+
+        Args:
+            attempt: Number of the retry.
+            reason: What failed.
+            where: Address, for the message.
+            asked: Seconds that the server asked for.
+
+        Raises:
+            HttpGaveUpError: There were too many tries.
+        """
         if attempt >= self.settings.max_attempts:
             raise self._give_up(f"{where}: {reason}, {attempt} attempts")
         wait = min(self.settings.first_wait * 2 ** (attempt - 1), self.settings.max_wait)

@@ -71,6 +71,14 @@ def contact_scale(
 
     Contacts are those shortest by ratio, not by length, so a small cation in a large cage doesn't set the scale alone.
     No denser than 5 angstrom^3 per atom, and molecular elements no denser than their solids.
+
+    Args:
+        lattice: (3, 3), rows in angstrom.
+        frac_coords: (N, 3).
+        atomic_numbers: (N,).
+
+    Returns:
+        The factor.
     """
     ratio = contact_ratios(lattice, frac_coords, atomic_numbers)
     volume = abs(float(np.linalg.det(lattice))) / len(atomic_numbers)
@@ -173,10 +181,18 @@ def decorations(prototype: Prototype, elements: Sequence[str]) -> Iterator[Decor
 def iter_decorated(
     prototypes: Sequence[Prototype], elements: Sequence[str], limit: int, seed: int = 0, *, strain: float = 0.0
 ) -> Iterator[Decorated]:
-    """Up to `limit` decorated prototypes with elements drawn from `elements`, without repeats, by seed.
+    """Decorated prototypes with elements drawn from a set, without repeats.
 
-    With `strain` > 0 each crystal is stretched at random by about that fraction (so rows of a benchmark differ in
-    structure too), and repeats are allowed once all decorations are used up. Stops early when none are left.
+    Args:
+        prototypes: To draw from.
+        elements: Symbols to draw from.
+        limit: Most structures; fewer where no more are left.
+        seed: Of the draws.
+        strain: Above zero each crystal is stretched at random by about that fraction (so rows of a benchmark differ in
+            structure too), and repeats are allowed once all decorations are used up.
+
+    Yields:
+        The decorated prototypes.
     """
     rng = np.random.default_rng(seed)
     usable = [p for p in prototypes if p.n_elements <= len(elements)]

@@ -47,7 +47,15 @@ class Cleaned:
 
 
 def clean(table: pa.Table, settings: CleanSettings) -> Cleaned:
-    """Split a shard into sound rows and refused ones, and say which sound ones may be published."""
+    """Split a shard into sound rows and refused ones, and say which sound ones may be published.
+
+    Args:
+        table: Rows of CrysDB.
+        settings: Limits.
+
+    Returns:
+        Both parts with the reasons.
+    """
     import pyarrow as pa
 
     reasons = refusal_reasons(table, settings)

@@ -108,9 +108,16 @@ def duplicates(
     *,
     workers: int = 1,
 ) -> dict[str, str]:
-    """material_id -> material_id of the row that stands for it.
+    """Find rows of the same crystal.
 
-    `structures(rows)` loads members by row index; it is asked for at most ROWS_IN_MEMORY rows at a time.
+    Args:
+        buckets: Rows that share their exact key.
+        structures: Loads members by row index; it is asked for at most ROWS_IN_MEMORY rows at a time.
+        settings: Tolerances.
+        workers: Processes.
+
+    Returns:
+        material_id -> material_id of the row that stands for it.
     """
     out: dict[str, str] = {}
     work = partial(_groups, settings=settings.match)

@@ -76,6 +76,13 @@ def known_distance(ours: pa.ChunkedArray, theirs: pa.ChunkedArray) -> pa.Chunked
     """The larger of two hull distances, the known one where only one is, null where none is.
 
     Missing rows raise a hull and so shorten distances to it: of two hulls the larger distance is nearer the truth.
+
+    Args:
+        ours: eV/atom.
+        theirs: eV/atom.
+
+    Returns:
+        eV/atom.
     """
     import pyarrow.compute as pc
 
@@ -98,7 +105,15 @@ def by_functional(entries: pa.Table) -> Iterator[tuple[str, str, NDArray[np.intp
 
 
 def hull_results(entries: pa.Table, settings: HullSettings) -> Iterator[HullResult]:
-    """The hull of each source and functional in `entries` (columns ENTRY_COLUMNS) with all its rows' values."""
+    """The hull of each source and functional with the values of all its rows.
+
+    Args:
+        entries: Columns ENTRY_COLUMNS.
+        settings: Which energies make the hulls.
+
+    Yields:
+        A result for each source and functional.
+    """
     import pyarrow as pa
 
     for _, _, rows in by_functional(entries):
@@ -112,7 +127,15 @@ def _floats(table: pa.Table, name: str) -> NDArray[np.float64]:
 
 
 def choose_label(table: pa.Table, settings: HullSettings) -> EnergyLabel:
-    """Which of their energies the hull of these rows (one source and functional) stands on."""
+    """Which of their energies the hull of some rows stands on.
+
+    Args:
+        table: Rows of one source and functional.
+        settings: Of the hulls.
+
+    Returns:
+        The label of those energies.
+    """
     source, functional = table["source"][0].as_py(), table["functional"][0].as_py()
     total = _floats(table, "energy_per_atom")
     if settings.energy == "formation" or (settings.energy == "auto" and not np.isfinite(total).any()):
@@ -122,10 +145,17 @@ def choose_label(table: pa.Table, settings: HullSettings) -> EnergyLabel:
 
 
 def energies_of(table: pa.Table, label: EnergyLabel) -> NDArray[np.float64]:
-    """The rows' energies per atom of a label, NaN where a row has none.
+    """The rows' energies of a label.
 
     Where a source corrects any of its energies, rows without a (possibly zero) correction stay out: raw and corrected
     energies do not mix.
+
+    Args:
+        table: Rows of one source and functional.
+        label: Which of their energies.
+
+    Returns:
+        (rows,) in eV/atom, NaN where a row has none.
     """
     if label.kind == "formation":
         return _floats(table, "formation_energy_per_atom_source")

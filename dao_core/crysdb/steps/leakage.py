@@ -69,9 +69,17 @@ def formula_of(text: str) -> str:
 
 
 def prepare_benchmark(config: BenchmarkConfig, *, symprec: float = SYMPREC) -> tuple[pa.Table, int]:
-    """A benchmark's test entries in standard cells with their keys, and how many could not be read.
+    """A benchmark's test entries in standard cells with their keys.
 
-    Raises SourceError as the source `files` does.
+    Args:
+        config: Of the benchmark.
+        symprec: Tolerance of the symmetry analysis, angstrom.
+
+    Returns:
+        (rows, how many could not be read).
+
+    Raises:
+        SourceError: As the source `files` does.
     """
     import pyarrow as pa
 
@@ -118,12 +126,20 @@ def load_benchmark(config: BenchmarkConfig, *, symprec: float = SYMPREC) -> Benc
 def audit(
     tables: Iterable[pa.Table], benchmarks: Sequence[Benchmark], settings: MatchSettings, *, workers: int = 1
 ) -> dict[str, list[str]]:
-    """material_id -> ["<benchmark>:<kind>", ...] of every row that leaks; other rows are absent.
+    """Which rows leak into a benchmark's test.
 
     Kinds, the strongest that holds of the first two: `structure` (same id, or matches a test entry, or has the formula
     of an entry known by its formula only), `polymorph` (same composition, another structure); and `prototype` (another
-    composition in the same prototype family) where neither holds. `tables` have at least material_id,
-    formula_reduced, prototype_key and the structure columns.
+    composition in the same prototype family) where neither holds.
+
+    Args:
+        tables: Rows with at least material_id, formula_reduced, prototype_key and the structure columns.
+        benchmarks: What they are compared with.
+        settings: Tolerances of the matching.
+        workers: Processes.
+
+    Returns:
+        material_id -> ["<benchmark>:<kind>", ...] of every row that leaks; other rows are absent.
     """
     out: dict[str, list[str]] = {}
     jobs: list[_Job] = []
@@ -197,10 +213,18 @@ def leak_table(
 
 
 def reachability(table: pa.Table, benchmark: Benchmark, leaks: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """How many of a benchmark's test entries can be reached from the table, by the strongest kind for each.
+    """How many of a benchmark's test entries can be reached from a table, by the strongest kind for each.
 
     An entry is reached by `composition` when a row has its formula (as structure or polymorph), by `prototype` when a
     row shares its family; `none` is the rest. `structure` counts formulas with at least one matching row.
+
+    Args:
+        table: Rows of CrysDB.
+        benchmark: The test entries.
+        leaks: From `audit`.
+
+    Returns:
+        Counts by kind.
     """
     label = f"{benchmark.name}:structure"
     names, formulas = table["material_id"].to_pylist(), table["formula_reduced"].to_pylist()

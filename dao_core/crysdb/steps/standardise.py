@@ -119,9 +119,15 @@ def _shear(
 def reduce_frac_coords(
     frac_coords: NDArray[np.float64], owner: NDArray[np.intp], transform: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Fractional coordinates (A, 3) of all atoms in the transformed cells, in [0, 1).
+    """Fractional coordinates of all atoms in the transformed cells.
 
-    `owner` (A,) is the structure each atom belongs to, `transform` (B, 3, 3) as from `niggli_reduce`.
+    Args:
+        frac_coords: (A, 3) of all structures, one after the other.
+        owner: (A,), the structure each atom belongs to.
+        transform: (B, 3, 3), as from `niggli_reduce`.
+
+    Returns:
+        (A, 3), in [0, 1).
     """
     inverse = np.rint(np.linalg.inv(transform.astype(np.float64)))  # unimodular: the inverse is integer too
     moved = np.einsum("ai,aij->aj", frac_coords, inverse[owner])
