@@ -213,18 +213,30 @@ def verify(directory: str | Path, *, deep: bool = True) -> StageRecord:
     return record
 
 
-def write_atomic(path: Path, data: str | bytes) -> None:
-    """Write a file so that a reader sees the old content or the new, never half of it."""
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A file that appears under its name only when it is whole, for those who write it piece by piece.
+
+    Args:
+        path: The file; what was there stays until the block has ended without an error.
+
+    Yields:
+        The path to write to, in the same folder.
+    """
     temporary = path.with_name(f"{path.name}.tmp-{uuid.uuid4().hex[:8]}")
     try:
-        with temporary.open("wb") as handle:
-            handle.write(data.encode() if isinstance(data, str) else data)
-            handle.flush()
-            os.fsync(handle.fileno())
+        yield temporary
+        _sync_file(temporary)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_atomic(path: Path, data: str | bytes) -> None:
+    """Write a file so that a reader sees the old content or the new, never half of it."""
+    with written_whole(path) as temporary:
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
 def _sync_file(path: Path) -> None:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from math import gcd
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dao_core.artifacts import written_whole
 from dao_core.crysdb.schema import CrysRecord, table_to_records
 from dao_core.elements import SYMBOLS
 
@@ -45,21 +43,6 @@ class ExportError(ValueError):
     """There is nothing to write; the message says what to choose instead."""
 
 
-@contextmanager
-def _atomic_text(path: Path) -> Iterator[TextIO]:
-    """A file that appears under its name only when it is whole."""
-    temporary = path.with_name(f"{path.name}.tmp-{uuid.uuid4().hex[:8]}")
-    try:
-        with temporary.open("w") as handle:
-            yield handle
-            handle.flush()
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
 def write_extxyz(tables: Iterable[pa.Table], path: Path) -> int:
     """All rows as extended xyz, which `ase.io.read` and the source `files` read back with the same values.
 
@@ -71,7 +54,7 @@ def write_extxyz(tables: Iterable[pa.Table], path: Path) -> int:
         The number of rows. Total `energy` in eV, forces in eV/angstrom, stress in eV/angstrom^3 with tension positive.
     """
     n_rows = 0
-    with _atomic_text(path) as handle:
+    with written_whole(path) as temporary, temporary.open("w") as handle:
         for table in tables:
             for record in table_to_records(table):
                 handle.write(_extxyz_frame(record))
@@ -135,7 +118,7 @@ def write_optimade(tables: Iterable[pa.Table], path: Path, *, prefix: str = "dao
         Number of rows.
     """
     n_rows = 0
-    with _atomic_text(path) as handle:
+    with written_whole(path) as temporary, temporary.open("w") as handle:
         handle.write(json.dumps({"x-optimade": {"meta": {"api_version": OPTIMADE_VERSION, "prefix": prefix}}}) + "\n")
         for table in tables:
             for record in table_to_records(table):
@@ -217,14 +200,10 @@ def pack(tables: Iterable[pa.Table], path: Path) -> int:
     sizes = np.concatenate([p.pop("n_atoms") for p in parts])
     arrays = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
     arrays["pointer"] = np.concatenate([[0], np.cumsum(sizes)])
-    temporary = path.with_name(f"{path.stem}.tmp-{uuid.uuid4().hex[:8]}.npz")
-    try:
-        np.savez(temporary, allow_pickle=False, **arrays)
+    with written_whole(path) as temporary:
+        with temporary.open("wb") as handle:  # a path would get the ending .npz
+            np.savez(handle, allow_pickle=False, **arrays)
         path.with_name(f"{path.name}.ids.txt").write_text("\n".join(ids) + "\n")
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
     return len(ids)
 
 

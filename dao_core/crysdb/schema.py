@@ -17,40 +17,39 @@ from dao_core.elements import chemical_system, reduced_formula
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# name -> (arrow type, filled by the build and never by a source)
-_COLUMNS: dict[str, tuple[str, bool]] = {
-    "material_id": ("string", False),
-    "source": ("string", False),
-    "source_version": ("string", False),
-    "functional": ("string", False),
-    "formula_reduced": ("string", False),
-    "chemsys": ("string", False),
-    "n_atoms": ("int16", False),
-    "atomic_numbers": ("list<int16>", False),
-    "lattice": ("lattice", False),
-    "frac_coords": ("list<double>", False),
-    "energy_per_atom": ("double", False),
-    "energy_correction_per_atom": ("double", False),
-    "formation_energy_per_atom": ("double", True),
-    "formation_energy_per_atom_source": ("double", False),
-    "e_above_hull": ("double", True),
-    "e_above_hull_source": ("double", False),
-    "is_stable": ("bool", True),
-    "spacegroup_number": ("int16", True),
-    "structure_key": ("string", True),
-    "prototype_key": ("string", True),
-    "duplicate_of": ("string", True),
-    "leaks_into": ("list<string>", True),
-    "parent_id": ("string", False),
-    "relaxation": ("string", False),
-    "forces": ("list<double>", False),
-    "stress": ("list<double>", False),
-    "license": ("string", False),
-    "ingested_at": ("string", False),
-    "row_hash": ("string", True),
+# name -> arrow type
+_COLUMNS: dict[str, str] = {
+    "material_id": "string",
+    "source": "string",
+    "source_version": "string",
+    "functional": "string",
+    "formula_reduced": "string",
+    "chemsys": "string",
+    "n_atoms": "int16",
+    "atomic_numbers": "list<int16>",
+    "lattice": "lattice",
+    "frac_coords": "list<double>",
+    "energy_per_atom": "double",
+    "energy_correction_per_atom": "double",
+    "formation_energy_per_atom": "double",
+    "formation_energy_per_atom_source": "double",
+    "e_above_hull": "double",
+    "e_above_hull_source": "double",
+    "is_stable": "bool",
+    "spacegroup_number": "int16",
+    "structure_key": "string",
+    "prototype_key": "string",
+    "duplicate_of": "string",
+    "leaks_into": "list<string>",
+    "parent_id": "string",
+    "relaxation": "string",
+    "forces": "list<double>",
+    "stress": "list<double>",
+    "license": "string",
+    "ingested_at": "string",
+    "row_hash": "string",
 }
 COLUMNS: tuple[str, ...] = tuple(_COLUMNS)
-COMPUTED: tuple[str, ...] = tuple(name for name, (_, computed) in _COLUMNS.items() if computed)
 
 
 class SchemaError(ValueError):
@@ -164,7 +163,7 @@ def schema() -> pa.Schema:
         "list<string>": pa.list_(pa.string()),
         "lattice": pa.list_(pa.float64(), 9),
     }
-    return pa.schema([(name, types[kind]) for name, (kind, _) in _COLUMNS.items()])
+    return pa.schema([(name, types[kind]) for name, kind in _COLUMNS.items()])
 
 
 def __getattr__(name: str) -> Any:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dao_core.artifacts import Ledger, content_key
+from dao_core.artifacts import Ledger, content_key, written_whole
 from dao_core.dft.calculation import STAGE
 from dao_core.dft.hull import entry_files, entry_labels
 from dao_core.dft.pseudo.library import PseudopotentialError, find_library
@@ -120,9 +120,8 @@ def write_rows(rows: Sequence[CrysRecord], path: Path) -> Path:
     from dao_core.crysdb.schema import records_to_table
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.tmp")
-    pq.write_table(records_to_table(rows), temporary)
-    temporary.replace(path)
+    with written_whole(path) as temporary:
+        pq.write_table(records_to_table(rows), temporary)
     return path
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from dao_core.artifacts import Ledger, StageRecord, write_atomic
+from dao_core.artifacts import Ledger, StageRecord, write_atomic, written_whole
 from dao_core.crysdb.build.ingest import REFUSED, ROWS, ingest, read_jsonl
 from dao_core.crysdb.sources.base import Source
 from dao_core.library.folder import LibraryError, LibrarySource
@@ -86,8 +86,7 @@ def _license(shards: list[StageRecord]) -> str | None:
 def _join(shards: list[StageRecord], path: Path) -> None:
     import pyarrow.parquet as pq
 
-    temporary = path.with_name(f"{path.name}.tmp")
-    with pq.ParquetWriter(temporary, pq.read_schema(shards[0].file(ROWS)), compression="zstd") as writer:
+    schema = pq.read_schema(shards[0].file(ROWS))
+    with written_whole(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for shard in shards:
             writer.write_table(pq.read_table(shard.file(ROWS)))
-    temporary.replace(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -85,21 +85,6 @@ def known_structures(library: Library, formula: str) -> list[KnownStructure]:
     reduced = Composition(formula).reduced_formula
     found = list(_read(library, [("formula_reduced", "=", reduced)]))
     return sorted(found, key=lambda k: (k.e_above_hull is None, k.e_above_hull or 0.0, k.material_id))
-
-
-def known_in_systems(library: Library, systems: Iterable[Iterable[str]]) -> list[KnownStructure]:
-    """All structures whose elements lie inside one of the chemical systems.
-
-    Args:
-        library: Where to look.
-        systems: Sets of element symbols.
-    """
-    from pymatgen.core import Composition
-
-    allowed = [frozenset(s) for s in systems]
-    formulas = LibraryStructures(library).formulas()
-    inside = [f for f in sorted(formulas) if any({e.symbol for e in Composition(f)} <= s for s in allowed)]
-    return list(_read(library, [("formula_reduced", "in", inside)])) if inside else []
 
 
 def _read(library: Library, filters: list[tuple[str, str, object]]) -> Iterator[KnownStructure]:

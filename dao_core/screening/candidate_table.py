@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dao_core.artifacts import plain
+from dao_core.artifacts import plain, written_whole
 from dao_core.crystal import Crystal
 from dao_core.hull.label import EnergyLabel
 from dao_core.screening.candidate import Candidate
@@ -42,7 +42,8 @@ def save_candidates(candidates: Sequence[Candidate], path: str | Path) -> None:
     columns["atomic_numbers"] = [c.crystal.atomic_numbers.tolist() for c in candidates]
     for name in _JSON:
         columns[name] = [json.dumps(plain(getattr(c, name))) for c in candidates]
-    pq.write_table(pa.table(columns), path)
+    with written_whole(Path(path)) as temporary:
+        pq.write_table(pa.table(columns), temporary)
 
 
 def load_candidates(path: str | Path) -> list[Candidate]:

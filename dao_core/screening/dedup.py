@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 from dao_core.matching.alignment import Cell, Tolerances
@@ -15,14 +14,6 @@ SAME_ENERGY = 0.002  # eV/atom: closer than this, structures in different space 
 CLOSE = Tolerances(lengths=0.05, sites=0.08, angles=2.0)  # two ends of relaxations that went to one minimum
 
 
-@dataclass(frozen=True)
-class Merged:
-    """Distinct candidates, the most probable before any energy first, and how many were merged away."""
-
-    candidates: list[Candidate]
-    n_merged_away: int
-
-
 def merge_key(candidate: Candidate) -> tuple[bool, float, bool, float, str]:
     """Sort key: usable ones first, by prior, then judged ones, then by energy, then by id: ties have one order."""
     energy = float("inf") if candidate.energy_per_atom is None else candidate.energy_per_atom
@@ -30,7 +21,7 @@ def merge_key(candidate: Candidate) -> tuple[bool, float, bool, float, str]:
     return (candidate.rejected, -prior, not candidate.judged, energy, candidate.id)
 
 
-def deduplicate(candidates: Iterable[Candidate], tolerances: Tolerances = STRICT) -> Merged:
+def deduplicate(candidates: Iterable[Candidate], tolerances: Tolerances = STRICT) -> list[Candidate]:
     """Merge equal structures: one stands for all, with their count.
 
     Inside a bucket of equal formula and space group two candidates merge when they are the same crystal. Across
@@ -45,7 +36,7 @@ def deduplicate(candidates: Iterable[Candidate], tolerances: Tolerances = STRICT
         tolerances: When two are the same crystal.
 
     Returns:
-        What is left and how many were merged.
+        Distinct candidates, the most probable before any energy first.
     """
     ordered = sorted(candidates, key=merge_key)
     kept: dict[tuple[str, bool], list[_Group]] = {}
@@ -58,7 +49,7 @@ def deduplicate(candidates: Iterable[Candidate], tolerances: Tolerances = STRICT
         else:
             home.members.append(entry)
     merged = [g.result() for groups in kept.values() for g in groups]
-    return Merged(sorted(merged, key=merge_key), len(ordered) - len(merged))
+    return sorted(merged, key=merge_key)
 
 
 class _Member:

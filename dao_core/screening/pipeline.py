@@ -79,7 +79,7 @@ def screen(candidates: Iterable[Candidate], inputs: ScreenInputs | None = None) 
         check_hull(items, inputs.hull)
     n_ok = sum(not c.rejected for c in items)
     reasons = Counter(c.relaxation_status for c in items if c.rejected)
-    found = deduplicate(symmetrize(items, inputs.potentials)).candidates
+    found = deduplicate(symmetrize(items, inputs.potentials))
     if inputs.hull is not None:
         found = place_on_hull(found, inputs.hull)
     if inputs.library is not None:

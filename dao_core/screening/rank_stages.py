@@ -227,29 +227,8 @@ def report_stage(
     models = context.loaded
 
     def work(directory: Path) -> dict[str, Any]:
-        info: dict[str, Any] = json.loads(ranked.file(INFO).read_text())
-        candidates, new = merge_diagnoses(load_candidates(ranked.file(CANDIDATES)), request.diagnosed)
-        if new:
-            found = screen([*candidates, *new], screen_inputs(context, references))
-            candidates = found.candidates
-            info |= {"n_asked": info["n_asked"] + len(new), "n_ok": info["n_ok"] + len(new)}
-            info["n_merged"] = info["n_ok"] - sum(not c.rejected for c in candidates)
-        for record in request.diagnosed:
-            kind = str(record.facts["kind"])
-            info["stages"][kind] = info["stages"].get(kind, 0.0) + float(record.facts["seconds"])
-        info["notes"] = [*_skipped(request.skipped), *diagnosis_notes(request.diagnosed), *info["notes"]]
-        head = ReportInfo(
-            title=request.title,
-            model=None if models.generator is None else models.generator.identity,
-            potential=models.potential.identity,
-            judge=None if models.judge is None else models.judge.identity,
-            library=None if models.library is None else models.library.source,
-            seed=context.settings.seed,
-            database_version=references.version,
-            created=_today(),
-            software=_software(),
-            **info,
-        )
+        candidates, info = _diagnosed(ranked, request, context, references)
+        head = _head(request, context, references, info)
         write_report(candidates, directory / "report", info=head, hull=references.hull)
         save_candidates(candidates, directory / CANDIDATES)
         (directory / INFO).write_text(json.dumps(asdict(head)))
@@ -267,6 +246,40 @@ def report_stage(
         }
 
     return Stage("report", (write_report, merge_diagnoses, screen), parts).run(context, work)
+
+
+def _diagnosed(
+    ranked: StageRecord, request: ReportRequest, context: SearchContext, references: References
+) -> tuple[list[Candidate], dict[str, Any]]:
+    """The ranked candidates with what diagnostics said and found, and the counts, seconds and notes of the page."""
+    info: dict[str, Any] = json.loads(ranked.file(INFO).read_text())
+    candidates, new = merge_diagnoses(load_candidates(ranked.file(CANDIDATES)), request.diagnosed)
+    if new:
+        candidates = screen([*candidates, *new], screen_inputs(context, references)).candidates
+        info |= {"n_asked": info["n_asked"] + len(new), "n_ok": info["n_ok"] + len(new)}
+        info["n_merged"] = info["n_ok"] - sum(not c.rejected for c in candidates)
+    for record in request.diagnosed:
+        kind = str(record.facts["kind"])
+        info["stages"][kind] = info["stages"].get(kind, 0.0) + float(record.facts["seconds"])
+    info["notes"] = [*_skipped(request.skipped), *diagnosis_notes(request.diagnosed), *info["notes"]]
+    return candidates, info
+
+
+def _head(request: ReportRequest, context: SearchContext, references: References, info: dict[str, Any]) -> ReportInfo:
+    """What the page's head says."""
+    models = context.loaded
+    return ReportInfo(
+        title=request.title,
+        model=None if models.generator is None else models.generator.identity,
+        potential=models.potential.identity,
+        judge=None if models.judge is None else models.judge.identity,
+        library=None if models.library is None else models.library.source,
+        seed=context.settings.seed,
+        database_version=references.version,
+        created=_today(),
+        software=_software(),
+        **info,
+    )
 
 
 def _skipped(formulas: Sequence[str]) -> list[str]:

@@ -1,14 +1,13 @@
-"""Aligned template pairs (generate/seeding.py) as packed arrays for training the seeded flow."""
+"""Aligned template pairs (`generate.templates.training_pairs`) as packed arrays for training the seeded flow."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from dao_core.generate.templates.training_pairs import seed_pairs, write_pairs
@@ -70,38 +69,41 @@ def load_pairs(folder: Path, ids: Sequence[str]) -> tuple[PackedCrystals, Tensor
     Raises:
         SeedError: Nothing matches.
     """
-    import pyarrow.parquet as pq
-
     position = {material_id: i for i, material_id in enumerate(ids)}
-    lists: list[list[int]] = [[] for _ in ids]
-    lattice: list[NDArray[np.float64]] = []
-    frac: list[NDArray[np.float64]] = []
-    numbers: list[NDArray[np.int64]] = []
-    target_lattice: list[NDArray[np.float64]] = []
-    target_frac: list[NDArray[np.float64]] = []
-    for path in sorted(folder.glob("*.parquet")):
-        for row in pq.read_table(path, filters=[("matched", "=", True)]).to_pylist():
-            if row["target_id"] not in position:
-                continue
-            lists[position[row["target_id"]]].append(len(lattice))
-            lattice.append(np.reshape(row["template_lattice"], (3, 3)))
-            frac.append(np.reshape(row["template_frac_coords"], (-1, 3)))
-            numbers.append(np.asarray(row["atomic_numbers"]))
-            target_lattice.append(np.reshape(row["target_lattice"], 9))
-            target_frac.append(np.reshape(row["target_frac_coords"], (-1, 3)))
-    if not lattice:
-        raise SeedError(f"{folder} holds no matched pair of these structures: run generate/seeding.py on them first")
+    rows = list(_matched_rows(folder, position))
+    if not rows:
+        raise SeedError(f"{folder} holds no matched pair of these structures: make them with `build_pairs` first")
+    numbers = [np.asarray(row["atomic_numbers"]) for row in rows]
+    target = np.concatenate([np.reshape(row["target_frac_coords"], (-1, 3)) for row in rows])
     pairs = PackedCrystals(
-        np.stack(lattice).astype(np.float32),
-        np.concatenate(frac).astype(np.float32),
+        np.stack([np.reshape(row["template_lattice"], (3, 3)) for row in rows]).astype(np.float32),
+        np.concatenate([np.reshape(row["template_frac_coords"], (-1, 3)) for row in rows]).astype(np.float32),
         np.concatenate(numbers).astype(np.uint8),
         np.concatenate([[0], np.cumsum([len(z) for z in numbers])]),
-        atom_labels={"target_frac": np.concatenate(target_frac).astype(np.float32)},
-        cell_labels={"target_lattice": np.stack(target_lattice).astype(np.float32)},
+        atom_labels={"target_frac": target.astype(np.float32)},
+        cell_labels={"target_lattice": np.stack([row["target_lattice"] for row in rows]).astype(np.float32)},
     )
-    width = max(map(len, lists))
-    table = torch.full((len(ids), width), -1)
-    for i, found in enumerate(lists):
+    choices: list[list[int]] = [[] for _ in ids]
+    for i, row in enumerate(rows):
+        choices[position[row["target_id"]]].append(i)
+    return pairs, _filled(choices)
+
+
+def _matched_rows(folder: Path, wanted: Container[str]) -> Iterator[dict[str, Any]]:
+    """The rows of all files whose target was matched and is wanted."""
+    import pyarrow.parquet as pq
+
+    for path in sorted(folder.glob("*.parquet")):
+        for row in pq.read_table(path, filters=[("matched", "=", True)]).to_pylist():
+            if row["target_id"] in wanted:
+                yield row
+
+
+def _filled(choices: Sequence[Sequence[int]]) -> Tensor:
+    """Lists of different lengths as a table, each repeated to fill its row, -1 where there is none."""
+    width = max(map(len, choices))
+    table = torch.full((len(choices), width), -1)
+    for i, found in enumerate(choices):
         if found:
             table[i] = torch.tensor([found[k % len(found)] for k in range(width)])
-    return pairs, table
+    return table

@@ -17,6 +17,8 @@ from dao_core.training.job import VALIDATION, TrainingJob
 from dao_core.training.packed import SizedBatches
 
 if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
     from dao_core.training.module import DaoModule
 
 BEST = "best"  # folder of the state with the smallest validation error
@@ -43,8 +45,6 @@ def run_training(job: TrainingJob, config: TrainingConfig) -> dict[str, Any]:
         RanksError: A rank ended with an error.
         DivergedError: The gradients are no longer finite.
     """
-    import pytorch_lightning as pl
-
     from dao_core.training.module import DaoModule
 
     job.directory.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,20 @@ def run_training(job: TrainingJob, config: TrainingConfig) -> dict[str, Any]:
     module = DaoModule(job, config, batches)
     if config.compile == "auto" and torch.cuda.is_available():
         job.network.compile(dynamic=True)  # in place: the names of the weights stay
-    trainer = pl.Trainer(
+    try:
+        _trainer(job, config).fit(
+            module, ckpt_path=None if resume is None else str(job.directory / "last"), weights_only=True
+        )
+    except torch.multiprocessing.ProcessRaisedException as error:
+        raise RanksError(f"{config.ranks} ranks ended: {last_error(str(error))}") from error
+    return _finish(job, module, config.ranks * config.nodes) if is_main_rank() else {}
+
+
+def _trainer(job: TrainingJob, config: TrainingConfig) -> pl.Trainer:
+    """Lightning's trainer without its own logs and bars; it validates where the job does."""
+    import pytorch_lightning as pl
+
+    return pl.Trainer(
         max_steps=config.max_steps or -1,
         max_epochs=-1,
         accelerator="auto",
@@ -78,11 +91,6 @@ def run_training(job: TrainingJob, config: TrainingConfig) -> dict[str, Any]:
         check_val_every_n_epoch=None if job.validate else 1,
         callbacks=_callbacks(job, config),
     )
-    try:
-        trainer.fit(module, ckpt_path=None if resume is None else str(job.directory / "last"), weights_only=True)
-    except torch.multiprocessing.ProcessRaisedException as error:
-        raise RanksError(f"{config.ranks} ranks ended: {last_error(str(error))}") from error
-    return _finish(job, module, config.ranks * config.nodes) if is_main_rank() else {}
 
 
 def _precision(config: TrainingConfig) -> str:

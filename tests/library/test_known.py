@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from dao_core.library.folder import Library
-from dao_core.library.known import LibraryStructures, known_in_systems, known_structures
+from dao_core.library.known import LibraryStructures, known_structures
 
 
 def test_all_polymorphs_lowest_first_with_the_library_s_hull_distance(library: Library) -> None:
@@ -23,12 +23,6 @@ def test_measured_structures_without_an_energy_come_last_and_unknown(library: Li
 
 def test_a_composition_that_is_not_there_is_empty(library: Library) -> None:
     assert known_structures(library, "LaB6") == []
-
-
-def test_systems_take_their_subsystems(library: Library) -> None:
-    names = {k.material_id for k in known_in_systems(library, [{"Sr", "Ti", "O"}, {"Zn", "S", "Se"}])}
-    assert names == {"oqmd-icsd-103", "oqmd-icsd-104", "oqmd-icsd-105"}
-    assert known_in_systems(library, [{"He"}]) == []
 
 
 def test_a_search_asks_by_reduced_formula(library: Library) -> None:

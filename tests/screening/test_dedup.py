@@ -18,15 +18,14 @@ def test_the_lowest_energy_is_kept_with_the_count() -> None:
     double = Crystal.from_pymatgen(rocksalt().to_pymatgen().make_supercell([1, 1, 2], in_place=False))
     items = [known("b", rocksalt(length=5.7), -3.10), known("a", double, -3.12), known("c", cesium_chloride(), -3.05)]
     merged = deduplicate(items)
-    assert [(c.id, c.n_merged, c.merged_ids) for c in merged.candidates] == [("a", 2, ("b",)), ("c", 1, ())]
-    assert merged.n_merged_away == 1
+    assert [(c.id, c.n_merged, c.merged_ids) for c in merged] == [("a", 2, ("b",)), ("c", 1, ())]
 
 
 def test_order_of_input_does_not_matter() -> None:
     items = [known(f"{i}", rocksalt(length=5.6 + 0.01 * i), -3.0 - 0.001 * (i % 3)) for i in range(6)]
     items += [known("x", cesium_chloride(), -2.9)]
-    first = deduplicate(items).candidates
-    second = deduplicate(items[::-1]).candidates
+    first = deduplicate(items)
+    second = deduplicate(items[::-1])
     assert [(c.id, c.n_merged, sorted(c.merged_ids)) for c in first] == [
         (c.id, c.n_merged, sorted(c.merged_ids)) for c in second
     ]
@@ -34,25 +33,25 @@ def test_order_of_input_does_not_matter() -> None:
 
 def test_merging_again_changes_nothing_and_counts_add_up() -> None:
     items = [known(f"{i}", rocksalt(length=5.6), -3.0) for i in range(4)]
-    once = deduplicate(items).candidates
+    once = deduplicate(items)
     again = deduplicate([*once, known("late", rocksalt(), -2.9995)])
-    assert again.candidates[0].n_merged == 5
-    assert set(again.candidates[0].merged_ids) == {"1", "2", "3", "late"}
+    assert again[0].n_merged == 5
+    assert set(again[0].merged_ids) == {"1", "2", "3", "late"}
 
 
 def test_other_space_group_with_another_energy_is_another_polymorph() -> None:
     broken = rattled(rocksalt(), 0.05)
     items = [known("high", rocksalt(), -3.00), known("low", broken, -3.05)]
     assert items[0].spacegroup_after != items[1].spacegroup_after
-    assert len(deduplicate(items).candidates) == 2
+    assert len(deduplicate(items)) == 2
     near = [items[0], items[1].replace(energy_per_atom=-3.0005)]
-    assert len(deduplicate(near).candidates) == 1
+    assert len(deduplicate(near)) == 1
 
 
 def test_another_formula_never_merges_and_failures_stay_apart() -> None:
     items = [known("a", rocksalt(), -3.0), known("b", rocksalt("K", "Cl", 6.3), -3.0)]
     items += [known("f", rocksalt(), None, relaxation_status="potential_failed")]
-    merged = deduplicate(items).candidates
+    merged = deduplicate(items)
     assert [c.id for c in merged] == ["a", "b", "f"]
     assert np.all([c.n_merged == 1 for c in merged])
 
@@ -65,7 +64,7 @@ def test_the_most_probable_way_to_a_structure_counts() -> None:
             candidate("c", rocksalt(), -2.8),
             candidate("d", cesium_chloride(), -2.7),
         ]
-    ).candidates
+    )
     assert found[0].log_prior == math.log(0.3)
     assert found[1].log_prior is None
 
@@ -76,10 +75,10 @@ def test_the_more_probable_of_two_similar_structures_stands_for_both() -> None:
     right = Crystal.from_pymatgen(double)
     other = rattled(right, 0.35, seed=1)
     items = [known("right", right, -3.00, log_prior=-0.5), known("low", other, -3.001, log_prior=-4.0)]
-    merged = deduplicate(items).candidates
+    merged = deduplicate(items)
     assert merged[0].id == "right"
     ended_there = known("refined", rattled(right, 0.01), -3.02, log_prior=-4.0, spacegroup_before=1)
-    same = deduplicate([items[0], ended_there.replace(spacegroup_after=items[0].spacegroup_after)]).candidates
+    same = deduplicate([items[0], ended_there.replace(spacegroup_after=items[0].spacegroup_after)])
     assert [(c.id, c.log_prior) for c in same] == [("refined", -0.5)]
 
 
@@ -87,5 +86,5 @@ def test_what_the_library_says_of_a_structure_stays_with_it() -> None:
     mine = known("t", rocksalt(), -3.1, log_prior=-2.0)
     listed = known("k", rocksalt(), None, log_prior=-0.1, relaxation_status="not_relaxed", origin="known",
                    library="L", library_id="L-1", library_e_above_hull=0.0)  # fmt: skip
-    merged = deduplicate([mine, listed]).candidates
+    merged = deduplicate([mine, listed])
     assert [(c.id, c.library_id, c.origin, c.energy_per_atom) for c in merged] == [("t", "L-1", "known", -3.1)]

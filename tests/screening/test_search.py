@@ -19,7 +19,6 @@ from dao_core.screening.analysis.settings import DiagnosticsSettings
 from dao_core.screening.candidate import Candidate
 from dao_core.screening.context import InProcess
 from dao_core.screening.formulas import FormulaError, parse_formula
-from dao_core.screening.known import StructureList
 from dao_core.screening.load_models import SearchModels, load_search_models
 from dao_core.screening.proposals import cells_of
 from dao_core.screening.search import Conductor, NothingProposedError, search
@@ -27,6 +26,7 @@ from dao_core.screening.settings import JudgeSettings, SearchSettings
 from tests.helpers.potentials import Scripted, emt
 from tests.helpers.search_models import context, models, propose
 from tests.helpers.small_runs import crystals
+from tests.helpers.structure_list import StructureList
 
 RELAX = RelaxSettings(max_steps=15, batch_size=2)
 SETTINGS = SearchSettings(max_atoms=4, n_generated=0, n_seeded=0, n_templates=4, relax=RELAX,

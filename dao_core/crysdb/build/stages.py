@@ -207,31 +207,15 @@ def hull_stage(cleaned: Sequence[StageRecord], ledger: Ledger, settings: HullSet
     """
 
     def work(directory: Path) -> dict[str, Any]:
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
         entries = _read(cleaned, ENTRIES)
-        formation = np.full(entries.num_rows, np.nan)
-        above = np.full(entries.num_rows, np.nan)
-        made: list[CheckedHull] = []
-        for result in hull_results(entries, settings) if entries.num_rows else ():
-            formation[result.rows] = result.formation_energy_per_atom
-            above[result.rows] = result.e_above_hull
-            made.append(result.made)
-        values = pa.table(
-            {
-                "material_id": entries["material_id"],
-                "source": entries["source"],
-                "formation_energy_per_atom": pa.array(formation, from_pandas=True),
-                "e_above_hull": pa.array(above, from_pandas=True),
-                "e_above_hull_source": entries["e_above_hull_source"],
-            }
-        )
+        values, made = _hull_values(entries, settings)
         pq.write_table(values.filter(entries["publishable"]), directory / "values.parquet", compression="zstd")
         hulls = [m.hull for m in made]
         pq.write_table(hull_table(hulls), directory / "hulls.parquet", compression="zstd")
         write_quarantine(directory / QUARANTINE, (q for m in made for q in m.quarantine.values()))
-        missing = int(np.isnan(above).sum())
+        missing = values["e_above_hull"].null_count
         counts = {"n": entries.num_rows, "n_with_hull": entries.num_rows - missing, "n_without_hull": missing}
         counts["n_quarantined"] = sum(len(m.quarantine) for m in made)
         assumed = {str(h.label): [SYMBOLS[z] for z in sorted(h.references.by_definition)] for h in hulls}
@@ -243,6 +227,26 @@ def hull_stage(cleaned: Sequence[StageRecord], ledger: Ledger, settings: HullSet
 
     key = content_key(code=code_version(hull_stage), shards=[s.key for s in cleaned], settings=settings.model_dump())
     return ledger.run("hull", key, work)
+
+
+def _hull_values(entries: pa.Table, settings: HullSettings) -> tuple[pa.Table, list[CheckedHull]]:
+    """Formation energy and hull distance of every row (eV/atom, null where unknown), and the hulls behind them."""
+    import pyarrow as pa
+
+    formation, above = np.full((2, entries.num_rows), np.nan)
+    made: list[CheckedHull] = []
+    for result in hull_results(entries, settings) if entries.num_rows else ():
+        formation[result.rows] = result.formation_energy_per_atom
+        above[result.rows] = result.e_above_hull
+        made.append(result.made)
+    values = {
+        "material_id": entries["material_id"],
+        "source": entries["source"],
+        "formation_energy_per_atom": pa.array(formation, from_pandas=True),
+        "e_above_hull": pa.array(above, from_pandas=True),
+        "e_above_hull_source": entries["e_above_hull_source"],
+    }
+    return pa.table(values), made
 
 
 def benchmark_stage(config: BenchmarkConfig, ledger: Ledger, *, symprec: float) -> StageRecord:

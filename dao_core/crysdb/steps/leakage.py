@@ -118,11 +118,6 @@ def make_benchmark(config: BenchmarkConfig, table: pa.Table, n_refused: int = 0)
     )
 
 
-def load_benchmark(config: BenchmarkConfig, *, symprec: float = SYMPREC) -> Benchmark:
-    """Prepare and make in one step, without the ledger."""
-    return make_benchmark(config, *prepare_benchmark(config, symprec=symprec))
-
-
 def audit(
     tables: Iterable[pa.Table], benchmarks: Sequence[Benchmark], settings: MatchSettings, *, workers: int = 1
 ) -> dict[str, list[str]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from dao_core.artifacts import written_whole
 from dao_core.crystal import Crystal
 from dao_core.matching.alignment import Cell, Tolerances, best_mapping
 from dao_core.matching.fingerprint import fingerprint, fingerprint_distance, slots_of
@@ -136,7 +137,5 @@ def write_pairs(pairs: Sequence[SeedPair], path: str | Path) -> None:
     """Write pairs as Parquet; the file appears whole or not at all."""
     import pyarrow.parquet as pq
 
-    path = Path(path)
-    temporary = path.with_name(path.name + ".tmp")
-    pq.write_table(pairs_to_table(pairs), temporary)
-    temporary.replace(path)
+    with written_whole(Path(path)) as temporary:
+        pq.write_table(pairs_to_table(pairs), temporary)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from phonopy import Phonopy
 
     from dao_core.energy.potential import Potential
-    from dao_core.energy.relaxation.relax import RelaxSettings
+    from dao_core.energy.relaxation.settings import RelaxationResult, RelaxSettings
 
 N_DOS_POINTS = 80
 
@@ -252,8 +252,6 @@ def follow(
         The new candidate; None where there is no imaginary mode, the mode needs a larger cell than `max_follow_atoms`,
         or nothing lower than the parent by `min_gain` was found.
     """
-    from dao_core.energy.relaxation.relax import relax
-
     repeats = int(np.prod([_denominator(x) for x in result.softest.q]))
     if result.stable or parent.energy_per_atom is None or repeats * parent.crystal.n_atoms > settings.max_follow_atoms:
         return None
@@ -262,9 +260,7 @@ def follow(
         for amplitude in settings.amplitudes
         for phase in (0.0, np.pi)
     ]
-    outcomes = relax(starts, potential, relax_settings)
-    usable = [r for r in outcomes if r.energy_per_atom is not None and str(r.status) in ("converged", "max_steps")]
-    best = min(usable, key=lambda r: float(r.energy_per_atom or 0.0), default=None)
+    best = _lowest(starts, potential, relax_settings)
     if (
         best is None
         or best.energy_per_atom is None
@@ -288,3 +284,12 @@ def follow(
             "fmax": best.fmax,
         },
     )
+
+
+def _lowest(starts: Sequence[Crystal], potential: Potential, settings: RelaxSettings | None) -> RelaxationResult | None:
+    """The lowest end of some relaxations, None where none has a usable energy."""
+    from dao_core.energy.relaxation.relax import relax
+
+    outcomes = relax(starts, potential, settings)
+    usable = [r for r in outcomes if r.energy_per_atom is not None and str(r.status) in ("converged", "max_steps")]
+    return min(usable, key=lambda r: float(r.energy_per_atom or 0.0), default=None)

@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from dao_core.artifacts import write_atomic
 from dao_core.hull.hull import Hull
 from dao_core.screening.candidate import Candidate
 from dao_core.screening.report.files import file_names, write_files
@@ -65,9 +66,7 @@ def write_report(
 
 def write_page(data: dict[str, Any], page: Path) -> Path:
     """Write the page of `report_data`'s value, whole or not at all; returns its path."""
-    partial = page.with_suffix(".html.tmp")
-    partial.write_text(render(data), encoding="utf-8")
-    partial.replace(page)
+    write_atomic(page, render(data))
     return page
 
 

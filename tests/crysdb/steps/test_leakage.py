@@ -9,11 +9,13 @@ from dao_core.crysdb.sources.base import SourceError
 from dao_core.crysdb.steps.keys import key_columns
 from dao_core.crysdb.steps.leakage import (
     SUPERCONDUCTOR_BENCHMARK,
+    Benchmark,
     BenchmarkConfig,
     audit,
     formula_of,
     leak_table,
-    load_benchmark,
+    make_benchmark,
+    prepare_benchmark,
     reachability,
 )
 from dao_core.crystal import crystal_from_symbols
@@ -30,6 +32,10 @@ def benchmark_file(tmp_path: Path) -> Path:
     (folder / "test-2.cif").write_text(perovskite().to_cif())
     (folder / "broken.cif").write_text("data_x\nnothing\n")
     return folder
+
+
+def load_benchmark(config: BenchmarkConfig) -> Benchmark:
+    return make_benchmark(config, *prepare_benchmark(config))
 
 
 ROWS = [
