@@ -16,18 +16,14 @@ from dao_core.generate.templates.aflow import aflow_index
 from dao_core.generate.templates.store import load_index
 from dao_core.matching.pairs import FAILED
 from dao_core.screening.load_models import SearchModels
-from dao_core.studies import csp_benchmark
+from dao_core.studies import benchmark_figures
 from dao_core.studies.benchmark_data import STAND_IN, mp20_training_ids, read_targets, training_items
+from dao_core.studies.benchmark_figures import cards, coverage, hard_cases, merged, over_seeds
 from dao_core.studies.benchmark_store import INDEX, REPORT, RESULT, load_shard, shard_to_json
 from dao_core.studies.csp_benchmark import (
     BenchmarkSettings,
     Models,
     Target,
-    cards,
-    coverage,
-    hard_cases,
-    merged,
-    over_seeds,
     ranked_predictions,
     run_shard,
     shards,
@@ -216,7 +212,7 @@ def report_stage(done: Sequence[StageRecord], index: StageRecord, run: Benchmark
         return {"counts": counts, "facts": {"targets": len(targets), "shards": len(done), "of": len(parts)}}
 
     key = content_key(
-        done=[r.key for r in done], settings=settings, name=name, models=models, code=code_version(csp_benchmark)
+        done=[r.key for r in done], settings=settings, name=name, models=models, code=code_version(benchmark_figures)
     )
     return ledger_of(run.root).run("benchmark-report", key, work)
 

@@ -7,18 +7,12 @@ import pytest
 from pydantic import ValidationError
 
 from dao_core.generate.templates.index import TemplateIndex, TemplateIndexError
-from dao_core.matching.rms import Comparison
 from dao_core.screening.load_models import load_generator
+from dao_core.studies.benchmark_figures import cards, coverage, hard_cases, merged
 from dao_core.studies.csp_benchmark import (
     BenchmarkSettings,
     Models,
-    ShardResult,
     Target,
-    cards,
-    coverage,
-    hard_cases,
-    merged,
-    over_seeds,
     predict,
     run_shard,
     shards,
@@ -96,21 +90,6 @@ def test_metre_is_left_out_where_it_would_cost_too_much(index: TemplateIndex) ->
     assert result.metre is None
     assert cards(TARGETS, result, {"all": [0]}, (1,))["all"].metre is None
     assert merged([result, result]).metre is None
-
-
-def outcome(hits: list[bool]) -> ShardResult:
-    table = [[Comparison(0.1 if h else None, 0.1 if h else None, "matched" if h else "sites")] for h in hits]
-    return ShardResult([[None]] * len(hits), [["de novo"]] * len(hits), table, None)
-
-
-def test_seeds_are_averaged_over_the_same_targets() -> None:
-    mean = over_seeds([outcome([True, False, True]), outcome([False, False, True])], [0, 1, 2], (1,))[1]
-    assert mean["match_rate"] == pytest.approx(50.0)
-    assert mean["each_seed"] == pytest.approx([200 / 3, 100 / 3])
-    interval = mean["interval"]
-    assert isinstance(interval, list)
-    low, high = interval
-    assert low <= 50.0 <= high
 
 
 def test_a_column_without_its_model_is_named() -> None:
