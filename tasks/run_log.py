@@ -227,6 +227,9 @@ def record_command(root: str | Path | None, name: str) -> Iterator[RunLog]:
         root: The folder of the command's output; None where it writes none, and then nothing is recorded.
         name: What the run is called, such as "predict-SrTiO3".
 
+    Yields:
+        The log.
+
     Raises:
         OSError: The folder cannot be made or written: the command stops before its work, not after.
     """

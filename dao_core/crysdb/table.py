@@ -148,6 +148,9 @@ class CrysTable:
             columns: Default: all.
             filters: A pyarrow expression or a list of (column, operator, value).
             version: Default: the newest.
+
+        Returns:
+            The rows.
         """
         import pyarrow.parquet as pq
 

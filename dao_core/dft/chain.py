@@ -226,6 +226,9 @@ def ground_state(session: Session, pw_input: PwInput) -> Iterator[Chain]:
         session: Settings, ledger, launcher.
         pw_input: Input of the SCF. Where the ledger has its result, the input that succeeded in the end is used.
 
+    Yields:
+        The chain; its folder stays until `remove_chain`.
+
     Raises:
         ProgramError: The SCF failed.
     """

@@ -96,6 +96,9 @@ def relative_density(crystal: Crystal, volumes: tuple[float, ...]) -> float:
     Args:
         crystal: Any structure.
         volumes: Usual volume of each element in angstrom^3.
+
+    Returns:
+        A ratio, 1 for a usual density.
     """
     return float(sum(volumes[z] for z in crystal.atomic_numbers.tolist()) / crystal.volume)
 

@@ -59,6 +59,9 @@ def load_potential(name: str | Path = "dao", *, dispersion: bool = False) -> Pot
             checkpoint.
         dispersion: Add PBE-D3(BJ) to its energies, forces and stress.
 
+    Returns:
+        The potential.
+
     Raises:
         PotentialNameError: There is no such potential.
         PotentialMissingError: Its package is not installed, or does not load.
@@ -118,6 +121,9 @@ def as_potential(model: Any, identity: str) -> Potential:
     Args:
         model: A `Potential`, an ASE calculator or a torch-sim model that computes stress.
         identity: Name and version, for models that have no identity of their own.
+
+    Returns:
+        The potential.
 
     Raises:
         PotentialMissingError: The object has none of these interfaces.

@@ -63,6 +63,9 @@ def integrate(
         path: Base of the log-lattice and settings of the training.
         settings: Number of steps and method.
         steering: What else acts on the way.
+
+    Returns:
+        The structures at t = 1.
     """
     base, steering = path.base, steering or Steering()
     noise, guidance, rules = steering.noise, steering.guidance, steering.rules

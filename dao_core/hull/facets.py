@@ -77,6 +77,9 @@ def lower_hull(x: NDArray[np.float64], energy: NDArray[np.float64]) -> LowerHull
     Args:
         x: (n, d) mole fractions summing to 1.
         energy: (n,) formation energies in eV/atom, all negative; the elements at zero are added here.
+
+    Returns:
+        The affine functions of the lower facets, energies in eV/atom.
     """
     n, d = x.shape
     if n == 0 or d == 1:

@@ -117,6 +117,9 @@ class Hull:
             references: The elements' phases, the lowest of each counting as it stands; no other entry moves them.
                 Default: those among `entries`, where formation energies are zero by definition.
             elements_at_zero: Formation energies only: elements without a row stand at zero too.
+
+        Returns:
+            The hull.
         """
         items = list(entries)
         elements: dict[int, HullEntry] = {}
@@ -250,6 +253,9 @@ class Hull:
         Args:
             counts: Atomic number -> atoms.
 
+        Returns:
+            Phases with the share of the atoms that each takes.
+
         Raises:
             HullCoverageError: An element has no reference; the message names it.
         """
@@ -301,7 +307,15 @@ class Hull:
 
 
 def fractions(counts: Mapping[int, int], elements: Sequence[int]) -> NDArray[np.float64]:
-    """Mole fractions of a composition along `elements`, (d,)."""
+    """Mole fractions of a composition.
+
+    Args:
+        counts: Atomic number -> atoms.
+        elements: The order of the axes, d atomic numbers.
+
+    Returns:
+        (d,).
+    """
     total = sum(counts.values())
     return np.array([counts.get(z, 0) / total for z in elements])
 

@@ -79,6 +79,9 @@ def read_hull(path: str | Path, label: EnergyLabel) -> Hull:
         path: `hulls.parquet`.
         label: Which of its hulls.
 
+    Returns:
+        The hull.
+
     Raises:
         ForeignEnergyError: The file has no hull of this label; the message names those that it has.
     """

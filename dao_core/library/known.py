@@ -79,6 +79,9 @@ def known_structures(library: Library, formula: str) -> list[KnownStructure]:
     Args:
         library: Where to look.
         formula: Any spelling of the composition, such as "SrTiO3" or "O3SrTi".
+
+    Returns:
+        The structures, distances to their source's hull in eV/atom.
     """
     from pymatgen.core import Composition
 

@@ -96,6 +96,9 @@ def can_be_mapped(first: Cell, second: Cell, tolerances: Tolerances) -> bool:
         first: Reduced cell to be laid on `second`; the volumes of both are made equal first.
         second: Reduced cell.
         tolerances: What counts as resemblance.
+
+    Returns:
+        Whether there is such a mapping.
     """
     cells = _cells_alike(first, second, tolerances)
     if isinstance(cells, str):

@@ -72,6 +72,9 @@ def closer_than(lattice: NDArray[np.float64], frac_coords: NDArray[np.float64], 
         lattice: (3, 3), rows in angstrom.
         frac_coords: (N, 3).
         limit: angstrom.
+
+    Returns:
+        Whether some are.
     """
     return bool(any_closer_than(lattice[None], frac_coords[None], limit)[0])
 

@@ -26,6 +26,9 @@ def niggli_cell(lattice: NDArray[np.float64], frac_coords: NDArray[np.float64], 
         lattice: (3, 3), rows in angstrom.
         frac_coords: (N, 3).
         numbers: atomic numbers, (N,).
+
+    Returns:
+        The cell.
     """
     import moyopy
 

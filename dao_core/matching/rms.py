@@ -79,6 +79,9 @@ def compare(first: Cell, second: Cell, deadline: float = math.inf) -> Comparison
         second: Another one.
         deadline: On the clock of `time.monotonic`, in seconds.
 
+    Returns:
+        Both distances in units of (volume / atoms)^(1/3), or the reason why there is no mapping.
+
     Raises:
         TimeLimitError: The deadline has passed.
     """

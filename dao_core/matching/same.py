@@ -62,6 +62,9 @@ def same_crystal(first: Crystal, second: Crystal, tolerances: Tolerances = STRIC
         first: Any cell of a crystal; cell, origin, orientation and order of the atoms don't matter.
         second: The other one; exchanging the two doesn't change the answer.
         tolerances: `STRICT` or `LOOSE`.
+
+    Returns:
+        Whether they are.
     """
     return same_reduced(reduced_primitive(first), reduced_primitive(second), tolerances)
 

@@ -34,6 +34,9 @@ def read_one(path: Path | str) -> Crystal:
     Args:
         path: A file of any format that is read here.
 
+    Returns:
+        The structure.
+
     Raises:
         UnreadableError: The file can't be read, or holds several structures; the message names it.
     """

@@ -180,6 +180,9 @@ def new_candidate(
         origin: How it was proposed.
         label: What its energy means.
         **fields: Further fields of `Candidate`.
+
+    Returns:
+        The candidate.
     """
     energy = fields.get("energy_per_atom")
     if energy is not None and not np.isfinite(energy):

@@ -61,11 +61,30 @@ class StageRunner(Protocol):
     """Runs the steps of a search and keeps account of them."""
 
     def step(self, name: str, work: Callable[..., T], *args: Any) -> T:
-        """`work(*args)`."""
+        """Do one piece of work.
+
+        Args:
+            name: Of the step.
+            work: What is done.
+            *args: What it gets.
+
+        Returns:
+            `work(*args)`.
+        """
         ...
 
     def step_each(self, name: str, work: Callable[..., T], items: Sequence[Any], *args: Any) -> list[T]:
-        """`work(item, *args)` for each item, in the order of the items."""
+        """Do a piece of work for each item, perhaps side by side.
+
+        Args:
+            name: Of the step.
+            work: What is done.
+            items: Its first argument, one a call.
+            *args: The arguments that follow.
+
+        Returns:
+            `work(item, *args)` in the order of the items.
+        """
         ...
 
 

@@ -148,6 +148,9 @@ def load_search_models(**names: str | bool) -> SearchModels:
 
     Args:
         **names: Fields of `ModelNames`; what is left out is the default.
+
+    Returns:
+        The models, each loaded when it is first needed.
     """
     return models_by_name(ModelNames.model_validate(names))
 

@@ -62,6 +62,9 @@ def load_references(
         potential: Made the candidates' energies.
         ledger: Where relaxed phases are kept in pieces.
 
+    Returns:
+        Hull and known structures, with notes on how they were made.
+
     Raises:
         ForeignEnergyError: "database", and another potential made the table's energies.
         TableError: The path holds no table.

@@ -70,6 +70,9 @@ def screen(candidates: Iterable[Candidate], inputs: ScreenInputs | None = None) 
         candidates: Relaxed or not.
         inputs: Hull, known structures, potentials and the rule of the ranking.
 
+    Returns:
+        Ranked candidates and counts.
+
     Raises:
         ForeignEnergyError: The hull's energies come from a potential that made none of the candidates'.
     """
@@ -103,6 +106,9 @@ def symmetrize(candidates: Iterable[Candidate], potentials: Sequence[Potential] 
     Args:
         candidates: With or without energies.
         potentials: Those whose energies may be computed anew.
+
+    Returns:
+        The candidates in the same order.
     """
     items = list(candidates)
     snapped = []

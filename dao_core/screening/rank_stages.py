@@ -60,7 +60,15 @@ def _references(formulas: tuple[str, ...], key: _ReferenceKey) -> References:
 
 
 def references_of(records: Sequence[FormulaRecords], context: SearchContext) -> References:
-    """What the candidates of these formulas are compared with, made once a process."""
+    """What the candidates of some formulas are compared with, made once a process.
+
+    Args:
+        records: What has been done for each formula.
+        context: Of the search.
+
+    Returns:
+        Hull, known structures and their version.
+    """
     if context.references.crysdb is None:
         return References()
     return _references(tuple(r.formula for r in records), _ReferenceKey(context))

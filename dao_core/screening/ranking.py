@@ -34,7 +34,15 @@ class RankingRule:
     calibration: Calibration = field(default_factory=shipped_calibration)
 
     def temperature(self, identity: str | None, context: Context) -> float:
-        """Of an energy model, eV/atom."""
+        """How much an energy model's differences count.
+
+        Args:
+            identity: Of the model; an unknown one and None count as unnamed.
+            context: What the library knows of the compound: its composition, its prototype or neither.
+
+        Returns:
+            eV/atom.
+        """
         temperatures = self.calibration.contexts[context].temperature
         return temperatures.get(self.names.get(identity or "", UNNAMED), temperatures[UNNAMED])
 
@@ -169,6 +177,9 @@ def with_probability(candidates: Iterable[Candidate], rule: RankingRule = DEFAUL
     Args:
         candidates: Of any number of formulas.
         rule: Whose energies these are, and what they are worth.
+
+    Returns:
+        The candidates in the same order.
     """
     items = list(candidates)
     logs = log_posteriors(items, rule)

@@ -41,7 +41,15 @@ def proposal_candidate(p: Proposed, display_formula: str | None = None) -> Candi
 
 
 def with_energies(candidates: Sequence[Candidate], potential: Potential) -> list[Candidate]:
-    """The candidates with the energies of their structures as they stand."""
+    """The candidates with the energies of their structures as they stand.
+
+    Args:
+        candidates: Before any relaxation.
+        potential: Whose energies are taken.
+
+    Returns:
+        The candidates in the same order.
+    """
     label = label_of(potential)
     energies = single_points([c.crystal for c in candidates], potential)
     return [
@@ -56,7 +64,15 @@ def with_energies(candidates: Sequence[Candidate], potential: Potential) -> list
 
 
 def single_points(crystals: Sequence[Crystal], potential: Potential) -> list[float | None]:
-    """Energy per atom (eV) of each structure as it stands, None where the potential has no answer."""
+    """Energies of structures as they stand.
+
+    Args:
+        crystals: Any.
+        potential: Whose energies are taken.
+
+    Returns:
+        eV/atom, None where the potential has no answer.
+    """
     outcomes = potential.compute(crystals) if crystals else []
     return [
         o.energy / c.n_atoms if isinstance(o, PotentialResult) and np.isfinite(o.energy) else None
@@ -170,7 +186,15 @@ def _on(c: Candidate, crystal: Crystal) -> Candidate:
 
 
 def with_spread(candidates: Sequence[Candidate], potential: Potential) -> list[Candidate]:
-    """Fill `energy_std` (eV/atom) where the potential is an ensemble that knows its spread."""
+    """Fill `energy_std` (eV/atom) where the potential is an ensemble that knows its spread.
+
+    Args:
+        candidates: Any.
+        potential: Whose spread is taken.
+
+    Returns:
+        The candidates in the same order.
+    """
     predict = getattr(potential, "predict", None)
     if predict is None or not candidates:
         return list(candidates)

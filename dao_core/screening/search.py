@@ -247,6 +247,9 @@ def search(
         references: A CrysDB table to compare with.
         on_progress: Hears (step, done, of).
 
+    Returns:
+        Ranked candidates, notes and counts.
+
     Raises:
         FormulaError: Before any work, on a wrong formula.
     """

@@ -65,6 +65,9 @@ def select_formulas(
         file: Formulas one a line, or a CSV with a column `formula`; wrong rows are left out by line.
         system: A chemical system to enumerate.
 
+    Returns:
+        The formulas, each once, and what was left out by reason.
+
     Raises:
         FormulaError: A formula, the system or the file is wrong.
     """

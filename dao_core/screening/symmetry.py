@@ -59,7 +59,18 @@ def moyo_dataset(crystal: Crystal, symprec: float) -> MoyoDataset:
 
 
 def spacegroup_number(crystal: Crystal, symprec: float = SYMPREC) -> int:
-    """International space-group number at a tolerance in angstrom. Raises SymmetryError."""
+    """International number of the space group.
+
+    Args:
+        crystal: Any.
+        symprec: Tolerance in angstrom.
+
+    Returns:
+        1 to 230.
+
+    Raises:
+        SymmetryError: No space group is found.
+    """
     return int(moyo_dataset(crystal, symprec).number)
 
 

@@ -163,6 +163,9 @@ def run_shard(
         models: The models that the column needs.
         settings: Number of predictions and how they are scored.
         seed: Of sampling.
+
+    Returns:
+        Predictions and comparisons.
     """
     predictions = predict(targets, column, models, settings, seed)
     predicted = [[p.crystal for p in row] for row in predictions.rows]
@@ -188,6 +191,9 @@ def predict(
         models: The models that the column needs.
         settings: Number of predictions of each target.
         seed: Of sampling.
+
+    Returns:
+        Up to k proposals of each target.
 
     Raises:
         ValueError: The column's model is not given.

@@ -46,6 +46,9 @@ class PackedCrystals:
         Args:
             crystals: Structures.
             **labels: One number a structure, by the name of the label.
+
+        Returns:
+            The packed set.
         """
         sizes = [c.n_atoms for c in crystals]
         return cls(

@@ -84,6 +84,9 @@ def build(
         sources: In place of the settings' own.
         log: Takes one line for each step.
 
+    Returns:
+        Rows by source, seconds by step, and the version that was published.
+
     Raises:
         TableBusyError: Another builder is running.
         SourceError: A source cannot be read.

@@ -72,6 +72,9 @@ def update(
             in `build`.
         log: Takes one line for each step.
 
+    Returns:
+        What was new, changed and gone, and the version that was published.
+
     Raises:
         UpdateError: There is no state to start from, or the settings differ from the last build's.
         BuildStoppedError: A source shrank or changed its functional.

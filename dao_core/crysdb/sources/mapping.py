@@ -143,6 +143,9 @@ def row_to_record(row: Row[Crystal | str | None], options: MappingOptions, fallb
         options: Names of the columns, and what is added to each row.
         fallback_id: The id of a row that has none.
 
+    Returns:
+        The record.
+
     Raises:
         RowError: The row cannot become a record; the message says why.
     """

@@ -61,6 +61,9 @@ def buckets_of(columns: pa.Table, settings: DedupSettings, quarantine: Quarantin
         columns: DEDUP_COLUMNS of the rows.
         settings: Whether sources are mixed.
         quarantine: Rows that stand for no other, as their energy can't be right; neither they nor frames take part.
+
+    Returns:
+        Buckets with two rows or more.
     """
     import pyarrow as pa
     import pyarrow.compute as pc

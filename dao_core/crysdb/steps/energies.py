@@ -225,6 +225,9 @@ def make_hull(
         settings: How hulls are made.
         label: Which of the rows' energies to use; default: as the rows have them.
         zero: Whether elements without a row stand at zero; default: as the rows have distances of their own.
+
+    Returns:
+        The hull, and the rows that were kept off it.
     """
     rows = Energies.of(table, label or choose_label(table, settings))
     ids = table["material_id"].to_pylist()

@@ -64,6 +64,9 @@ def build_input(
         calculation: What pw.x does.
         moments: Starting moment of each atom (Bohr magnetons), of an ordering; by default all parallel.
 
+    Returns:
+        The input, structure and cards in angstrom, cutoffs in Ry.
+
     Raises:
         MissingElementError: There is no file for an element.
         PseudopotentialError: The library states no cutoff.

@@ -135,6 +135,9 @@ def repair(pw_input: PwInput, output: PwOutput, name: str) -> Repair:
         pw_input: The input that failed, with the repairs before.
         output: What the run wrote.
         name: The failure, as `classify` names it.
+
+    Returns:
+        The next input with the restart that it needs, or the decision to stop.
     """
     failure = BY_NAME[name]
     used = sum(BY_NAME[a.failure].remedy is failure.remedy for a in pw_input.history if a.failure in BY_NAME)

@@ -87,7 +87,15 @@ class FillNetwork(nn.Module):
         return ((kind >= COORDINATE) & (kind < NO_KIND)) * coordinate + (kind < COORDINATE) * cell
 
     def logits(self, hidden: Tensor, kind: int) -> Tensor:
-        """Hidden states (R, W) of one kind of degree of freedom to its bins (R, n)."""
+        """Scores of the bins of one kind of degree of freedom.
+
+        Args:
+            hidden: States of R tokens, (R, W).
+            kind: Of the degree of freedom.
+
+        Returns:
+            (R, n), n bins of that kind.
+        """
         name = next(name for name, kinds in FAMILIES.items() if kind in kinds)
         return self.heads[name](hidden)
 

@@ -90,7 +90,15 @@ class EncodedFill:
 
 
 def encode_fill(label: Label, values: Sequence[float] | NDArray[np.float64] | None = None) -> EncodedFill:
-    """Tokens of a label, with its degrees of freedom where they are given."""
+    """Tokens of a label, with its degrees of freedom where they are given.
+
+    Args:
+        label: What is filled.
+        values: As `values_of` gives them; None leaves them open.
+
+    Returns:
+        The tokens.
+    """
     number = label.spacegroup_number
     sizes, ids = multiplicities()[number], position_ids()[number]
     counts = dict(zip(label.elements, label.counts, strict=True))

@@ -84,11 +84,28 @@ class LabelNetwork(nn.Module):
         return self.transformer(x, batch.prefix), groups, positions
 
     def group_logits(self, hidden: Tensor, groups: Tensor) -> Tensor:
-        """Hidden states (R, W) of start tokens to (R, 231)."""
+        """Scores of the space groups.
+
+        Args:
+            hidden: States of R start tokens, (R, W).
+            groups: Vectors of the space groups, (231, W).
+
+        Returns:
+            (R, 231).
+        """
         return self.to_group(hidden) @ (groups + self.group_out.weight).T * self.scale + self.group_bias
 
     def letter_logits(self, hidden: Tensor, positions: Tensor, group: Tensor) -> Tensor:
-        """Hidden states (R, W) and space groups (R,) to logits of the next letter, (R, 27)."""
+        """Scores of the next Wyckoff letter.
+
+        Args:
+            hidden: States, (R, W).
+            positions: Vectors of all Wyckoff positions, (1731, W).
+            group: Number of the space group, (R,).
+
+        Returns:
+            (R, 27).
+        """
         logits = self.to_letter(hidden) @ self.letter_out(positions).T * self.scale + self.letter_bias
         return logits.gather(1, self.letter_ids[group])
 

@@ -57,7 +57,15 @@ class BucketBuilder:
     )
 
     def add(self, member: int, key: str, order: NDArray[np.int64], slots: Slots, prints: NDArray[np.float32]) -> None:
-        """One entry; `order` brings its classes into the order of the prototype key."""
+        """Add one entry.
+
+        Args:
+            member: Its row in the index.
+            key: Prototype key.
+            order: Brings its classes into the order of the key, (S,).
+            slots: Species classes.
+            prints: Fingerprint, (S, S, K).
+        """
         self.by_key[key].append((member, slots.elements[order], prints[np.ix_(order, order)]))
 
     def finish(self) -> Bucket:

@@ -134,6 +134,9 @@ def best_rows(path: Path, *, top: int, max_atoms: int | None = None) -> BestRows
         path: The file of a report.
         top: So many formulas at most.
         max_atoms: Larger cells are left out, and named.
+
+    Returns:
+        The records, and what was left out.
     """
     import pyarrow.parquet as pq
 
