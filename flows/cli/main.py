@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import typer
 
@@ -55,6 +58,48 @@ for command in (
     app.command()(command)
 
 
+@app.callback()
+def _dao() -> None:
+    """Without a callback Typer would take a part with one command for that command."""
+
+
+def needed(arguments: Sequence[str]) -> typer.Typer:
+    """The part of `app` that a command line needs: to declare every option of every command takes a third of the start.
+
+    Args:
+        arguments: What was typed after `dao`.
+
+    Returns:
+        The named command alone; where there is none or `--help`, all commands without their options; for anything else
+        (completion, a mistyped name) all of `app`.
+    """
+    first = arguments[0] if arguments else "--help"
+    part = copy.copy(app)
+    if first in ("-h", "--help") and "_DAO_COMPLETE" not in os.environ:
+        part.registered_commands = [_without_options(c) for c in app.registered_commands]
+        part.registered_groups = [_without_commands(g) for g in app.registered_groups]
+        return part
+    part.registered_commands = [c for c in app.registered_commands if c.callback and c.callback.__name__ == first]
+    part.registered_groups = [g for g in app.registered_groups if g.name == first]
+    return part if part.registered_commands or part.registered_groups else app
+
+
+def _without_options(command: Any) -> Any:
+    def stand_in() -> None: ...
+
+    stand_in.__name__, stand_in.__doc__ = command.callback.__name__, command.callback.__doc__
+    bare = copy.copy(command)
+    bare.callback = stand_in
+    return bare
+
+
+def _without_commands(group: Any) -> Any:
+    bare = copy.copy(group)
+    bare.typer_instance = copy.copy(group.typer_instance)
+    bare.typer_instance.registered_commands, bare.typer_instance.registered_groups = [], []
+    return bare
+
+
 def main() -> None:
     """Entry point of the console script: user errors become one line and status 2, faults keep their traceback.
 
@@ -66,7 +111,7 @@ def main() -> None:
     os.environ.setdefault("SPGLIB_WARNING", "OFF")  # spglib prints to stderr for every structure it gives up on
     try:
         with interruptible("the same command starts again, with what was finished"), json_output(sys.argv):
-            app()
+            needed(sys.argv[1:])()
     except Exception as error:
         message = explain(error)
         if message is None:

@@ -167,3 +167,25 @@ def test_every_extra_that_an_error_names_exists() -> None:
     assert set(_EXTRAS.values()) <= set(extras)
     named = {word for text in extras["all"] for word in re.findall(r"\w+", text.partition("[")[2])}
     assert named == {"judge", "flows", "train", "sources", "dft"}
+
+
+def test_help_is_the_same_without_declaring_every_option() -> None:
+    from typer.testing import CliRunner
+
+    from flows.cli.main import app, needed
+
+    run = CliRunner()
+    assert run.invoke(needed(["--help"]), ["--help"]).stdout == run.invoke(app, ["--help"]).stdout
+    for name in ("predict", "crysdb"):
+        part = needed([name])
+        assert len(part.registered_commands) + len(part.registered_groups) == 1
+        assert run.invoke(part, [name, "--help"]).stdout == run.invoke(app, [name, "--help"]).stdout
+
+
+def test_completion_and_mistyped_names_see_every_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows.cli.main import app, needed
+
+    assert needed(["predcit", "NaCl"]) is app
+    assert needed(["--show-completion"]) is app
+    monkeypatch.setenv("_DAO_COMPLETE", "complete_bash")
+    assert needed([]) is app
