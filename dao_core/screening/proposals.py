@@ -157,6 +157,7 @@ class Proposer:
             facts |= {"model": symmetry.identity, "label": str(suggestion.proposal.label)}
         if suggestion.hit is None:
             name = f"{self.formula.reduced}-s{i:04d}"
+            facts["start"] = SYMMETRY
             return Proposed(name, suggestion.crystal, SYMMETRY, suggestion.log_prior, provenance=facts)
         source = "" if self.models.templates is None else self.models.templates.source
         hit = suggestion.hit

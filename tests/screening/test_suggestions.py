@@ -90,7 +90,7 @@ def test_a_template_that_symmetry_finds_too_is_one_structure_with_both_reasons()
 
 def test_what_symmetry_alone_suggests_says_so() -> None:
     made = propose_known(proposer(Suggests((rocksalt(), 0.9)))).items
-    assert [(p.origin, p.id) for p in made] == [("symmetry", "NaCl-s0000")]
+    assert [(p.origin, p.id, p.provenance["start"]) for p in made] == [("symmetry", "NaCl-s0000", "symmetry")]
 
 
 def test_the_library_s_structures_are_not_suggested_again_and_keep_their_share() -> None:
