@@ -99,6 +99,7 @@ def _logs_above(console: Any) -> Iterator[None]:
             handler.console = own  # type: ignore[attr-defined]
 
 
+NARROW = 60  # columns of a terminal below which a table that does not fit is printed line by line
 _tables: list[dict[str, Any]] | None = None  # of a command with --json, which prints them at its end
 
 
@@ -153,11 +154,33 @@ def table(
     view = Table(title=Text(printable(title)), title_justify="left", header_style="bold", box=box.SIMPLE_HEAD)
     filled = [i for i in range(len(columns)) if any(row[i] is not None for row in rows)]
     for i in filled:
-        view.add_column(Text(printable(columns[i])), no_wrap=i < len(columns) - 1)
+        view.add_column(Text(printable(columns[i])), no_wrap=i < len(columns) - 1, overflow="fold")
     for row in rows:
         view.add_row(*(Text("-" if row[i] is None else printable(str(row[i]))) for i in filled))
     console = Console()
-    (console if console.is_terminal else Console(width=200)).print(view)
+    if not console.is_terminal:
+        console = Console(width=200)
+    needed = console.measure(view, options=console.options.update(max_width=10_000)).minimum
+    if needed > console.width and (needed > 2 * console.width or console.width < NARROW):
+        _print_records(console, title, [columns[i] for i in filled], [[row[i] for i in filled] for row in rows])
+        return
+    for column in view.columns:
+        column.no_wrap = column.no_wrap and needed <= console.width  # a cell on two lines rather than cut
+    console.print(view)
+
+
+def _print_records(console: Any, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table that is wider than the terminal as one block of lines a row, so that nothing is cut."""
+    from rich.text import Text
+
+    console.print(Text(printable(title)))
+    for row in rows:
+        known = [(name, value) for name, value in zip(columns, row, strict=True) if value is not None]
+        for i, (name, value) in enumerate(known):
+            line = Text("\n" if i == 0 else "  ")
+            line.append(f"{printable(name)}: ", style="bold" if i == 0 else "")
+            console.print(line.append(printable(str(value))))
+    console.print()
 
 
 def printable(text: str) -> str:

@@ -1,0 +1,90 @@
+"""The terminal: completion of the shells, few columns, no colour."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+DAO = "import sys; sys.argv[0] = 'dao'; from dao_core.command import main; main()"
+CODES = re.compile(r"\x1b\[[\d;?]*[a-zA-Z]")
+TABLE = """
+from flows.cli.console import progress_bar, table
+with progress_bar("NaCl") as bar:
+    bar("start", 0, 1)
+columns = ("rank", "formula", "space group", "probability", "above lowest", "known?")
+rows = [(1, "NaCl", "Fm-3m (225)", "60 %", "0.0000 ± 0.127", None),
+        (2, "NaCl", "P6_3/mmc (194)", "5 %", "0.0300 ± 0.127", "prototype: oqmd-icsd-10184")]
+table("2 of 5 distinct structures", columns, rows)
+"""
+
+
+def complete(**variables: str) -> list[str]:
+    """What the shell is offered: the words of each line."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+    done = subprocess.run([sys.executable, "-c", DAO], capture_output=True, text=True, env=environment, check=False)
+    assert "Traceback" not in done.stderr
+    return done.stdout.split()
+
+
+def on_a_terminal(columns: int, **variables: str) -> str:
+    """What the table and the bar look like on a terminal of so many columns."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **variables}
+    environment.pop("COLUMNS", None)
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    child = subprocess.Popen([sys.executable, "-c", TABLE], stdout=follower, stderr=follower, env=environment)
+    os.close(follower)
+    text = b""
+    while True:
+        try:
+            part = os.read(leader, 4096)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        text += part
+    assert child.wait() == 0, text
+    return text.decode()
+
+
+def test_bash_completes_commands_and_options() -> None:
+    assert complete(_DAO_COMPLETE="complete_bash", COMP_WORDS="dao pre", COMP_CWORD="1") == ["predict"]
+    assert complete(_DAO_COMPLETE="complete_bash", COMP_WORDS="dao predict --jud", COMP_CWORD="2") == ["--judge"]
+    assert "build" in complete(_DAO_COMPLETE="complete_bash", COMP_WORDS="dao crysdb ", COMP_CWORD="2")
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells_complete_commands(shell: str) -> None:
+    asked = {"_TYPER_COMPLETE_ARGS": "dao crysdb bu", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    assert "build" in " ".join(complete(_DAO_COMPLETE=f"complete_{shell}", **asked))
+
+
+def test_forty_columns_cut_nothing() -> None:
+    said = CODES.sub("", on_a_terminal(40))
+    assert "…" not in said.partition("2 of 5")[2]
+    for value in ("rank: 2", "formula: NaCl", "space group: P6_3/mmc (194)", "0.0300 ± 0.127", "oqmd-icsd-10184"):
+        assert value in said
+    assert "known?: None" not in said
+
+
+def test_eighty_columns_have_a_table_with_whole_values() -> None:
+    said = CODES.sub("", on_a_terminal(80)).partition("2 of 5")[2]
+    assert "…" not in said
+    assert re.search(r"rank formula space group probability", " ".join(said.split()))
+    assert "rank: 1" not in said
+
+
+def test_no_colour_where_none_is_wanted() -> None:
+    coloured = re.compile(r"\x1b\[(?:[\d;]*;)?(?:3[0-8]|9[0-7])[\d;]*m")
+    assert coloured.search(on_a_terminal(120))
+    assert not coloured.search(on_a_terminal(120, NO_COLOR="1"))
