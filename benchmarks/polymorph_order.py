@@ -24,7 +24,7 @@ from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.energy.potential import Potential, PotentialResult
 from dao_core.evaluate.statistics import wilson
 
-BAR = 78.0
+BARS = {"sevennet": ("first-answer", 5, 78.0), "dao": ("predictor", 4, 74.0)}  # issue, row and bar
 GAPS = (0.005, 0.3)  # eV/atom
 MAX_ATOMS = 12
 FINE = 0.05  # eV/atom: the pairs that decide among polymorphs
@@ -117,11 +117,12 @@ def main() -> None:
     for name in args.potentials.split(","):
         potential = load_potential(name)
         value[name] = figures(pairs, energies(potential, crystals, args.work / f"order-{potential.identity}.jsonl"))
-    judge = next(iter(value))
+    first = next(iter(value))
+    issue, row, bar = BARS.get(first, BARS["sevennet"])
     line = {
-        "issue": "first-answer", "row": 5, "what": f"polymorph pairs in PBE's order, gaps 5-300 meV, {judge}, %",
-        "value": value[judge]["right"], "bar": BAR, "met": value[judge]["right"] >= BAR, "n": value[judge]["n"],
-        "n_failed": value[judge]["n_failed"], "interval": value[judge]["interval"], "details": value, "seed": 0,
+        "issue": issue, "row": row, "what": f"polymorph pairs in PBE's order, gaps 5-300 meV, {first}, %",
+        "value": value[first]["right"], "bar": bar, "met": value[first]["right"] >= bar, "n": value[first]["n"],
+        "n_failed": value[first]["n_failed"], "interval": value[first]["interval"], "details": value, "seed": 0,
         "command": f"python benchmarks/polymorph_order.py --work DIR --potentials {args.potentials} --n {args.n}",
     }  # fmt: skip
     if args.record:
