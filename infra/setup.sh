@@ -13,6 +13,8 @@ stop() { echo "set-up: $*" >&2; exit 2; }
 
 usable() { "$1" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; }
 
+version() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null; }
+
 find_python() {
   local candidate
   if [ -n "${PYTHON:-}" ]; then
@@ -40,6 +42,8 @@ install_torch() {
 if [ ! -x "$VENV/bin/python" ]; then
   python=$(find_python) || { [ -z "${PYTHON:-}" ] || stop "PYTHON=$PYTHON is no Python 3.11, 3.12 or 3.13 with venv: name another one"
     stop "no Python 3.11, 3.12 or 3.13 with venv found: install it (apt install python3.11-venv, brew install python@3.11) or set PYTHON=/path/to/python3"; }
+elif [ -n "${PYTHON:-}" ] && [ "$(version "$PYTHON")" != "$(version "$VENV/bin/python")" ]; then
+  stop "$VENV is Python $(version "$VENV/bin/python") and PYTHON=$PYTHON is not: remove $VENV, or set VENV=another/folder"
 fi
 mkdir -p "$VENV" 2>/dev/null || stop "cannot write $VENV: check the permissions of $PWD"
 free_gb=$(df -Pk "$VENV" | awk 'NR == 2 {print int($4 / 1048576)}')

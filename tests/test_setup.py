@@ -45,6 +45,30 @@ def test_a_python_that_is_named_is_taken_or_refused_and_never_replaced(tmp_path:
     assert not (tmp_path / "venv").exists()
 
 
+def test_an_environment_of_another_python_is_not_used_in_its_place(tmp_path: Path) -> None:
+    """The version that is asked for and the one that is there differ: neither is taken silently."""
+    for name, minor in (("venv/bin/python", 11), ("python-new", 13)):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!/bin/sh\necho 3.{minor}\n")
+        path.chmod(0o755)
+    asked = tmp_path / "python-new"
+    result = setup(tmp_path, PYTHON=str(asked))
+    assert result.returncode == 2
+    venv = tmp_path / "venv"
+    assert result.stderr == (
+        f"set-up: {venv} is Python 3.11 and PYTHON={asked} is not: remove {venv}, or set VENV=another/folder\n"
+    )
+
+
+def test_a_python_that_is_named_is_the_one_of_the_environment(tmp_path: Path) -> None:
+    offline = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_CONFIG_FILE": os.devnull, "PIP_RETRIES": "0",
+               "PIP_TIMEOUT": "2", "TORCH_INDEX": "http://127.0.0.1:9/whl"}  # fmt: skip
+    assert setup(tmp_path, PYTHON=sys.executable, **offline).returncode == 2  # after the environment was made
+    made = (tmp_path / "venv" / "pyvenv.cfg").read_text()
+    assert f"version = {sys.version_info[0]}.{sys.version_info[1]}." in made
+
+
 def test_no_disk(tmp_path: Path) -> None:
     result = setup(tmp_path, PYTHON=sys.executable, DAO_NEEDED_GB="1000000")
     assert result.returncode == 2
