@@ -315,5 +315,5 @@ def ranked_predictions(
 
 def _proposal(candidate: Candidate) -> Proposal:
     facts = candidate.provenance
-    origin = candidate.library_id or str(facts.get("template_id") or facts["start"]).removeprefix("template ")
-    return Proposal(candidate.crystal, origin, int(facts.get("seed", 0)), "search")
+    origin = candidate.library_id or facts.get("template_id") or facts.get("start") or candidate.origin
+    return Proposal(candidate.crystal, str(origin).removeprefix("template "), int(facts.get("seed", 0)), "search")
