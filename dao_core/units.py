@@ -2,6 +2,7 @@
 
 EV_PER_RY = 13.605693122994
 BOHR = 0.529177210903  # angstrom
+COULOMB = 2 * EV_PER_RY * BOHR  # e^2 / (4 pi epsilon_0) in eV angstrom
 GPA_PER_EV_A3 = 160.2176634
 KBAR_PER_GPA = 10.0
 

@@ -24,6 +24,7 @@ from dao_core.studies.pressure.settings import PressureSettings
 from dao_core.studies.superconductors.settings import SuperconductorSettings
 from dao_core.training.config import TrainingConfig
 from dao_core.training.property_config import PropertySettings
+from dao_core.units import STABLE_BELOW
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -45,7 +46,7 @@ class Settings(BaseModel):
 class DatasetRelaxation(Settings):
     """Which unstable structures DAO-P relaxes before the second training stage, and how."""
 
-    above_hull: tuple[float, float] = Field((0.08, 0.5), description="eV/atom, from and to; the paper's values")
+    above_hull: tuple[float, float] = Field((STABLE_BELOW, 0.5), description="eV/atom, from and to; the paper's values")
     max_structures: int | None = Field(None, ge=1, description="the lowest ones only")
     shard_size: int = Field(64, ge=1, description="structures a task")
     relax: RelaxSettings = Field(default_factory=lambda: RelaxSettings(max_steps=50))

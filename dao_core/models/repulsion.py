@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-_COULOMB = 14.399645  # e^2 / (4 pi epsilon_0) in eV angstrom
-_BOHR = 0.529177  # angstrom
+from dao_core.units import BOHR, COULOMB
+
 _TERMS = ((0.18175, 3.19980), (0.50986, 0.94229), (0.28022, 0.40290), (0.02817, 0.20162))
 _REACH = 0.7  # of the sum of covalent radii: shorter than any bond in a crystal
 
@@ -44,10 +44,10 @@ class NuclearRepulsion(nn.Module):
         near = (distance < reach).nonzero().squeeze(1)
         structure, i, j, d = structure[near], i[near], j[near], distance[near]
         first, second = z[structure, i].to(d.dtype), z[structure, j].to(d.dtype)
-        x = d * (first**0.23 + second**0.23) / (0.8854 * _BOHR)
+        x = d * (first**0.23 + second**0.23) / (0.8854 * BOHR)
         screening = torch.stack([a * torch.exp(-b * x) for a, b in _TERMS]).sum(0)
         u = d / reach[near]
         envelope = 1 - 10 * u**3 + 15 * u**4 - 6 * u**5
-        energy = 0.5 * _COULOMB * first * second / d * screening * envelope * self.log_unit.exp()
+        energy = 0.5 * COULOMB * first * second / d * screening * envelope * self.log_unit.exp()
         out = distance.new_zeros(atomic_numbers.shape[0] * atomic_numbers.shape[1])
         return out.index_add(0, structure * atomic_numbers.shape[1] + i, energy).view(atomic_numbers.shape)
