@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,29 +25,11 @@ class PotentialNameError(ValueError):
 
 
 @dataclass(frozen=True)
-class PotentialInfo:
-    """What a user should know of a potential before choosing it."""
-
-    name: str
-    description: str
-    license: str
-    installed: bool
-
-
-@dataclass(frozen=True)
 class LoadedJudge:
     """The potential that relaxes and ranks the survivors of a search, or None with the reason."""
 
     potential: Potential | None
     note: str | None = None
-
-
-@dataclass(frozen=True)
-class _BuiltIn:
-    load: Callable[[], Potential]
-    description: str
-    license: str
-    package: str | None = None
 
 
 def load_potential(name: str | Path = "dao", *, dispersion: bool = False) -> Potential:
@@ -102,19 +83,6 @@ def load_judge(name: str | Path = DEFAULT_JUDGE, *, dispersion: bool = False) ->
         return LoadedJudge(potential, f"no dispersion: {error}")
 
 
-def known_potentials() -> list[PotentialInfo]:
-    """All names, built in first, without loading anything."""
-    built_in = [
-        PotentialInfo(name, b.description, b.license, b.package is None or find_spec(b.package) is not None)
-        for name, b in _BUILT_IN.items()
-    ]
-    offered = [
-        PotentialInfo(name, f"offered by {_distribution(point)}", "see the package", True)
-        for name, point in sorted(_offered().items())
-    ]
-    return built_in + offered
-
-
 def as_potential(model: Any, identity: str) -> Potential:
     """A model of any of the known interfaces as a potential.
 
@@ -146,9 +114,8 @@ def as_potential(model: Any, identity: str) -> Potential:
 @lru_cache(maxsize=8)
 def _load(name: str) -> Potential:
     if name in _BUILT_IN:
-        built_in = _BUILT_IN[name]
         try:
-            return built_in.load()
+            return _BUILT_IN[name]()
         except ImportError as error:
             raise PotentialMissingError(str(error)) from error
     offered = _offered()
@@ -195,8 +162,4 @@ def _load_chgnet() -> Potential:
     return ChgnetPotential()
 
 
-_BUILT_IN = {
-    "dao": _BuiltIn(_load_dao, "DAO-P, ships with the package: fast, formation energies", "MIT; data CC BY 4.0"),
-    "sevennet": _BuiltIn(_load_sevennet, "SevenNet-l3i5, PBE(+U) total energies: the default judge", "MIT", "sevenn"),
-    "chgnet": _BuiltIn(_load_chgnet, "CHGNet 0.3.0, MP2020-corrected energies", "BSD-3-Clause", "chgnet"),
-}
+_BUILT_IN: dict[str, Callable[[], Potential]] = {"dao": _load_dao, "sevennet": _load_sevennet, "chgnet": _load_chgnet}
