@@ -1,4 +1,4 @@
-"""How far a stage is: heard by the terminal, kept in a file for `dao status`, shown in the Prefect UI."""
+"""How far a stage is: shown in the terminal, kept in a file for `dao status`, shown in the Prefect UI."""
 
 from __future__ import annotations
 

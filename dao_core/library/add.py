@@ -39,7 +39,7 @@ def add_source(
 
     Args:
         what: One of PROVIDERS, or a file or folder of structures.
-        folder: Another place than the user's own library.
+        folder: Another folder than the user's own library.
         filter: What a provider is asked for, in its own filter language; for the Materials Project with a key a
             chemical system such as Li-Fe-O.
         base_url: Another server than the provider's own.
@@ -53,18 +53,18 @@ def add_source(
         LibraryError: The source cannot be read to its end; the library is what it was, what was read is kept, and the
             same call goes on behind it.
     """
-    place = library_folder(folder)
+    root = library_folder(folder)
     config = source_config(what, filter=filter, base_url=base_url)
     described = DESCRIPTIONS.get(what, f"structures of {Path(what).name}")
     origin = what if isinstance(config, FilesConfig) else _address(config)
     try:
-        found = collect(open_source(config), place, description=described, origin=origin)
+        found = collect(open_source(config), root, description=described, origin=origin)
     except SourceError as error:
         raise LibraryError(
             f"{what} was not added ({error}); what was read is kept: run the same command again"
         ) from error
     log(f"{found.name}: {found.n_read} rows read, {found.n_refused} refused")
-    return build_library(place, workers=workers, log=log)
+    return build_library(root, workers=workers, log=log)
 
 
 def source_config(what: str, *, filter: str | None = None, base_url: str | None = None) -> Any:

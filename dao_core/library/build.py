@@ -48,11 +48,11 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def build_library(place: Path, *, workers: int = 1, log: Callable[[str], None] = lambda _: None) -> Library:
+def build_library(root: Path, *, workers: int = 1, log: Callable[[str], None] = lambda _: None) -> Library:
     """Build the library of what was collected in a folder; until the end the last one stays in use.
 
     Args:
-        place: The library's folder.
+        root: The library's folder.
         workers: Processes.
         log: Told what was done.
 
@@ -63,10 +63,10 @@ def build_library(place: Path, *, workers: int = 1, log: Callable[[str], None] =
         LibraryError: Nothing was collected.
         TableError, ArtifactError: No room, no permission, or another process builds.
     """
-    sources = collected(place)
+    sources = collected(root)
     if not sources:
-        raise LibraryError(f"{place} holds no source: run `dao library install` or `dao library add`")
-    opened = [RecordsSource(source_file(place, s.name)) for s in sources]
+        raise LibraryError(f"{root} holds no source: run `dao library install` or `dao library add`")
+    opened = [RecordsSource(source_file(root, s.name)) for s in sources]
     config = BuildConfig(
         sources=(),
         clean=CleanSettings(min_atoms=1, max_atoms=MAX_ATOMS, max_e_above_hull=1e3),
@@ -76,16 +76,16 @@ def build_library(place: Path, *, workers: int = 1, log: Callable[[str], None] =
         workers=workers,
     )
     try:
-        report = build(config, place / CRYSDB, sources=opened, log=log)
+        report = build(config, root / CRYSDB, sources=opened, log=log)
     except BuildStoppedError as error:
         raise LibraryError(str(error)) from error
-    library = make_usable(place, report.version, report.content_hash, sources)
+    library = make_usable(root, report.version, report.content_hash, sources)
     log(f"library: {library.n_structures} structures, {library.stage.counts['templates']} templates")
     return library
 
 
 def make_usable(
-    place: Path,
+    root: Path,
     version: int,
     content: str,
     sources: Sequence[LibrarySource],
@@ -95,7 +95,7 @@ def make_usable(
     """Structures by formula and the template index of a table's version, and the manifest that makes them the library.
 
     Args:
-        place: The library's folder, with the table in it.
+        root: The library's folder, with the table in it.
         version: Of the table.
         content: Hash of its rows.
         sources: Where they came from.
@@ -107,16 +107,16 @@ def make_usable(
     key = content_key(content=content, code=code_version(template_index, write_structures), format=format_version())
 
     def work(directory: Path) -> dict[str, Any]:
-        rows = structure_rows(CrysTable(place / CRYSDB / "table"), version)
+        rows = structure_rows(CrysTable(root / CRYSDB / "table"), version)
         write_structures(rows, directory / STRUCTURES)
         names = ", ".join(s.name for s in sources)
         index = template_index(rows, source=f"library of {names} ({content})", without=without)
         save_index(index, directory)
         return {"counts": {"structures": rows.num_rows, "templates": len(index)}}
 
-    Ledger(place / LEDGER).run(STAGE, key, work)
-    write_library_manifest(place, table_version=version, content=content, key=key, sources=sources)
-    library = open_library(place)
+    Ledger(root / LEDGER).run(STAGE, key, work)
+    write_library_manifest(root, table_version=version, content=content, key=key, sources=sources)
+    library = open_library(root)
     assert library is not None
     return library
 

@@ -19,12 +19,12 @@ SNAPSHOT = "one reading"  # a finished reading is deleted, so the next one start
 COMMON_REASONS = 10
 
 
-def collect(source: Source, place: Path, *, description: str, origin: str) -> LibrarySource:
+def collect(source: Source, root: Path, *, description: str, origin: str) -> LibrarySource:
     """Read a source into `sources/<name>.parquet`; the file appears whole or not at all.
 
     Args:
         source: Where the rows come from.
-        place: Folder of the library.
+        root: Folder of the library.
         description: What the source is, for people.
         origin: Where it is read from.
 
@@ -35,12 +35,12 @@ def collect(source: Source, place: Path, *, description: str, origin: str) -> Li
         SourceError: The source failed; the rows read so far are kept and the same call continues behind them.
         LibraryError: The source has no usable row.
     """
-    ledger = Ledger(place / READING)
+    ledger = Ledger(root / READING)
     shards = ingest(source, ledger, shard_rows=ROWS_A_SHARD, snapshot=SNAPSHOT)
     found = _summary(source, shards, description, origin)
     if found.n_read == found.n_refused:
         raise LibraryError(f"{origin} has no usable structure: {found.n_read} rows read, reasons {found.reasons}")
-    target = place / SOURCES
+    target = root / SOURCES
     target.mkdir(parents=True, exist_ok=True)
     _join(shards, target / f"{source.name}.parquet")
     write_atomic(target / f"{source.name}.json", json.dumps(asdict(found), indent=1))
@@ -49,16 +49,16 @@ def collect(source: Source, place: Path, *, description: str, origin: str) -> Li
     return found
 
 
-def collected(place: Path) -> list[LibrarySource]:
+def collected(root: Path) -> list[LibrarySource]:
     """The sources that a library's folder holds, in the order in which their structures are preferred."""
     order = {"oqmd-icsd": 0, "aflow-encyclopedia": 2}
-    found = [LibrarySource(**json.loads(p.read_text())) for p in sorted((place / SOURCES).glob("*.json"))]
+    found = [LibrarySource(**json.loads(p.read_text())) for p in sorted((root / SOURCES).glob("*.json"))]
     return sorted(found, key=lambda s: (order.get(s.name, 1), s.name))
 
 
-def source_file(place: Path, name: str) -> Path:
+def source_file(root: Path, name: str) -> Path:
     """The rows of a collected source."""
-    return place / SOURCES / f"{name}.parquet"
+    return root / SOURCES / f"{name}.parquet"
 
 
 def _summary(source: Source, shards: list[StageRecord], description: str, origin: str) -> LibrarySource:

@@ -54,17 +54,17 @@ def exclude_compositions(library: Library, formulas: Iterable[str], target: str 
     import pyarrow.compute as pc
     from pymatgen.core import Composition
 
-    place = Path(target).expanduser()
-    if place.resolve() == library.folder.resolve():
-        raise LibraryError(f"{place} is the library itself: name another folder")
+    root = Path(target).expanduser()
+    if root.resolve() == library.folder.resolve():
+        raise LibraryError(f"{root} is the library itself: name another folder")
     unwanted = {Composition(f).reduced_formula for f in formulas}
     whole = library.table().read(version=library.table_version)
     gone = pc.is_in(whole["formula_reduced"], value_set=pa.array(sorted(unwanted), type=pa.string()))
     out, kept = whole.filter(gone), whole.filter(pc.invert(gone))
     content = content_key(content=library.content, without=sorted(unwanted))
-    table = CrysTable(place / CRYSDB / "table")
+    table = CrysTable(root / CRYSDB / "table")
     with table.writer():
         version = table.publish(kept, facts={"content_hash": content, "without": len(unwanted)})
-    made = make_usable(place, version, content, library.sources, without=frozenset(unwanted))
+    made = make_usable(root, version, content, library.sources, without=frozenset(unwanted))
     names = tuple(sorted(set(out["formula_reduced"].to_pylist())))
     return ExcludedLibrary(made, len(unwanted), names, tuple(out["material_id"].to_pylist()))

@@ -102,7 +102,7 @@ def open_library(folder: str | Path | None = None) -> Library | None:
     """The installed library, every file checked against its SHA-256.
 
     Args:
-        folder: Another place than the user's own.
+        folder: Another folder than the user's own.
 
     Returns:
         The library, or None where none was ever installed.
@@ -110,25 +110,25 @@ def open_library(folder: str | Path | None = None) -> Library | None:
     Raises:
         LibraryError: It is cut, altered, or of another version of the program.
     """
-    place = library_folder(folder)
+    root = library_folder(folder)
     try:
-        text = (place / MANIFEST).read_text()
+        text = (root / MANIFEST).read_text()
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise LibraryError(f"the library in {place} is not readable: {error}") from error
+        raise LibraryError(f"the library in {root} is not readable: {error}") from error
     try:
         manifest: dict[str, Any] = json.loads(text)
         if manifest["format"] != format_version():
             raise LibraryError(
-                f"the library in {place} has format {manifest['format']}, this program reads {format_version()}: "
+                f"the library in {root} has format {manifest['format']}, this program reads {format_version()}: "
                 "run `dao library install`"
             )
-        stage = verify(place / LEDGER / STAGE / manifest["key"])
+        stage = verify(root / LEDGER / STAGE / manifest["key"])
         sources = tuple(LibrarySource(**s) for s in manifest["sources"])
-        return Library(place, int(manifest["table_version"]), str(manifest["content"]), stage, sources)
+        return Library(root, int(manifest["table_version"]), str(manifest["content"]), stage, sources)
     except (ArtifactError, ValueError, KeyError, TypeError) as error:
-        raise LibraryError(f"the library in {place} is damaged ({error}): run `dao library install`") from error
+        raise LibraryError(f"the library in {root} is damaged ({error}): run `dao library install`") from error
 
 
 def format_version() -> str:
@@ -150,12 +150,12 @@ def usable_library(folder: str | Path | None = None) -> tuple[Library | None, st
 
 
 def write_library_manifest(
-    place: Path, *, table_version: int, content: str, key: str, sources: Sequence[LibrarySource]
+    root: Path, *, table_version: int, content: str, key: str, sources: Sequence[LibrarySource]
 ) -> None:
     """Make a built stage the library of a folder; written last, in one move.
 
     Args:
-        place: Folder of the library.
+        root: Folder of the library.
         table_version: Version of its database.
         content: Hash of what was built.
         key: Key of the stage in the library's ledger.
@@ -168,4 +168,4 @@ def write_library_manifest(
         "key": key,
         "sources": [asdict(s) for s in sources],
     }
-    write_atomic(place / MANIFEST, json.dumps(manifest, indent=1))
+    write_atomic(root / MANIFEST, json.dumps(manifest, indent=1))

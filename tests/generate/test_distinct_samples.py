@@ -100,7 +100,7 @@ def test_a_known_structure_is_not_asked_for_again() -> None:
     assert found[0].crystal is made[1]
 
 
-def test_wishes_do_not_touch_each_other() -> None:
+def test_requests_do_not_touch_each_other() -> None:
     made = [cell(1.0), cell(1.0), cell(3.5), cell(6.0)]
     generator = Scripted(NACL, made)
     both = sample_distinct(generator, [SampleRequest(NACL, 2), SampleRequest(NACL, 3)], 0)  # type: ignore[arg-type]

@@ -92,16 +92,16 @@ def test_what_the_library_knows_is_always_a_candidate_and_goes_straight_to_the_j
 
 
 def test_rankings_on_the_way_are_heard(tmp_path: Path) -> None:
-    heard: list[tuple[str, int]] = []
+    seen: list[tuple[str, int]] = []
 
     def hear(kind: str, candidates: Sequence[Candidate]) -> None:
-        heard.append((kind, sum(c.judged for c in candidates)))
+        seen.append((kind, sum(c.judged for c in candidates)))
 
     steps: list[str] = []
     runner = InProcess(lambda step, done, of: steps.append(step) if done == of else None)
     Conductor(context(tmp_path, judged_models(), SETTINGS), runner, hear).run([parse_formula("CuAu")], "test")
-    assert [kind for kind, _ in heard] == ["proposed", "judged"]
-    assert heard[0][1] == 0 < heard[1][1]
+    assert [kind for kind, _ in seen] == ["proposed", "judged"]
+    assert seen[0][1] == 0 < seen[1][1]
     assert steps.index("propose") < steps.index("relax") < steps.index("judge")
 
 

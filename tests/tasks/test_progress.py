@@ -10,8 +10,8 @@ from tasks.progress import FOLDER, Progress, progress, read_progress
 
 
 def test_listeners_hear_and_the_file_goes_with_the_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    heard: list[tuple[float, bool]] = []
-    monkeypatch.setattr(module, "listeners", [lambda p: heard.append((p.done, p.ended))])
+    seen: list[tuple[float, bool]] = []
+    monkeypatch.setattr(module, "listeners", [lambda p: seen.append((p.done, p.ended))])
     with progress(tmp_path, "relax unstable", 4) as shown:
         shown.update(1)
         shown.update(4, "loss 0.1")
@@ -19,7 +19,7 @@ def test_listeners_hear_and_the_file_goes_with_the_stage(tmp_path: Path, monkeyp
         assert (state["stage"], state["done"], state["total"], state["note"]) == ("relax unstable", 4, 4, "loss 0.1")
         assert shown.sentence().startswith("4/4 shards, ")
         assert "loss 0.1, 0 s left" in shown.sentence()
-    assert heard == [(1, False), (4, False), (4, True)]
+    assert seen == [(1, False), (4, False), (4, True)]
     assert read_progress(tmp_path) == []
 
 
