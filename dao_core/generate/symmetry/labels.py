@@ -15,6 +15,7 @@ from dao_core.crystal import Crystal
 from dao_core.generate.symmetry.wyckoff_tables import LETTERS, multiplicities
 from dao_core.generate.templates.elements import element_coordinates
 from dao_core.matching.fingerprint import equivalent_labellings
+from dao_core.matching.symmetry_dataset import symmetry_dataset
 
 SYMPREC = 0.1  # angstrom
 STRICTER = 0.01  # angstrom, where the wider tolerance finds no consistent symmetry
@@ -70,13 +71,9 @@ class StandardCell:
 
 def standard_cell(crystal: Crystal) -> StandardCell:
     """The symmetrised primitive standard cell. Raises SymmetryLabelError where no symmetry is found."""
-    from moyopy import Cell, MoyoDataset
-
-    cell = Cell(crystal.lattice.tolist(), crystal.frac_coords.tolist(), crystal.atomic_numbers.tolist())
     for symprec in (SYMPREC, STRICTER):
-        try:
-            found = MoyoDataset(cell, symprec=symprec)
-        except (ValueError, RuntimeError):
+        found = symmetry_dataset(crystal.lattice, crystal.frac_coords, crystal.atomic_numbers, [symprec])
+        if found is None:
             continue
         primitive = found.prim_std_cell
         letters = dict(zip(found.mapping_std_prim, found.wyckoffs, strict=True))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal
 from dao_core.elements import SYMBOLS
+from dao_core.matching.symmetry_dataset import symmetry_dataset
 
 N_SITES = 600  # random points of which orbits are chosen
 MAX_PROJECTIONS = 3
@@ -75,13 +76,10 @@ def kept_sites(crystal: Crystal, symprec: float) -> SitePlan | None:
     Returns:
         The sites; None where only translations of the lattice are found, or the search fails.
     """
-    from moyopy import Cell, MoyoDataset
-
-    cell = Cell(crystal.lattice.tolist(), crystal.frac_coords.tolist(), crystal.atomic_numbers.tolist())
-    try:
-        found = MoyoDataset(cell, symprec=symprec).operations
-    except ValueError:
+    dataset = symmetry_dataset(crystal.lattice, crystal.frac_coords, crystal.atomic_numbers, [symprec])
+    if dataset is None:
         return None
+    found = dataset.operations
     rotations, translations = _identity_first(np.array(found.rotations), np.array(found.translations))
     images = np.einsum("kab,nb->kna", rotations, crystal.frac_coords) + translations[:, None]
     away = images[:, :, None] - crystal.frac_coords
