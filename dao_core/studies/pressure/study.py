@@ -142,7 +142,7 @@ def plot(tables: Mapping[str, pd.DataFrame], report: Mapping[str, Any], folder: 
         if found["gpa"] is not None:
             axis.axvline(found["gpa"], color="C0", linestyle=":", label="judge")
         axis.set(title=f"{name}: {known.below} to {known.above}", xlabel="GPa")
-    axes[0].set_ylabel("enthalpy above minus below, meV/atom")
+    axes[0].set_ylabel("enthalpy difference, meV/atom")
     axes[0].legend()
     figure.savefig(folder / "pressure.png", dpi=130)
 

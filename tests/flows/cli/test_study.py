@@ -1,4 +1,4 @@
-"""`dao study` as a user meets it: run, go on, report what is done; mistakes are one line; the flow says the same."""
+"""`dao study` as a user meets it: run, go on, report what is done; mistakes are one line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def settings(folder: Path, **changes: object) -> str:
     return str(path)
 
 
-def test_a_study_runs_and_its_flow_finds_the_parts_done(tmp_path: Path) -> None:
+def test_a_study_runs_and_what_is_done_can_be_reported(tmp_path: Path) -> None:
     config = settings(tmp_path)
     early = dao("study", "pressure", "--config", config, "--done-only", cwd=tmp_path)
     assert early.returncode == 2
