@@ -22,12 +22,20 @@ MIN_WITHIN = 3  # of four transitions
 
 
 def polymorphs(report: dict[str, Any]) -> list[dict[str, Any]]:
+    templates, k = report["templates_on_all"], report["k"]
+    alone = {
+        "row": 1, "what": f"all polymorphs of a composition found at k = {k}, templates alone, % of 2 / 3 / 4",
+        "value": [templates["all_found"].get(size, {}).get("percent") for size in ALL_FOUND],
+        "bar": list(ALL_FOUND.values()), "met": False, "n": templates["n_compositions"],
+        "interval": {s: v["interval"] for s, v in templates["all_found"].items()},
+        "details": {"templates": templates, "named": report["named"], "data": report["data"]},
+    }  # fmt: skip
+    if not report["arms"]:
+        return [alone]
     both, gap = report["arms"]["both"], report["both_less_templates"]
-    templates = report["templates_on_all"]
     found = {size: both["all_found"].get(size, {}).get("percent") for size in ALL_FOUND}
     everywhere = {size: templates["all_found"].get(size, {}).get("percent") for size in ALL_FOUND}
     reached = all(found[s] is not None and found[s] >= bar for s, bar in ALL_FOUND.items())
-    k = report["k"]
     return [
         {
             "row": 1,

@@ -53,12 +53,9 @@ def summarise(
     sampled = arms[arms["kind"] == "sampled"]
     own = matches[matches["formula"].isin(sampled["formula"])]
     report: dict[str, Any] = {"data": dict(facts), "k": settings.k, "seed": settings.seed, "arms": {}}
-    best = {arm: best_rms(own, sampled, arm, settings.k) for arm in ARMS[:3]}
-    for arm, found in best.items():
-        report["arms"][arm] = {**polymorph_figures(best_rms=found)[0], **_effort(sampled, arm)}
+    if len(sampled):
+        report |= _paired(own, sampled, settings.k)
     report["comparisons"] = {"n": len(matches), "n_failed": int(matches["reason"].isin(FAILED).sum())}
-    report["both_less_templates"] = paired_difference(first=best["both"], second=best["templates"])
-    report["dao_g_less_templates"] = paired_difference(first=best["dao-g"], second=best["templates"])
     report["with_random"] = _with_random(matches, arms, settings)
     report["order_by_energy"] = _order(tables.get("order"))
     everything = arms[arms["arm"] == "templates"]
@@ -66,6 +63,16 @@ def summarise(
     report["templates_on_all"] = polymorph_figures(best_rms=known)[0]
     report["named"] = {f: _by_reference(f, known, everything) for f in settings.named if f in known}
     return report
+
+
+def _paired(matches: pd.DataFrame, sampled: pd.DataFrame, k: int) -> dict[str, Any]:
+    """Figures of the three arms that every sampled composition has, and their differences to templates alone."""
+    best = {arm: best_rms(matches, sampled, arm, k) for arm in ARMS[:3]}
+    return {
+        "arms": {arm: {**polymorph_figures(best_rms=b)[0], **_effort(sampled, arm)} for arm, b in best.items()},
+        "both_less_templates": paired_difference(first=best["both"], second=best["templates"]),
+        "dao_g_less_templates": paired_difference(first=best["dao-g"], second=best["templates"]),
+    }
 
 
 def _by_reference(formula: str, found: Best, arms: pd.DataFrame) -> dict[str, float | None]:
@@ -126,12 +133,13 @@ def plot(tables: Mapping[str, pd.DataFrame], report: Mapping[str, Any], folder: 
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     steps = sorted({k for k in (1, 2, 5, 10, 20, 50, 100, report["k"]) if k <= report["k"]})
-    for arm in ARMS[:3]:
+    for arm in ARMS[:3] if len(sampled) else ():
         curves = [polymorph_figures(best_rms=best_rms(matches, sampled, arm, k))[0] for k in steps]
         left.plot(steps, [c["metre"] for c in curves], marker="o", label=arm)
         right.plot(steps, [c["all_found"]["any"]["percent"] for c in curves], marker="o", label=arm)
     for axis, title in ((left, "references found (METRe), %"), (right, "compositions with all found, %")):
         axis.set(xlabel="structures proposed for each cell content", title=title, xscale="log", ylim=(0, 100))
         axis.grid(alpha=0.3)
-    left.legend()
+    if len(sampled):
+        left.legend()
     figure.savefig(folder / "polymorphs.png", dpi=130)

@@ -65,6 +65,18 @@ def test_arms_stand_on_the_same_compositions_and_the_differences_are_paired(tabl
     assert report["named"] == {"B": {"B1": 0.3, "B2": None}}
 
 
+def test_a_report_of_templates_alone_has_no_arms(tables: dict[str, pd.DataFrame], tmp_path: Path) -> None:
+    arms = tables["arms"]
+    some = {"arms": arms[arms["kind"] == "templates"], "matches": tables["matches"]}
+    report = summarise(some, SETTINGS, {})
+    assert report["arms"] == {}
+    assert "both_less_templates" not in report
+    assert report["templates_on_all"]["n_references"] == 2
+    assert report["with_random"] is None
+    plot(some, report, tmp_path)
+    assert (tmp_path / "polymorphs.png").stat().st_size > 1000
+
+
 def test_an_odd_k_is_refused() -> None:
     with pytest.raises(ValueError, match="even number"):
         PolymorphSettings.model_validate({"k": 3})
