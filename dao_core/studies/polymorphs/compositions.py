@@ -101,12 +101,15 @@ def counts_by_size(sets: Sequence[PolymorphSet]) -> dict[str, int]:
     return {str(n): k for n, k in sorted(Counter(len(s.references) for s in sets).items())}
 
 
-def leaks_into_training(path: Path, formulas: Iterable[str]) -> tuple[dict[str, list[str]], list[dict[str, Any]]]:
+def leaks_into_training(
+    path: Path, formulas: Iterable[str], name: str = "polymorphs"
+) -> tuple[dict[str, list[str]], list[dict[str, Any]]]:
     """Which rows that a model has learned from have one of the formulas, by the leak audit of CrysDB.
 
     Args:
         path: Parquet with material_id, atomic_numbers, lattice, frac_coords.
         formulas: Reduced formulas that are to be found.
+        name: Of the study, for the audit's table.
 
     Returns:
         Ids by formula, and the audit's own table.
@@ -126,12 +129,12 @@ def leaks_into_training(path: Path, formulas: Iterable[str]) -> tuple[dict[str, 
     names = [reduced_formula(z) for z in rows["atomic_numbers"].to_pylist()]
     rows = rows.append_column("formula_reduced", pa.array(names, type=pa.string()))
     rows = rows.append_column("prototype_key", pa.nulls(len(rows), pa.string()))
-    benchmark = Benchmark("polymorphs", formulas_only=frozenset(formulas))
+    benchmark = Benchmark(name, formulas_only=frozenset(formulas))
     leaks = audit([rows], [benchmark], MatchSettings())
     found: dict[str, list[str]] = {}
-    for name, formula in zip(rows["material_id"].to_pylist(), names, strict=True):
-        if name in leaks:
-            found.setdefault(formula, []).append(str(name))
+    for row, formula in zip(rows["material_id"].to_pylist(), names, strict=True):
+        if row in leaks:
+            found.setdefault(formula, []).append(str(row))
     return found, leak_table(leaks, len(rows), [benchmark])
 
 

@@ -42,7 +42,7 @@ def prepare(settings: SuperconductorSettings, folder: Path) -> dict[str, Any]:  
         StudyError: A composition is among the training rows.
     """
     formulas = {name: reference(name).formula_reduced for name in settings.crystals}
-    seen, table = leaks_into_training(settings.data / settings.trained_on, formulas.values())
+    seen, table = leaks_into_training(settings.data / settings.trained_on, formulas.values(), "superconductors")
     if seen:
         named = "; ".join(f"{formula}: {', '.join(ids[:3])}" for formula, ids in sorted(seen.items()))
         raise StudyError(
