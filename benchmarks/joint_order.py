@@ -112,7 +112,8 @@ def main() -> None:
             weights = JointWeights.from_json(Path(files[column]).read_text())
         line = figures(pools, targets, column, weights)
         line["weights"] = "those that ship" if column not in files else "fitted on validation with this index"
-        line["command"] = "python benchmarks/joint_order.py --pools DIR --record"
+        other = f" --weights {column}=FILE" if column in files else ""
+        line["command"] = f"python benchmarks/joint_order.py --pools DIR{other} --record"
         if args.record:
             record_bar(**line)
         print(json.dumps(line), flush=True)
