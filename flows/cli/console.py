@@ -49,6 +49,31 @@ def progress_bar(title: str) -> Iterator[ProgressBar]:
 
 
 @contextmanager
+def working(title: str) -> Iterator[None]:
+    """A line on stderr that says from the first moment that a command is at work, and for how long.
+
+    Nothing where stderr is no terminal. What the command prints goes where it would go without it.
+
+    Args:
+        title: What is done, such as "relax".
+    """
+    import sys
+
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    # through the line's console only what would be seen beside it
+    with Progress(*columns, console=console, transient=True, redirect_stdout=sys.stdout.isatty()) as line:
+        line.add_task(title, total=None)
+        yield
+
+
+@contextmanager
 def live_progress() -> Iterator[None]:
     """A bar for every stage under way, with rate and time left; log lines scroll above. Nothing without a terminal."""
     from rich.console import Console

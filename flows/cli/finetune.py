@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.console import quiet_libraries, table
+from flows.cli.console import quiet_libraries, table, working
 from flows.cli.errors import fail, interruptible
 
 app = typer.Typer(help="Fine-tune DAO-P on a property, and predict it.", no_args_is_help=True, rich_markup_mode=None)
@@ -38,7 +38,8 @@ def property_(
     Examples:  dao finetune property moduli.parquet --column bulk_modulus --log --compare
     """
     changes = {"column": column, **({"transform": "log"} if log else {}), **({"folds": folds} if folds else {})}
-    finetune_file(data, config, changes, root, compare=compare)
+    with working(f"fine-tune {column}"):
+        finetune_file(data, config, changes, root, compare=compare)
 
 
 @app.command()
@@ -52,7 +53,9 @@ def predict(
 
     Example:  dao finetune predict runs/finetune/ledger/property-model/KEY/model a.cif b.cif
     """
-    raise typer.Exit(predict_files(model, files))
+    with working("predict"):
+        status = predict_files(model, files)
+    raise typer.Exit(status)
 
 
 DEFAULT = "finetune-property.yaml"

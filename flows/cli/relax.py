@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli.console import quiet_libraries, table
+from flows.cli.console import quiet_libraries, table, working
 from flows.cli.errors import fail
 from flows.cli.options import PotentialName
 from flows.cli.outputs import prepare_folder
@@ -103,4 +103,6 @@ def relax(
     """
     settings = {"fmax": fmax, "max_steps": steps, "pressure_gpa": pressure, "relax_cell": not keep_cell,
                 "keep_symmetry": keep_symmetry}  # fmt: skip
-    raise typer.Exit(relax_files(files, out, potential, settings))
+    with working("relax"):
+        status = relax_files(files, out, potential, settings)
+    raise typer.Exit(status)

@@ -17,6 +17,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 DAO = "import sys; sys.argv[0] = 'dao'; from dao_core.command import main; main()"
 CODES = re.compile(r"\x1b\[[\d;?]*[a-zA-Z]")
+WORKING = """
+from flows.cli.console import working
+with working("relax"):
+    print("the answer")
+"""
 TABLE = """
 from flows.cli.console import progress_bar, table
 with progress_bar("NaCl") as bar:
@@ -36,13 +41,14 @@ def complete(**variables: str) -> list[str]:
     return done.stdout.split()
 
 
-def on_a_terminal(columns: int, **variables: str) -> str:
-    """What the table and the bar look like on a terminal of so many columns."""
+def on_a_terminal(columns: int, code: str = TABLE, *, piped: Path | None = None, **variables: str) -> str:
+    """What a program shows on a terminal of so many columns; its stdout may go to a file instead."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **variables}
     environment.pop("COLUMNS", None)
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    child = subprocess.Popen([sys.executable, "-c", TABLE], stdout=follower, stderr=follower, env=environment)
+    stdout = follower if piped is None else os.open(piped, os.O_WRONLY | os.O_CREAT)
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=stdout, stderr=follower, env=environment)
     os.close(follower)
     text = b""
     while True:
@@ -88,3 +94,14 @@ def test_no_colour_where_none_is_wanted() -> None:
     coloured = re.compile(r"\x1b\[(?:[\d;]*;)?(?:3[0-8]|9[0-7])[\d;]*m")
     assert coloured.search(on_a_terminal(120))
     assert not coloured.search(on_a_terminal(120, NO_COLOR="1"))
+
+
+def test_a_command_at_work_says_so_and_its_answer_goes_where_it_should(tmp_path: Path) -> None:
+    said = on_a_terminal(80, WORKING)
+    assert "relax" in said
+    assert "the answer" in said
+    answer = tmp_path / "answer.txt"
+    assert "relax" in on_a_terminal(80, WORKING, piped=answer)
+    assert answer.read_text() == "the answer\n"
+    silent = subprocess.run([sys.executable, "-c", WORKING], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert (silent.stdout, silent.stderr) == ("the answer\n", "")
