@@ -33,7 +33,7 @@ from dao_core.screening.ranking import RankingRule, log_posteriors
 from dao_core.screening.search import search
 from dao_core.screening.settings import JudgeSettings, SearchSettings, proposal_shares
 
-FIRST = (0.1, 0.15, 0.25, 0.4, 0.7)  # eV/atom: temperatures tried for the first model
+FIRST = (0.04, 0.06, 0.1, 0.15, 0.25, 0.4, 0.7)  # eV/atom: temperatures tried for the first model
 SECOND = (0.015, 0.025, 0.04, 0.06, 0.1, 0.15)  # and for the judge
 WEIGHTS = (0.25, 0.5, 0.75, 1.0, 1.25)
 LARGEST = 20  # atoms: MP-20 lists nothing larger, so a larger candidate can't be right there and would bias the fit

@@ -11,6 +11,7 @@ from dao_core.library.known import KnownStructure
 # values that put no fewer textbook ground states first than the energy alone.
 SCALE = 0.08  # eV/atom of the library's own hull distance
 SMALL_CELL, CELL_EXPONENT = 6, 1.5  # larger cells are less likely by (n / SMALL_CELL)^-CELL_EXPONENT: polytypes
+LARGEST_FITTED = 20  # atoms: the fit saw no larger cell, so none counts as less likely than one of this size
 NO_ENERGY = 1.5  # log-odds against a structure of which the library has no energy
 KNOWN_SHARE = 0.87  # how often the structure that is asked for is one of the known ones
 
@@ -33,5 +34,6 @@ def known_log_priors(known: Sequence[KnownStructure]) -> list[float]:
 
 
 def _weight(known: KnownStructure) -> float:
-    size = CELL_EXPONENT * log(max(known.crystal.n_atoms, SMALL_CELL) / SMALL_CELL)
+    n_atoms = min(max(known.crystal.n_atoms, SMALL_CELL), LARGEST_FITTED)
+    size = CELL_EXPONENT * log(n_atoms / SMALL_CELL)
     return -size - (NO_ENERGY if known.e_above_hull is None else known.e_above_hull / SCALE)
