@@ -90,7 +90,6 @@ def _effort(arms: pd.DataFrame, arm: str) -> dict[str, Any]:
     return {
         "n_proposed": proposed,
         "distinct_percent": round(100 * float(rows["n_distinct"].sum()) / proposed, 1) if proposed else None,
-        "cpu_seconds_a_structure": round(float(rows["cpu_seconds"].sum()) / proposed, 3) if proposed else None,
         "without_any_proposal": int((rows["n_proposed"] == 0).sum()),
     }
 

@@ -18,7 +18,7 @@ SETTINGS = PolymorphSettings.model_validate(
 
 def arm_row(formula: str, kind: str, arm: str, n: int = 2) -> dict[str, object]:
     return {"formula": formula, "kind": kind, "arm": arm, "n_references": 2, "references": f"{formula}1,{formula}2",
-            "n_atoms": 2, "n_cells": 1, "n_proposed": n, "n_distinct": n, "cpu_seconds": 1.0}  # fmt: skip
+            "n_atoms": 2, "n_cells": 1, "n_proposed": n, "n_distinct": n, "part_cpu_seconds": 1.0}  # fmt: skip
 
 
 def match_row(formula: str, arm: str, rank: int, reference: int, rms: float | None) -> dict[str, object]:
