@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.helpers.cli import dao
@@ -37,14 +38,19 @@ def test_a_study_runs_and_what_is_done_can_be_reported(tmp_path: Path) -> None:
     assert "parts: 2 of 2" in again.stdout
 
 
-def test_mistakes_are_one_line(tmp_path: Path) -> None:
-    for arguments, message in (
-        (("poetry",), "no study 'poetry': use one of polymorphs, pressure"),
-        (("polymorphs", "--config", settings(tmp_path)), "has the settings of the study pressure, not of polymorphs"),
-        (("pressure", "--config", settings(tmp_path, fractions=[1.0])), "at least two different fractions"),
-        (("pressure", "--config", settings(tmp_path), "--data", "nowhere"), "study.data: nowhere is not there"),
-    ):
-        result = dao("study", *arguments, cwd=tmp_path)
-        assert result.returncode == 2, result.stdout
-        assert message in result.stderr
-        assert len(result.stderr.strip().splitlines()) == 1
+@pytest.mark.parametrize(
+    ("name", "changes", "options", "message"),
+    [
+        ("poetry", {}, (), "no study 'poetry': use one of polymorphs, pressure"),
+        ("polymorphs", {}, (), "has the settings of the study pressure, not of polymorphs"),
+        ("pressure", {"fractions": [1.0]}, (), "at least two different fractions"),
+        ("pressure", {}, ("--data", "nowhere"), "study.data: nowhere is not there"),
+    ],
+)
+def test_mistakes_are_one_line(
+    tmp_path: Path, name: str, changes: dict[str, object], options: tuple[str, ...], message: str
+) -> None:
+    result = dao("study", name, "--config", settings(tmp_path, **changes), *options, cwd=tmp_path)
+    assert result.returncode == 2, result.stdout
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
