@@ -34,10 +34,11 @@ def build(
 
     Examples:  dao crysdb build    dao crysdb build configs/crysdb-full.yaml --root runs/full --profile slurm
     """
+    from flows.cli.console import working
     from flows.cli.errors import interruptible, require
 
     require("deltalake")
-    with interruptible("the same command continues with the stage that was running"):
+    with interruptible("the same command continues with the stage that was running"), working("build CrysDB"):
         build_database(config, root, profile)
 
 

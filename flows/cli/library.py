@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.console import quiet_libraries, table
+from flows.cli.console import quiet_libraries, table, working
 from flows.cli.errors import fail, interruptible, require
 
 app = typer.Typer(
@@ -54,7 +54,7 @@ def install(
     quiet_libraries()
     given = {"oqmd-icsd": oqmd_icsd, "aflow-encyclopedia": encyclopedia}
     wheels = {name: path for name, path in given.items() if path is not None}
-    with interruptible("the same command goes on where it was"):
+    with interruptible("the same command goes on where it was"), working("install the library"):
         report = install_library(folder, wheels=wheels, workers=workers, log=_log)
     for note in report.notes:
         print(f"note: {note}")
@@ -81,7 +81,7 @@ def add(
 
     require("deltalake")
     quiet_libraries()
-    with interruptible("the same command goes on where it was"):
+    with interruptible("the same command goes on where it was"), working(f"add {what}"):
         add_source(what, folder, filter=filter, base_url=base_url, workers=workers, log=_log)
     show_library(folder)
 

@@ -85,6 +85,7 @@ def run(
 
     Examples:  dao validate run nacl/001_NaCl_225.cif    dao validate run runs/screen/report --top 3 --no-elements
     """
+    from flows.cli.console import working
     from flows.cli.errors import interruptible
     from flows.cli.validation_output import pages_of
 
@@ -99,7 +100,7 @@ def run(
         "extra": tuple(line or ()),
         "poll_seconds": poll,
     }
-    with interruptible("the same command continues from the last good structure"):
+    with interruptible("the same command continues from the last good structure"), working("pw.x"):
         options = ValidateOptions(settings, root, queue if slurm else None, reference or (), top, max_atoms, compare,
                                   crysdb, crysdb_config, properties, pages_of(files))  # fmt: skip
         raise typer.Exit(validate_files(files, options))
@@ -161,11 +162,12 @@ def converge(
 
     Examples:  dao validate converge Si    dao validate converge Na Cl --cutoff 60 --cutoff 80 --cutoff 100
     """
+    from flows.cli.console import working
     from flows.cli.errors import interruptible
     from flows.cli.pseudopotentials import converge_elements
 
     settings = {"protocol": protocol, "pseudo_dir": pseudo_dir, "command": command}
-    with interruptible("the same command goes on with the cutoffs that are left"):
+    with interruptible("the same command goes on with the cutoffs that are left"), working("pw.x"):
         status = converge_elements(elements, settings, root, cutoffs=cutoff or (), references=reference or ())
     raise typer.Exit(status)
 
