@@ -16,7 +16,7 @@ import json
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from leave_out import without_the_compound
@@ -25,7 +25,7 @@ from templates import read_split
 import dao_core.screening as screening
 from dao_core.crystal import Crystal
 from dao_core.matching.same import LOOSE, same_crystal
-from dao_core.screening.calibration import Calibration, ContextCalibration, context_of, shipped_calibration
+from dao_core.screening.calibration import Calibration, Context, ContextCalibration, context_of, shipped_calibration
 from dao_core.screening.candidate import Candidate
 from dao_core.screening.candidate_table import load_candidates, save_candidates
 from dao_core.screening.load_models import load_search_models
@@ -63,7 +63,7 @@ def searched(targets: list[tuple[str, Crystal]], work: Path, n: int, judge: str)
 
 def rule_of(numbers: ContextCalibration, names: dict[str, str]) -> RankingRule:
     """A rule with the same numbers in every context."""
-    contexts = {"composition": numbers, "prototype": numbers, "neither": numbers}
+    contexts = dict.fromkeys(get_args(Context), numbers)
     return RankingRule(names, calibration=Calibration(shipped_calibration().error, contexts))  # type: ignore[arg-type]
 
 
@@ -127,7 +127,7 @@ def main() -> None:
     fold = np.arange(len(pools)) % FOLDS
     fitted: dict[str, Any] = {}
     report: dict[str, Any] = {}
-    for context in ("composition", "prototype", "neither"):
+    for context in get_args(Context):
         mine = np.flatnonzero(contexts == context)
         if not len(mine):
             continue

@@ -16,7 +16,7 @@ from typing import Literal
 from dao_core.screening.candidate import Candidate
 from dao_core.screening.proposed import KNOWN, TEMPLATE
 
-Context = Literal["composition", "prototype", "neither"]
+Context = Literal["element", "composition", "prototype", "neither"]
 COVERED = 0.5  # templates that hold this much of the prior make a formula's prototype a known one
 
 
@@ -41,7 +41,8 @@ class Calibration:
 
     Attributes:
         error: eV/atom by the name of an energy model: mean error of its energy differences between polymorphs.
-        contexts: By whether the library knows the formula, a prototype for it, or neither.
+        contexts: One for elements, and for compounds by whether the library knows the formula, a prototype for it, or
+            neither. Errors of a model cancel best between structures of one element.
     """
 
     error: Mapping[str, float]
@@ -58,8 +59,10 @@ def shipped_calibration() -> Calibration:
 
 
 def context_of(candidates: Iterable[Candidate]) -> Context:
-    """What the library knows of the formula of these candidates."""
+    """Whether these candidates are of an element, else what the library knows of their formula."""
     items = list(candidates)
+    if items and len(set(items[0].crystal.atomic_numbers.tolist())) == 1:
+        return "element"
     if any(c.origin == KNOWN for c in items):
         return "composition"
     covered = sum(math.exp(c.log_prior) for c in items if c.origin == TEMPLATE and c.log_prior is not None)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
+import numpy as np
 import pytest
 from scipy.stats import laplace
 
-from dao_core.screening.calibration import Calibration, ContextCalibration, context_of, shipped_calibration
+from dao_core.crystal import Crystal
+from dao_core.screening.calibration import Calibration, Context, ContextCalibration, context_of, shipped_calibration
 from dao_core.screening.ranking import (
     RankingRule,
     ground_states,
@@ -25,7 +28,7 @@ RULE = RankingRule(
     {"test-potential": "first", "a judge": "judge"},
     calibration=Calibration(
         {"first": ERROR, "judge": ERROR, "other": ERROR},
-        {"composition": _NUMBERS, "prototype": _NUMBERS, "neither": _NUMBERS},
+        dict.fromkeys(get_args(Context), _NUMBERS),
     ),
 )
 
@@ -206,11 +209,13 @@ def test_what_the_library_knows_of_a_formula() -> None:
     assert context_of([template, candidate("k", rocksalt(), origin="known")]) == "composition"
     assert context_of([template]) == "prototype"
     assert context_of([unlikely, candidate("g", rocksalt(), origin="de novo", log_prior=-0.1)]) == "neither"
+    silicon = Crystal(2.7 * (np.ones((3, 3)) - np.eye(3)), [[0, 0, 0], [0.25, 0.25, 0.25]], [14, 14])
+    assert context_of([candidate("k", silicon, origin="known")]) == "element"
 
 
 def test_the_shipped_numbers_are_complete() -> None:
     numbers = shipped_calibration()
-    assert set(numbers.contexts) == {"composition", "prototype", "neither"}
+    assert set(numbers.contexts) == set(get_args(Context))
     for entry in numbers.contexts.values():
         assert entry.temperature.keys() - {"library"} == numbers.error.keys() >= {"dao", "chgnet", "sevennet", "other"}
         assert "library" in entry.temperature
