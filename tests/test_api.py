@@ -61,7 +61,7 @@ def test_the_three_kinds_of_structures_relax_alike() -> None:
     alone = [dao.relax(kind, max_steps=3) for kind in kinds]
     together = dao.relax(kinds, max_steps=3)
     energies = [r.energy_per_atom for r in (*alone, *together)]
-    np.testing.assert_allclose(energies, energies[0], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(energies, energies[0], rtol=0, atol=1e-5)  # float32 sums in the order of the batch
     with pytest.raises(TypeError, match="str is no structure"):
         dao.relax("NaCl.cif")
 

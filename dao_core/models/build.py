@@ -37,12 +37,16 @@ def grown(network: nn.Module, additions: LocalAdditions) -> LocalNet:
 
     Raises:
         TypeError: It is no local network.
-        ValueError: It has something that the additions lack.
+        ValueError: It has something that the additions lack, or that they give another size.
     """
     if not isinstance(network, LocalNet):
         raise TypeError(f"a {type(network).__name__} cannot grow: start from a local network, or leave out `grow`")
     larger = LocalNet(network.config.model_copy(update=additions.model_dump()))
-    unknown = larger.load_state_dict(network.state_dict(), strict=False).unexpected_keys
+    old, new = network.state_dict(), larger.state_dict()
+    resized = [name for name, values in old.items() if name in new and new[name].shape != values.shape]
+    if resized:
+        raise ValueError(f"the network already has {resized[0]} in another size: give `grow` the size that it has")
+    unknown = larger.load_state_dict(old, strict=False).unexpected_keys
     if unknown:
         raise ValueError(f"the network already has {unknown[0]}: name all of its own additions in `grow` too")
     return larger

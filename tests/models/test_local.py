@@ -118,3 +118,5 @@ def test_what_cannot_grow_is_refused() -> None:
         grown(build_network(TINY), LocalAdditions())
     with pytest.raises(ValueError, match="already has coarse"):
         grown(second_version(tensor_width=4), LocalAdditions(references=True))
+    with pytest.raises(ValueError, match="in another size"):
+        grown(second_version(tensor_width=4), LocalAdditions(tensor_width=8))

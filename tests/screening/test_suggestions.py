@@ -16,11 +16,11 @@ from dao_core.generate.templates.index import TemplateHit
 from dao_core.library.known import KnownStructure
 from dao_core.library.prior import KNOWN_SHARE
 from dao_core.screening.formulas import parse_formula
-from dao_core.screening.known import StructureList
 from dao_core.screening.priors import unit_share
 from dao_core.screening.proposals import Proposer, propose_known
 from dao_core.screening.settings import SearchSettings
 from dao_core.screening.suggestions import Suggesters, suggest
+from tests.helpers.structure_list import StructureList
 from tests.helpers.structures import cesium_chloride, reset, rocksalt, zincblende
 from tests.helpers.symmetric import tiny_model
 

@@ -227,15 +227,16 @@ def test_labels_on_one_scale_get_no_corrections(tmp_path: Path) -> None:
 
 def test_a_continued_predictor_can_grow(tmp_path: Path) -> None:
     crystals = [c.niggli().replace(atomic_numbers=np.full(c.n_atoms, 29)) for c in random_crystals(3, (2, 3, 4))]
-    shipped = DaoPotential.load("predictor")
-    labels = [p.formation_energy_per_atom for p in shipped.predict(crystals)]
     unknown = [None] * 3
-    packed = pack_labelled(crystals, TrainingLabels(labels, [0.0] * 3, [0] * 3, unknown, unknown))
-    config = TrainingConfig(
-        **{**TINY, "max_steps": 1, "learning_rate": 1e-9, "start_from": "predictor", "grow": {"tensor_width": 4}}
-    )
-    fit_predictor(PredictorData(packed, shipped.scale.sources), config, tmp_path, Provenance({}, ""))
-    larger = load_checkpoint(tmp_path / "checkpoint")
+    packed = pack_labelled(crystals, TrainingLabels([-0.5, 0.0, 0.5], [0.0] * 3, [0] * 3, unknown, unknown))
+    data, local = PredictorData(packed, ["mine"], one_scale=True), {"kind": "local", "width": 16, "n_blocks": 1}
+    first = TrainingConfig(**{**TINY, "max_steps": 1, "model": local})
+    fit_predictor(data, first, tmp_path / "first", Provenance({}, ""))
+    small = tmp_path / "first" / "checkpoint"
+    labels = [p.formation_energy_per_atom for p in DaoPotential.load(small).predict(crystals)]
+    more = {"max_steps": 1, "learning_rate": 1e-9, "start_from": str(small), "grow": {"tensor_width": 4}}
+    fit_predictor(data, TrainingConfig(**{**TINY, **more}), tmp_path / "second", Provenance({}, ""))
+    larger = load_checkpoint(tmp_path / "second" / "checkpoint")
     assert larger.config["model"]["tensor_width"] == 4
     np.testing.assert_allclose(
         [p.formation_energy_per_atom for p in DaoPotential(larger).predict(crystals)], labels, atol=1e-4
