@@ -39,6 +39,14 @@ ValidationStatus = Literal[
     "scheduler_failed", "out_of_memory", "timeout", "not_converged", "code_failed", "folder_removed",
 ]  # fmt: skip
 
+# repairs of the occupations, of which a user of the energy should hear
+OCCUPATION_WORDS = {
+    "smearing_stalls -> gaussian_smearing": "Gaussian smearing, for with cold smearing the SCF stalled",
+    "smearing_counts -> fixed_occupations": "then fixed occupations, for there is a gap",
+    "smearing_counts -> own_smearing": "then its own smearing again, for it is a metal",
+    "charge_wrong -> smearing": "smearing, for it is no insulator",
+}
+
 
 @dataclass(frozen=True)
 class ValidationResult:
@@ -232,6 +240,7 @@ def _on_hull(run: Session, result: ValidationResult, references: Mapping[str, Cr
 def _message(run: Session, result: ValidationResult, note: str) -> str:
     """Everything about a validated crystal that its user should hear."""
     words = [f"{s.name}: {s.message}" for s in run.stages if s.status == "accepted"]
+    words += [f"{s.name}: {OCCUPATION_WORDS[a]}" for s in run.stages for a in s.actions if a in OCCUPATION_WORDS]
     if result.orderings:
         words.append(f"lowest of {len(result.orderings)} magnetic orderings: {result.ordering}")
     if result.moments is not None and result.crystal is not None:

@@ -74,24 +74,38 @@ def read_job(text: str) -> Job:
     )
 
 
-def scf(energy: float = -16.9, *, iterations: int = 6, how: str = "converged", top: float = 0.0) -> str:
-    """One self-consistency cycle; `how` is converged, allowed (it only says so), failed, stuck or cut."""
+def scf(
+    energy: float = -16.9,
+    *,
+    iterations: int = 6,
+    how: str = "converged",
+    top: float = 0.0,
+    filled: tuple[tuple[float, ...], ...] = (),
+) -> str:
+    """One self-consistency cycle; `how` is converged, allowed (it only says so), failed, stuck, stalled or cut.
+
+    `filled` are the occupations at each k-point, by default those of one whose highest band has `top`.
+    """
     out = ["     Self-consistent Calculation\n"]
     for i in range(iterations):
         accuracy = 1e-3 if how in ("stuck", "failed", "allowed") else 10.0 ** (-i - 1)
+        if how == "stalled":  # near the solution, from one place in the gap to the next
+            accuracy = max(accuracy, (0.75e-6, 3.1e-6, 6.7e-6)[i % 3])
         out.append(f"     iteration #{i + 1:3d}     ecut=    28.00 Ry     beta= 0.40")
         out.append(f"     total energy              =     {energy:.8f} Ry")
         out.append(f"     estimated scf accuracy    <       {accuracy:.8f} Ry\n")
     if how in ("converged", "allowed"):
         out.append("     End of self-consistent calculation\n")
-        out.append(
-            "          k = 0.0000 0.0000 0.0000 (   719 PWs)   bands (ev):\n\n    -5.7938   5.9999   6.0018   9.0510\n"
-        )
-        out.append(f"     occupation numbers \n     1.0000   0.9544   0.9521   {top:.4f}\n")
+        for point in filled or ((1.0, 0.9544, 0.9521, top),):
+            out.append(
+                "          k = 0.0000 0.0000 0.0000 (   719 PWs)   bands (ev):\n\n"
+                "    -5.7938   5.9999   6.0018   9.0510\n"
+            )
+            out.append("     occupation numbers \n  " + "".join(f"{x:9.4f}" for x in point) + "\n")
         out.append(f"!    total energy              =     {energy:.8f} Ry")
         out.append(f"     estimated scf accuracy    <          {'8.7E-11' if how == 'converged' else '5.6E-04'} Ry\n")
         out.append(f"     convergence has been achieved in {iterations:3d} iterations\n")
-    elif how == "failed":
+    elif how in ("failed", "stalled"):
         out.append(f"     convergence NOT achieved after {iterations:3d} iterations: stopping\n")
     return "\n".join(out) + "\n"
 
@@ -184,7 +198,11 @@ def moments(job: Job) -> str:
         f"     atom:{i + 1:5d}    charge:    7.9    magn:    {1.4 if i == 0 else 0.0:6.4f}"
         for i in range(len(job.symbols))
     ]
-    return "     Magnetic moment per site:\n" + "\n".join(rows) + "\n"
+    totals = (
+        "\n     total magnetization       =     1.40 Bohr mag/cell\n"
+        "     absolute magnetization    =     1.40 Bohr mag/cell\n"
+    )
+    return "     Magnetic moment per site:\n" + "\n".join(rows) + "\n" + totals
 
 
 def top_band(job: Job) -> Reply:
@@ -235,6 +253,14 @@ SCENARIOS: dict[str, Callable[[Job], Reply]] = {
     "low_energy": lambda j: Reply(HEADER + scf(-99.9) + forces(j) + FOOTER),
     "top_band_occupied": top_band,
     "scf_stuck": lambda j: Reply(HEADER + step(j, 1) + scf(how="stuck", iterations=40), code=2, then="wait_exit"),
+    "smearing_stalls": lambda _: Reply(HEADER + scf(how="stalled", iterations=80) + FOOTER, code=2),
+    "smearing_stalls_in_relax": lambda j: Reply(
+        HEADER + step(j, 1) + scf(how="stalled", iterations=40), code=2, then="wait_exit"
+    ),
+    "filled_bands": lambda j: Reply(HEADER + scf(filled=((1.0, 1.0, 1.0, 0.0),) * 2) + forces(j) + FOOTER),
+    "crossing_bands": lambda j: Reply(
+        HEADER + scf(filled=((1.0, 0.9, 0.8, 0.0), (1.0, 0.9, 0.3, 0.0))) + forces(j) + FOOTER
+    ),
     "bfgs_history": bfgs(0.02, 5.0),
     "bfgs_history_converged": bfgs(1e-5, 0.01),
     "cholesky": _stopped("cdiaghg", "problems computing cholesky"),

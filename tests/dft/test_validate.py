@@ -113,6 +113,13 @@ def test_input_mistakes_are_found_before_anything_runs(validate: Validate, si: C
     assert not (tmp_path / "ledger").exists()
 
 
+def test_another_smearing_is_said(validate: Validate, si: Crystal) -> None:
+    result = validate(si, "smearing_stalls", "good")
+    assert result.ok
+    assert "scf: Gaussian smearing" in result.message
+    assert "scf: then fixed occupations" in result.message
+
+
 def test_warning_reaches_the_message(validate: Validate, si: Crystal) -> None:
     result = validate(si, "good", "final_scf_thresholds")
     assert result.ok

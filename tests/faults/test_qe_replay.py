@@ -47,6 +47,8 @@ def replay(
 SURVIVED: list[tuple[Calculation, list[str], list[str]]] = [
     ("scf", ["top_band_occupied"], ["more_bands"]),
     ("vc-relax", ["scf_stuck"], ["smaller_upscale"]),
+    ("scf", ["smearing_stalls", "good"], ["gaussian_smearing", "fixed_occupations"]),
+    ("scf", ["smearing_stalls", "crossing_bands"], ["gaussian_smearing", "own_smearing"]),
     ("vc-relax", ["bfgs_history"], ["smaller_trust_radius"]),
     ("vc-relax", ["bfgs_history", "bfgs_history"], ["smaller_trust_radius", "damped_cell"]),
     ("relax", ["bfgs_history"], ["damped_ions"]),
@@ -93,6 +95,12 @@ def test_survived(replay: Replay, calculation: Calculation, names: list[str], ha
         for name, change in action.changes.items():
             if name in values and isinstance(change, list):
                 assert change[1] in (values[name], pytest.approx(values[name])) or path != inputs[-1]
+
+
+def test_stalled_insulator_is_done_after_one_change_of_smearing(replay: Replay) -> None:
+    result = replay("scf", "smearing_stalls", "filled_bands")
+    assert [a.handler for a in result.actions] == ["gaussian_smearing"]
+    assert (result.status, result.rounds) == ("done", 2)
 
 
 def test_insulator_is_smeared(replay: Replay) -> None:

@@ -108,23 +108,30 @@ def band_gap(*calculations: Eigenvalues, filled: tuple[int, ...] | None = None) 
     """The gap over the k-points of all calculations (a mesh and a path see different extrema).
 
     Args:
-        calculations: Of one crystal, the one whose electrons are counted first.
+        calculations: Of one crystal, the one whose electrons are counted first. One with fixed occupations may hold no
+            empty band; it adds to the valence bands only.
         filled: Occupied bands of each spin, by default counted.
+
+    Raises:
+        EigenvalueError: No calculation holds an empty band.
     """
-    first = calculations[0]
-    filled = occupied_bands(first) if filled is None else filled
+    filled = occupied_bands(calculations[0]) if filled is None else filled
     n_kpoints = sum(len(c.kpoints) for c in calculations)
-    if filled is None or any(n >= first.energies.shape[2] for n in filled):
+    if filled is None:
         return Gap(0.0, "none", is_metal=True, valence_top=None, conduction_bottom=None, n_kpoints=n_kpoints)
-    tops, bottoms = [], []  # (energy, k-point)
+    tops, bottoms = [], []
     direct = math.inf
     for c in calculations:
         valence = np.max([c.energies[s, :, n - 1] for s, n in enumerate(filled) if n > 0], axis=0)  # (K,)
+        tops.append(float(valence.max()))
+        if any(n >= c.energies.shape[2] for n in filled):
+            continue
         conduction = np.min([c.energies[s, :, n] for s, n in enumerate(filled)], axis=0)
+        bottoms.append(float(conduction.min()))
         direct = min(direct, float((conduction - valence).min()))
-        tops += [(float(valence.max()), c.kpoints[valence >= valence.max() - 1e-3])]
-        bottoms += [(float(conduction.min()), c.kpoints[conduction <= conduction.min() + 1e-3])]
-    top, bottom = max(t[0] for t in tops), min(b[0] for b in bottoms)
+    if not bottoms:
+        raise EigenvalueError("no empty band was computed, so the gap is unknown; compute bands or states")
+    top, bottom = max(tops), min(bottoms)
     if bottom <= top:
         return Gap(0.0, "none", is_metal=True, valence_top=top, conduction_bottom=bottom, n_kpoints=n_kpoints)
     kind: GapKind = "direct" if direct - (bottom - top) < 2e-3 else "indirect"

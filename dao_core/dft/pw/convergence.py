@@ -7,6 +7,12 @@ from dao_core.dft.pw.output import PwOutput, ScfCycle
 from dao_core.units import BOHR, EV_PER_RY, KBAR_PER_GPA
 
 STUCK_AFTER, STUCK_WINDOW = 25, 12  # iterations of one SCF cycle, and those in which nothing got better
+STALLED_BELOW = 1e-4  # Ry: an SCF that stays above is far from its solution, which no kind of smearing mends
+# smearing functions that don't rise from 0 to 1 alone: in a gap the number of electrons fixes no single Fermi energy
+NON_MONOTONIC = frozenset({
+    "cold", "marzari-vanderbilt", "m-v", "mv", "methfessel-paxton", "m-p", "mp",
+})  # fmt: skip
+WHOLE = 1e-3  # how far an occupation may be from 0 or 1 for smearing to leave the energy alone (below 1 meV a state)
 
 
 def within_thresholds(pw_input: PwInput, output: PwOutput) -> bool:
@@ -49,3 +55,46 @@ def scf_is_stuck(cycles: tuple[ScfCycle, ...]) -> bool:
         return False
     accuracies = cycles[-1].accuracies
     return min(accuracies[-STUCK_WINDOW:]) >= min(accuracies[:-STUCK_WINDOW])
+
+
+def smearing_is_non_monotonic(pw_input: PwInput) -> bool:
+    """Whether occupations are smeared by a function under which the Fermi energy of a gapped crystal is ambiguous."""
+    smeared = pw_input.get("system", "occupations") == "smearing"
+    return smeared and str(pw_input.get("system", "smearing", "")).lower() in NON_MONOTONIC
+
+
+def other_smearing_tried(pw_input: PwInput) -> bool:
+    """Whether a repair has changed the smearing before."""
+    return any("smearing" in action.changes for action in pw_input.history)
+
+
+def scf_has_stalled(cycles: tuple[ScfCycle, ...]) -> bool:
+    """Whether the running SCF cycle came close to its solution and then moved about there.
+
+    Its accuracy is below `STALLED_BELOW`, and `STUCK_WINDOW` iterations did not halve the best earlier one, after at
+    least `STUCK_AFTER`. With cold smearing this is what pw.x does when the Fermi energy jumps between places in a gap.
+    """
+    if not cycles or cycles[-1].converged or len(cycles[-1].accuracies) < STUCK_AFTER:
+        return False
+    accuracies = cycles[-1].accuracies
+    before = min(accuracies[:-STUCK_WINDOW])
+    return before < STALLED_BELOW and min(accuracies[-STUCK_WINDOW:]) > 0.5 * before
+
+
+def may_have_gap(pw_input: PwInput, output: PwOutput) -> bool:
+    """Whether the electrons can fill whole bands: an even number of them, or spin polarisation."""
+    n = output.n_electrons
+    return pw_input.get("system", "nspin", 1) == 2 or (n is not None and abs(n / 2 - round(n / 2)) < WHOLE)
+
+
+def occupations_are_whole(output: PwOutput) -> bool:
+    """Whether every band is full or empty, so that smearing adds nothing to the energy."""
+    return all(min(abs(x), abs(1 - x)) < WHOLE for point in output.occupations for x in point)
+
+
+def has_gap(pw_input: PwInput, output: PwOutput) -> bool:
+    """Whether the same bands are filled at every k-point, each spin for itself."""
+    spins = 2 if pw_input.get("system", "nspin", 1) == 2 else 1
+    filled = [sum(x > 0.5 for x in point) for point in output.occupations]
+    size = len(filled) // spins
+    return size > 0 and all(len(set(filled[s * size : (s + 1) * size])) == 1 for s in range(spins))

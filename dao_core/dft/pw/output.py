@@ -20,9 +20,9 @@ from dao_core.dft.pw.output_blocks import (
     forces,
     last,
     number,
+    occupations,
     site_moments,
     stress,
-    top_band,
     unreadable_values,
     wall,
 )
@@ -49,8 +49,9 @@ class PwOutput:
 
     `energies` (eV) and `crystals` follow the ionic steps; `crystals` starts with the input structure and its last entry
     is the last structure seen. `forces` (N, 3), `stress` (3, 3), tension positive as in ASE, belong to the last step
-    that printed them. `unreadable` names those of the last energy, forces and stress that are stars or NaN. `log` is
-    all that was written (stdout, CRASH, stderr), in which the table of failures looks for its messages.
+    that printed them. `occupations` are those of the bands at each k-point, 0 to 1. `unreadable` names those of the
+    last energy, forces and stress that are stars or NaN. `log` is all that was written (stdout, CRASH, stderr), in
+    which the table of failures looks for its messages.
     """
 
     text_length: int = 0
@@ -67,8 +68,9 @@ class PwOutput:
     in_final_scf: bool = False
     nstep_reached: bool = False
     ionic_steps: int = 0
-    top_band_occupation: float | None = None
+    occupations: tuple[tuple[float, ...], ...] = ()
     n_bands: int | None = None
+    n_electrons: float | None = None
     total_magnetization: float | None = None
     absolute_magnetization: float | None = None
     site_moments: tuple[float, ...] | None = None
@@ -87,6 +89,11 @@ class PwOutput:
     def crystal(self) -> Crystal | None:
         """The last structure seen."""
         return self.crystals[-1] if self.crystals else None
+
+    @property
+    def top_band_occupation(self) -> float | None:
+        """Largest occupation of the highest band over the k-points, 0 to 1."""
+        return max((point[-1] for point in self.occupations), default=None)
 
     @property
     def max_force(self) -> float | None:
@@ -130,8 +137,9 @@ def parse_text(text: str, *, crash: str = "", stderr: str = "", start: Crystal |
         in_final_scf="Final scf calculation at the relaxed structure" in text,
         nstep_reached="The maximum number of steps has been reached" in text,
         ionic_steps=steps,
-        top_band_occupation=top_band(text),
+        occupations=occupations(text),
         n_bands=_integer(r"number of Kohn-Sham states=\s*(\d+)", text),
+        n_electrons=last(rf"number of electrons\s+=\s+({FLOAT})", text),
         total_magnetization=last(rf"total magnetization\s+=\s+({FLOAT})", text),
         absolute_magnetization=last(rf"absolute magnetization\s+=\s+({FLOAT})", text),
         site_moments=site_moments(text),

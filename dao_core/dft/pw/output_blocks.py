@@ -77,21 +77,23 @@ def stress(text: str) -> NDArray[np.float64] | None:
 
 
 def site_moments(text: str) -> tuple[float, ...] | None:
-    """Moments (Bohr magnetons) of the last table that pw.x integrated in spheres; None where it printed none."""
+    """Moments (Bohr magnetons) of the last table that pw.x integrated in spheres; None where it printed none.
+
+    The cell's total and absolute magnetization, which follow the table, are no rows of it.
+    """
     blocks = text.split("Magnetic moment per site")
-    rows = re.findall(rf"magn(?:etization)?\s*[:=]\s*({FLOAT})", blocks[-1]) if len(blocks) > 1 else []
+    row = rf"^\s*atom\b.*\bmagn(?:etization)?\s*[:=]\s*({FLOAT})"
+    rows = re.findall(row, blocks[-1], re.MULTILINE) if len(blocks) > 1 else []
     return tuple(number(row) for row in rows) or None
 
 
-def top_band(text: str) -> float | None:
-    """Largest occupation of the highest band over the k-points of the last self-consistent calculation, 0 to 1."""
+def occupations(text: str) -> tuple[tuple[float, ...], ...]:
+    """Occupations of the bands (0 to 1) at each k-point of the last self-consistent calculation, with spin those of
+    the one spin first; empty where none are printed.
+    """
     last = text.split("Self-consistent Calculation")[-1]
-    tops = []
-    for block in last.split("occupation numbers")[1:]:
-        values = re.match(rf"\s*((?:{FLOAT}\s+)+)", block)
-        if values:
-            tops.append(number(values.group(1).split()[-1]))
-    return max(tops) if tops else None
+    found = (re.match(rf"\s*((?:{FLOAT}\s+)+)", block) for block in last.split("occupation numbers")[1:])
+    return tuple(tuple(number(x) for x in values.group(1).split()) for values in found if values)
 
 
 def wall(text: str) -> float | None:

@@ -6,7 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dao_core.dft.launch.outcome import OutcomeKind, RunOutcome
-from dao_core.dft.pw.convergence import only_said_to_converge, within_thresholds
+from dao_core.dft.pw.convergence import (
+    may_have_gap,
+    occupations_are_whole,
+    only_said_to_converge,
+    other_smearing_tried,
+    scf_has_stalled,
+    smearing_is_non_monotonic,
+    within_thresholds,
+)
 from dao_core.dft.pw.input import PwInput
 from dao_core.dft.pw.output import PwOutput
 
@@ -88,6 +96,19 @@ def scf_not_converged_in_relaxation(run: Run) -> bool:
         return True
     output = run.output
     return finished(run) and output.in_final_scf and not output.cycles[-1].converged
+
+
+def smearing_stalls(run: Run) -> bool:
+    """Close to its solution the SCF moves about, with a smearing that leaves the Fermi energy in a gap open."""
+    ended_early = run.outcome.kind == "stuck" or "convergence NOT achieved after" in run.output.log
+    smeared = smearing_is_non_monotonic(run.pw_input) and may_have_gap(run.pw_input, run.output)
+    return ended_early and smeared and not other_smearing_tried(run.pw_input) and scf_has_stalled(run.output.cycles)
+
+
+def other_smearing_counts(run: Run) -> bool:
+    """It converged with the Gaussian smearing of a repair, whose width is part of this energy."""
+    gaussian = run.pw_input.get("system", "smearing") == "gaussian" and other_smearing_tried(run.pw_input)
+    return gaussian and finished(run) and not occupations_are_whole(run.output)
 
 
 def finished(run: Run) -> bool:

@@ -62,6 +62,7 @@ FAILURES: tuple[Failure, ...] = (
             any_of(ended("out_of_memory"), stopped_with("Cannot allocate memory", "oom-kill")), machine.more_memory,
             final=False, status="out_of_memory", tries=2,
             exhausted="killed for memory three times; use a smaller cell or a larger node"),
+    Failure("smearing_stalls", conditions.smearing_stalls, scf.gaussian_smearing, final=True, status="not_converged"),
     Failure("scf_stuck", ended("stuck"), scf.smaller_upscale, final=True, status="not_converged"),
     Failure("hanging", ended("stalled"), machine.restart_hanging, final=False, status="timeout",
             tries=1, exhausted="hung twice"),
@@ -105,6 +106,8 @@ FAILURES: tuple[Failure, ...] = (
             tries=1, exhausted="twice without a readable output"),
     Failure("interrupted", conditions.interrupted, machine.from_last_structure, final=False),  # 503
     # runs that say that all is well
+    Failure("smearing_counts", conditions.other_smearing_counts, scf.own_occupations, final=True,
+            status="not_converged"),
     Failure("ionic_not_converged", conditions.ions_not_converged, ionic.more_ionic_steps, final=True,  # 500, 502
             status="not_converged"),
     Failure("top_band_occupied", conditions.top_band_occupied, scf.more_bands, final=True),  # 0, sanity check

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import Any
 
+from dao_core.dft.pw.convergence import has_gap
 from dao_core.dft.pw.input import PwInput, Restart
 from dao_core.dft.pw.output import PwOutput
 from dao_core.dft.repair.actions import Repair, at_last_structure, go, stop, times
@@ -69,6 +72,34 @@ def gentler_mixing_in_relax(pw_input: PwInput, output: PwOutput) -> Repair:
 def gentler_mixing(pw_input: PwInput, _output: PwOutput) -> Repair:
     """The SCF did not converge: `mixing_beta` x 0.8 and on from where it was."""
     return _gentler_mixing(pw_input, "gentler_mixing", "full")
+
+
+def gaussian_smearing(pw_input: PwInput, output: PwOutput) -> Repair:
+    """Gaussian smearing, once: it fixes the Fermi energy of a gapped crystal, which cold smearing leaves to jump about.
+
+    pw.x stalls there, and gentler mixing is of no use. Where all bands turn out whole the energy is the same;
+    `own_occupations` sees to the rest.
+    """
+    old = pw_input.get("system", "smearing")
+    new = at_last_structure(pw_input, output).with_values("system", smearing="gaussian")
+    restart: Restart = "charge" if pw_input.calculation == "scf" else "scratch"
+    note = "the SCF stalled near its solution, as it does with this smearing where there is a gap"
+    return go(new, "gaussian_smearing", restart, smearing=[old, "gaussian"], note=note)
+
+
+def own_occupations(pw_input: PwInput, output: PwOutput) -> Repair:
+    """Converged with Gaussian smearing, but the width counts: a crystal with a gap goes without, a metal as it was."""
+    moved = at_last_structure(pw_input, output)
+    if has_gap(pw_input, output):
+        values: dict[str, Any] = {"occupations": "fixed", "smearing": None, "degauss": None}
+        if pw_input.get("system", "nspin", 1) == 2:  # pw.x must know how many bands each spin fills
+            values["tot_magnetization"] = float(round(output.total_magnetization or 0.0))
+        changed = moved.with_values("system", **values)
+        return go(changed, "fixed_occupations", "charge", occupations=["smearing", "fixed"])
+    first = next(a.changes["smearing"][0] for a in pw_input.history if "smearing" in a.changes)
+    back = moved.with_values("system", smearing=first)
+    new, action = _gentler_mixing(back, "own_smearing", "charge")
+    return new, replace(action, changes={**action.changes, "smearing": ["gaussian", first]})
 
 
 def tighter_scf(pw_input: PwInput, _output: PwOutput) -> Repair:

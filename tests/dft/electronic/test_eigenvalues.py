@@ -23,6 +23,14 @@ def test_indirect_gap_over_mesh_and_path() -> None:
     assert (gap.valence_top, gap.conduction_bottom) == (0.0, 1.0)
 
 
+def test_a_calculation_without_empty_bands_adds_its_valence_bands() -> None:
+    fixed = bands([[[-3.0, 0.5], [-2.0, -1.0]]], (4.0,))
+    path = bands([[[-3.0, 0.0, 1.0]]], (4.0,))
+    assert band_gap(fixed, path).value == band_gap(path, fixed).value == 0.5
+    with pytest.raises(EigenvalueError, match="no empty band"):
+        band_gap(fixed)
+
+
 def test_direct_gap() -> None:
     assert band_gap(bands([[[0.0, 1.0], [-1.0, 2.0]]], (2.0,))).kind == "direct"
 

@@ -94,3 +94,13 @@ def test_overflowing_fortran_numbers_do_not_raise(si: Crystal) -> None:
     text = "     Forces acting on atoms (cartesian axes, Ry/au):\n\n"
     text += "     atom    1 type  1   force =  *********** 0.0 0.0\n"
     assert parse_text(text + whole("scf")[:400], start=si).forces is None
+
+
+def test_moments_are_those_of_the_sites_in_the_formats_of_two_versions() -> None:
+    head = "     Magnetic moment per site:\n"
+    totals = "     total magnetization  =  4.00 Bohr mag/cell\n     absolute magnetization  =  4.31 Bohr mag/cell\n"
+    old = head + "     atom:    1    charge:   13.9    magn:    2.1000    constr:    0.0000\n"
+    new = head + "     atom   1 (R=0.357)  charge= 12.1  magn=  2.2\n"
+    assert parse_text(totals + old + totals).site_moments == (2.1,)
+    assert parse_text(totals + old + new + totals).site_moments == (2.2,)
+    assert parse_text(totals).site_moments is None

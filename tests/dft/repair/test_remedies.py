@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dao_core.dft.launch.outcome import RunOutcome
 from dao_core.dft.pseudo.library import PseudoLibrary
 from dao_core.dft.pw.input import Action, Calculation, PwInput
 from dao_core.dft.pw.output import PwOutput
@@ -44,6 +45,8 @@ def test_names_are_unique_and_limits_say_why_they_end() -> None:
 REMEDIES: list[tuple[str, Calculation, str, dict[tuple[str, str], Any]]] = [
     ("top_band_occupied", "scf", "charge", {("system", "nbnd"): 12}),
     ("scf_stuck", "vc-relax", "full", {("ions", "upscale"): 30.0}),
+    ("smearing_stalls", "scf", "charge", {("system", "smearing"): "gaussian", ("system", "occupations"): "smearing"}),
+    ("smearing_stalls_in_relax", "vc-relax", "scratch", {("system", "smearing"): "gaussian"}),
     ("bfgs_history", "vc-relax", "charge", {("ions", "trust_radius_min"): 1e-4, ("ions", "trust_radius_ini"): 1e-3}),
     ("bfgs_history", "relax", "charge", {("ions", "ion_dynamics"): "damp"}),
     ("cholesky", "scf", "scratch", {("electrons", "diagonalization"): "paro"}),
@@ -152,6 +155,51 @@ def test_insulator_with_a_wrong_charge_gets_smearing(repair: Repairing, library:
     assert action.handler == "smearing"
     assert new.get("system", "occupations") == "smearing"
     assert new.get("system", "degauss") > 0
+
+
+def stalled(repair: Repairing) -> PwInput:
+    """An input with the Gaussian smearing that a stalled SCF gets."""
+    return repair("smearing_stalls", "scf")[0]
+
+
+def test_other_smearing_that_leaves_bands_whole_is_a_good_run(repair: Repairing, tmp_path: Path) -> None:
+    pw_input = stalled(repair)
+    assert classify(pw_input, *fake_output(pw_input, "filled_bands", tmp_path)) == "none"
+
+
+def test_small_gap_goes_without_smearing_and_with_the_moment_that_it_had(repair: Repairing) -> None:
+    new, action, _ = repair("good", "scf", stalled(repair))
+    assert (action.failure, action.handler, new.restart) == ("smearing_counts", "fixed_occupations", "charge")
+    system = new.namelists["system"]
+    assert system["occupations"] == "fixed"
+    assert not {"smearing", "degauss", "tot_magnetization"} & set(system)
+    polarised = stalled(repair).with_values("system", nspin=2)
+    output = PwOutput(
+        text_length=1, started=True, job_done=True, energies=(-1.0,), occupations=((1.0, 0.9), (0.9, 0.1)),
+        total_magnetization=1.99,
+    )  # fmt: skip
+    new, action = repaired(polarised, output, classify(polarised, output, RunOutcome("exited", 0)))
+    assert (action.handler, new.get("system", "tot_magnetization")) == ("fixed_occupations", 2.0)
+
+
+def test_metal_keeps_its_smearing_and_gets_gentler_mixing(repair: Repairing) -> None:
+    new, action, _ = repair("crossing_bands", "scf", stalled(repair))
+    assert (action.handler, new.get("system", "smearing")) == ("own_smearing", "cold")
+    assert new.get("electrons", "mixing_beta") == pytest.approx(0.32)
+    _, action, _ = repair("smearing_stalls", "scf", new)
+    assert (action.failure, action.handler) == ("scf_not_converged", "gentler_mixing")  # no second try of it
+
+
+def test_odd_electrons_without_spin_and_fixed_occupations_are_not_taken_for_a_stalled_insulator(
+    library: PseudoLibrary, tmp_path: Path
+) -> None:
+    pw_input = an_input(library, "scf")
+    output, outcome = fake_output(pw_input, "smearing_stalls", tmp_path)
+    odd = replace(output, n_electrons=9.0)
+    assert classify(pw_input, odd, outcome) == "scf_not_converged"
+    assert classify(pw_input.with_values("system", nspin=2), odd, outcome) == "smearing_stalls"
+    fixed = pw_input.with_values("system", occupations="fixed", smearing=None, degauss=None)
+    assert classify(fixed, output, outcome) == "scf_not_converged"
 
 
 def test_broken_symmetry_is_restored_then_switched_off(repair: Repairing) -> None:
