@@ -14,7 +14,7 @@ from dao_core.dft.calculation import STAGE
 from dao_core.dft.chain import ProgramError, remove_chain
 from dao_core.dft.electronic.analysis import analyse_electrons, possible_parts
 from dao_core.dft.electronic.eigenvalues import EigenvalueError
-from dao_core.dft.electronic.page import sections
+from dao_core.dft.electronic.page import sections, without_bader
 from dao_core.dft.launch.local import LocalLauncher
 from dao_core.dft.pseudo.library import find_library
 from dao_core.dft.pw.input import PwInput, from_dict
@@ -67,9 +67,12 @@ def compute_properties(run: ValidationRun, result: ValidationResult, wanted: Seq
     out: list[Mapping[str, Any]] = []
     failed = False
     if "electrons" in wanted:
-        electrons = analyse_electrons(session, pw_input, possible_parts(session.settings))
+        parts = possible_parts(session.settings)
+        electrons = analyse_electrons(session, pw_input, parts)
         failed |= bool(electrons.failures)
         out += sections(electrons)
+        if "bader" not in parts:
+            out.append(without_bader(session.settings.bader_command))
     if "phonons" in wanted:
         section = _vibrations(session, pw_input)
         failed |= section["data"] is None

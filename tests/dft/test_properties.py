@@ -18,7 +18,8 @@ from dao_core.dft.validate import ValidationResult, ValidationRun, validate_crys
 
 @pytest.fixture
 def run(session: Session) -> ValidationRun:
-    return ValidationRun(session.settings, session.ledger.root, session.launcher)
+    settings = session.settings.model_copy(update={"bader_command": "no-such-bader"})
+    return ValidationRun(settings, session.ledger.root, session.launcher)
 
 
 @pytest.fixture
@@ -28,10 +29,12 @@ def validated(run: ValidationRun, si: Crystal) -> ValidationResult:
 
 def test_sentences_and_no_scratch_left(run: ValidationRun, validated: ValidationResult) -> None:
     properties = compute_properties(run, validated, ("electrons", "phonons", "dispersion 2"))
-    assert [s["part"] for s in properties.sections] == ["bands", "states", "elf", "phonons", "dispersion"]
+    parts = [s["part"] for s in properties.sections]
+    assert parts == ["bands", "states", "elf", "bader", "phonons", "dispersion"]
     assert "the highest longitudinal one 21.0 THz" in properties.sentences[-2]
     assert "no imaginary mode, frequencies from 3.0 to 18.0 THz" in properties.sentences[-1]
-    assert all(s["data"] is not None for s in properties.sections)
+    assert [s["part"] for s in properties.sections if s["data"] is None] == ["bader"]  # no such program here
+    assert "the program `no-such-bader` is not installed" in properties.sections[3]["sentence"]
     left = [p.name for p in (Path(run.root) / "dft_scratch").glob("*-chain") if p.is_dir()]
     assert left == []
     again = compute_properties(run, validated, ("electrons",))

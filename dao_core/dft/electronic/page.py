@@ -29,6 +29,15 @@ def sections(electrons: Electrons) -> list[dict[str, Any]]:
     return out
 
 
+def without_bader(command: str) -> dict[str, Any]:
+    """The section in place of Bader charges where their program is not installed."""
+    sentence = (
+        f"Not computed: the program `{command}` is not installed (the setting `bader_command` names it); Löwdin "
+        "charges stand with the density of states."
+    )
+    return {"part": "bader", "title": TITLES["bader"], "sentence": sentence, "data": None}
+
+
 def gap_words(gap: Mapping[str, Any]) -> str:
     """The gap in words; PBE's gaps are too small, and the page says so where the number stands."""
     if gap["is_metal"]:
