@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dao_core.artifacts import Ledger, content_key
 from dao_core.crystal import Crystal
@@ -12,7 +12,8 @@ from dao_core.dft.hubbard import hubbard_label
 from dao_core.dft.launch.base import Launcher
 from dao_core.dft.pseudo.library import PseudoLibrary
 from dao_core.dft.pw.build import build_input
-from dao_core.dft.pw.input import Calculation, PwInput
+from dao_core.dft.pw.convergence import smearing_is_non_monotonic
+from dao_core.dft.pw.input import Action, Calculation, PwInput
 from dao_core.dft.pw.result import PwResult
 from dao_core.dft.repair.failures import describe
 from dao_core.dft.settings import DftSettings
@@ -34,18 +35,23 @@ class StageSummary:
 
 @dataclass
 class Session:
-    """What one validation needs at hand."""
+    """What one validation needs at hand.
+
+    `smearing` holds, by formula, the repair that replaced a calculation's smearing: the next ones start with it.
+    """
 
     settings: DftSettings
     library: PseudoLibrary
     ledger: Ledger
     launcher: Launcher
     stages: list[StageSummary] = field(default_factory=list)
+    smearing: dict[str, Action] = field(default_factory=dict)
 
     def do(self, name: str, pw_input: PwInput) -> PwResult:
         """One calculation, noted."""
         limits = RunLimits(self.settings.max_rounds, self.settings.keep_scratch)
         result = calculate(pw_input, self.launcher, self.ledger, limits)
+        self._learn(pw_input.crystal, result)
         actions = tuple(describe(a) for a in result.actions)
         summary = StageSummary(
             name,
@@ -75,7 +81,18 @@ class Session:
         Returns:
             The input.
         """
-        return build_input(crystal, self.library, self.settings, calculation, moments)
+        pw_input = build_input(crystal, self.library, self.settings, calculation, moments)
+        repaired = self.smearing.get(crystal.formula_reduced)
+        if repaired is None or not smearing_is_non_monotonic(pw_input):
+            return pw_input
+        _, smearing = repaired.changes["smearing"]
+        return replace(pw_input.with_values("system", smearing=smearing), history=(repaired,))
+
+    def _learn(self, crystal: Crystal, result: PwResult) -> None:
+        """Keep a smearing that helped, so that the crystal's next calculation need not stall first."""
+        changes = [a for a in result.actions if "smearing" in a.changes]
+        if result.ok and changes and changes[-1].handler == "gaussian_smearing":
+            self.smearing[crystal.formula_reduced] = changes[-1]
 
 
 class StageFailedError(Exception):

@@ -240,7 +240,9 @@ def _on_hull(run: Session, result: ValidationResult, references: Mapping[str, Cr
 def _message(run: Session, result: ValidationResult, note: str) -> str:
     """Everything about a validated crystal that its user should hear."""
     words = [f"{s.name}: {s.message}" for s in run.stages if s.status == "accepted"]
-    words += [f"{s.name}: {OCCUPATION_WORDS[a]}" for s in run.stages for a in s.actions if a in OCCUPATION_WORDS]
+    for action, said in OCCUPATION_WORDS.items():
+        if names := [s.name for s in run.stages if action in s.actions]:
+            words.append(f"{', '.join(names)}: {said}")
     if result.orderings:
         words.append(f"lowest of {len(result.orderings)} magnetic orderings: {result.ordering}")
     if result.moments is not None and result.crystal is not None:

@@ -116,8 +116,9 @@ def test_input_mistakes_are_found_before_anything_runs(validate: Validate, si: C
 def test_another_smearing_is_said(validate: Validate, si: Crystal) -> None:
     result = validate(si, "smearing_stalls", "good")
     assert result.ok
-    assert "scf: Gaussian smearing" in result.message
-    assert "scf: then fixed occupations" in result.message
+    assert "scf, vc-relax, final scf: Gaussian smearing" in result.message
+    assert "scf, vc-relax, final scf: then fixed occupations" in result.message
+    assert [s.rounds for s in result.stages] == [3, 2, 2]  # the later ones didn't stall first
 
 
 def test_warning_reaches_the_message(validate: Validate, si: Crystal) -> None:
