@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -86,14 +87,12 @@ def known_structures(library: Library, formula: str) -> list[KnownStructure]:
     from pymatgen.core import Composition
 
     reduced = Composition(formula).reduced_formula
-    found = list(_read(library, [("formula_reduced", "=", reduced)]))
+    found = list(_read(library, reduced))
     return sorted(found, key=lambda k: (k.e_above_hull is None, k.e_above_hull or 0.0, k.material_id))
 
 
-def _read(library: Library, filters: list[tuple[str, str, object]]) -> Iterator[KnownStructure]:
-    import pyarrow.parquet as pq
-
-    for row in pq.read_table(library.structures_file, filters=filters).to_pylist():
+def _read(library: Library, reduced: str) -> Iterator[KnownStructure]:
+    for row in _rows_of(library, reduced):
         lattice, frac = np.reshape(row["lattice"], (3, 3)), np.reshape(row["frac_coords"], (-1, 3))
         try:
             crystal = Crystal(lattice, frac, np.array(row["atomic_numbers"]))
@@ -108,3 +107,22 @@ def _read(library: Library, filters: list[tuple[str, str, object]]) -> Iterator[
             row["e_above_hull"],
             row["formation_energy_per_atom_source"],
         )
+
+
+def _rows_of(library: Library, reduced: str) -> Iterator[dict[str, Any]]:
+    """Rows of a formula; only the row groups that may hold it are read, as they are sorted by formula.
+
+    By hand: pyarrow's own filters import pandas, which takes longer than all of this.
+    """
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(library.structures_file) as file:
+        column = file.schema_arrow.get_field_index("formula_reduced")
+        for i in range(file.num_row_groups):
+            limits = file.metadata.row_group(i).column(column).statistics
+            if limits is not None and limits.has_min_max and not limits.min <= reduced <= limits.max:
+                continue
+            rows = file.read_row_group(i)
+            names = rows["formula_reduced"].to_pylist()
+            if reduced in names:
+                yield from rows.slice(names.index(reduced), names.count(reduced)).to_pylist()

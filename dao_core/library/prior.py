@@ -37,3 +37,12 @@ def _weight(known: KnownStructure) -> float:
     n_atoms = min(max(known.crystal.n_atoms, SMALL_CELL), LARGEST_FITTED)
     size = CELL_EXPONENT * log(n_atoms / SMALL_CELL)
     return -size - (NO_ENERGY if known.e_above_hull is None else known.e_above_hull / SCALE)
+
+
+def energy_found_later(above_lowest: float) -> float:
+    """What to add to the log prior of a structure without an energy in the library once somebody has found it.
+
+    Args:
+        above_lowest: Above the lowest structure of the composition, eV/atom, at least 0.
+    """
+    return NO_ENERGY - above_lowest / SCALE

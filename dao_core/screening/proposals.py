@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import exp
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,10 @@ from dao_core.screening.formulas import Formula, FormulaError, enumerate_cells
 from dao_core.screening.priors import left_to_unknown, unit_share
 from dao_core.screening.proposed import KNOWN, SYMMETRY, TEMPLATE, Proposals, Proposed
 from dao_core.screening.settings import SearchSettings
-from dao_core.screening.suggestions import SMALLEST_SHARE, Suggested, Suggesters, suggest
+from dao_core.screening.suggestions import SMALLEST_SHARE, Suggested, Suggesters, suggest, template_hits
 
 if TYPE_CHECKING:
+    from dao_core.generate.templates.index import TemplateHit
     from dao_core.library.known import KnownStructure
     from dao_core.screening.joint import Suggestion
     from dao_core.screening.load_models import SearchModels
@@ -73,22 +74,30 @@ class Proposer:
     @cached_property
     def suggested(self) -> Suggested:
         """What templates and symmetry suggest over all cells."""
-        return suggest(self.cells, self.suggesters())
+        return suggest(self.cells, self.suggesters(), self.hits)
+
+    @cached_property
+    def hits(self) -> list[list[TemplateHit]]:
+        """Templates of each cell."""
+        return template_hits(self.cells, self.without_models)
+
+    @cached_property
+    def without_models(self) -> Suggesters:
+        """Who suggests structures of this formula at once, before the generator is loaded: templates alone."""
+        wanted = self.settings.n_templates + self.settings.n_seeded
+        return Suggesters(
+            templates=self.models.templates if wanted else None,
+            symmetry=None,
+            n_templates=max(wanted, SHARED_BY),
+            known=[k.crystal for k in self.known],
+            known_ids={k.material_id for k in self.known},
+        )
 
     def suggesters(self, spacegroup: int | None = None) -> Suggesters:
         """Who suggests structures of this formula, of one space group or of any."""
-        settings, models = self.settings, self.models
-        with_templates = settings.n_templates + settings.n_seeded > 0
-        generator = models.generator if settings.n_generated else None
-        return Suggesters(
-            templates=models.templates if with_templates else None,
-            symmetry=None if generator is None else generator.symmetry,
-            n_templates=max(settings.n_templates + settings.n_seeded, SHARED_BY),
-            known=[k.crystal for k in self.known],
-            known_ids={k.material_id for k in self.known},
-            largest=self.largest_generated,
-            spacegroup=spacegroup,
-        )
+        generator = self.models.generator if self.settings.n_generated else None
+        symmetry = None if generator is None else generator.symmetry
+        return replace(self.without_models, symmetry=symmetry, largest=self.largest_generated, spacegroup=spacegroup)
 
     @property
     def largest_generated(self) -> int:
@@ -172,3 +181,14 @@ def propose_known(proposer: Proposer) -> Proposals:
         return Proposals()  # everything is built around what is given (see generation.py)
     refused = [f"{proposer.formula.reduced}: {reason}" for reason in proposer.suggested.refused]
     return Proposals(proposer.from_library() + proposer.from_suggestions(), refused)
+
+
+def propose_at_once(proposer: Proposer) -> Proposals:
+    """What the library knows of a formula, and the templates alone: all that can be said before a model is loaded.
+
+    `propose_known` orders the same structures anew, with what symmetry says of them. Raises FormulaError.
+    """
+    if proposer.settings.given.active:
+        return Proposals()
+    likely = suggest(proposer.cells, proposer.without_models, proposer.hits).ranked[: proposer.settings.n_templates]
+    return Proposals(proposer.from_library() + proposer.from_suggestions(likely))

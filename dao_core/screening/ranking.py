@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from dao_core.library.prior import energy_found_later
 from dao_core.screening.calibration import Calibration, Context, ContextCalibration, context_of, shipped_calibration
+from dao_core.screening.proposed import KNOWN
 from dao_core.units import STABLE_BELOW
 
 if TYPE_CHECKING:
@@ -171,8 +173,10 @@ def with_probability(candidates: Iterable[Candidate], rule: RankingRule = DEFAUL
 
     The posterior of a structure is its prior times exp(-dE / T), where T is the fitted temperature of the energy model.
     Structures with a judge's energy share among them what they have together by the first model's energies, so that
-    energies of two models are never compared. All of a formula add up to the fitted probability that any of them is
-    right. A structure that was not relaxed takes its part of the sum but shows no probability.
+    energies of two models are never compared. Of a known structure without an energy in the library, which its prior
+    counts against it, the judge's energy says what the library could not. All of a formula add up to the fitted
+    probability that any of them is right. A structure that was not relaxed takes its part of the sum but shows no
+    probability.
 
     Args:
         candidates: Of any number of formulas.
@@ -237,8 +241,12 @@ def _log_first(c: Candidate, group: Sequence[Candidate], rule: RankingRule, cont
 
 
 def _log_judged(c: Candidate, judged: Sequence[Candidate], rule: RankingRule, context: Context) -> float:
-    prior = _log_prior(c, judged, rule.calibration.contexts[context])
-    return prior - (c.energy_per_atom or 0.0) / rule.temperature(c.energy_identity, context)
+    numbers = rule.calibration.contexts[context]
+    prior, energy = _log_prior(c, judged, numbers), c.energy_per_atom or 0.0
+    if c.origin == KNOWN and c.library_id is not None and c.library_e_above_hull is None:
+        lowest = min(o.energy_per_atom or 0.0 for o in judged)
+        prior += numbers.prior_weight * energy_found_later(energy - lowest)
+    return prior - energy / rule.temperature(c.energy_identity, context)
 
 
 def first_energy(c: Candidate) -> tuple[float | None, str | None]:

@@ -17,7 +17,7 @@ from dao_core.screening.formulas import Formula, parse_formula
 from dao_core.screening.generation import generate
 from dao_core.screening.load_models import SearchModels
 from dao_core.screening.pipeline import ScreenInputs, counts_of, screen
-from dao_core.screening.proposals import Proposer, propose_known
+from dao_core.screening.proposals import Proposer, propose_at_once, propose_known
 from dao_core.screening.proposed import Proposals
 from dao_core.screening.ranking import RankingRule, log_posteriors
 from dao_core.screening.relaxing import Relaxer, proposal_candidate, with_energies, with_spread
@@ -92,11 +92,28 @@ def propose_stage(text: str, context: SearchContext) -> StageRecord | None:
 
     def work(directory: Path) -> dict[str, Any]:
         made = propose_known(_proposer(text, context.loaded, context.settings))
-        rows = [proposal_candidate(p, formula.shown) for p in made.items]
-        rows.sort(key=lambda c: (c.log_prior is None, -(c.log_prior or 0.0), c.id))
-        return _write_proposals(directory, rows, made, formula)
+        return _write_proposals(directory, _likeliest_first(made, formula), made, formula)
 
     return Stage("propose", (propose_known,), parts).run(context, work)
+
+
+def first_look(text: str, context: SearchContext) -> list[Candidate]:
+    """What is known of a formula and what templates say, ranked, before any model is loaded.
+
+    A view for whoever waits, not a stage: `propose_stage` looks anew, with the symmetry model, and keeps what it finds.
+
+    Args:
+        text: The formula as typed.
+        context: Of the search.
+    """
+    made = propose_at_once(_proposer(text, context.loaded, context.settings))
+    candidates = _likeliest_first(made, parse_formula(text))
+    return screen(candidates, ScreenInputs(library=context.loaded.library)).candidates
+
+
+def _likeliest_first(made: Proposals, formula: Formula) -> list[Candidate]:
+    rows = [proposal_candidate(p, formula.shown) for p in made.items]
+    return sorted(rows, key=lambda c: (c.log_prior is None, -(c.log_prior or 0.0), c.id))
 
 
 def generate_stage(text: str, context: SearchContext) -> StageRecord | None:
@@ -137,7 +154,7 @@ def generate_stage(text: str, context: SearchContext) -> StageRecord | None:
 
 @lru_cache(maxsize=64)
 def _proposer(text: str, models: SearchModels, settings: SearchSettings) -> Proposer:
-    """The same one for both stages in one process: what it has suggested is not worked out again."""
+    """The same one for all stages in one process: what it has suggested is not worked out again."""
     return Proposer(parse_formula(text), models, settings)
 
 

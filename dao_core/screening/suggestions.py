@@ -56,7 +56,9 @@ class Suggested:
     refused: list[str] = field(default_factory=list)
 
 
-def suggest(cells: Sequence[dict[str, int]], who: Suggesters) -> Suggested:
+def suggest(
+    cells: Sequence[dict[str, int]], who: Suggesters, hits: Sequence[Sequence[TemplateHit]] | None = None
+) -> Suggested:
     """What templates and symmetry suggest for some cells of a formula, in one order.
 
     A suggestion's prior is that within its cell, times how common primitive cells of that many formula units are
@@ -66,15 +68,23 @@ def suggest(cells: Sequence[dict[str, int]], who: Suggesters) -> Suggested:
     Args:
         cells: Contents, symbol -> atoms.
         who: What suggests.
+        hits: Templates of each cell, where they were looked up before (`template_hits`).
     """
     proposals, refused = _proposals(cells, who)
+    if hits is None:
+        hits = template_hits(cells, who)
     unknown = left_to_unknown(bool(who.known))
     ranked: list[Suggestion] = []
-    for cell, made in zip(cells, proposals, strict=True):
-        order = without(joint_order(_hits(cell, who), made), who.known, SMALLEST_SHARE)
+    for cell, found, made in zip(cells, hits, proposals, strict=True):
+        order = without(joint_order(found, made), who.known, SMALLEST_SHARE)
         share = log(unit_share(cell) * unknown)
         ranked += [replace(s, log_prior=s.log_prior + share) for s in order.suggestions]
     return Suggested(sorted(ranked, key=lambda s: -s.log_prior), refused)
+
+
+def template_hits(cells: Sequence[dict[str, int]], who: Suggesters) -> list[list[TemplateHit]]:
+    """Templates of each cell, best first; they come long before the symmetry model has an answer."""
+    return [_hits(cell, who) for cell in cells]
 
 
 def _hits(cell: dict[str, int], who: Suggesters) -> list[TemplateHit]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from dao_core.library.folder import Library
@@ -23,6 +25,18 @@ def test_measured_structures_without_an_energy_come_last_and_unknown(library: Li
 
 def test_a_composition_that_is_not_there_is_empty(library: Library) -> None:
     assert known_structures(library, "LaB6") == []
+
+
+def test_a_formula_is_found_whole_wherever_its_rows_end(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = pq.read_table(library.structures_file)
+    by_rows = {f: rows.filter(pc.equal(rows["formula_reduced"], f))["material_id"].to_pylist()
+               for f in rows["formula_reduced"].unique().to_pylist()}  # fmt: skip
+    cut = library.folder / "cut.parquet"
+    pq.write_table(rows, cut, row_group_size=1)  # one formula lies in several row groups
+    for path in (library.structures_file, cut):
+        monkeypatch.setattr(Library, "structures_file", path)
+        for formula, ids in by_rows.items():
+            assert sorted(k.material_id for k in known_structures(library, formula)) == sorted(ids)
 
 
 def test_a_search_asks_by_reduced_formula(library: Library) -> None:

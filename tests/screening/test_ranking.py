@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import laplace
 
 from dao_core.crystal import Crystal
+from dao_core.library.prior import NO_ENERGY, SCALE
 from dao_core.screening.calibration import Calibration, Context, ContextCalibration, context_of, shipped_calibration
 from dao_core.screening.ranking import (
     RankingRule,
@@ -31,6 +32,9 @@ RULE = RankingRule(
         dict.fromkeys(get_args(Context), _NUMBERS),
     ),
 )
+
+
+_KNOWN = {"origin": "known", "library": "test", "library_id": "t-1"}
 
 
 def judged(id: str, crystal, energy: float, first: float | None, **fields):
@@ -171,6 +175,18 @@ def test_the_judge_decides_among_what_it_saw_and_never_meets_the_first_energies(
     assert math.exp(logs["rest"]) == pytest.approx(math.exp(-0.005 / T) / total)
     assert math.exp(logs["b"] - logs["a"]) == pytest.approx(math.exp(0.04 / JUDGE_T))
     assert sum(map(math.exp, logs.values())) == pytest.approx(1.0)
+
+
+def test_the_judge_says_what_the_library_could_not_of_a_structure_without_energy() -> None:
+    def odds(unknown: float, **fields) -> float:
+        listed = judged("listed", rocksalt(), -1.0, None, log_prior=0.0, library_e_above_hull=0.0, **_KNOWN)
+        other = judged("other", cesium_chloride(), unknown, None, log_prior=-NO_ENERGY, **fields)
+        logs = log_posteriors([listed, other], RULE)
+        return logs["other"] - logs["listed"]
+
+    assert odds(-1.0, **_KNOWN) == pytest.approx(0.0)
+    assert odds(-0.9, **_KNOWN) == pytest.approx(-0.1 / JUDGE_T - 0.1 / SCALE)
+    assert odds(-1.0, origin="template") == pytest.approx(-NO_ENERGY)  # a prior of another kind stays
 
 
 def test_a_start_that_was_left_counts_with_what_it_became() -> None:

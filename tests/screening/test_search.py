@@ -19,7 +19,7 @@ from dao_core.screening.analysis.settings import DiagnosticsSettings
 from dao_core.screening.candidate import Candidate
 from dao_core.screening.context import InProcess
 from dao_core.screening.formulas import FormulaError, parse_formula
-from dao_core.screening.load_models import SearchModels, load_search_models
+from dao_core.screening.load_models import OnDemand, SearchModels, load_search_models
 from dao_core.screening.proposals import cells_of
 from dao_core.screening.search import Conductor, NothingProposedError, search
 from dao_core.screening.settings import JudgeSettings, SearchSettings
@@ -91,6 +91,19 @@ def test_what_the_library_knows_is_always_a_candidate_and_goes_straight_to_the_j
     assert next(c for c in without_judge.candidates if c.library_id == "L-1").relaxed
 
 
+def test_of_equally_likely_known_structures_the_smaller_cell_is_judged_first() -> None:
+    alloy = next(c for c in crystals(6) if c.formula_reduced == "CuAu")
+    long = Crystal.from_pymatgen(alloy.to_pymatgen() * (1, 1, 2))
+    moved = Crystal(long.lattice * 1.2, long.frac_coords, long.atomic_numbers)
+    known = StructureList("the library", (
+        KnownStructure("long", "the library", None, moved, None, 0.0, -0.1),
+        KnownStructure("short", "the library", None, alloy, None, 0.001, -0.1),
+    ))  # fmt: skip
+    settings = SETTINGS.model_copy(update={"n_templates": 0, "judge": JudgeSettings(n_judged=1, relax=RELAX)})
+    outcome = search(["CuAu"], judged_models(known), settings)
+    assert [c.library_id for c in outcome.candidates if c.judged] == ["short"]
+
+
 def test_rankings_on_the_way_are_heard(tmp_path: Path) -> None:
     seen: list[tuple[str, int]] = []
 
@@ -103,6 +116,32 @@ def test_rankings_on_the_way_are_heard(tmp_path: Path) -> None:
     assert [kind for kind, _ in seen] == ["proposed", "judged"]
     assert seen[0][1] == 0 < seen[1][1]
     assert steps.index("propose") < steps.index("relax") < steps.index("judge")
+
+
+def test_templates_are_shown_before_any_model_is_loaded(tmp_path: Path) -> None:
+    events: list[str] = []
+
+    def load() -> AsePotential:
+        events.append("model loaded")
+        return emt()
+
+    lazy = SearchModels(OnDemand("emt", load), OnDemand("none", lambda: events.append("model loaded")),
+                        models().templates)  # fmt: skip
+    runner = InProcess(lambda step, done, _: events.append(step) if not done else None)
+    asked = SETTINGS.model_copy(update={"n_generated": 2})
+    Conductor(context(tmp_path, lazy, asked), runner, lambda kind, _: events.append(kind)).run(
+        [parse_formula("CuAu")], "test"
+    )
+    assert events[:3] == ["proposed", "propose", "model loaded"]
+    assert events.count("proposed") == 1
+
+
+def test_where_nothing_can_be_said_at_once_the_proposals_are_shown(tmp_path: Path) -> None:
+    events: list[str] = []
+    runner = InProcess(lambda step, done, _: events.append(step) if not done else None)
+    several = [parse_formula("CuAu"), parse_formula("Cu3Au")]
+    Conductor(context(tmp_path, models(), SETTINGS), runner, lambda kind, _: events.append(kind)).run(several, "test")
+    assert events.index("propose") < events.index("proposed")
 
 
 def test_cells_follow_z_and_size() -> None:
