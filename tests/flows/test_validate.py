@@ -85,7 +85,7 @@ def test_what_was_asked_for_beside_the_energy_gets_into_the_page(
     assert show_in_page.fn([summary], str(page)) == 1
     assert show_in_page.fn([summary], str(tmp_path / "elsewhere.html")) == 0
     parts = [s["part"] for s in read_data(page)["candidates"][0]["dft"]["sections"]]
-    assert parts == ["bands", "states", "elf", "phonons"]
+    assert parts == ["bands", "states", "elf", "bader", "phonons"]
 
 
 @pytest.fixture(scope="module")

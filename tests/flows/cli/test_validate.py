@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -140,7 +141,8 @@ def test_electrons_and_the_record_of_an_energy(
     assert "si.cif: Bands: Along" in out
     assert "si.cif: Vibrations at Gamma (ph.x): No mode at Gamma is imaginary" in out
     sections = json.loads(next(folder.glob("dft/properties/si_*.json")).read_text())
-    assert [s["part"] for s in sections] == ["bands", "states", "elf", "phonons"]
+    assert [s["part"] for s in sections] == ["bands", "states", "elf", "bader", "phonons"]
+    assert ("si.cif: Bader charges: Not computed" in out) is (shutil.which("bader") is None)
     monkeypatch.setattr("sys.argv", ["dao", "validate", "export", "--root", "dft", "--out", "record.json"])
     with pytest.raises(SystemExit) as stop:
         main()
@@ -195,7 +197,7 @@ def test_a_report_s_page_shows_what_pw_x_says(dao: Dao, folder: Path, capsys: py
     assert dao("report", "--top", "1", "--electrons") == 0
     assert "report/index.html: 1 of its candidates show what pw.x says" in capsys.readouterr().out
     silicon_row, oxide = read_data(page)["candidates"]
-    assert [s["part"] for s in silicon_row["dft"]["sections"]] == ["bands", "states", "elf"]
+    assert [s["part"] for s in silicon_row["dft"]["sections"]] == ["bands", "states", "elf", "bader"]
     assert silicon_row["dft"]["functional"].split("|")[4] == "collinear"
     assert silicon_row["cost"]["pw.x: vc-relax_s"] >= 0
     assert "dft" not in oxide
