@@ -110,10 +110,11 @@ def _classified(frac: NDArray[np.float64], value: float, grid: NDArray[np.float6
     radii = covalent_radii[crystal.atomic_numbers][atoms]
     nearest = int(atoms[0])
     kind: MaximumKind = "interstitial"
-    if _in_bond(vectors[:12], radii[:12]):
+    in_shell = distances[0] < SHELL * radii[0]
+    closed = in_shell and _is_round(crystal, nearest, float(distances[0]), value, grid)
+    if not closed and _in_bond(vectors[:12], radii[:12]):
         kind = "bond"
-    elif distances[0] < SHELL * radii[0]:
-        closed = _is_round(crystal, nearest, float(distances[0]), value, grid)
+    elif in_shell:
         kind = "shell" if closed or value < LOCALISED else "lone_pair"
     x, y, z = (float(v) % 1.0 for v in frac)
     symbol = crystal.symbols[nearest]

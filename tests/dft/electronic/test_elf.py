@@ -40,6 +40,16 @@ def test_a_closed_shell_is_no_maximum_off_the_nuclei() -> None:
     assert {m.kind for m in elf_maxima(grid(SALT, shells={1: 0.7}), SALT)} <= {"shell"}
 
 
+def test_a_closed_shell_holds_no_bond_to_the_ions_around_it() -> None:
+    """NaCl by pw.x and pp.x: the maxima of the chloride ion's round shell that face sodium are none of a bond."""
+    lattice = 2.82 * (np.ones((3, 3)) - np.eye(3))
+    rocksalt = crystal_from_symbols(lattice, ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    facing = np.array([0.5, 0.5, 0.5]) + np.array([0.8, 0.0, 0.0]) @ np.linalg.inv(lattice)
+    x, y, z = (float(v) for v in facing)
+    found = elf_maxima(grid(rocksalt, shells={1: 0.8}, spots=[(x, y, z, 0.92)]), rocksalt)
+    assert {m.kind for m in found} == {"shell"}
+
+
 def test_electride() -> None:
     found = elf_maxima(grid(LARGE, shells={0: 1.2}, spots=[(0.5, 0.5, 0.5, 0.95)]), LARGE)
     assert found[0].kind == "interstitial"
