@@ -22,7 +22,6 @@ import pandas as pd
 import torch
 import yaml
 from bars import record_bar
-from cgcnn import Cgcnn, Graphs, predict_rows
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -39,6 +38,7 @@ from dao_core.models.build import build_network
 from dao_core.models.checkpoint_io import Checkpoint
 from dao_core.models.heads import parameter_count
 from dao_core.models.lattice_base import LatticeBase
+from dao_core.studies.properties.cgcnn import Cgcnn, Graphs, predict_all, predict_rows
 from dao_core.training.config import TrainingConfig
 from dao_core.training.fit_predictor import element_fractions
 from dao_core.training.job import TrainingJob
@@ -124,9 +124,7 @@ class Study:
                 [c for c, _, _ in self.tests], formation_energy_per_atom=[0.0] * len(self.tests),
                 source=[0] * len(self.tests)
             )  # fmt: skip
-            found, parts = Graphs.build(packed), np.array_split(np.arange(len(packed)), max(1, len(packed) // 100))
-            with torch.no_grad():
-                unit = np.concatenate([predict_rows(network, packed, found, p).numpy() for p in parts])
+            unit = predict_all(network, packed, Graphs.build(packed))
             return unit * self.scale.residual_std - self._residual(packed) * self.scale.residual_std
 
         return answer, {**facts, "parameters": parameter_count(network)}

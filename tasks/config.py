@@ -21,6 +21,7 @@ from dao_core.screening.settings import ModelNames, SearchSettings
 from dao_core.studies.csp_benchmark import BenchmarkSettings
 from dao_core.studies.polymorphs.settings import PolymorphSettings
 from dao_core.studies.pressure.settings import PressureSettings
+from dao_core.studies.properties.settings import PropertyStudySettings
 from dao_core.studies.superconductors.settings import SuperconductorSettings
 from dao_core.training.config import TrainingConfig
 from dao_core.training.property_config import PropertySettings
@@ -208,7 +209,10 @@ class FinetuneConfig(RunSettings):
 class StudyConfig(RunSettings):
     """Which of the paper's studies, by the `kind` of its settings."""
 
-    study: Annotated[PolymorphSettings | PressureSettings | SuperconductorSettings, Field(discriminator="kind")]
+    study: Annotated[
+        PolymorphSettings | PressureSettings | PropertyStudySettings | SuperconductorSettings,
+        Field(discriminator="kind"),
+    ]
 
 
 class Profile(Settings):

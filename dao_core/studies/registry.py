@@ -9,6 +9,7 @@ from dao_core.studies.study import Study, StudyError
 MODULES = {
     "polymorphs": "dao_core.studies.polymorphs.study",
     "pressure": "dao_core.studies.pressure.study",
+    "properties": "dao_core.studies.properties.study",
     "superconductors": "dao_core.studies.superconductors.study",
 }
 

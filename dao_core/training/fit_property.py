@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -124,7 +124,11 @@ def fit_member(
     network, model = starting_network(settings)
     train.labels["unit"] = scale.to_unit(values).astype(np.float32)
     with TemporaryDirectory(prefix="fold-") as working:
-        result = _train(network, train, _ValidationError(validation, scale), settings, Path(working))
+        job = TrainingJob(
+            network, property_objective, train, Path(working), _parameter_groups(network, settings),
+            _ValidationError(validation, scale),
+        )  # fmt: skip
+        result = train_until_best(job, settings)
     extra = {
         "column": settings.column,
         "scale": scale_state(scale),
@@ -159,12 +163,22 @@ class _ValidationError:
         return float(np.abs(self.scale.from_unit(unit_predictions(network, self.crystals)) - self.values).mean())
 
 
-def _train(
-    network: nn.Module, train: PackedCrystals, error: _ValidationError, s: PropertySettings, working: Path
-) -> FoldResult:
-    """Train through the loop of all networks, an epoch between validations; the network ends with the best weights."""
+def train_until_best(job: TrainingJob, s: PropertySettings) -> FoldResult:
+    """Train through the loop of all networks, an epoch between validations; the network ends with the best weights.
+
+    Args:
+        job: Network, objective, rows, working folder, groups of parameters and the validation error; how often it is
+            validated and when it stops is set here.
+        s: Rates, sizes and the end.
+
+    Returns:
+        How it went.
+
+    Raises:
+        PropertyError: The error is never a number.
+    """
     rate = _body_rate(s)
-    batches = SizedBatches(train, batch_size=s.batch_size, seed=s.seed, max_pairs=s.max_pairs)
+    batches = SizedBatches(job.data, batch_size=s.batch_size, seed=s.seed, max_pairs=s.max_pairs)
     epoch = len(batches.epoch(0))
     config = TrainingConfig(
         batch_size=s.batch_size, max_pairs=s.max_pairs, learning_rate=rate, final_learning_rate=0.01 * rate,
@@ -172,10 +186,7 @@ def _train(
         ema_decay=s.ema_decay, max_steps=s.max_epochs * epoch, max_seconds=s.max_seconds, clock="cpu",
         checkpoint_every_s=NEVER, seed=s.seed, precision="32", compile="never",
     )  # fmt: skip
-    job = TrainingJob(
-        network, property_objective, train, working, _parameter_groups(network, s), error, epoch, s.patience
-    )
-    facts = run_training(job, config)
+    facts = run_training(replace(job, validate_every=epoch, patience=s.patience), config)
     history = facts["validations"]
     if not np.isfinite(history).any():
         raise PropertyError("the validation error is not a number in any epoch: lower the learning rates")

@@ -50,16 +50,33 @@ def read_property(path: Path, column: str, *, max_atoms: int = 200) -> PropertyR
     Raises:
         PropertyError: The column or the structures are missing, or nothing usable is left.
     """
-    frame = _frame(path)
+    return property_rows(_frame(path), column, str(path), max_atoms=max_atoms)
+
+
+def property_rows(frame: pd.DataFrame, column: str, name: str, *, max_atoms: int = 200) -> PropertyRows:
+    """Rows of a table in memory, as `read_property` takes them from a file.
+
+    Args:
+        frame: Structures in `lattice` (9), `frac_coords` (3 N), `atomic_numbers` (N), or as CIF text, and the column.
+        column: Name of the property.
+        name: What the messages call the table.
+        max_atoms: Larger cells are refused.
+
+    Returns:
+        The usable rows, and why others are not.
+
+    Raises:
+        PropertyError: The column or the structures are missing, or nothing usable is left.
+    """
     if column not in frame:
-        raise PropertyError(f"{path} has no column {column!r}: it has {', '.join(map(str, frame.columns))}")
+        raise PropertyError(f"{name} has no column {column!r}: it has {', '.join(map(str, frame.columns))}")
     text = next((c for c in CIF if c in frame), None)
     if text is None and not set(ARRAYS) <= set(frame.columns):
-        raise PropertyError(f"{path} has no structures: give the columns {', '.join(ARRAYS)}, or cif")
+        raise PropertyError(f"{name} has no structures: give the columns {', '.join(ARRAYS)}, or cif")
     try:
         values = frame[column].to_numpy(dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise PropertyError(f"column {column!r} of {path} is not numeric: {error}") from error
+        raise PropertyError(f"column {column!r} of {name} is not numeric: {error}") from error
     crystals, kept, refused = [], [], Counter[str]()
     for row, value in zip(frame.to_dict("records"), values, strict=True):
         if not np.isfinite(value):
@@ -76,7 +93,7 @@ def read_property(path: Path, column: str, *, max_atoms: int = 200) -> PropertyR
         crystals.append(crystal)
         kept.append(float(value))
     if not crystals:
-        raise PropertyError(f"no usable row in {path}: {dict(refused)}")
+        raise PropertyError(f"no usable row in {name}: {dict(refused)}")
     return PropertyRows(crystals, np.array(kept), [c.formula_reduced for c in crystals], dict(refused))
 
 

@@ -122,8 +122,8 @@ def _finish(job: TrainingJob, module: DaoModule, n_ranks: int) -> dict[str, Any]
     best = next(iter(sorted(job.directory.glob(f"{BEST}*"))), None) if job.validate else None
     weights = state["state_dict"] if best is None else read_state(best)["state_dict"]
     with torch.no_grad():
-        for name, p in job.network.named_parameters():
-            p.copy_(weights[f"average.module.{name}"])
+        for name, value in job.network.state_dict().items():  # buffers too: running statistics belong to the weights
+            value.copy_(weights[f"average.module.{name}"])
     own = state["dao"]
     together = {"ranks": n_ranks, "weights": weights_hash(job.network)} if n_ranks > 1 else {}
     return {

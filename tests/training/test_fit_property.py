@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 from dao_core.crystal import Crystal
 from dao_core.energy.property import PropertyError, PropertyModel
@@ -19,8 +20,10 @@ from dao_core.training.fit_property import (
     fit_member,
     fold_of,
     starting_network,
+    train_until_best,
 )
-from dao_core.training.packed import PackedCrystals
+from dao_core.training.job import TrainingJob
+from dao_core.training.packed import Batch, PackedCrystals
 from dao_core.training.property_config import PropertySettings
 
 MODEL = LocalConfig(width=16, n_blocks=1, n_radial=8, time_dim=8, cutoff=4.0)
@@ -109,3 +112,24 @@ def test_a_missing_label_is_refused(tmp_path: Path) -> None:
     data.labels["value"][3] = np.nan
     with pytest.raises(PropertyError, match="without a value"):
         fit_member(data.take(np.arange(12)), data.take(np.arange(12, 20)), settings(), tmp_path)
+
+
+def test_running_statistics_belong_to_the_weights_that_are_kept(tmp_path: Path) -> None:
+    data, _ = simple_cubic()
+    network = nn.Sequential(nn.Linear(1, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+    states: list[dict[str, Tensor]] = []
+
+    def objective(net: nn.Module, batch: Batch, _: torch.Generator) -> dict[str, Tensor]:
+        edges = batch.labels["value"].unsqueeze(-1)
+        return {"loss": ((net(edges) - edges) ** 2).mean()}
+
+    def worse_each_time(net: nn.Module) -> float:
+        states.append({name: value.clone() for name, value in net.state_dict().items()})
+        return float(len(states))
+
+    job = TrainingJob(network, objective, data, tmp_path, None, worse_each_time)
+    result = train_until_best(job, settings(max_epochs=4))
+    assert (result.best_epoch, result.epochs) == (1, 4)
+    assert not torch.equal(states[0]["1.running_mean"], states[-1]["1.running_mean"])
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, states[0][name]), name

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from dao_core.energy.property import PropertyError
-from dao_core.training.property_data import read_property
+from dao_core.training.property_data import property_rows, read_property
 from tests.helpers.networks import random_crystals
 
 
@@ -86,3 +86,14 @@ def test_files_that_are_no_table_are_refused(tmp_path: Path) -> None:
     empty.to_parquet(tmp_path / "z.parquet")
     with pytest.raises(PropertyError, match="no usable row"):
         read_property(tmp_path / "z.parquet", "gap")
+
+
+def test_a_table_in_memory_is_read_as_its_file_is(tmp_path: Path) -> None:
+    table = frame()
+    table.loc[1, "gap"] = np.inf
+    table.to_parquet(tmp_path / "x.parquet")
+    here, there = property_rows(table, "gap", "table"), read_property(tmp_path / "x.parquet", "gap")
+    assert here.labels.tolist() == there.labels.tolist() == [0.0, 2.0, 3.0]
+    assert here.refused == there.refused == {"no value": 1}
+    with pytest.raises(PropertyError, match="table has no column 'hardness'"):
+        property_rows(table, "hardness", "table")

@@ -1,4 +1,4 @@
-"""A baseline of the size of CGCNN (Xie and Grossman, Phys. Rev. Lett. 120, 145301 (2018)) for formation energies.
+"""A baseline of the size of CGCNN (Xie and Grossman, Phys. Rev. Lett. 120, 145301 (2018)).
 
 The published sizes: 64 atom features, 3 convolutions over the 12 nearest neighbours within 8 angstrom, 41 Gaussians,
 128 hidden features. Neighbours are found once, before the clock starts, as CGCNN caches them.
@@ -19,6 +19,7 @@ from dao_core.models.geometry import edge_distances, neighbor_edges
 from dao_core.training.packed import PackedCrystals
 
 NEIGHBORS, RADIUS, GAUSSIANS = 12, 8.0, 41
+PREDICTED_TOGETHER = 100  # rows
 
 
 @dataclass
@@ -30,6 +31,15 @@ class Graphs:
 
     @classmethod
     def build(cls, data: PackedCrystals, chunk_pairs: int = 4000) -> Graphs:
+        """Find the neighbours.
+
+        Args:
+            data: Structures.
+            chunk_pairs: Most atom pairs of the home cells that are looked at together: bounds memory.
+
+        Returns:
+            Index and distance in angstrom, nearest first.
+        """
         total = int(data.pointer[-1])
         index = np.zeros((total, NEIGHBORS), dtype=np.int16)
         distance = np.full((total, NEIGHBORS), RADIUS, dtype=np.float32)
@@ -65,6 +75,14 @@ class Convolution(nn.Module):
         self.norm1, self.norm2 = nn.BatchNorm1d(2 * width), nn.BatchNorm1d(width)
 
     def forward(self, x: Tensor, edge: Tensor, index: Tensor, present: Tensor) -> Tensor:
+        """New atom features (A, width).
+
+        Args:
+            x: Atom features, (A, width).
+            edge: Distances in Gaussians, (A, 12, 41).
+            index: Neighbours, (A, 12) into the atoms of the batch.
+            present: 1 where there is a neighbour, (A, 12, 1).
+        """
         a, m = index.shape
         z = torch.cat([x.unsqueeze(1).expand(a, m, -1), x[index.reshape(-1)].view(a, m, -1), edge], dim=-1)
         gate, core = self.norm1(self.full(z).reshape(a * m, -1)).view(a, m, -1).chunk(2, dim=-1)
@@ -73,7 +91,7 @@ class Convolution(nn.Module):
 
 
 class Cgcnn(nn.Module):
-    """Energy per atom of each structure, in the units of its label, (B,)."""
+    """One number a structure, in the units of its label, (B,)."""
 
     centers: Tensor
 
@@ -85,7 +103,18 @@ class Cgcnn(nn.Module):
         self.register_buffer("centers", torch.linspace(0.0, RADIUS, GAUSSIANS), persistent=False)
 
     def forward(self, numbers: Tensor, index: Tensor, distance: Tensor, owner: Tensor, n: int) -> Tensor:
-        """`numbers` (A,), `index` (A, 12) into the atoms of the batch, `distance` (A, 12), `owner` (A,) structure."""
+        """Mean over the atoms of a structure, then two layers.
+
+        Args:
+            numbers: Atomic numbers, (A,).
+            index: Neighbours, (A, 12) into the atoms of the batch.
+            distance: In angstrom, (A, 12); RADIUS where there is none.
+            owner: Structure of each atom, (A,).
+            n: How many structures.
+
+        Returns:
+            (n,).
+        """
         edge = torch.exp(-(((distance.unsqueeze(-1) - self.centers) / (RADIUS / (GAUSSIANS - 1))) ** 2))
         present = (distance < RADIUS).unsqueeze(-1).to(edge.dtype)
         x = self.elements(numbers)
@@ -97,14 +126,44 @@ class Cgcnn(nn.Module):
 
 
 def predict_rows(network: nn.Module, data: PackedCrystals, graphs: Graphs, rows: NDArray[np.int64]) -> Tensor:
-    """The network's energies of some rows of a packed set, (B,)."""
+    """The network's numbers for some rows of a packed set.
+
+    Args:
+        network: A `Cgcnn`.
+        data: Structures.
+        graphs: Their neighbours.
+        rows: Row numbers, (B,).
+
+    Returns:
+        (B,).
+    """
     sizes = data.n_atoms[rows]
     begin = np.concatenate([[0], np.cumsum(sizes)])
     atoms = np.repeat(data.pointer[rows] - begin[:-1], sizes) + np.arange(begin[-1])
     owner = np.repeat(np.arange(len(rows)), sizes)
     index = graphs.index[atoms].astype(np.int64) + begin[:-1][owner][:, None]
     numbers = torch.from_numpy(data.atomic_numbers[atoms].astype(np.int64))
-    energies: Tensor = network(
+    values: Tensor = network(
         numbers, torch.from_numpy(index), torch.from_numpy(graphs.distance[atoms]), torch.from_numpy(owner), len(rows)
     )
-    return energies
+    return values
+
+
+@torch.no_grad()
+def predict_all(network: nn.Module, data: PackedCrystals, graphs: Graphs) -> NDArray[np.float64]:
+    """Predictions of all rows with the running statistics of the training.
+
+    Args:
+        network: A `Cgcnn`; it is left in the mode for training where it was in it.
+        data: Structures.
+        graphs: Their neighbours.
+
+    Returns:
+        (M,), in the network's unit.
+    """
+    training = network.training
+    network.eval()
+    parts = np.array_split(np.arange(len(data)), max(1, len(data) // PREDICTED_TOGETHER))
+    values = np.concatenate([predict_rows(network, data, graphs, part).double().numpy() for part in parts])
+    network.train(training)
+    return values
