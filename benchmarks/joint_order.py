@@ -24,7 +24,7 @@ from dao_core.crystal import Crystal
 from dao_core.evaluate.scorecard import Scorecard, score_table
 from dao_core.evaluate.statistics import bootstrap_mean
 from dao_core.matching.rms import Comparison
-from dao_core.screening.joint import JointWeights, joint_order, shipped_weights, without
+from dao_core.screening.joint import JointWeights, fingerprints, joint_order, shipped_weights, without
 from dao_core.screening.suggestions import SMALLEST_SHARE
 
 KS = (1, 5, 20)
@@ -39,7 +39,8 @@ ROWS: dict[str, tuple[str, int, str, list[float]]] = {
 def joint(pool: Pool, column: str, weights: JointWeights) -> list[Crystal]:
     """Structures in the joint order; what a library knows comes first and is not suggested again."""
     known = pool.known if column == LIBRARY else []
-    order = without(joint_order(pool.hits.get(column, []), pool.proposals, weights), known, SMALLEST_SHARE)
+    found = joint_order(pool.hits.get(column, []), pool.proposals, weights)
+    order = without(found, fingerprints(known), SMALLEST_SHARE)
     return (known + [s.crystal for s in order.suggestions])[:DEPTH]
 
 

@@ -71,6 +71,8 @@ class _Group:
 
     def holds(self, other: _Member, tolerances: Tolerances) -> bool:
         a, b = self.members[0], other
+        if _listed_apart(a.candidate, b.candidate):
+            return False
         if a.candidate.spacegroup_after != b.candidate.spacegroup_after and not _may_merge(a.candidate, b.candidate):
             return False
         return same_reduced(a.cell, b.cell, tolerances)
@@ -107,6 +109,13 @@ def _quality(c: Candidate) -> tuple[bool, bool, float, str]:
 
 def _as_good(c: Candidate, best: Candidate) -> bool:
     return _quality(c)[:2] == _quality(best)[:2]
+
+
+def _listed_apart(a: Candidate, b: Candidate) -> bool:
+    """Whether a library lists both as they stand: it has compared them, and a hundred stackings take minutes."""
+    if a.library is None or a.library != b.library or a.library_id == b.library_id:
+        return False
+    return a.relaxation_status == b.relaxation_status == NOT_RELAXED
 
 
 def _may_merge(a: Candidate, b: Candidate) -> bool:

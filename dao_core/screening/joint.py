@@ -64,7 +64,7 @@ class Suggestion:
     @cached_property
     def fingerprint(self) -> NDArray[np.float32]:
         """Of the crystal; independent of its cell (see dao_core/matching/fingerprint.py)."""
-        return fingerprint(self.crystal, slots_of(self.crystal.atomic_numbers))
+        return fingerprints([self.crystal])[0]
 
     def features(self) -> NDArray[np.float64]:
         """What is known of it, (len(FEATURES),)."""
@@ -139,14 +139,24 @@ def joint_order(
     return JointOrder(sorted(priced, key=lambda s: -s.log_prior), float(np.exp(-total)))
 
 
-def without(order: JointOrder, known: Sequence[Crystal], floor: float) -> JointOrder:
+def fingerprints(crystals: Sequence[Crystal]) -> list[NDArray[np.float32]]:
+    """Of each structure; see dao_core/matching/fingerprint.py."""
+    return [fingerprint(c, slots_of(c.atomic_numbers)) for c in crystals]
+
+
+def without(order: JointOrder, known: Sequence[NDArray[np.float32]], floor: float) -> JointOrder:
     """The order given that the structure is none of some known ones; what is left to others is `floor` at least.
 
     What a library knows and a template or symmetry suggests again is the same structure, counted with the library.
+
+    Args:
+        order: Of one cell.
+        known: Fingerprints of the known structures of any cell.
+        floor: Of the probability left to others.
     """
     if not known or not order.suggestions:
         return order
-    prints = np.stack([fingerprint(c, slots_of(c.atomic_numbers)) for c in known])
+    prints = np.stack(known)
     new = [s for s in order.suggestions if _first_within(s.fingerprint, prints) is None]
     total = order.left + sum(exp(s.log_prior) for s in new)
     scale = log(max(total, floor))

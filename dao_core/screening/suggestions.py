@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from math import log
 from typing import TYPE_CHECKING
 
-from dao_core.screening.joint import Suggestion, joint_order, without
+from dao_core.screening.joint import Suggestion, fingerprints, joint_order, without
 from dao_core.screening.priors import left_to_unknown, unit_share
 from dao_core.screening.symmetry import SymmetryError, spacegroup_number
 
@@ -73,10 +73,10 @@ def suggest(
     proposals, refused = _proposals(cells, who)
     if hits is None:
         hits = template_hits(cells, who)
-    unknown = left_to_unknown(bool(who.known))
+    unknown, known = left_to_unknown(bool(who.known)), fingerprints(who.known)
     ranked: list[Suggestion] = []
     for cell, found, made in zip(cells, hits, proposals, strict=True):
-        order = without(joint_order(found, made), who.known, SMALLEST_SHARE)
+        order = without(joint_order(found, made), known, SMALLEST_SHARE)
         share = log(unit_share(cell) * unknown)
         ranked += [replace(s, log_prior=s.log_prior + share) for s in order.suggestions]
     return Suggested(sorted(ranked, key=lambda s: -s.log_prior), refused)

@@ -88,3 +88,13 @@ def test_what_the_library_says_of_a_structure_stays_with_it() -> None:
                    library="L", library_id="L-1", library_e_above_hull=0.0)  # fmt: skip
     merged = deduplicate([mine, listed])
     assert [(c.id, c.library_id, c.origin, c.energy_per_atom) for c in merged] == [("t", "L-1", "known", -3.1)]
+
+
+def test_what_one_library_lists_twice_stays_apart_until_it_is_relaxed() -> None:
+    waiting = {"origin": "known", "library": "L", "relaxation_status": "not_relaxed", "log_prior": -1.0}
+    listed = [known(f"k{i}", rocksalt(), None, library_id=f"L-{i}", **waiting) for i in range(2)]
+    assert len(deduplicate(listed)) == 2
+    foreign = listed[1].replace(library="M")
+    assert len(deduplicate([listed[0], foreign])) == 1
+    relaxed = [c.replace(relaxation_status="converged", energy_per_atom=-3.0, energy_identity="e") for c in listed]
+    assert len(deduplicate(relaxed)) == 1

@@ -17,6 +17,7 @@ from dao_core.screening.joint import (
     FEATURES,
     JointWeights,
     Suggestion,
+    fingerprints,
     group_same,
     joint_order,
     shipped_weights,
@@ -106,7 +107,7 @@ def test_features_say_what_is_known_and_what_is_not() -> None:
 
 def test_what_is_known_is_not_suggested_again_and_the_rest_is_given_that() -> None:
     order = joint_order([hit(rocksalt(), 0.7), hit(other(), 0.2, "u")], [])
-    new = without(order, [reset(rocksalt(), 4)], 0.01)
+    new = without(order, fingerprints([reset(rocksalt(), 4)]), 0.01)
     assert [s.hit.template_id for s in new.suggestions if s.hit] == ["u"]
     kept = next(s for s in order.suggestions if s.hit and s.hit.template_id == "u")
     scale = math.exp(kept.log_prior) + order.left
