@@ -14,6 +14,7 @@ import json
 import platform
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -22,7 +23,7 @@ from train_predictor import formula_key, held_formulas
 
 from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.generate.symmetry.checkpoint import ElementFacts, SymmetryModel, save_symmetry
-from dao_core.generate.symmetry.description import Description, to_crystal
+from dao_core.generate.symmetry.description import Description, degrees_of_freedom, to_crystal
 from dao_core.generate.symmetry.fill_network import FillNetwork
 from dao_core.generate.symmetry.generator import closest_ratio
 from dao_core.generate.symmetry.label_network import LabelNetwork
@@ -30,12 +31,14 @@ from dao_core.generate.symmetry.transformer import SymmetryNetworkConfig
 from dao_core.training.fit_symmetry import LabelExamples
 from dao_core.training.fit_symmetry_fill import FillExamples
 from dao_core.training.symmetry_data import atomic_volumes, describe_all, load_descriptions, save_descriptions
-from dao_core.training.symmetry_loop import SymmetryTrainingConfig, train
+from dao_core.training.symmetry_loop import STATE, SymmetryTrainingConfig, train
 
 STAGES = ("describe", "label", "fill", "pack")
 MOST_ATOMS = {"mp-20": 20, "all": 40}
 CLOSEST_SHARE = 0.01  # structures that come closer than the limit of overlapping atoms
+LONGEST = 64  # tokens of a structure that the fill network learns from; longer ones cost the time of many
 BLOCK = 2000  # structures described between two notes of progress
+NetworkT = TypeVar("NetworkT", LabelNetwork, FillNetwork)
 LABEL = SymmetryNetworkConfig(n_blocks=4, dropout=0.1)
 FILL = SymmetryNetworkConfig(n_blocks=5, dropout=0.08)
 
@@ -107,6 +110,14 @@ def element_facts(descriptions: list[Description]) -> ElementFacts:
     return ElementFacts(volumes, seen, float(np.quantile(ratios, CLOSEST_SHARE)))
 
 
+def started(network: NetworkT, run: Path | None) -> NetworkT:
+    """A network with the averaged weights of another run, as it is without one."""
+    if run is not None:
+        name = "label" if isinstance(network, LabelNetwork) else "fill"
+        network.load_state_dict(torch.load(run / name / STATE, weights_only=True)["average"])
+    return network
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
@@ -116,6 +127,9 @@ def main() -> None:
     parser.add_argument("--stage", choices=STAGES, action="append", help="only this one (repeatable)")
     parser.add_argument("--label-seconds", type=float, default=1500.0)
     parser.add_argument("--fill-seconds", type=float, default=2400.0)
+    parser.add_argument("--start-from", type=Path, help="folder of another run: its averaged weights are the start")
+    parser.add_argument("--equivalent", type=float, default=0.5, help="share of equivalent descriptions (fill)")
+    parser.add_argument("--substitution", type=float, default=0.08, help="share of replaced elements (fill)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--card", type=Path, default=Path(__file__).parent / "cards" / "symmetry.md")
     args = parser.parse_args()
@@ -128,25 +142,32 @@ def main() -> None:
     descriptions, held = load_descriptions(train_path)[1], load_descriptions(held_path)[1]
     label_config = SymmetryTrainingConfig(network=LABEL, cpu_seconds=args.label_seconds, seed=args.seed)
     fill_config = SymmetryTrainingConfig(
-        network=FILL, cpu_seconds=args.fill_seconds, seed=args.seed, learning_rate=1.5e-3, substitution=0.08
-    )
+        network=FILL, cpu_seconds=args.fill_seconds, seed=args.seed, learning_rate=1.5e-3,
+        substitution=args.substitution, equivalent=args.equivalent,
+    )  # fmt: skip
     if "label" in stages:
         torch.manual_seed(args.seed)
         examples = LabelExamples([d.label for d in descriptions], [d.label for d in held], label_config)
-        facts["label"] = train(LabelNetwork(LABEL), examples, label_config, args.out / "label")
+        facts["label"] = train(
+            started(LabelNetwork(LABEL), args.start_from), examples, label_config, args.out / "label"
+        )
         (args.out / "label" / "facts.json").write_text(json.dumps(facts["label"]))
     if "fill" in stages:
         torch.manual_seed(args.seed)
-        fills = FillExamples(descriptions, held, atomic_volumes(descriptions), fill_config)
-        facts["fill"] = train(FillNetwork(FILL), fills, fill_config, args.out / "fill")
+        short = [d for d in descriptions if len(d.label.orbits) + len(degrees_of_freedom(d.label)) < LONGEST]
+        fills = FillExamples(short, held, atomic_volumes(descriptions), fill_config)
+        facts["fill"] = train(started(FillNetwork(FILL), args.start_from), fills, fill_config, args.out / "fill")
         (args.out / "fill" / "facts.json").write_text(json.dumps(facts["fill"]))
     if "pack" in stages:
         networks = LabelNetwork(LABEL), FillNetwork(FILL)
         for network, name in zip(networks, ("label", "fill"), strict=True):
-            state = torch.load(args.out / name / "state.pt", weights_only=True)
+            state = torch.load(args.out / name / STATE, weights_only=True)
             network.load_state_dict(state["average"])
             facts[name] = {k: round(state[k], 1) for k in ("spent", "steps", "epoch")}
         about = {"set": args.set, "rows": len(descriptions), "seed": args.seed, **facts}
+        if args.start_from is not None:
+            earlier = (torch.load(args.start_from / n / STATE, weights_only=True)["spent"] for n in ("label", "fill"))
+            about["seconds_before"] = [round(s, 1) for s in earlier]
         card = args.card.read_text()
         model = SymmetryModel(*networks, element_facts(descriptions))
         save_symmetry(args.out / "checkpoint", model, about, card)

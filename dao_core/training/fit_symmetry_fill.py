@@ -10,7 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dao_core.generate.symmetry.description import COORDINATE, Description, values_of
+from dao_core.generate.symmetry.description import (
+    COORDINATE,
+    Description,
+    equivalent_descriptions,
+    values_of,
+)
 from dao_core.generate.symmetry.fill_network import FillNetwork
 from dao_core.generate.symmetry.fill_tokens import EncodedFill, FillBatch, encode_fill
 from dao_core.training.fit_symmetry import Substitution
@@ -33,18 +38,27 @@ class FillExamples:
     ) -> None:
         self.config, self.substitution = config, Substitution([d.label for d in train])
         self.rows = [encode_fill(d.label, values_of(d, volumes)) for d in train]
+        self.others = [[values_of(e, volumes) for e in equivalent_descriptions(d)] if config.equivalent else []
+                       for d in train]  # fmt: skip
         self.held = [encode_fill(d.label, values_of(d, volumes)) for d in validation[:VALIDATED]]
         self.lengths = np.array([r.length for r in self.rows])
 
     def loss(self, network: nn.Module, rows: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
         """Mean over structures of the divergence summed over their degrees of freedom, in units of six of them."""
         assert isinstance(network, FillNetwork)
-        batch = FillBatch.of([self._substituted(self.rows[k], rng) for k in rows])
+        batch = FillBatch.of([self._substituted(self.described(k, rng), rng) for k in rows])
         noise = torch.randn(batch.before_value.shape)
         spread = torch.where(batch.before_freedom >= COORDINATE, COORDINATE_NOISE, CELL_NOISE)
         batch = replace(batch, before_value=batch.before_value + noise * spread)
         total = torch.stack([part.sum() for part in network.losses(batch).values()]).sum()
         return total / (len(rows) * USUAL_FREEDOMS)
+
+    def described(self, k: int, rng: np.random.Generator) -> EncodedFill:
+        """A structure in its canonical or, by chance, another description; one without others stays as it is."""
+        row, others = self.rows[k], self.others[k]
+        if len(others) < 2 or rng.random() >= self.config.equivalent:
+            return row
+        return replace(row, values=others[rng.integers(len(others))].astype(np.float32), canonical=False)
 
     def _substituted(self, row: EncodedFill, rng: np.random.Generator) -> EncodedFill:
         old, where = np.unique(row.orbits[:, 0], return_inverse=True)

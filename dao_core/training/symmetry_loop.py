@@ -36,6 +36,7 @@ class SymmetryTrainingConfig(BaseModel):
     warmup: int = Field(200, gt=0, description="steps")
     average: float = Field(0.998, gt=0, lt=1, description="decay of the weights' running average")
     substitution: float = Field(0.1, ge=0, lt=1, description="chance that an element is replaced by a similar one")
+    equivalent: float = Field(0.5, ge=0, le=1, description="chance of an equivalent description, marked as such")
     reordered: float = Field(0.5, ge=0, le=1, description="chance of another order of the elements")
     seed: int = 0
 
@@ -93,7 +94,7 @@ def _batches(lengths: NDArray[np.int64], config: SymmetryTrainingConfig, epoch: 
     batches = []
     for begin in range(0, len(order), config.batch_size * BUCKET):
         part = order[begin : begin + config.batch_size * BUCKET]
-        part = part[np.argsort(lengths[part] + 3 * rng.random(len(part)))]
+        part = part[np.argsort(lengths[part] + rng.random(len(part)))]
         batches += [part[k : k + config.batch_size] for k in range(0, len(part), config.batch_size)]
     yield from (batches[k] for k in rng.permutation(len(batches)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,15 @@ import pytest
 import torch
 
 from dao_core.crystal import Crystal
-from dao_core.generate.symmetry.description import Description, describe, from_values, values_of
+from dao_core.generate.symmetry.description import (
+    Description,
+    describe,
+    from_values,
+    n_free_coordinates,
+    values_of,
+)
 from dao_core.generate.symmetry.fill_network import FillNetwork
+from dao_core.generate.symmetry.fill_tokens import FillBatch, encode_fill
 from dao_core.generate.symmetry.label_network import LabelNetwork
 from dao_core.generate.symmetry.labels import label_of, orders_of, standard_cell
 from dao_core.training.fit_symmetry import LabelExamples, Substitution
@@ -44,6 +52,30 @@ def test_the_fill_network_learns(tmp_path: Path) -> None:
     with torch.no_grad():
         before = examples.validate(network)["structure"]
     assert train(network, examples, CONFIG, tmp_path)["structure"] < 0.8 * before
+
+
+def test_equivalent_descriptions_are_drawn_and_marked() -> None:
+    every = CONFIG.model_copy(update={"equivalent": 1.0, "substitution": 0.0})
+    examples = FillExamples(descriptions(), [], VOLUMES, every)
+    rng = np.random.default_rng(0)
+    n_marked = 0
+    for k, row in enumerate(examples.rows):
+        drawn = [examples.described(k, rng) for _ in range(8)]
+        assert all(d.canonical == (len(examples.others[k]) < 2) for d in drawn)
+        assert all(any(np.allclose(d.values, other) for other in (row.values, *examples.others[k])) for d in drawn)
+        n_marked += not drawn[0].canonical
+    assert n_marked > 5
+    canonical = FillExamples(descriptions(), [], VOLUMES, CONFIG.model_copy(update={"equivalent": 0.0}))
+    assert all(canonical.described(k, rng).canonical for k in range(len(canonical.rows)))
+
+
+def test_the_mark_changes_what_is_predicted() -> None:
+    torch.manual_seed(0)
+    network = FillNetwork(TINY)
+    torch.nn.init.normal_(network.equivalent)
+    row = next(encode_fill(d.label, values_of(d, VOLUMES)) for d in descriptions() if n_free_coordinates(d.label) > 2)
+    canonical, marked = (network(FillBatch.of([replace(row, canonical=c)])) for c in (True, False))
+    assert not torch.allclose(canonical[:, -1], marked[:, -1])
 
 
 def test_a_finished_training_is_not_repeated(tmp_path: Path) -> None:

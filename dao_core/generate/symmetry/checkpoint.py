@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from dao_core.generate.symmetry.fill_network import FillNetwork
@@ -103,6 +104,8 @@ def load_symmetry(directory: Path | str = KIND) -> SymmetryModel:
         )
     for name, network in (("label", label), ("fill", fill)):
         own = {k.removeprefix(f"{name}."): v for k, v in weights.items() if k.startswith(f"{name}.")}
+        if isinstance(network, FillNetwork):  # older ones learned from canonical descriptions alone
+            own.setdefault("equivalent", torch.zeros_like(network.equivalent))
         load_weights(network, own, path)
         network.eval()
     return SymmetryModel(label, fill, facts, calibration, f"dao-{KIND}-{config['sha256'][:12]}")

@@ -165,7 +165,7 @@ def describe(cell: StandardCell, label: Label) -> Description:
     """
     orbits = _orbits(cell)
     best: tuple[list[float], Description] | None = None
-    for lattice, moved in _candidates(cell, label, orbits):
+    for lattice, moved in _candidates(cell.lattice, label, orbits):
         for anchored in _anchored(label, moved):
             free = _sorted_free(label, anchored)
             key = _sort_key(label.spacegroup_number, lattice, free)
@@ -177,6 +177,32 @@ def describe(cell: StandardCell, label: Label) -> Description:
 
 
 Orbit = tuple[int, str, NDArray[np.float64]]  # atomic number, letter, u
+
+
+def equivalent_descriptions(description: Description, most: int = 12) -> list[Description]:
+    """The same structure under the same label with other origins and axes: what a network may also learn from.
+
+    Args:
+        description: Of a structure, canonical or not.
+        most: Largest number returned.
+
+    Returns:
+        Different descriptions, with orbits' representatives and order chosen as `describe` does; the canonical one is
+        among them unless there are more than `most`.
+    """
+    label = description.label
+    number = label.spacegroup_number
+    primitive = np.linalg.inv(conventional_cell(number)) @ description.lattice
+    orbits = [(z, letter, u) for (z, letter), u in zip(label.orbits, description.free, strict=True)]
+    found: dict[tuple[float, ...], Description] = {}
+    for lattice, moved in _candidates(primitive, label, orbits):
+        for anchored in _anchored(label, moved):
+            free = _sorted_free(label, anchored)
+            key = (*lattice.round(3).ravel().tolist(), *np.concatenate([*free, np.zeros(0)]).round(4).tolist())
+            found.setdefault(key, Description(label, lattice, free))
+            if len(found) >= most:
+                return list(found.values())
+    return list(found.values())
 
 
 def _shape(number: int) -> list[int]:
@@ -218,13 +244,13 @@ def _orbits(cell: StandardCell) -> list[Orbit]:
 
 
 def _candidates(
-    cell: StandardCell, label: Label, orbits: list[Orbit]
+    primitive: NDArray[np.float64], label: Label, orbits: list[Orbit]
 ) -> Iterator[tuple[NDArray[np.float64], list[Orbit]]]:
     """Conventional lattices and orbits of the equivalent descriptions with the label's letters and the best axes."""
     number = label.spacegroup_number
     found = []
     for element in normalizer(number):
-        lattice = conventional_cell(number) @ np.linalg.inv(element.rotation).T @ cell.lattice
+        lattice = conventional_cell(number) @ np.linalg.inv(element.rotation).T @ primitive
         if _letters(element, label, orbits) == list(label.letters):
             found.append((_axes_key(number, lattice), element, lattice))
     first = min((key for key, _, _ in found), default=())

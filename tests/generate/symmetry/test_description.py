@@ -11,6 +11,7 @@ from dao_core.generate.symmetry.description import (
     CollapsedSitesError,
     degrees_of_freedom,
     describe,
+    equivalent_descriptions,
     from_values,
     n_free_coordinates,
     to_crystal,
@@ -56,6 +57,37 @@ def test_the_description_does_not_depend_on_the_setting(label: Label) -> None:
         periodic = np.array([f.kind >= COORDINATE for f in degrees_of_freedom(first)])
         away[periodic] -= np.round(away[periodic])
         assert np.abs(away).max(initial=0.0) < 1e-4
+
+
+@pytest.mark.parametrize("label", labels(), ids=str)
+def test_equivalent_descriptions_are_the_same_structure_and_have_one_canonical_form(label: Label) -> None:
+    crystal = random_structure(label, 4)
+    cell = standard_cell(crystal)
+    canonical = describe(cell, label_of(cell))
+    others = equivalent_descriptions(canonical)
+    made = [to_crystal(d) for d in others]
+    assert all(
+        c.rms is not None and c.rms < 1e-3 for c in match_pairs(predicted=made, reference=[crystal] * len(made))[0]
+    )
+    flat = [np.concatenate([d.lattice.ravel(), *d.free]).round(4) for d in others]
+    assert len({tuple(row) for row in flat}) == len(others)
+    for other in made[:4]:
+        values = values_of(canonical, VOLUMES)
+        away = values - described(other)[1]
+        periodic = np.array([f.kind >= COORDINATE for f in degrees_of_freedom(canonical.label)])
+        away[periodic] -= np.round(away[periodic])
+        assert np.abs(away).max(initial=0.0) < 1e-4
+
+
+def test_a_wurtzite_may_be_turned_over_and_start_on_either_atom() -> None:
+    wurtzite = Crystal(
+        [[3.8, 0, 0], [-1.9, 3.2909, 0], [0, 0, 6.2]],
+        [[1 / 3, 2 / 3, 0], [2 / 3, 1 / 3, 0.5], [1 / 3, 2 / 3, 0.38], [2 / 3, 1 / 3, 0.88]], [30, 30, 16, 16],
+    )  # fmt: skip
+    cell = standard_cell(wurtzite)
+    found = equivalent_descriptions(describe(cell, label_of(cell)))
+    places = sorted(tuple(float(u[-1]) for u in d.free) for d in found)
+    assert len(places) == len(set(places)) > 1
 
 
 def test_no_freedom_but_the_volume_is_left_to_a_cubic_perovskite() -> None:
