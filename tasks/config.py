@@ -19,6 +19,7 @@ from dao_core.screening.load_references import HullChoice
 from dao_core.screening.select_formulas import UNIT_ATOMS
 from dao_core.screening.settings import ModelNames, SearchSettings
 from dao_core.studies.csp_benchmark import BenchmarkSettings
+from dao_core.studies.loop.settings import LoopSettings
 from dao_core.studies.polymorphs.settings import PolymorphSettings
 from dao_core.studies.pressure.settings import PressureSettings
 from dao_core.studies.properties.settings import PropertyStudySettings
@@ -210,7 +211,7 @@ class StudyConfig(RunSettings):
     """Which of the paper's studies, by the `kind` of its settings."""
 
     study: Annotated[
-        PolymorphSettings | PressureSettings | PropertyStudySettings | SuperconductorSettings,
+        LoopSettings | PolymorphSettings | PressureSettings | PropertyStudySettings | SuperconductorSettings,
         Field(discriminator="kind"),
     ]
 

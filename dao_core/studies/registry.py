@@ -7,6 +7,7 @@ from importlib import import_module
 from dao_core.studies.study import Study, StudyError
 
 MODULES = {
+    "loop": "dao_core.studies.loop.study",
     "polymorphs": "dao_core.studies.polymorphs.study",
     "pressure": "dao_core.studies.pressure.study",
     "properties": "dao_core.studies.properties.study",

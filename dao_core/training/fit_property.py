@@ -122,7 +122,7 @@ def fit_member(
         raise PropertyError("rows without a value among the training rows: leave them out")
     scale = PropertyScale.fit(values, settings.transform)
     network, model = starting_network(settings)
-    train.labels["unit"] = scale.to_unit(values).astype(np.float32)
+    train = replace(train, labels={**train.labels, "unit": scale.to_unit(values).astype(np.float32)})
     with TemporaryDirectory(prefix="fold-") as working:
         job = TrainingJob(
             network, property_objective, train, Path(working), _parameter_groups(network, settings),

@@ -20,7 +20,7 @@ CONFIG = "study-{name}.yaml"
 
 
 def study(
-    name: Annotated[str, typer.Argument(help="polymorphs, pressure, properties or superconductors.")],
+    name: Annotated[str, typer.Argument(help="polymorphs, superconductors, properties, loop or pressure.")],
     config: Annotated[Path | None, typer.Option(help="YAML settings; default: those of the package, small.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the data instead of the one in the settings.")] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the run instead of the one in the settings.")] = None,

@@ -15,6 +15,7 @@ from dao_core.studies.study import StudyError
 if TYPE_CHECKING:
     from dao_core.energy.potential import Potential
     from dao_core.generate.sampler import Generator
+    from dao_core.generate.symmetry.generator import SymmetryGenerator
     from dao_core.generate.templates.index import TemplateIndex
 
 TRIES = 200  # random space groups for one structure before it is given up
@@ -26,10 +27,19 @@ def from_templates(index: TemplateIndex, cell: Cell, k: int) -> list[Crystal]:
     return [hit.crystal for hit in query_without(index, cell, k)[0]]
 
 
-def from_dao_g(generator: Generator, cell: Cell, k: int, seed: int) -> list[Crystal]:
+def from_dao_g(
+    generator: Generator, cell: Cell, k: int, seed: int, symmetry: SymmetryGenerator | None = None
+) -> list[Crystal]:
     """K structures without any template: the symmetry model's and the flow's in turn, each side's best first.
 
     Empty where the generator never saw one of the elements.
+
+    Args:
+        generator: DAO-G's flow.
+        cell: Symbol to atoms of the cell.
+        k: At most so many.
+        seed: Of the draws.
+        symmetry: The symmetry model; None: the generator's own, if it has one.
     """
     from dao_core.generate.distinct_samples import SampleRequest, sample_distinct
     from dao_core.generate.sampler import UnseenElementError
@@ -38,7 +48,7 @@ def from_dao_g(generator: Generator, cell: Cell, k: int, seed: int) -> list[Crys
         generator.check(dict(cell))
     except UnseenElementError:
         return []
-    symmetry = generator.symmetry
+    symmetry = symmetry or generator.symmetry
     symmetric = [] if symmetry is None else [p.crystal for p in symmetry.propose(cell, k // 2).items]
     request = SampleRequest(dict(cell), k - len(symmetric), tuple(symmetric))
     drawn = [p.crystal for p in sample_distinct(generator, [request], seed)[0] if p.crystal is not None]

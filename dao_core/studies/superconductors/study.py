@@ -18,6 +18,8 @@ from dao_core.studies.polymorphs.compositions import leaks_into_training
 from dao_core.studies.study import Rows, Study, StudyError, identity_of
 from dao_core.studies.superconductors.crystals import CRYSTALS, reference
 from dao_core.studies.superconductors.settings import SuperconductorSettings
+from dao_core.studies.superconductors.tc_data import COMPOSITIONS, MEASURED, STRUCTURES
+from dao_core.studies.superconductors.tc_study import measure_tc, prepare_tc, summarise_tc, tc_parts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,15 +30,16 @@ if TYPE_CHECKING:
 ARMS = ("templates", "dao-g", "seeded")
 
 
-def prepare(settings: SuperconductorSettings, folder: Path) -> dict[str, Any]:  # noqa: ARG001 - nothing is shared
+def prepare(settings: SuperconductorSettings, folder: Path) -> dict[str, Any]:
     """Prove that DAO-G has learned from no structure of these compositions, and count what the library has of them.
 
     Args:
         settings: Of the study.
-        folder: Not used.
+        folder: Gets what the trainings on critical temperatures share.
 
     Returns:
-        The leak audit's table, and by crystal the library's entries of its own, which are left out.
+        The leak audit's table, by crystal the library's entries of its own, which are left out, and, where they are
+        asked for, the counts of the critical temperatures.
 
     Raises:
         StudyError: A composition is among the training rows.
@@ -51,26 +54,31 @@ def prepare(settings: SuperconductorSettings, folder: Path) -> dict[str, Any]:  
         )
     index = library_templates(settings.library)
     own = {name: own_entries(index, CRYSTALS[name]) for name in settings.crystals}
-    return {"leak_audit_of_training": table, "own_entries_left_out": {name: len(ids) for name, ids in own.items()}}
+    facts = {"leak_audit_of_training": table, "own_entries_left_out": {name: len(ids) for name, ids in own.items()}}
+    return facts if settings.tc is None else {**facts, "tc": prepare_tc(settings, settings.tc, folder)}
 
 
 def parts(settings: SuperconductorSettings, folder: Path) -> list[str]:  # noqa: ARG001 - nothing is shared
-    """A part a crystal, small cells first."""
-    return sorted(settings.crystals, key=lambda name: (sum(CRYSTALS[name].values()), name))
+    """A part a crystal, small cells first, then one a fold and seed of the critical temperatures."""
+    crystals = sorted(settings.crystals, key=lambda name: (sum(CRYSTALS[name].values()), name))
+    return crystals + ([] if settings.tc is None else tc_parts(settings.tc))
 
 
-def measure(part: str, settings: SuperconductorSettings, folder: Path) -> dict[str, Rows]:  # noqa: ARG001
-    """Propose structures of one crystal's cell by each arm and compare them with the known structure.
+def measure(part: str, settings: SuperconductorSettings, folder: Path) -> dict[str, Rows]:
+    """Propose structures of one crystal's cell by each arm and compare them, or train on critical temperatures.
 
     Args:
-        part: Name of the crystal.
+        part: Name of the crystal, or of a fold.
         settings: Of the study.
-        folder: Not used.
+        folder: Of `prepare`.
 
     Returns:
-        Table `matches`: a row a proposal, and one of rank -1 for an arm without any.
+        Table `matches` (a row a proposal, and one of rank -1 for an arm without any), or those of `measure_tc`.
     """
     from dao_core.matching.pairs import match_pairs
+
+    if settings.tc is not None and part not in CRYSTALS:
+        return measure_tc(part, settings, settings.tc, folder)
 
     known = reference(part)
     rows: Rows = []
@@ -131,19 +139,21 @@ def _generator(name: str) -> Generator:
 def summarise(
     tables: Mapping[str, pd.DataFrame], settings: SuperconductorSettings, facts: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Matches and best RMSE by crystal and arm.
+    """Matches and best RMSE by crystal and arm, and the errors of critical temperatures.
 
     Args:
-        tables: `matches` of all parts.
+        tables: Of the parts that are done.
         settings: Of the study.
         facts: Of `prepare`.
     """
-    matches = tables["matches"]
-    crystals = {
+    matches = tables.get("matches")
+    crystals = {} if matches is None else {
         str(name): {arm: _arm(rows[rows["arm"] == arm], settings.n) for arm in ARMS}
         for name, rows in matches.groupby("crystal")
-    }
-    return {"crystals": crystals, "n": settings.n, "held_out": dict(facts), "seed": settings.seed}
+    }  # fmt: skip
+    held_out = {name: fact for name, fact in facts.items() if name != "tc"}
+    report = {"crystals": crystals, "n": settings.n, "held_out": held_out, "seed": settings.seed}
+    return {**report, "tc": summarise_tc(tables, facts["tc"])} if "tc_errors" in tables else report
 
 
 def _arm(rows: pd.DataFrame, n: int) -> dict[str, Any]:
@@ -191,10 +201,13 @@ def inputs(settings: SuperconductorSettings) -> dict[str, Any]:
     """What the results depend on beside the settings."""
     from dao_core.models.checkpoint_io import load_checkpoint
 
+    tc, files = settings.tc, [settings.trained_on]
+    files += [] if tc is None else [MEASURED, COMPOSITIONS, STRUCTURES]
     return {
-        "files": identity_of([settings.data / settings.trained_on]),
+        "files": identity_of([settings.data / name for name in files]),
         "library": library_content(settings.library),
         "generator": load_checkpoint(settings.generator, kind="generator").identity,
+        "predictor": None if tc is None else load_checkpoint(tc.predictor, kind="predictor").identity,
     }
 
 
