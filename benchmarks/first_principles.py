@@ -176,10 +176,19 @@ def largest_moment(figure: Mapping[str, Any]) -> float | None:
     return max(map(abs, lowest[2])) if lowest and lowest[2] else None
 
 
-def record(figures: Path, protocol: str) -> None:
-    """Append the rows of what was measured, each with its crystals; what is missing is named."""
+def record(figures: Path, protocol: str, rows: Sequence[int], why: str) -> None:
+    """Append rows of what was measured, each with its crystals; what is missing is named.
+
+    Args:
+        figures: The file of figures.
+        protocol: By which they were measured.
+        rows: Of the table.
+        why: What a reader must know of rows that are not met.
+    """
     measured = read_figures(figures)
     for row, kinds, what, bar, judge in ROWS:
+        if row not in rows:
+            continue
         value, n, missing, met = judge(measured)
         line: dict[str, Any] = {
             "issue": "dft", "row": row, "what": what, "value": value, "bar": bar, "met": met and not missing, "n": n,
@@ -187,7 +196,8 @@ def record(figures: Path, protocol: str) -> None:
             "seed": None, "protocol": protocol, "settings": settings_of(measured, kinds),
         }  # fmt: skip
         if not line["met"]:
-            line["why"] = f"not measured: {', '.join(missing)}" if missing else "beyond the bar"
+            words = [f"not measured: {', '.join(missing)}" if missing else "", "" if met else "beyond the bar", why]
+            line["why"] = "; ".join(w for w in words if w)
         record_bar(**line)
         print(json.dumps(line))
 
@@ -267,6 +277,8 @@ def main() -> None:
     parser.add_argument("--protocols-file", type=Path, default=None, help="of a coarser mesh, say")
     parser.add_argument("--electronic-type", choices=["metal", "insulator"], default="metal")
     parser.add_argument("--orderings", type=int, default=3)
+    parser.add_argument("--rows", type=int, nargs="+", default=[1, 2, 3, 4, 5], help="that `record` writes")
+    parser.add_argument("--why", default="", help="added to the reason of a row that is not met")
     parser.add_argument("--ecutwfc", type=float, default=None, help="Ry, in place of the library's")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
@@ -277,7 +289,7 @@ def main() -> None:
     session = Session(settings, find_library(), Ledger(args.work), LocalLauncher(settings))
     for what in args.what:
         if what == "record":
-            record(args.work / FIGURES, args.protocol)
+            record(args.work / FIGURES, args.protocol, args.rows, args.why)
             continue
         for name in FIGURE_OF[what][1]:
             if args.only is None or name in args.only:
