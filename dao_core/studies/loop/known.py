@@ -78,8 +78,8 @@ def audit_system(
     return counts
 
 
-def known_phases(data: Path, system: Sequence[str], max_atoms: int) -> list[tuple[str, Crystal]]:
-    """Structures of the elements and of all known compounds of two of them that fit, by id.
+def known_phases(data: Path, system: Sequence[str], max_atoms: int) -> tuple[list[tuple[str, Crystal]], int]:
+    """Structures of the elements and of all known compounds of two of them, by id, and how many are too large.
 
     Args:
         data: Folder of the development data.
@@ -91,12 +91,14 @@ def known_phases(data: Path, system: Sequence[str], max_atoms: int) -> list[tupl
     """
     elements = {atomic_number(symbol) for symbol in system}
     found: list[tuple[str, Crystal]] = []
+    too_large = 0
     for symbol in sorted(system):
         built_in = element_reference(symbol)
         if built_in is not None:
             found.append((f"{symbol} at its experimental lattice constants", built_in.crystal))
     for row in system_rows(data / STRUCTURES, elements):
         numbers = row["atomic_numbers"]
+        too_large += len(set(numbers)) < 3 and len(numbers) > max_atoms
         if len(set(numbers)) == 3 or len(numbers) > max_atoms:
             continue
         try:
@@ -108,5 +110,5 @@ def known_phases(data: Path, system: Sequence[str], max_atoms: int) -> list[tupl
         found.append((str(row["material_id"]), crystal.niggli()))
     missing = elements - {int(c.atomic_numbers[0]) for _, c in found if len(c.composition) == 1}
     if missing:
-        raise StudyError(f"no structure of the elements {sorted(missing)} with {max_atoms} atoms: raise max_atoms")
-    return found
+        raise StudyError(f"no structure of the elements {sorted(missing)} with {max_atoms} atoms: raise known_atoms")
+    return found, too_large

@@ -18,7 +18,7 @@ class LoopSettings(StudySettings):
     """Which system is searched, how much is proposed and validated in a round, and what is retrained."""
 
     kind: Literal["loop"] = "loop"
-    system: tuple[str, str, str] = Field(("Na", "Zn", "Ge"), description="a ternary system that no model has seen")
+    system: tuple[str, str, str] = Field(("Li", "Lu", "Au"), description="a ternary system that no model has seen")
     trained_on: tuple[str, ...] = Field(
         ("mp_20/train.parquet", "wbm_val.parquet", "mp_structures.parquet"),
         description="below `data`: rows that the models have learned from, searched for the system",
@@ -39,7 +39,10 @@ class LoopSettings(StudySettings):
     validations: int = Field(4, ge=1, description="structures that are validated in a round")
     cells: int = Field(8, ge=1, description="ternary cell contents for which a round proposes")
     per_cell: int = Field(2, ge=1, description="structures from templates, and as many from DAO-G, for each")
-    max_atoms: int = Field(8, ge=3, description="largest cell, also of the known phases")
+    max_atoms: int = Field(8, ge=3, description="largest cell that is proposed")
+    known_atoms: int = Field(
+        32, ge=1, description="largest cell of the known phases: larger ones are left out, counted"
+    )
     relax_steps: int = Field(20, ge=0, description="of DAO-P, before candidates are ranked")
     judge_steps: int = Field(20, ge=0, description="of the judge, when it validates")
     optimism: float = Field(1.0, ge=0, description="spreads that are taken off a predicted energy above the hull")

@@ -43,7 +43,7 @@ def prepare(settings: LoopSettings, folder: Path) -> dict[str, Any]:
         StudyError: A model has learned from the system, or an element has no energy.
     """
     audit = audit_system(settings.data, settings.system, settings.trained_on, settings.left_out_of_training)
-    phases = known_phases(settings.data, settings.system, settings.max_atoms)
+    phases, too_large = known_phases(settings.data, settings.system, settings.known_atoms)
     validator = load_validator(settings, folder / CALCULATIONS)
     results = validator.validate([crystal for _, crystal in phases])
     rows = [_row(name, *r) for (name, _), r in zip(phases, results, strict=True) if r is not None]
@@ -57,7 +57,8 @@ def prepare(settings: LoopSettings, folder: Path) -> dict[str, Any]:
         hull = PhaseTable(Path(scratch) / "crysdb", validator.label, read_known(folder)).hull()
     return {
         "held_out": {"rows_of_the_system": audit, "left_out_of_training": list(settings.left_out_of_training)},
-        "known": len(rows), "without_energy": len(phases) - len(rows), "validator": str(validator.label),
+        "known": len(rows), "without_energy": len(phases) - len(rows), "too_large": too_large,
+        "validator": str(validator.label),
         "known_hull": [_entry(hull, e) for e in hull.phases(above=False)],
     }  # fmt: skip
 

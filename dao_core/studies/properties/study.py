@@ -184,9 +184,10 @@ def plot(tables: Mapping[str, pd.DataFrame], report: Mapping[str, Any], folder: 
     figure = Figure(figsize=(3.2 * n, 3), layout="constrained")
     FigureCanvasAgg(figure)
     for axis, (name, target) in zip(figure.subplots(1, n, squeeze=False)[0], report["targets"].items(), strict=True):
-        for model in MODELS:
+        for i, model in enumerate(MODELS):
             curve = target["curves"][model]
-            x, y = [p["size"] for p in curve], np.array([p["mae"] for p in curve])
+            x = [p["size"] * 1.04**i for p in curve]  # beside one another, or the bars hide one another
+            y = np.array([p["mae"] for p in curve])
             ends = np.array([p["interval"] for p in curve]).T
             axis.errorbar(x, y, np.abs(ends - y), marker="o", ms=3, capsize=2, label=model)
         axis.set(xscale="log", yscale="log", title=name.replace("_", " "), xlabel="training rows")

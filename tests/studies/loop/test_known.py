@@ -51,7 +51,9 @@ def test_known_phases_are_elements_and_pairs_that_fit(tmp_path: Path) -> None:
         tmp_path / "mp_structures.parquet", pair=crystal(CU, AU), large=crystal(*[CU] * 5, AU),
         ternary=crystal(CU, AU, AG), foreign=crystal(CU, SC),
     )  # fmt: skip
-    found = dict(known_phases(tmp_path, ("Cu", "Au", "Ag"), 4))
+    phases, too_large = known_phases(tmp_path, ("Cu", "Au", "Ag"), 4)
+    found = dict(phases)
+    assert too_large == 1
     assert {name for name in found if not name.endswith("constants")} == {"pair"}
     assert sorted(c.formula_reduced for c in found.values()) == ["Ag", "Au", "Cu", "CuAu"]
 
