@@ -1,7 +1,9 @@
 """Errors of DAO-P: formation energies of the public MP-20 test half, forces and stresses of held-out DFT frames.
 
 python benchmarks/predictor_error.py --data ../shared/data [--checkpoint predictor] [--plot docs/images/spread.png]
-Labels: MP-20's own formation energy per atom where known; every tenth frame of forces/. Prints one JSON line last.
+Labels: MP-20's own formation energy per atom where known; every tenth frame of forces/. `--kinds N` also says how well
+the predicted spread covers known prototypes, new ones, the elements, and N structures off equilibrium (displaced and
+strained, the judge's difference of energies added to the label). Prints one JSON line last.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
+import moyopy
 import numpy as np
 import pandas as pd
 import torch
@@ -21,6 +24,7 @@ from scipy.stats import norm, spearmanr
 from train_predictor import crystal_of, dft_frames
 
 from dao_core.crystal import Crystal
+from dao_core.energy.adapters.sevennet import SevenNetPotential
 from dao_core.energy.potential import PotentialResult
 from dao_core.energy.predictor import DaoPotential
 from dao_core.evaluate.statistics import bootstrap_mean
@@ -63,16 +67,50 @@ def energy_errors(potential: DaoPotential, data: Path) -> tuple[dict[str, Any], 
     error = np.abs(np.array([p.formation_energy_per_atom for p in predictions]) - labels)
     std = np.array([p.std for p in predictions])
     facts = {
-        "n": len(usable),
         "n_failed": len(pairs) - len(usable),
-        "mae": round(float(error.mean()), 4),
         "interval": [round(x, 4) for x in bootstrap_mean(values=error)],
         "median": round(float(np.median(error)), 4),
+        **coverage(error, std),
+    }
+    return facts, np.stack([error, std])
+
+
+def coverage(error: NDArray[np.float64], std: NDArray[np.float64]) -> dict[str, Any]:
+    """Size of errors, share of labels within one and two predicted spreads, and how well the spread orders errors."""
+    return {
+        "n": len(error),
+        "mae": round(float(error.mean()), 4),
         "within_1_std": round(float((error <= std).mean()), 3),
         "within_2_std": round(float((error <= 2 * std).mean()), 3),
         "spearman_error_spread": round(float(spearmanr(error, std).statistic), 3),
     }
-    return facts, np.stack([error, std])
+
+
+def prototype_of(crystal: Crystal) -> tuple[int, tuple[int, ...]]:
+    """Space group and sorted counts of the primitive cell: one prototype has one."""
+    cell = moyopy.MoyoDataset(moyopy.Cell(crystal.lattice.tolist(), crystal.frac_coords.tolist(),
+                                          crystal.atomic_numbers.tolist()), symprec=0.1)  # fmt: skip
+    counts = np.unique(cell.prim_std_cell.numbers, return_counts=True)[1]
+    return cell.number, tuple(sorted(counts.tolist()))
+
+
+def spread_by_kind(potential: DaoPotential, data: Path, n: int) -> dict[str, dict[str, Any]]:
+    """Coverage of the predicted spread on known prototypes, new ones, elements, and off equilibrium."""
+    from fit_error_model import at_rest, off_equilibrium
+
+    rest, train = at_rest(data / "mp_20/test_public.parquet"), at_rest(data / "mp_20/train.parquet")
+    known = {prototype_of(c) for c in train[0]}
+    moved = off_equilibrium(rest, n, np.random.default_rng(1), SevenNetPotential())
+    is_known = np.array([prototype_of(c) in known for c in rest[0]])
+    is_element = np.array([len(set(c.atomic_numbers.tolist())) == 1 for c in rest[0]])
+    kinds = {"known prototype": is_known & ~is_element, "new prototype": ~is_known & ~is_element, "element": is_element}
+    found = {name: ([rest[0][i] for i in np.flatnonzero(rows)], rest[1][rows]) for name, rows in kinds.items()}
+    out = {}
+    for name, (crystals, labels) in {**found, "off equilibrium": moved}.items():
+        predictions = potential.predict(crystals)
+        error = np.abs(np.array([p.formation_energy_per_atom for p in predictions]) - labels)
+        out[name] = coverage(error, np.array([p.std for p in predictions]))
+    return out
 
 
 def plot_spread(found: NDArray[np.float64], path: Path) -> None:
@@ -150,6 +188,11 @@ def record_rows(figure: dict[str, Any]) -> None:
         row=3, what="forces on held DFT frames, eV/angstrom [MAE, median]", value=value, bar=[0.20, 0.04],
         met=value[0] <= 0.20 and value[1] <= 0.04, n=forces["n"], n_failed=forces["n_failed"], interval=None, **common,
     )  # fmt: skip
+    correlation = energy["spearman_error_spread"]
+    record_bar(
+        row=11, what="rank correlation of the predicted spread with the error, MP-20 public test half",
+        value=correlation, bar=0.4, met=correlation >= 0.4, n=energy["n"], interval=None, **common,
+    )  # fmt: skip
     worst = max(map(abs, elements.values()))
     record_bar(
         row=5, what="elements in their known ground state: largest formation energy, which should be zero, eV/atom",
@@ -162,6 +205,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--checkpoint", default="predictor")
     parser.add_argument("--plot", type=Path, help="write the coverage of the predicted spread as a picture")
+    parser.add_argument(
+        "--kinds", type=int, default=0, metavar="N", help="coverage by kind, N structures off equilibrium"
+    )
     parser.add_argument("--record", action="store_true", help="append to benchmarks/results/bars.jsonl")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -171,6 +217,8 @@ def main() -> None:
         plot_spread(found, args.plot)
     elements = element_errors(potential)
     figure = {"model": potential.identity, "energy": energy, "forces": forces, "elements": elements}
+    if args.kinds:
+        figure["spread"] = spread_by_kind(potential, args.data, args.kinds)
     if args.record:
         record_rows(figure)
     print(json.dumps({"figure": figure, "n": energy["n"], "seed": 0, "machine": platform.machine()}, default=str))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from dao_core.crystal import Crystal, CrystalBatch
 from dao_core.energy.domain import TrainedDomain
+from dao_core.energy.error_model import error_features, load_error_model
 from dao_core.energy.potential import Outcome, PotentialFailure, PotentialResult
 from dao_core.energy.scale import EnergyScale, composition_fractions
 from dao_core.hull.label import EnergyLabel
@@ -94,6 +95,21 @@ class Prediction:
     e_above_hull_direct: float
 
 
+@dataclass
+class Reading:
+    """A batch as the network reads it.
+
+    Attributes:
+        members: Formation energies of the ensemble's members in eV/atom, (B, K).
+        above_hull: Energy above hull in eV/atom, (B,).
+        features: Of the error model, (B, F).
+    """
+
+    members: Tensor
+    above_hull: Tensor
+    features: Tensor
+
+
 class DaoPotential:
     """A trained DAO-P behind the `Potential` protocol. Energies are total formation energies in eV.
 
@@ -130,6 +146,8 @@ class DaoPotential:
             self.elements = set(checkpoint.config["elements"])
             domain = checkpoint.config.get("domain")  # checkpoints of b90917e and before know only their elements
             self.domain = None if domain is None else TrainedDomain.from_state(domain)
+        found = load_error_model(checkpoint)
+        self.error_model = None if found is None else found.to(self.device, dtype).requires_grad_(False)
         self.batch_pairs = batch_pairs or BATCH_PAIRS.get(self.device.type, 3_000)
 
     @classmethod
@@ -186,15 +204,35 @@ class DaoPotential:
         """
         out: dict[int, Prediction] = {}
         for rows in size_batches(crystals, self.batch_pairs):
-            batch = self._batch([crystals[i] for i in rows])
-            with torch.inference_mode():
-                members, hull = residual_members(self.network, batch.lattice, batch.frac_coords, batch.atomic_numbers)
-            mean = members.mean(1) * self.scale.residual_std + self._baseline(batch.atomic_numbers)
-            spread = members.std(1) * self.scale.residual_std * self.scale.spread_factor
-            for i, e, s, h in zip(rows, mean.tolist(), spread.tolist(), hull.tolist(), strict=True):
-                std = float(np.hypot(s, self.scale.spread_floor))
-                out[i] = Prediction(e, std, max(0.0, h * self.scale.hull_std + self.scale.hull_mean))
+            read = self.read([crystals[i] for i in rows])
+            if self.error_model is None:
+                spread = read.members.std(1)
+            else:
+                with torch.inference_mode():
+                    spread = self.error_model(read.features)
+            spread = torch.hypot(spread * self.scale.spread_factor, torch.tensor(self.scale.spread_floor))
+            energies = read.members.mean(1).tolist()
+            for i, e, s, h in zip(rows, energies, spread.tolist(), read.above_hull.tolist(), strict=True):
+                out[i] = Prediction(e, s, max(0.0, h))
         return [out[i] for i in range(len(crystals))]
+
+    def read(self, crystals: Sequence[Crystal]) -> Reading:
+        """What the network says of a batch, before its spread is calibrated.
+
+        Args:
+            crystals: Structures of like size.
+
+        Returns:
+            Energies of the members, energy above hull and the features of the error model.
+        """
+        batch = self._batch(crystals)
+        numbers = batch.atomic_numbers
+        t = torch.full((len(numbers),), CLEAN_TIME, dtype=self.dtype, device=self.device)
+        with torch.inference_mode():
+            outputs = self.network(batch.lattice, batch.frac_coords, numbers, t)
+            members = outputs.energies[:, 1:] * self.scale.residual_std + self._baseline(numbers).unsqueeze(1)
+            above = outputs.energies[:, 0] * self.scale.hull_std + self.scale.hull_mean
+            return Reading(members, above, error_features(outputs.atoms, numbers > 0, members))
 
     def outside(self, crystal: Crystal) -> str | None:
         """Why a structure lies outside what the network was trained on, where its energy means little.

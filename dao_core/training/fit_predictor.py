@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from dao_core.crystal import Crystal
 from dao_core.energy.domain import TrainedDomain
+from dao_core.energy.error_model import LEAST_ROWS, fit_error_model, save_error_model
 from dao_core.energy.objective import EnergyObjective
-from dao_core.energy.predictor import N_ENERGIES, DaoPotential
+from dao_core.energy.predictor import N_ENERGIES, DaoPotential, size_batches
 from dao_core.energy.scale import EnergyRows, EnergyScale
 from dao_core.energy.uncertainty import calibrate
 from dao_core.models.build import build_network, grown, parse_model_config
@@ -36,6 +37,7 @@ from dao_core.training.packed import PackedCrystals
 from dao_core.training.trainer import run_training
 
 ADAPT_ROWS = 10_000
+FITTED_SHARE = 0.8  # of the held-out rows teach the error model, the rest calibrate it
 DOMAIN_ROWS = 10_000
 Array = NDArray[np.float64]
 
@@ -243,14 +245,68 @@ def _domain(train: PackedCrystals, base: LatticeBase) -> TrainedDomain:
 
 
 def _calibrate(directory: Path, content: CheckpointContent, validation: PackedCrystals) -> float:
-    """Calibrate the spread of a saved checkpoint on held-out rows and save it again; its error in eV/atom."""
+    """Fit the error model of a saved checkpoint and calibrate it on held-out rows; its error in eV/atom."""
+    labels = validation.labels["formation_energy_per_atom"].astype(np.float64)
+    known = np.flatnonzero(np.isfinite(labels))
+    crystals = [validation.crystal(int(i)) for i in known]
+    return calibrate_checkpoint(directory, content, crystals, labels[known])
+
+
+def calibrate_checkpoint(
+    directory: Path, content: CheckpointContent, crystals: Sequence[Crystal], labels: Array
+) -> float:
+    """Learn how far a predictor's energies are off, on structures that it was not trained on.
+
+    Where there are enough of them an error model is fitted to four fifths; the rest calibrates it. Fewer calibrate the
+    spread of the ensemble's members.
+
+    Args:
+        directory: The checkpoint, which is written anew.
+        content: Of the checkpoint.
+        crystals: Held-out structures.
+        labels: Their formation energies in eV/atom, (M,).
+
+    Returns:
+        Mean absolute error, eV/atom.
+    """
+    content.extra.pop("error_model", None)
+    plain = content.extra["energy_scale"]
+    content.extra["energy_scale"] = {**plain, "spread_factor": 1.0, "spread_floor": 0.0}
+    network = load_checkpoint(directory, kind="predictor").network.state_dict()
+    save_checkpoint(directory, network, content)
+    rows = np.random.default_rng(0).permutation(len(labels))
+    n_fitted = int(FITTED_SHARE * len(labels))
+    if n_fitted >= LEAST_ROWS:
+        fitted, rows = rows[:n_fitted], rows[n_fitted:]
+        potential = DaoPotential.load(directory)
+        model = fit_error_model(*errors_of(potential, [crystals[i] for i in fitted], labels[fitted]))
+        content.extra["error_model"] = save_error_model(directory, model)
+        save_checkpoint(directory, network, content)
     potential = DaoPotential.load(directory)
-    crystals = [validation.crystal(i) for i in range(len(validation))]
-    report = calibrate(
-        predictions=potential.predict(crystals),
-        labels=validation.labels["formation_energy_per_atom"].astype(np.float64),
-    )
+    report = calibrate(predictions=potential.predict([crystals[i] for i in rows]), labels=labels[rows])
     scale = replace(potential.scale, spread_factor=report.factor, spread_floor=report.floor)
     content.extra.update(energy_scale=scale.state(), calibration=report.summary())
-    save_checkpoint(directory, potential.checkpoint.network.state_dict(), content)
+    save_checkpoint(directory, network, content)
     return report.mae
+
+
+def errors_of(potential: DaoPotential, crystals: Sequence[Crystal], labels: Array) -> tuple[Tensor, Tensor]:
+    """What an error model learns from.
+
+    Args:
+        potential: The predictor.
+        crystals: Structures that it was not trained on.
+        labels: Their formation energies in eV/atom, (M,).
+
+    Returns:
+        Features (M, F) and absolute errors in eV/atom, (M,).
+    """
+    features: list[Tensor] = [torch.empty(0)] * len(labels)
+    errors = torch.empty(len(labels))
+    for rows in size_batches(crystals, potential.batch_pairs):
+        read = potential.read([crystals[i] for i in rows])
+        energies = read.members.mean(1).double().cpu().numpy()
+        for i, row in zip(rows, read.features.float().cpu(), strict=True):
+            features[i] = row
+        errors[rows] = torch.from_numpy(np.abs(energies - labels[rows])).float()
+    return torch.stack(features), errors
