@@ -1,8 +1,8 @@
 """How far DAO-P's energy may be off, read from the network's own atom states.
 
-The spread of the ensemble's members alone orders errors poorly: their heads share everything below. A small network
-learns the size of the error from held-out structures instead, given what the predictor sees in them (mean and spread of
-the atom states) and the members' spread. It maximizes the likelihood of a Laplace error, whose heavy tails fit.
+The spread of the ensemble's members alone orders errors poorly: their heads share everything below. Small networks
+learn the size of the error from held-out structures instead, given what the predictor sees in them (mean and spread of
+the atom states) and the members' spread. They maximize the likelihood of a Laplace error, whose heavy tails fit.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from dao_core.models.heads import masked_mean
 
 FILE = "error_model.safetensors"
 HIDDEN = 32
+N_NETS = 4  # whose logarithms are averaged
 LEAST_ROWS = 1000  # held-out structures; fewer teach it nothing
 EPOCHS, PATIENCE, BATCH = 60, 10, 128
 HELD_SHARE = 0.1  # of the rows: say when to stop
@@ -42,27 +43,31 @@ class ErrorModel(nn.Module):
         self.scale: Tensor
         self.register_buffer("center", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(n_features))
-        last = nn.Linear(HIDDEN, 1)
-        self.layers = nn.Sequential(nn.Linear(n_features, HIDDEN), nn.SiLU(), nn.Dropout(0.3), last)
+        self.nets = nn.ModuleList(
+            nn.Sequential(nn.Linear(n_features, HIDDEN), nn.SiLU(), nn.Dropout(0.3), nn.Linear(HIDDEN, 1))
+            for _ in range(N_NETS)
+        )
+        self.offset = nn.Parameter(torch.zeros(N_NETS))
         with torch.no_grad():
-            last.weight.mul_(0.1)
+            for net in self.nets:
+                net[-1].weight.mul_(0.1)
 
-    def log_deviation(self, features: Tensor) -> Tensor:
-        """Logarithm of the mean absolute error.
+    def log_deviations(self, features: Tensor) -> Tensor:
+        """Logarithm of the mean absolute error, as each of the nets sees it.
 
         Args:
             features: From `error_features`, (B, F).
 
         Returns:
-            (B,), the deviation in eV/atom.
+            (B, N_NETS), the deviation in eV/atom.
         """
         scaled = ((features - self.center) / self.scale).clamp(-CLIPPED, CLIPPED)
-        log: Tensor = self.layers(scaled).squeeze(-1)
+        log = torch.cat([net(scaled) for net in self.nets], dim=1) + self.offset
         return log.clamp(*LOG_RANGE)
 
     def forward(self, features: Tensor) -> Tensor:
         """Standard deviation of the error, eV/atom, (B,), of features (B, F)."""
-        return LAPLACE * self.log_deviation(features).exp()
+        return LAPLACE * self.log_deviations(features).mean(1).exp()
 
 
 def error_features(atoms: Tensor, mask: Tensor, members: Tensor) -> Tensor:
@@ -106,7 +111,7 @@ def fit_error_model(features: Tensor, errors: Tensor, *, seed: int = 0) -> Error
         model.center.copy_(features[rows].mean(0))
         model.scale.copy_(features[rows].std(0) + 1e-6)
         with torch.no_grad():
-            model.layers[-1].bias.fill_(float(errors[rows].mean().log()))  # type: ignore[union-attr, operator]
+            model.offset.fill_(float(errors[rows].mean().log()))
         return _trained(model, (features[rows], errors[rows]), (features[held], errors[held]))
 
 
@@ -133,9 +138,9 @@ def _trained(model: ErrorModel, train: tuple[Tensor, Tensor], held: tuple[Tensor
 
 
 def _surprise(model: ErrorModel, features: Tensor, errors: Tensor) -> Tensor:
-    """Mean negative log-likelihood of the errors under a Laplace distribution, but for a constant."""
-    log = model.log_deviation(features)
-    return (log + errors * (-log).exp()).mean()
+    """Mean negative log-likelihood of the errors under each net's Laplace distribution, but for a constant."""
+    log = model.log_deviations(features)
+    return (log + errors.unsqueeze(1) * (-log).exp()).mean()
 
 
 def save_error_model(directory: Path, model: ErrorModel) -> dict[str, Any]:

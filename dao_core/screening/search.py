@@ -49,6 +49,7 @@ from dao_core.screening.stages import (
 
 FIRST_RELAXED = 6  # proposals of each formula that are relaxed before anything is generated
 FIRST_JUDGED = 3  # candidates of each formula that are judged before that
+CERTAINLY_JUDGED = 2  # of these, even when the time is spent: see `_certain`
 RELAX_SHARE, FIRST_JUDGE_SHARE = 0.7, 0.8  # of the budget, after which these start no new piece
 OnRanking = Callable[[str, list[Candidate]], None]
 
@@ -159,7 +160,7 @@ class Conductor:
     def _relaxed(self, name: str, records: Sequence[FormulaRecords], limit: int | None) -> list[FormulaRecords]:
         """Relax with the first potential what wasn't yet, the most probable `limit` of each formula."""
         queues = [self._relaxation_pieces(r, limit) for r in records]
-        pieces = _round_robin(queues)
+        pieces = _certain(_round_robin(queues), records, 1 if limit else 0)
         share = 1.0 if self.context.loaded.judge is None else RELAX_SHARE  # the rest of the time is the judge's
         made = self.runner.step_each(name, relax_stage, [p for _, p in pieces], self.context, share)
         return _with(records, pieces, made, "relaxed")
@@ -188,7 +189,7 @@ class Conductor:
             return list(records)
         lists = self.runner.step_each(f"shortlist to {name}", shortlist_stage, records, self.context)
         queues = [self._judge_pieces(record, limit) for record in lists]
-        pieces = _round_robin(queues)
+        pieces = _certain(_round_robin(queues), records, CERTAINLY_JUDGED)
         made = self.runner.step_each(name, judge_stage, [p for _, p in pieces], self.context, share)
         return _with(records, pieces, made, "judged")
 
@@ -237,6 +238,16 @@ def _round_robin(queues: Sequence[Sequence[Piece]]) -> list[tuple[int, Piece]]:
     """(formula, piece), the first piece of every formula before any second one."""
     longest = max((len(q) for q in queues), default=0)
     return [(i, q[k]) for k in range(longest) for i, q in enumerate(queues) if k < len(q)]
+
+
+def _certain(pieces: list[tuple[int, Piece]], records: Sequence[FormulaRecords], n: int) -> list[tuple[int, Piece]]:
+    """The same pieces; in a search of one formula the first `n` are worked on even when the time is spent.
+
+    Somebody waits for its answer, and an answer needs energies, however slow the machine is.
+    """
+    if len(records) != 1 or records[0].judged:
+        return pieces
+    return [(i, replace(piece, certain=k < n)) for k, (i, piece) in enumerate(pieces)]
 
 
 def _with(

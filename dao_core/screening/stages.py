@@ -29,10 +29,11 @@ PROPOSAL_SETTINGS = {"max_atoms", "generated_atoms", "z", "n_generated", "n_seed
 
 @dataclass(frozen=True)
 class Piece:
-    """Some rows of a stage's candidates."""
+    """Some rows of a stage's candidates; `certain` pieces are worked on even when the time is spent."""
 
     record: StageRecord
     rows: tuple[int, ...]
+    certain: bool = False
 
     @property
     def candidates(self) -> list[Candidate]:
@@ -172,12 +173,12 @@ def relax_stage(piece: Piece, context: SearchContext, share: float = 1.0) -> Sta
     Args:
         piece: Which proposals.
         context: Of the search.
-        share: Part of the budget after which no piece is begun.
+        share: Part of the budget after which no piece is begun that isn't certain.
 
     Returns:
         The record of the stage; None where that share is spent.
     """
-    if context.late(share):
+    if context.late(share) and not piece.certain:
         return None
     settings = context.settings
 
@@ -220,13 +221,13 @@ def judge_stage(piece: Piece, context: SearchContext, share: float = 1.0) -> Sta
     Args:
         piece: Which candidates.
         context: Of the search.
-        share: Part of the budget after which no piece is begun.
+        share: Part of the budget after which no piece is begun that isn't certain.
 
     Returns:
         The record of the stage; None where that share is spent.
     """
     judge = context.loaded.judge
-    if judge is None or context.late(share):
+    if judge is None or (context.late(share) and not piece.certain):
         return None
     settings, candidates = context.settings, piece.candidates
 

@@ -17,7 +17,7 @@ from dao_core.library.known import KnownStructure
 from dao_core.screening.analysis.phonons import PhononError
 from dao_core.screening.analysis.settings import DiagnosticsSettings
 from dao_core.screening.candidate import Candidate
-from dao_core.screening.context import InProcess
+from dao_core.screening.context import InProcess, SearchContext
 from dao_core.screening.formulas import FormulaError, parse_formula
 from dao_core.screening.load_models import OnDemand, SearchModels, load_search_models
 from dao_core.screening.proposals import cells_of
@@ -174,15 +174,34 @@ def test_a_budget_that_ends_early_keeps_every_proposal_and_says_what_it_cut(tmp_
     judge = JudgeSettings(n_judged=1, relax=RELAX)
     wanted = SETTINGS.model_copy(update={"budget_seconds": 1e6, "n_generated": 2, "judge": judge})
     late = context(tmp_path, judged_models(), wanted, started=now - 7.5e5)  # after relaxing's share, before the end
-    outcome = Conductor(late).run([parse_formula("CuAu")], "test")
+    outcome = Conductor(late).run([parse_formula("CuAu"), parse_formula("AgAu")], "test")
     cut = [c for c in outcome.candidates if c.relaxation_status == "not_relaxed"]
     assert cut
     assert {c.probability for c in cut} == {None}
     assert any("were not relaxed within 1e+06 s" in note and "larger --budget" in note for note in outcome.info.notes)
-    assert any("1 of 1 formulas got no generated structures" in note for note in outcome.info.notes)
+    assert any("2 of 2 formulas got no generated structures" in note for note in outcome.info.notes)
     spent = context(tmp_path / "x", models(), SETTINGS.model_copy(update={"budget_seconds": 1.0}), started=now - 2)
     with pytest.raises(NothingProposedError, match="larger --budget"):
         Conductor(spent).run([parse_formula("CuAu")], "test")
+
+
+def test_one_formula_is_answered_with_energies_however_slow_the_machine_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_formulas = 1
+
+    def late(self: SearchContext, share: float = 1.0) -> bool:  # noqa: ARG001
+        return len(list(self.root.glob("propose/*/manifest.json"))) == n_formulas
+
+    monkeypatch.setattr(SearchContext, "late", late)
+    settings = SETTINGS.model_copy(update={"budget_seconds": 1.0, "judge": JudgeSettings(n_judged=3, relax=RELAX)})
+    one = Conductor(context(tmp_path / "one", judged_models(), settings)).run([parse_formula("CuAu")], "test")
+    assert sum(c.judged for c in one.candidates) == 2
+    assert one.candidates[0].probability is not None
+    n_formulas = 2
+    several = [parse_formula("CuAu"), parse_formula("AgAu")]
+    two = Conductor(context(tmp_path / "two", judged_models(), settings)).run(several, "test")
+    assert not any(c.judged for c in two.candidates)
 
 
 def test_without_a_judge_relaxing_has_the_whole_budget(tmp_path: Path) -> None:
