@@ -43,14 +43,8 @@ class ErrorModel(nn.Module):
         self.scale: Tensor
         self.register_buffer("center", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(n_features))
-        self.nets = nn.ModuleList(
-            nn.Sequential(nn.Linear(n_features, HIDDEN), nn.SiLU(), nn.Dropout(0.3), nn.Linear(HIDDEN, 1))
-            for _ in range(N_NETS)
-        )
+        self.nets = nn.ModuleList(_net(n_features) for _ in range(N_NETS))
         self.offset = nn.Parameter(torch.zeros(N_NETS))
-        with torch.no_grad():
-            for net in self.nets:
-                net[-1].weight.mul_(0.1)
 
     def log_deviations(self, features: Tensor) -> Tensor:
         """Logarithm of the mean absolute error, as each of the nets sees it.
@@ -68,6 +62,14 @@ class ErrorModel(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Standard deviation of the error, eV/atom, (B,), of features (B, F)."""
         return LAPLACE * self.log_deviations(features).mean(1).exp()
+
+
+def _net(n_features: int) -> nn.Sequential:
+    """One net, whose answers start close to zero."""
+    last = nn.Linear(HIDDEN, 1)
+    with torch.no_grad():
+        last.weight.mul_(0.1)
+    return nn.Sequential(nn.Linear(n_features, HIDDEN), nn.SiLU(), nn.Dropout(0.3), last)
 
 
 def error_features(atoms: Tensor, mask: Tensor, members: Tensor) -> Tensor:
