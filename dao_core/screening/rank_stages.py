@@ -19,6 +19,7 @@ from dao_core.screening.context import SearchContext, Stage
 from dao_core.screening.formulas import parse_formula
 from dao_core.screening.load_references import References, load_references
 from dao_core.screening.pipeline import Screened, ScreenInputs, counts_of, screen
+from dao_core.screening.proposed import KNOWN
 from dao_core.screening.relaxing import relaxation_steps
 from dao_core.screening.report.page import write_report
 from dao_core.screening.report.page_data import ReportInfo
@@ -158,7 +159,7 @@ def search_info(
         "relax": seconds_of([p for r in records for p in r.relaxed]),
         "judge": seconds_of([p for r in records for p in r.judged]),
     }
-    unrelaxed = sum(c.relaxation_status == "not_relaxed" for c in candidates)
+    unrelaxed = [c for c in candidates if c.relaxation_status == "not_relaxed"]
     work = {
         "proposals": sum(not c.start_kept for c in candidates),
         "relaxed": sum(c.relaxed for c in candidates),
@@ -177,7 +178,7 @@ def search_info(
     }
 
 
-def _limits(records: Sequence[FormulaRecords], unrelaxed: int, context: SearchContext) -> list[str]:
+def _limits(records: Sequence[FormulaRecords], unrelaxed: Sequence[Candidate], context: SearchContext) -> list[str]:
     """What cut the search short, each with what lifts it, and what is unusual about its formulas."""
     lines = [note for r in records if (note := balance_note(parse_formula(r.formula))) is not None]
     lines += context.loaded.notes
@@ -190,15 +191,21 @@ def _limits(records: Sequence[FormulaRecords], unrelaxed: int, context: SearchCo
             f"{ungenerated} of {len(records)} formulas got no generated structures within {budget:g} s "
             "(a larger --budget makes them)"
         )
-    if unrelaxed and most is not None:
-        lines.append(f"{unrelaxed} proposals were not relaxed (--relax {most} a formula)")
-    elif unrelaxed and budget is not None:
+    improbable = 0 if context.late() else sum(c.origin == KNOWN for c in unrelaxed)
+    left = len(unrelaxed) - improbable
+    if left and most is not None:
+        lines.append(f"{left} proposals were not relaxed (--relax {most} a formula)")
+    elif left and budget is not None:
         lines.append(
-            f"{unrelaxed} proposals were not relaxed within {budget:g} s and have no probability "
+            f"{left} proposals were not relaxed within {budget:g} s and have no probability "
             "(a larger --budget relaxes them; `dao screen` goes on where it stopped)"
         )
-    elif unrelaxed:
-        lines.append(f"{unrelaxed} known structures were too improbable for the judge, and have no probability")
+    if improbable:
+        judged = context.settings.judge.n_judged
+        lines.append(
+            f"{improbable} known structures have no probability: the judge looks at the {judged} most probable "
+            "candidates, and at none that is far behind"
+        )
     return lines
 
 

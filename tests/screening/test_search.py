@@ -99,9 +99,11 @@ def test_of_equally_likely_known_structures_the_smaller_cell_is_judged_first() -
         KnownStructure("long", "the library", None, moved, None, 0.0, -0.1),
         KnownStructure("short", "the library", None, alloy, None, 0.001, -0.1),
     ))  # fmt: skip
-    settings = SETTINGS.model_copy(update={"n_templates": 0, "judge": JudgeSettings(n_judged=1, relax=RELAX)})
-    outcome = search(["CuAu"], judged_models(known), settings)
+    only_one = {"n_templates": 0, "judge": JudgeSettings(n_judged=1, relax=RELAX), "budget_seconds": 1e6}
+    outcome = search(["CuAu"], judged_models(known), SETTINGS.model_copy(update=only_one))
     assert [c.library_id for c in outcome.candidates if c.judged] == ["short"]
+    assert any("1 known structures have no probability: the judge looks at the 1 most" in n for n in outcome.info.notes)
+    assert not any("larger --budget" in note for note in outcome.info.notes)  # time was not what cut it short
 
 
 def test_rankings_on_the_way_are_heard(tmp_path: Path) -> None:
