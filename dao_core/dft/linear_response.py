@@ -18,6 +18,7 @@ from dao_core.dft.pw.build import PREFIX
 from dao_core.dft.pw.input import PwInput
 from dao_core.dft.session import Session
 
+LARGEST_U = 15.0  # eV; published values of d shells lie between 0 and 12, others come of too few k- or q-points
 NO_U = 1e-8  # eV: no correction, but a shell that pw.x follows
 PARAMETERS = f"{PREFIX}.Hubbard_parameters.dat"
 # site, type, label, spin, new type, new label, shell (since 7.0), U
@@ -61,10 +62,22 @@ def _response(chain: Chain) -> dict[str, Any]:
 
 
 def read_response(text: str) -> dict[str, float]:
-    """U (eV) by element from hp.x's file of parameters, the mean over sites. Raises ProgramError where it has none."""
+    """U (eV) by element from hp.x's file of parameters, the mean over sites.
+
+    Args:
+        text: Of the file.
+
+    Raises:
+        ProgramError: It has no U, or one that no shell has.
+    """
     table = text.partition("Hubbard U parameters:")[2].partition("=---")[0]
     values: dict[str, list[float]] = {}
     for element, value in ROW.findall(table):
+        if not 0.0 <= float(value) <= LARGEST_U:
+            words = f"U of {element} is {value} eV, not between 0 and {LARGEST_U:g}"
+            raise ProgramError(
+                "hp.x", "crashed", f"{words}: take a denser mesh, a larger `response_grid`, or `hubbard_u`"
+            )
         values.setdefault(element, []).append(float(value))
     if not values:
         raise ProgramError("hp.x", "unreadable", "its file of parameters lists no U")

@@ -37,6 +37,13 @@ def test_a_file_without_u_is_named(text: str) -> None:
         read_response(text)
 
 
+@pytest.mark.parametrize("value", ["59.4180", "-3.2000"])
+def test_a_u_that_no_shell_has_is_refused(value: str) -> None:
+    """TiO by hp.x 6.7 at Gamma alone: a number, but no U."""
+    with pytest.raises(ProgramError, match=rf"U of Ti is {value} eV, .* denser mesh"):
+        read_response(HEAD.format("") + f"   1   1   Ti     1    1   Ti    {value}" + END)
+
+
 def test_no_shell_no_run(session: Session, si: Crystal, post: Callable[..., Path]) -> None:
     count = post()
     assert response_u(session, session.build(si, "scf")) == {}
