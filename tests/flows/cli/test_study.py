@@ -41,7 +41,7 @@ def test_a_study_runs_and_what_is_done_can_be_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "changes", "options", "message"),
     [
-        ("poetry", {}, (), "no study 'poetry': use one of polymorphs, pressure"),
+        ("poetry", {}, (), "no study 'poetry': use one of loop, polymorphs, pressure, properties"),
         ("polymorphs", {}, (), "has the settings of the study pressure, not of polymorphs"),
         ("pressure", {"fractions": [1.0]}, (), "at least two different fractions"),
         ("pressure", {}, ("--data", "nowhere"), "study.data: nowhere is not there"),
