@@ -34,7 +34,9 @@ while todo:
     except Exception: continue
     torch.add(name)
     todo += [name_of(r) for r in found.requires or [] if "extra ==" not in r]
-own = [d for d in distributions() if name_of(d.metadata["Name"]) not in torch | {"pip", "setuptools", "dao-csp"}]
+cuda = ("nvidia-", "cuda-", "triton")  # what torch asks for through extras of its own requirements
+own = [d for d in distributions() if (n := name_of(d.metadata["Name"])) not in torch | {"pip", "setuptools", "dao-csp"}
+       and not n.startswith(cuda)]
 sizes = {"files": 0, "compiled": 0}
 for d in own:
     for f in d.files or []:
