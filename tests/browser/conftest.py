@@ -145,3 +145,17 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     info = ReportInfo(title="NaCl", n_asked=500, n_ok=500, n_failed=0, n_merged=0)
     return write_report(items, tmp_path_factory.mktemp("many"), info=info, with_files=False)
+
+
+@pytest.fixture
+def validated(report: Path, tmp_path: Path) -> Path:
+    """The report's page with what pw.x says about its first candidate."""
+    from dao_core.screening.report.first_principles import add_first_principles, first_principles
+    from tests.helpers.candidates import rocksalt
+    from tests.helpers.validated import magnetic, properties, validation
+
+    page = tmp_path / "index.html"
+    page.write_bytes(report.read_bytes())
+    record = first_principles(validation(rocksalt(), **magnetic()), properties(rocksalt()))
+    assert add_first_principles(page, {"best": record}) == 1
+    return page

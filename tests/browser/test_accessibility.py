@@ -24,14 +24,32 @@ def axe() -> str:
     return (files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 768, 390])
-def test_nothing_serious(browser: Browser, report: Path, axe: str, theme: str, width: int) -> None:
+def violations(
+    browser: Browser, page: Path, axe: str, *, theme: str, width: int, click: str | None = None
+) -> list[dict]:
+    """What axe-core calls serious or critical, after a click where one is asked for."""
     tab = browser.page()
     tab.size(width, 1000, mobile=width < 500)
     tab.theme(theme)
-    tab.open(report)
+    tab.open(page)
+    if click is not None:
+        tab.click(click)
     tab.run(axe + "; 0")
-    found = json.loads(tab.run(AXE))
+    found: list[dict] = json.loads(tab.run(AXE))
     tab.close()
-    assert found == []
+    return found
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 768, 390])
+def test_nothing_serious(browser: Browser, report: Path, axe: str, theme: str, width: int) -> None:
+    assert violations(browser, report, axe, theme=theme, width=width) == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_nothing_serious_in_the_tab_of_first_principles(
+    browser: Browser, validated: Path, axe: str, theme: str, width: int
+) -> None:
+    opened = "#detail-tabs [data-value=dft]"
+    assert violations(browser, validated, axe, theme=theme, width=width, click=opened) == []

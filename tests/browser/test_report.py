@@ -349,20 +349,6 @@ def test_a_report_without_candidates_says_so(browser: Browser, tmp_path: Path) -
     tab.close()
 
 
-@pytest.fixture
-def validated(report: Path, tmp_path: Path) -> Path:
-    """The report's page with what pw.x says about its first candidate."""
-    from dao_core.screening.report.first_principles import add_first_principles, first_principles
-    from tests.helpers.candidates import rocksalt
-    from tests.helpers.validated import magnetic, properties, validation
-
-    page = tmp_path / "index.html"
-    page.write_bytes(report.read_bytes())
-    record = first_principles(validation(rocksalt(), **magnetic()), properties(rocksalt()))
-    assert add_first_principles(page, {"best": record}) == 1
-    return page
-
-
 def test_first_principles_have_a_tab_of_a_validated_candidate_alone(browser: Browser, validated: Path) -> None:
     page = browser.page()
     page.size(1280, 1000)
