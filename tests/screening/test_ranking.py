@@ -189,6 +189,20 @@ def test_the_judge_says_what_the_library_could_not_of_a_structure_without_energy
     assert odds(-1.0, origin="template") == pytest.approx(-NO_ENERGY)  # a prior of another kind stays
 
 
+def test_a_gain_on_the_library_s_ground_state_counts_as_far_as_the_judge_errs() -> None:
+    known = judged("known", rocksalt(), -3.5, None, log_prior=0.0, library_e_above_hull=0.0, **_KNOWN)
+
+    def odds(gain: float, **fields: float | None) -> float:
+        other = judged("other", cesium_chloride(), -3.5 - gain, -3.4, log_prior=0.0)
+        logs = log_posteriors([known.replace(**fields), other], RULE)
+        return logs["other"] - logs["known"]
+
+    assert odds(ERROR) == pytest.approx(ERROR / JUDGE_T)
+    assert odds(2 * ERROR) == pytest.approx(odds(0.2)) == pytest.approx(2 * ERROR / JUDGE_T)
+    assert odds(0.2, library_e_above_hull=0.02) == pytest.approx(0.2 / JUDGE_T)  # the library has no ground state
+    assert odds(-0.2) == pytest.approx(-0.2 / JUDGE_T)
+
+
 def test_a_start_that_was_left_counts_with_what_it_became() -> None:
     start = candidate("x-start", rocksalt(), -2.5, log_prior=-1.0, relaxation_status="start")
     end = candidate("x", cesium_chloride(), -3.0, log_prior=-2.6, start_id="x-start")
