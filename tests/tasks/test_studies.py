@@ -53,7 +53,7 @@ def test_a_report_of_some_parts_says_how_many(tmp_path: Path) -> None:
 def test_every_study_loads_and_an_unknown_one_is_refused() -> None:
     for name in MODULES:
         assert load_study(name).name == name
-    with pytest.raises(StudyError, match="no study 'poetry': use one of polymorphs"):
+    with pytest.raises(StudyError, match="no study 'poetry': use one of loop, polymorphs, pressure"):
         load_study("poetry")
 
 

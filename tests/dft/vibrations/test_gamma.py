@@ -97,7 +97,8 @@ def test_a_response_that_never_converges_is_named_and_the_electrons_stay(
     validated = validate_crystal(si, run)
     post("good", "good", "unconverged", "unconverged")  # projwfc.x and pp.x of the electrons come first
     properties = compute_properties(run, validated, ("electrons", "phonons"))
-    assert [s["data"] is not None for s in properties.sections] == [True, True, True, False]
+    made = [s["data"] is not None for s in properties.sections if s["part"] != "bader"]  # where the program is there
+    assert made == [True, True, True, False]
     assert "ph.x: scf not converged" in properties.sentences[-1]
 
 
