@@ -43,7 +43,10 @@ def predict(
     out: Out = None,
     seed: Seed = 0,
     budget: Annotated[
-        float, typer.Option(min=1, help="Time budget in seconds; what has begun is finished, nothing new begins.")
+        float,
+        typer.Option(
+            min=1, help="Time budget in seconds: nothing new begins after it, but for the answer's first energies."
+        ),
     ] = 30.0,
     order: Order = "probability",
     crysdb: Annotated[Path | None, typer.Option(help="CrysDB table whose structures serve as templates too.")] = None,

@@ -158,7 +158,8 @@ def _print_answer(outcome: SearchOutcome, command: SearchCommand, page: Path | N
     print(energies_line(outcome.candidates))
     reasons = "".join(f", {n} {reason}" for reason, n in info.reasons.items())
     work = ", ".join(f"{n} {kind}" for kind, n in info.work.items())
-    print(f"{info.n_asked} asked = {info.n_ok} ok + {info.n_failed} failed{reasons}; {work}; {seconds:.0f} s")
+    parts = (f"{info.n_asked} asked = {info.n_ok} ok + {info.n_failed} failed{reasons}", work, f"{seconds:.0f} s")
+    print("; ".join(part for part in parts if part))
     for note in info.notes[:8]:
         print(f"note: {note}")
     if page is not None:
