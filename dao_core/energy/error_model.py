@@ -167,7 +167,7 @@ def load_error_model(checkpoint: Checkpoint) -> ErrorModel | None:
         checkpoint: Of a predictor.
 
     Returns:
-        The model; None where the checkpoint has none (those of small trainings, and of 0.1 before December 2026).
+        The model; None where the checkpoint has none: those of 0.1, and of trainings with few held-out rows.
 
     Raises:
         CheckpointError: It is missing or damaged although the configuration names one.
@@ -178,13 +178,14 @@ def load_error_model(checkpoint: Checkpoint) -> ErrorModel | None:
     path = checkpoint.path / FILE
     try:
         data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != facts.get("sha256"):
-            raise CheckpointError(f"{path} is damaged (SHA-256 differs): fetch or train the predictor again")
+    except OSError as error:
+        raise CheckpointError(f"{path} is unreadable: {error}; fetch or train the predictor again") from error
+    if hashlib.sha256(data).hexdigest() != facts.get("sha256"):
+        raise CheckpointError(f"{path} is damaged (SHA-256 differs): fetch or train the predictor again")
+    try:
         weights = load_tensors(data)
         model = ErrorModel(len(weights["center"]))
         model.load_state_dict(weights)
-    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        raise CheckpointError(f"{path} is unreadable: {error}; fetch or train the predictor again") from error
+    except (SafetensorError, KeyError, RuntimeError) as error:
+        raise CheckpointError(f"{path} is no error model: {error}; fetch or train the predictor again") from error
     return model.eval()

@@ -23,6 +23,7 @@ from dao_core.energy.scale import EnergyScale, composition_fractions
 from dao_core.hull.label import EnergyLabel
 from dao_core.models.checkpoint_io import Checkpoint, load_checkpoint, named_faults
 from dao_core.models.geometry import full_precision
+from dao_core.models.heads import Outputs
 
 N_MEMBERS = 4
 N_ENERGIES = 1 + N_MEMBERS
@@ -59,9 +60,15 @@ def residual_members(
     Returns:
         The members' formation energies (B, K), and the column of the energy above hull (B,).
     """
-    t = torch.full((len(numbers),), CLEAN_TIME, dtype=lattice.dtype, device=lattice.device)
-    energies = network(lattice, frac_coords, numbers, t).energies
+    energies = _undisturbed(network, lattice, frac_coords, numbers).energies
     return energies[:, 1:], energies[:, 0]
+
+
+def _undisturbed(network: nn.Module, lattice: Tensor, frac_coords: Tensor, numbers: Tensor) -> Outputs:
+    """All that the network says of structures at the time of undisturbed ones."""
+    t = torch.full((len(numbers),), CLEAN_TIME, dtype=lattice.dtype, device=lattice.device)
+    outputs: Outputs = network(lattice, frac_coords, numbers, t)
+    return outputs
 
 
 def derivatives(
@@ -227,9 +234,8 @@ class DaoPotential:
         """
         batch = self._batch(crystals)
         numbers = batch.atomic_numbers
-        t = torch.full((len(numbers),), CLEAN_TIME, dtype=self.dtype, device=self.device)
         with torch.inference_mode():
-            outputs = self.network(batch.lattice, batch.frac_coords, numbers, t)
+            outputs = _undisturbed(self.network, batch.lattice, batch.frac_coords, numbers)
             members = outputs.energies[:, 1:] * self.scale.residual_std + self._baseline(numbers).unsqueeze(1)
             above = outputs.energies[:, 0] * self.scale.hull_std + self.scale.hull_mean
             return Reading(members, above, error_features(outputs.atoms, numbers > 0, members))

@@ -15,6 +15,7 @@ from dao_core.crysdb.sources.settings import MaterialsProjectConfig, OptimadeCon
 from dao_core.library.build import build_library
 from dao_core.library.collect import collect
 from dao_core.library.folder import Library, LibraryError, library_folder
+from dao_core.units import NEAR_HULL
 
 DESCRIPTIONS = {
     "materials-project": "Materials Project, GGA and GGA+U",
@@ -23,7 +24,6 @@ DESCRIPTIONS = {
     "cod": "Crystallography Open Database, experimental structures",
 }
 PROVIDERS = tuple(DESCRIPTIONS)
-NEAR_HULL = 0.1  # eV/atom: what a database of millions is asked for
 
 
 def add_source(

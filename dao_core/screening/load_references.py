@@ -16,7 +16,6 @@ from dao_core.hull.label import EnergyLabel, ForeignEnergyError
 from dao_core.screening.formulas import Formula, parse_formula
 from dao_core.screening.novelty import NoveltyIndex
 from dao_core.screening.relaxed_hull import relaxed_hull
-from dao_core.units import NEAR_HULL
 
 if TYPE_CHECKING:
     from dao_core.crysdb.schema import CrysRecord
@@ -102,7 +101,7 @@ def _hull(
             reason = str(error).split(":", maxsplit=1)[0]
             notes.append(f"CrysDB's own hull is not used ({reason}): its competing phases were relaxed anew.")
     elements = sorted({e for r in records for e in r.chemsys.split("-")})
-    made = relaxed_hull(records, elements, potential, below=NEAR_HULL, ledger=ledger)
+    made = relaxed_hull(records, elements, potential, ledger=ledger)
     if made.left_out:
         notes.append(f"Not part of the hull, since their relaxation was rejected: {', '.join(sorted(made.left_out))}.")
     if made.missing:

@@ -17,6 +17,7 @@ from dao_core.energy.potential import label_of
 from dao_core.energy.relaxation.settings import RelaxSettings
 from dao_core.hull.hull import Hull, HullEntry, count_atoms
 from dao_core.screening.candidate import USABLE_STATUSES
+from dao_core.units import NEAR_HULL
 
 if TYPE_CHECKING:
     from dao_core.energy.potential import Potential
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 RELAXATION = RelaxSettings(max_steps=60)
 CHUNK = 16  # phases a stage: what a kill loses at most
 ENERGIES = "energies.json"
-COMPETING_BELOW = 0.05  # eV/atom above its own hull: phases this close may change places under another potential
 
 
 class PhaseRecord(Protocol):
@@ -66,7 +66,7 @@ class RelaxedHull:
 
 
 def competing_phases(
-    records: Iterable[PhaseRecord], elements: Iterable[str], *, below: float = COMPETING_BELOW
+    records: Iterable[PhaseRecord], elements: Iterable[str], *, below: float = NEAR_HULL
 ) -> list[PhaseRecord]:
     """The records made of some elements only that lie near the hull, and every elemental one's lowest.
 
@@ -105,7 +105,7 @@ def relaxed_hull(
     elements: Sequence[str],
     potential: Potential,
     *,
-    below: float = COMPETING_BELOW,
+    below: float = NEAR_HULL,
     ledger: Ledger | None = None,
 ) -> RelaxedHull:
     """Relax the competing phases of a chemical system and build the hull of their energies.
