@@ -19,6 +19,8 @@ from dao_core.crystal import Crystal
 OrderingKind = Literal["ferromagnetic", "antiferromagnetic", "ferrimagnetic"]
 MAX_MAGNETIC_SITES = 8  # of a supercell: 128 patterns; more are not enumerated
 SHELLS_CUTOFF = 9.0  # angstrom: pairs that tell two orderings apart
+LEAST_SHELLS = 6  # in a sparse crystal the cutoff grows until there are so many
+SHELL_GAP = 0.01  # angstrom: shells of neighbours are that far apart at least; numerical noise is far below
 UP, DOWN = 1, -1
 
 
@@ -64,6 +66,7 @@ def enumerate_orderings(
     Returns:
         The orderings, ferromagnetic first.
     """
+    shells = neighbour_shells(crystal, moments)
     seen: set[tuple[object, ...]] = set()
     found: list[tuple[int, Ordering]] = []
     too_large: set[int] = set()
@@ -73,7 +76,7 @@ def enumerate_orderings(
             continue
         for transformation in hermite_normal_forms(index):
             cell = supercell(crystal, transformation)
-            pairs = _Pairs.of(cell, moments)
+            pairs = _Pairs.of(cell, moments, shells)
             for signs in sign_patterns(len(pairs.sites)):
                 key = pairs.correlations(np.array(signs))
                 if key in seen:
@@ -162,9 +165,36 @@ def _kind(moments: Sequence[float]) -> OrderingKind:
     return "ferromagnetic" if abs(total - size) < 1e-6 else "ferrimagnetic"
 
 
+def neighbour_shells(crystal: Crystal, moments: Mapping[str, float]) -> NDArray[np.float64]:
+    """Borders of the shells of magnetic neighbours, angstrom (n + 1,): shell i lies between border i and i + 1.
+
+    They come from one cell and lie between distances, so that noise puts no pair of another cell into another shell.
+
+    Args:
+        crystal: Its primitive cell.
+        moments: Starting moments of the magnetic elements.
+    """
+    starts, cutoff = np.array([]), SHELLS_CUTOFF
+    while len(starts) < LEAST_SHELLS:
+        ordered = np.sort(_magnetic_pairs(crystal, moments, cutoff)[2])
+        starts = ordered[np.diff(ordered, prepend=-np.inf) > SHELL_GAP]
+        cutoff *= 1.5
+    return starts - SHELL_GAP / 2  # the last start closes the one before: its shell may be cut by the cutoff
+
+
+def _magnetic_pairs(
+    cell: Crystal, moments: Mapping[str, float], cutoff: float
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+    from ase.neighborlist import neighbor_list
+
+    sites = [i for i, s in enumerate(cell.symbols) if s in moments]
+    first, second, distances = neighbor_list("ijd", cell.to_ase()[sites], cutoff)
+    return first, second, distances
+
+
 @dataclass(frozen=True, eq=False)
 class _Pairs:
-    """Pairs of magnetic sites of a cell: which two, and the number of their kind (elements and distance)."""
+    """Pairs of magnetic sites of a cell: which two, and the number of their kind (elements and shell)."""
 
     sites: NDArray[np.intp]
     first: NDArray[np.intp]
@@ -173,17 +203,14 @@ class _Pairs:
     kind_of: NDArray[np.intp]
 
     @classmethod
-    def of(cls, cell: Crystal, moments: Mapping[str, float]) -> _Pairs:
-        from ase.neighborlist import neighbor_list
-
+    def of(cls, cell: Crystal, moments: Mapping[str, float], shells: NDArray[np.float64]) -> _Pairs:
+        first, second, distances = _magnetic_pairs(cell, moments, shells[-1])
         sites = np.array([i for i, s in enumerate(cell.symbols) if s in moments])
-        atoms = cell.to_ase()[sites]
-        first, second, distances = neighbor_list("ijd", atoms, SHELLS_CUTOFF)
-        symbols = atoms.get_chemical_symbols()
-        names = [
-            (*sorted((symbols[i], symbols[j])), round(float(d), 2))
-            for i, j, d in zip(first, second, distances, strict=True)
+        elements = [
+            sorted((cell.symbols[sites[i]], cell.symbols[sites[j]])) for i, j in zip(first, second, strict=True)
         ]
+        of_shell = np.searchsorted(shells, distances) - 1
+        names = [(a, b, int(n)) for (a, b), n in zip(elements, of_shell, strict=True)]
         kinds = tuple(sorted(set(names)))
         numbers = {kind: n for n, kind in enumerate(kinds)}
         return cls(sites, first, second, kinds, np.array([numbers[n] for n in names], dtype=np.intp))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from ase.build import bulk
 
 from dao_core.crystal import Crystal, crystal_from_symbols
 from dao_core.dft.magnetism.orderings import enumerate_orderings, hermite_normal_forms, sign_patterns, supercell
@@ -44,6 +45,16 @@ def test_rocksalt_has_its_three_smallest_orderings() -> None:
 def test_cesium_chloride_order_of_chromium() -> None:
     found = enumerate_orderings(crystal_from_symbols(BCC, ["Cr"], [[0, 0, 0]]), {"Cr": 3.0}, max_cell=2)
     assert [(o.kind, o.n_operations) for o in found.kept][:2] == [("ferromagnetic", 48), ("antiferromagnetic", 48)]
+
+
+@pytest.mark.parametrize(("structure", "a"), [("bcc", 2.866), ("bcc", 2.885), ("rocksalt", 4.445), ("rocksalt", 15.0)])
+def test_no_ordering_comes_twice_at_any_lattice_constant(structure: str, a: float) -> None:
+    """Distances that end in a 5 must not fall into two shells by the noise of a supercell (Cr: 3 a = 8.655)."""
+    symbol = "Cr" if structure == "bcc" else "MnO"
+    crystal = Crystal.from_ase(bulk(symbol, structure, a=a))
+    found = enumerate_orderings(crystal, {"Cr": 3.0, "Mn": 5.0}, max_cell=3, max_orderings=99)
+    kinds = [(o.kind, o.crystal.n_atoms // crystal.n_atoms) for o in found.kept]
+    assert kinds == [("ferromagnetic", 1)] + 2 * [("antiferromagnetic", 2)] + 3 * [("ferrimagnetic", 3)]
 
 
 def test_the_choice_of_cell_changes_nothing() -> None:
