@@ -1,8 +1,8 @@
 """The lowest magnetic ordering of a crystal, by an SCF of each; all of them are reported.
 
 Orderings have cells of their own, and a mesh of k-points of one cell is none of another: two cells of the same
-non-magnetic chromium differ by 20 meV/atom on a coarse mesh. Energies that close are therefore compared with that of
-the ferromagnetic ordering in the same cell, where the mesh is the same.
+non-magnetic chromium differ by 20 meV/atom on a coarse mesh. Where the ferromagnetic ordering is that close to the
+lowest, each is therefore compared with the ferromagnetic one in the same cell, where the mesh is the same.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SAME_STATE = 0.1  # Bohr magnetons an atom: two cells of one ferromagnet agree s
 class OrderingResult:
     """One ordering as computed; energy in eV/atom, None where its SCF failed (`message` says why).
 
-    Of an ordering close to the lowest in a cell of its own, the energy is moved by what the mesh of that cell changes.
+    Of an ordering close to the ferromagnetic one, the energy is moved by what the mesh of its own cell changes.
     """
 
     label: str
@@ -95,7 +95,7 @@ def search_orderings(run: Session, crystal: Crystal) -> MagneticSearch:
 def on_one_mesh(
     run: Session, results: list[OrderingResult], energies: Mapping[str, tuple[float, Ordering]]
 ) -> dict[str, float]:
-    """Energies that different meshes don't spoil: where two cells are close, each against ferromagnetic in its cell.
+    """Energies that different meshes don't spoil: near the ferromagnetic one, each against that in its own cell.
 
     Args:
         run: The session; each further SCF is a stage of its ledger.
@@ -110,8 +110,8 @@ def on_one_mesh(
     lowest = min(compared.values())
     close = [energies[label][1] for label, energy in compared.items() if energy - lowest < MESH_ERROR]
     cells = [o for o in close if o.crystal.n_atoms > first.n_atoms]
-    if first.energy_per_atom is None or len(close) < 2 or not cells:
-        return compared
+    if first.energy_per_atom is None or first.label not in [o.label for o in close]:
+        return compared  # among antiferromagnets alone, insulators for the most part, the mesh matters little
     moved = dict(compared)
     for ordering in cells:
         n_atoms = ordering.crystal.n_atoms
