@@ -20,6 +20,7 @@ class Transition:
         gpa: Published transition pressure without vibrations.
         functional: Of that calculation, as far as its abstract says.
         source: Where it was published.
+        calculated: False where the pressure is a measured one: it is reported beside the judge's and not counted.
     """
 
     formula: str
@@ -28,6 +29,7 @@ class Transition:
     gpa: float
     functional: str
     source: str
+    calculated: bool = True
 
 
 TRANSITIONS = {
@@ -41,6 +43,14 @@ TRANSITIONS = {
     "ZnO": Transition("ZnO", "B4", "B1", 9.0, "SIESTA", "Kürkçü et al., Indian J. Phys. 93, 979 (2019)"),
     "CaO": Transition("CaO", "B1", "B2", 64.7, "GGA, local orbitals", "Catti, Phys. Rev. B 68, 100101 (2003)"),
     "GaN": Transition("GaN", "B4", "B1", 42.3, "GGA", "Abu-Jafar et al., Solid State Commun. 116, 389 (2000)"),
+    "MgSiO3": Transition(
+        "MgSiO3", "perovskite", "post-perovskite", 98.0, "plane waves, pseudopotentials",
+        "Iitaka et al., Nature 430, 442 (2004)",
+    ),
+    "CaCO3": Transition(
+        "CaCO3", "calcite", "aragonite", 0.36, "tabulated free energies and volumes at 25 °C",
+        "Schroeder, An Introduction to Thermal Physics, problem 5.28", calculated=False,
+    ),
 }  # fmt: skip
 
 EDGES = {  # angstrom
@@ -49,6 +59,36 @@ EDGES = {  # angstrom
 }  # fmt: skip
 WURTZITE = {"ZnO": (3.25, 5.207, 0.382), "GaN": (3.19, 5.185, 0.377)}  # a, c in angstrom, u
 SILICON, TIN = 5.43, (4.81, 2.65)  # angstrom: edge of diamond; a and c of beta-tin
+
+
+@dataclass(frozen=True)
+class Sites:
+    """A structure by its space group: cell edges and the third angle, and a site of each orbit."""
+
+    spacegroup: str
+    edges: tuple[float, float, float]  # angstrom
+    gamma: float
+    orbits: tuple[tuple[str, tuple[float, float, float]], ...]
+
+
+MINERALS = {  # as measured: calcite and aragonite at no pressure, the perovskite too, the phase above it at 121 GPa
+    "calcite": Sites(
+        "R-3c", (4.990, 4.990, 17.061), 120.0, (("Ca", (0, 0, 0)), ("C", (0, 0, 0.25)), ("O", (0.257, 0, 0.25)))
+    ),
+    "aragonite": Sites(
+        "Pnma", (5.739, 4.962, 7.971), 90.0,
+        (("Ca", (0.760, 0.25, 0.415)), ("C", (0.914, 0.25, 0.762)), ("O", (0.904, 0.25, 0.922)),
+         ("O", (0.913, 0.474, 0.681))),
+    ),
+    "perovskite": Sites(
+        "Pnma", (4.929, 6.897, 4.775), 90.0,
+        (("Mg", (0.556, 0.25, 0.514)), ("Si", (0.5, 0, 0)), ("O", (0.466, 0.25, 0.103)), ("O", (0.201, 0.553, 0.196))),
+    ),
+    "post-perovskite": Sites(
+        "Cmcm", (2.456, 8.042, 6.093), 90.0,
+        (("Mg", (0, 0.253, 0.25)), ("Si", (0, 0, 0)), ("O", (0, 0.923, 0.25)), ("O", (0, 0.636, 0.437))),
+    ),
+}  # fmt: skip
 FCC = np.array([[0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]])
 
 
@@ -68,6 +108,8 @@ def phase(formula: str, name: str) -> Crystal:
         a, c = TIN
         body_centred = np.array([[-a, a, c], [a, -a, c], [a, a, -c]]) / 2
         return crystal_from_symbols(body_centred, ["Si", "Si"], [[0.125, 0.875, 0.25], [0.875, 0.125, 0.75]])
+    if name in MINERALS:
+        return _mineral(MINERALS[name])
     cation, anion = _elements(formula)
     if name == "B4":
         a, c, u = WURTZITE[formula]
@@ -77,6 +119,16 @@ def phase(formula: str, name: str) -> Crystal:
     edge = EDGES[formula, name]
     lattice = FCC * edge if name == "B1" else np.eye(3) * edge
     return crystal_from_symbols(lattice, [cation, anion], np.array([[0, 0, 0], [0.5, 0.5, 0.5]]))
+
+
+def _mineral(known: Sites) -> Crystal:
+    from pymatgen.core import Lattice, Structure
+
+    lattice = Lattice.from_parameters(*known.edges, 90, 90, known.gamma)
+    symbols, coords = zip(*known.orbits, strict=True)
+    return Crystal.from_pymatgen(
+        Structure.from_spacegroup(known.spacegroup, lattice, symbols, coords).get_primitive_structure()
+    )
 
 
 def _elements(formula: str) -> tuple[str, str]:

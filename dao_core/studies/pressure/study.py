@@ -71,9 +71,10 @@ def summarise(
         facts: Of `prepare`.
     """
     found = {name: _transition(tables["curves"], name) for name in settings.transitions}
-    within = sum(bool(t["within"]) for t in found.values())
+    counted = [t for name, t in found.items() if TRANSITIONS[name].calculated]
+    within = sum(bool(t["within"]) for t in counted)
     report: dict[str, Any] = {
-        "transitions": found, "n_transitions": len(found), "n_within": within, "tolerance": TOLERANCE,
+        "transitions": found, "n_transitions": len(counted), "n_within": within, "tolerance": TOLERANCE,
         "sources": dict(facts), "seed": settings.seed,
     }  # fmt: skip
     if "hydride" in tables:

@@ -9,8 +9,10 @@ import spglib
 from dao_core.evaluate.validity import min_distance
 from dao_core.studies.pressure.phases import TRANSITIONS, lah10, lanthanum_framework, phase
 
-GROUPS = {"diamond": 227, "beta-tin": 141, "B1": 225, "B2": 221, "B4": 186}
-NEAREST = {"Si": (2.2, 2.6), "NaCl": (2.7, 3.0), "ZnO": (1.9, 2.2), "CaO": (2.3, 2.6), "GaN": (1.9, 2.2)}
+GROUPS = {"diamond": 227, "beta-tin": 141, "B1": 225, "B2": 221, "B4": 186, "calcite": 167, "aragonite": 62,
+          "perovskite": 62, "post-perovskite": 63}  # fmt: skip
+NEAREST = {"Si": (2.2, 2.6), "NaCl": (2.7, 3.0), "ZnO": (1.9, 2.2), "CaO": (2.3, 2.6), "GaN": (1.9, 2.2),
+           "MgSiO3": (1.6, 1.85), "CaCO3": (1.25, 1.33)}  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,14 @@ def test_a_transition_is_judged_against_the_published_pressure() -> None:
     assert not far["within"]
 
 
+def test_a_measured_pressure_is_reported_and_not_counted() -> None:
+    both = PressureSettings.model_validate({"transitions": ["NaCl", "CaCO3"]})
+    names = {"NaCl": "CaCO3", "B1": "calcite", "B2": "aragonite"}
+    report = summarise({"curves": pd.concat([curves(), curves().replace(names)])}, both, {})
+    assert report["transitions"]["CaCO3"]["gpa"] == pytest.approx(30.0, abs=0.05)
+    assert (report["n_within"], report["n_transitions"]) == (1, 1)
+
+
 def test_without_enthalpies_there_is_no_pressure_and_a_reason() -> None:
     found = summarise({"curves": curves(without="B2")}, SETTINGS, {})["transitions"]["NaCl"]
     assert found["gpa"] is None
