@@ -18,7 +18,7 @@ from dao_core.studies.left_out import library_content
 from dao_core.studies.loop.known import STRUCTURES, audit_system, known_phases
 from dao_core.studies.loop.phases import PhaseTable
 from dao_core.studies.loop.rounds import Models, Run
-from dao_core.studies.loop.settings import LoopSettings
+from dao_core.studies.loop.settings import ARMS, LoopSettings
 from dao_core.studies.loop.validation import load_validator
 from dao_core.studies.study import Rows, Study, StudyError, identity_of
 
@@ -246,13 +246,16 @@ def plot(tables: Mapping[str, pd.DataFrame], report: Mapping[str, Any], folder: 
     figure = Figure(figsize=(8, 3), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
+    look = {arm: {"marker": m, "linestyle": s} for arm, m, s in zip(ARMS, "osx", ("-", "--", ":"), strict=True)}
     for name, arm in report["arms"].items():
-        left.plot(range(1, len(arm["by_round"]) + 1), arm["by_round"], marker="o", label=name)
+        left.plot(range(1, len(arm["by_round"]) + 1), arm["by_round"], label=name, **look[name])
     left.set(xlabel="round", ylabel="hits per validation", ylim=(0, 1), title=report["system"])
     left.legend(fontsize="small")
     for line in report["growth"]:
-        right.plot(line["rounds"], [1000 * x for x in line["deepening"]], marker="o", label=line["arm"])
+        right.plot(line["rounds"], [1000 * x for x in line["deepening"]], label=line["arm"], **look[line["arm"]])
     right.set(xlabel="round", ylabel="hull pushed down, meV/atom")
+    for axis in (left, right):
+        axis.xaxis.get_major_locator().set_params(integer=True)
     figure.savefig(folder / "loop.png", dpi=130)
 
 
