@@ -8,6 +8,7 @@ until it is cancelled; `forget` runs it, but squeue and sacct never know it; `do
 """
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -42,7 +43,8 @@ def sbatch(script: str) -> int:
     else:
         (folder / "state").write_text("RUNNING")
         done = 'if [ "$c" = 0 ]; then s=COMPLETED; else s=FAILED; fi'
-        runner = f"bash {script}; c=$?; {done}; echo $s > {folder}/state"
+        shutil.copy(script, folder / "script")  # as Slurm does: who submitted it may delete it at once
+        runner = f"bash {folder}/script; c=$?; {done}; echo $s > {folder}/state"
         subprocess.Popen(
             ["bash", "-c", runner],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,

@@ -107,7 +107,8 @@ def test_the_same_flow_on_any_engine(tmp_path: Path, server: str, engine: str) -
     pids = {int(pid) for _, pid in work}
     assert (own in pids) is (engine == "threads")
     assert len(pids) == (2 if engine == "dask" else 1)
-    assert len(list((tmp_path / engine / "slurm").glob("*/state"))) == (engine == "slurm")  # jobs that sbatch got
+    jobs = list((tmp_path / engine / "slurm").glob("*/state"))  # that sbatch got
+    assert len(jobs) == (engine == "slurm"), done.stderr[-6000:]
     events = [json.loads(line) for line in (tmp_path / engine / EVENTS).read_text().splitlines()]
     shards = [e for e in events if e["message"] == "shard done" and e["stage"] == "squares"]
     assert {e["shard"] for e in shards} == set(range(12))
