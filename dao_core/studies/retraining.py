@@ -31,7 +31,8 @@ class Retraining:
 def tuned_predictor(records: Sequence[CrysRecord], how: Retraining, folder: Path) -> DaoPotential:
     """DAO-P after a short training on validated formation energies, as if they were on the scale of its own.
 
-    A handful of rows cannot calibrate a spread, so the calibration of the predictor that is continued stays.
+    A handful of rows cannot calibrate a spread: the members soon agree on them. So the error model of the predictor
+    that is continued stays, with its calibration.
 
     Args:
         records: Of CrysDB, with formation energies in eV/atom.
@@ -56,6 +57,7 @@ def tuned_predictor(records: Sequence[CrysRecord], how: Retraining, folder: Path
     tuned.scale = replace(
         tuned.scale, spread_factor=earlier.scale.spread_factor, spread_floor=earlier.scale.spread_floor
     )
+    tuned.error_model = earlier.error_model
     tuned.elements, tuned.domain = earlier.elements, earlier.domain  # it has not forgotten where it was trained
     return tuned
 

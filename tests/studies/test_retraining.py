@@ -21,14 +21,16 @@ def rock_salt(edge: float) -> Crystal:
 
 def test_dao_p_comes_closer_to_the_energies_it_is_taught(tmp_path: Path) -> None:
     crystal, shipped = rock_salt(5.6), DaoPotential.load()
-    before = shipped.predict([crystal])[0].formation_energy_per_atom
+    untouched = shipped.predict([crystal])[0]
+    before = untouched.formation_energy_per_atom
     target = before + 0.4
     record = CrysRecord.from_crystal(
         crystal, material_id="a", source="loop", functional="judge", formation_energy_per_atom=target
     )
     tuned = tuned_predictor([record] * 8, Retraining("predictor", 3.0, 0), tmp_path)
-    after = tuned.predict([crystal])[0].formation_energy_per_atom
-    assert abs(after - target) < 0.5 * abs(before - target)
+    after = tuned.predict([crystal])[0]
+    assert abs(after.formation_energy_per_atom - target) < 0.5 * abs(before - target)
+    assert after.std > 0.3 * untouched.std  # members that were taught the same eight rows agree far better than that
     assert tuned.scale.spread_factor == shipped.scale.spread_factor
     assert tuned.elements == shipped.elements
     assert shipped.predict([crystal])[0].formation_energy_per_atom == before
