@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import resource
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -210,7 +210,7 @@ def record(figures: Path, protocol: str, rows: Sequence[int], why: str) -> None:
         line: dict[str, Any] = {
             "issue": "dft", "row": row, "what": what, "value": value, "bar": bar, "met": met and not missing, "n": n,
             "interval": None, "command": "python benchmarks/first_principles.py gaps elf phonons magnetism hubbard",
-            "seed": None, "protocol": protocol, "settings": settings_of(measured, kinds),
+            "seed": None, "protocol": protocol, "settings": settings_of(measured, kinds, value),
         }  # fmt: skip
         if not line["met"]:
             words = [f"not measured: {', '.join(missing)}" if missing else "", "" if met else "beyond the bar", why]
@@ -221,10 +221,11 @@ def record(figures: Path, protocol: str, rows: Sequence[int], why: str) -> None:
         print(json.dumps(line))
 
 
-def settings_of(measured: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, Any]:
+def settings_of(measured: Mapping[str, Any], kinds: Sequence[str], crystals: Container[str]) -> dict[str, Any]:
     """What differs from the protocol in each figure: k-point distance (1/angstrom), cutoff (Ry), smearing or none."""
     names = ("kpoint_distance", "ecutwfc", "electronic_type", "cpu_seconds")
-    figures = {f"{kind} {name}": f for kind in kinds for name, f in measured.get(kind, {}).items()}
+    figures = {f"{kind} {name}": f for kind in kinds for name, f in measured.get(kind, {}).items()
+               if name in crystals}  # fmt: skip
     return {name: {k: f[k] for k in names if f.get(k) is not None} for name, f in figures.items()}
 
 
