@@ -59,6 +59,7 @@ def polymorphs(report: dict[str, Any]) -> list[dict[str, Any]]:
 
 def pressure(report: dict[str, Any]) -> list[dict[str, Any]]:
     found = report["transitions"]
+    counted = [name for name in found if report["sources"][name]["calculated"]]
     return [
         {
             "row": 8,
@@ -68,6 +69,7 @@ def pressure(report: dict[str, Any]) -> list[dict[str, Any]]:
             "n": report["n_transitions"],
             "interval": {name: [t["gpa"], t["published_gpa"]] for name, t in found.items()},
             "details": {"hydride": report.get("hydride"), "phonons": report.get("phonons")},
+            "why": f"outside: {', '.join(name for name in counted if not found[name]['within'])}",
         }
     ]  # fmt: skip
 
@@ -157,9 +159,11 @@ def main() -> None:
     partial = f"{run['parts']} of {run['of']} parts were done" if run["parts"] < run["of"] else None
     lines = []
     for row in ROWS[run["study"]](report):
+        reason = row.pop("why", "the small form")
         line = {"issue": "studies", **row, "command": f"dao study {run['study']}", "seed": run["settings"]["seed"],
                 "cpu_seconds": run["cpu_seconds"], "settings": run["settings"]}  # fmt: skip
-        whys = [why for why in (partial, "the small form" if not row["met"] else None) if why]
+        missed = None if row["met"] else reason
+        whys = [why for why in (partial, missed) if why]
         lines.append({**line, "why": "; ".join(whys)} if whys else line)
         if args.record:
             record_bar(**lines[-1])

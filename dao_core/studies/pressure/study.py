@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TOLERANCE = 0.3  # of the published pressure: the bar
+PANELS = 4  # beside one another in the picture
 HYDRIDE, PHONONS = "hydride", "phonons"
 
 
@@ -128,10 +129,14 @@ def plot(tables: Mapping[str, pd.DataFrame], report: Mapping[str, Any], folder: 
     from matplotlib.figure import Figure
 
     names = list(report["transitions"])
-    figure = Figure(figsize=(2.6 * len(names), 2.8), layout="constrained")
+    columns = min(len(names), PANELS)
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(2.6 * columns, 2.8 * rows), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(1, len(names), squeeze=False)[0]
-    for axis, name in zip(axes, names, strict=True):
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat[len(names) :]:
+        axis.remove()
+    for axis, name in zip(axes.flat, names, strict=False):
         known, found = TRANSITIONS[name], report["transitions"][name]
         own = tables["curves"][tables["curves"]["transition"] == name].pivot_table(
             index="gpa", columns="phase", values="enthalpy_per_atom"
@@ -142,9 +147,10 @@ def plot(tables: Mapping[str, pd.DataFrame], report: Mapping[str, Any], folder: 
         axis.axvline(known.gpa, color="C1", linestyle="--", label="published")
         if found["gpa"] is not None:
             axis.axvline(found["gpa"], color="C0", linestyle=":", label="judge")
-        axis.set(title=f"{name}: {known.below} to {known.above}", xlabel="GPa")
-    axes[0].set_ylabel("enthalpy difference, meV/atom")
-    axes[0].legend()
+        axis.set(title=f"{name}: {known.below}\nto {known.above}", xlabel="GPa")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("enthalpy difference, meV/atom")
+    axes[0, 0].legend()
     figure.savefig(folder / "pressure.png", dpi=130)
 
 
