@@ -13,7 +13,7 @@ from dao_core.library.prior import known_log_priors
 from dao_core.screening.formulas import Formula, FormulaError, enumerate_cells
 from dao_core.screening.priors import left_to_unknown, unit_share
 from dao_core.screening.proposed import KNOWN, SYMMETRY, TEMPLATE, Proposals, Proposed
-from dao_core.screening.settings import SearchSettings
+from dao_core.screening.settings import LARGEST_CELL, SearchSettings
 from dao_core.screening.suggestions import SMALLEST_SHARE, Suggested, Suggesters, suggest, template_hits
 
 if TYPE_CHECKING:
@@ -43,6 +43,12 @@ def cells_of(formula: Formula, settings: SearchSettings) -> list[dict[str, int]]
     if settings.z < 1:
         raise FormulaError(f"z = {settings.z}: give 'auto' or a number of formula units from 1 up")
     largest = formula.atoms_per_unit * settings.z
+    if largest > LARGEST_CELL:
+        fits = LARGEST_CELL // formula.atoms_per_unit
+        remedy = f"z = {fits} is the most" if fits else "it is too large to be searched"
+        raise FormulaError(
+            f"{formula.shown}: z = {settings.z} makes a cell of {largest} atoms, more than {LARGEST_CELL}: {remedy}"
+        )
     return [enumerate_cells(formula, largest)[settings.z - 1]]
 
 

@@ -188,8 +188,8 @@ def _limits(records: Sequence[FormulaRecords], unrelaxed: Sequence[Candidate], c
     ungenerated = sum(len(r.proposed) == 1 for r in records) if wanted else 0
     if budget is not None and ungenerated:
         lines.append(
-            f"{ungenerated} of {len(records)} formulas got no generated structures within {budget:g} s "
-            "(a larger --budget makes them)"
+            (f"{ungenerated} of {len(records)} formulas got" if len(records) > 1 else "there are")
+            + f" no generated structures: {budget:g} s were too short (a larger --budget makes them)"
         )
     improbable = 0 if context.late() else sum(c.origin == KNOWN for c in unrelaxed)
     left = len(unrelaxed) - improbable

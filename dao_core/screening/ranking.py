@@ -20,6 +20,7 @@ UNNAMED, LIBRARY = "other", "library"
 UNKNOWN_PRIOR_RANK = 0.0  # a candidate of unknown prior counts as much as its formula's best known one
 ON_HULL = 0.001  # eV/atom: what a library calls a ground state
 BELIEVED_GAIN = 2.0  # errors of the judge: see `_believed_down_to`
+USUAL_FALL = 0.3  # eV/atom that the relaxation of a right start gains at most, its volume being a guess
 NEVER = -1e9  # log-probability of what is not usable
 
 
@@ -232,14 +233,17 @@ def _log_prior(c: Candidate, group: Sequence[Candidate], calibration: ContextCal
 def _log_first(c: Candidate, group: Sequence[Candidate], rule: RankingRule, context: Context) -> float:
     """Prior and the first model's energy; without one the library's distance to its hull, else it counts as lowest.
 
-    A start that its relaxation left counts with the energy of what it became: its own was never at rest.
+    A start that its relaxation left counts with the energy of what it became, and with what it lost on the way beyond
+    what moving to the model's own lattice costs: a right structure does not fall far.
     """
     prior = _log_prior(c, group, rule.calibration.contexts[context])
-    energy, identity = first_energy(next((o for o in group if o.start_id == c.id), c) if c.start_kept else c)
+    end = next((o for o in group if o.start_id == c.id), c) if c.start_kept else c
+    energy, identity = first_energy(end)
     if energy is None:  # nobody here has relaxed it: the library's own word stands in for an energy
         return prior - (c.library_e_above_hull or 0.0) / rule.calibration.contexts[context].temperature[LIBRARY]
     others = [e for e, i in map(first_energy, group) if e is not None and i == identity]
-    return prior - (energy - min(others)) / rule.temperature(identity, context)
+    fall = max(0.0, (first_energy(c)[0] or energy) - energy - USUAL_FALL)
+    return prior - (energy + fall - min(others)) / rule.temperature(identity, context)
 
 
 def _log_judged(c: Candidate, judged: Sequence[Candidate], rule: RankingRule, context: Context) -> float:

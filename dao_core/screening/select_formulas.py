@@ -179,8 +179,12 @@ def read_formulas(path: str | Path) -> FormulaFile:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise FormulaError(f"no file {path}: give a formula, a chemical system or an existing file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise FormulaError(f"{path} cannot be read as text: {error}") from error
+    except IsADirectoryError:
+        raise FormulaError(f"{path} is a folder: name a file with one formula a line") from None
+    except UnicodeDecodeError:
+        raise FormulaError(f"{path} is no text in UTF-8: save it as plain text, one formula a line") from None
+    except OSError as error:
+        raise FormulaError(f"{path} cannot be read ({error.strerror or error})") from error
     formulas: list[Formula] = []
     refused: list[RefusedRow] = []
     seen: dict[str, int] = {}
@@ -200,11 +204,15 @@ def read_formulas(path: str | Path) -> FormulaFile:
 
 def _rows(path: Path, text: str) -> Iterator[tuple[int, str]]:
     if path.suffix.lower() == ".csv":
-        reader = csv.DictReader(io.StringIO(text))
-        if "formula" not in (reader.fieldnames or []):
-            raise FormulaError(f"{path} has no column 'formula' (columns: {', '.join(reader.fieldnames or [])})")
+        head = text.splitlines()[0] if text.strip() else ""
+        reader = csv.DictReader(io.StringIO(text), delimiter=max(",;\t", key=head.count))
+        columns = reader.fieldnames or []
+        named = [c for c in columns if c.strip().lower() == "formula"]
+        if len(named) != 1:
+            found = "two columns" if named else "no column"
+            raise FormulaError(f"{path} has {found} 'formula' (columns: {', '.join(columns)}): head one of them so")
         for row in reader:
-            yield reader.line_num, (row["formula"] or "").strip()
+            yield reader.line_num, (row[named[0]] or "").strip()
         return
     for line, raw in enumerate(text.splitlines(), start=1):
         if entry := raw.split("#", 1)[0].strip():

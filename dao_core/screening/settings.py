@@ -13,6 +13,7 @@ from dao_core.screening.formulas import MAX_ATOMS
 from dao_core.screening.given import GivenStructure
 
 Order = Literal["probability", "listed", "energy"]
+LARGEST_CELL = 200  # atoms: larger ones are not searched, whatever is asked
 JUDGE_RELAXATION = RelaxSettings(fmax=0.05, max_steps=40, batch_size=1)
 
 
@@ -31,9 +32,12 @@ class SearchSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    max_atoms: int = Field(MAX_ATOMS, ge=1, le=200, description="largest cell tried")
+    max_atoms: int = Field(MAX_ATOMS, ge=1, le=LARGEST_CELL, description="largest cell tried")
     generated_atoms: int | None = Field(
-        None, ge=1, le=200, description="largest cell that the generator fills; default: the largest it was trained on"
+        None,
+        ge=1,
+        le=LARGEST_CELL,
+        description="largest cell that the generator fills; default: the largest it was trained on",
     )
     z: Literal["auto"] | int = Field("auto", description="formula units per cell; auto: all up to max_atoms")
     n_generated: int = Field(

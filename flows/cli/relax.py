@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dao_core.readers.base import Row
 
 
+TABLE = "relaxed.csv"
 COLUMNS = ("file", "status", "energy_per_atom", "steps", "fmax", "reason", "result")
 
 
@@ -34,6 +35,7 @@ def relax_files(files: Sequence[Path], out: Path, potential: str, settings: Mapp
     """
     from dao_core.artifacts import write_atomic
     from dao_core.readers.base import Refusal
+    from dao_core.readers.names import distinct_names
     from dao_core.readers.read import named_rows
 
     quiet_libraries()
@@ -47,6 +49,8 @@ def relax_files(files: Sequence[Path], out: Path, potential: str, settings: Mapp
     if not read:
         fail(f"none of {len(files)} files could be read; the first: {refused[0][5]}")
     prepare_folder(out)
+    names = distinct_names(name for name, _ in read)
+    check_targets([out / f"{name}.cif" for name in names], files, out / TABLE)
     from dao_core.energy.registry import load_potential
     from tasks.run_log import record_command
 
@@ -55,32 +59,60 @@ def relax_files(files: Sequence[Path], out: Path, potential: str, settings: Mapp
         import csv
         import io
 
-        done = _relax_all(read, out, model, settings)
+        structures = [row for _, row in read]
+        done = _relax_all(structures, [out / f"{name}.cif" for name in names], model, settings)
         rows = [*refused, *done]
         lines = io.StringIO()
         csv.writer(lines).writerows([COLUMNS, *rows])
-        write_atomic(out / "relaxed.csv", lines.getvalue())
-    table(f"energies in eV/atom from {model.identity}", COLUMNS, rows)
+        write_atomic(out / TABLE, lines.getvalue())
+    values = [
+        dict(zip(COLUMNS, (*row[:2], _number(row[2]), row[3], _number(row[4]), *row[5:]), strict=True)) for row in rows
+    ]
+    table(f"energies in eV/atom from {model.identity}", COLUMNS, rows, values=values)
     return 1 if refused or any("rejected" in str(row[1]) or "failed" in str(row[1]) for row in done) else 0
 
 
 def _relax_all(
-    read: Sequence[tuple[str, Row[Any]]], out: Path, model: Any, settings: Mapping[str, Any]
+    rows: Sequence[Row[Any]], targets: Sequence[Path], model: Any, settings: Mapping[str, Any]
 ) -> list[tuple[object, ...]]:
     """Relax and write each structure to a file of its own; the lines of the table."""
     from dao_core.artifacts import write_atomic
     from dao_core.energy.relaxation.relax import RelaxSettings, relax
-    from dao_core.readers.names import distinct_names
 
-    results = relax([row.value for _, row in read], model, RelaxSettings(**settings))
+    results = relax([row.value for row in rows], model, RelaxSettings(**settings))
     lines: list[tuple[object, ...]] = []
-    for name, (_, row), result in zip(distinct_names(name for name, _ in read), read, results, strict=True):
-        write_atomic(out / f"{name}.cif", result.crystal.to_cif())
+    for target, row, result in zip(targets, rows, results, strict=True):
+        write_atomic(target, result.crystal.to_cif())
         energy = None if result.energy_per_atom is None else f"{result.energy_per_atom:.4f}"
         reason = "; ".join([*([result.reason] if result.reason else []), *row.notes])
         numbers = (energy, result.n_steps, f"{result.fmax:.3f}")
-        lines.append((row.where, str(result.status), *numbers, reason or None, f"{name}.cif"))
+        lines.append((row.where, str(result.status), *numbers, reason or None, target.name))
     return lines
+
+
+def check_targets(targets: Sequence[Path], inputs: Sequence[Path], table_file: Path) -> None:
+    """End with one line where a result would take the place of a structure that is read, or of somebody's file.
+
+    Args:
+        targets: Files to write.
+        inputs: Files that are read.
+        table_file: Table of an earlier run in this folder: what it lists may be written anew.
+    """
+    import csv
+
+    earlier: set[str] = set()
+    if table_file.is_file():
+        earlier = {row.get("result") or "" for row in csv.DictReader(table_file.read_text().splitlines())}
+    read = {path.resolve() for path in inputs}
+    for target in targets:
+        if target.resolve() in read:
+            fail(f"{target} is read and would be overwritten: name another folder with --out")
+        if target.exists() and target.name not in earlier:
+            fail(f"{target} is there already and no result of `dao relax`: name another folder with --out")
+
+
+def _number(shown: object) -> float | None:
+    return None if shown is None else float(str(shown))
 
 
 def relax(

@@ -25,6 +25,8 @@ def status(root: Root = None) -> None:
     from tasks.progress import read_progress
     from tasks.run_log import find_runs
 
+    if root is not None and not root.is_dir():
+        fail(f"--root {root} is {'a file' if root.exists() else 'not there'}: name the folder that holds the runs")
     runs = find_runs(root)
     where = "runs/ and this folder" if root is None else f"{root}/"
     columns = ("id", "state", "stage", "done", "progress", "started", "why")

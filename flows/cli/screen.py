@@ -83,7 +83,8 @@ def chosen_formulas(texts: Sequence[str], file: Path | None, system: SystemReque
     for note in selection.notes:
         print(f"note: {note}")
     if not selection.formulas:
-        nothing = ": all of it was left out" if selection.left_out else ": give formulas, --system or --file"
+        nothing = ": give formulas, --system or --file" if file is None else f": {file} holds no formula"
+        nothing = ": all of it was left out" if selection.left_out else nothing
         fail(f"nothing to search{nothing}")
     if system is not None:
         names = ", ".join(f.shown for f in selection.formulas)
@@ -148,6 +149,8 @@ def screen(
     started = time.time()
     if hull not in ("auto", "database", "relaxed", "none"):
         fail(f"--hull {hull}: use auto, database, relaxed or none")
+    if hull == "database" and crysdb is None:
+        fail("--hull database needs a database: name its table with --crysdb, or use --hull relaxed")
     settings: dict[str, Any] = {
         **split_proposals(n, generator), "max_atoms": max_atoms, "generated_atoms": generated_atoms, "seed": seed,
         "max_relaxed": relax_only, "budget_seconds": None if budget is None else 60 * budget,

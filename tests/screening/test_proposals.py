@@ -162,6 +162,8 @@ def test_a_number_of_formula_units_is_taken_as_given() -> None:
     assert cells_of(parse_formula("CuAu"), SETTINGS.model_copy(update={"z": 4})) == [{"Cu": 4, "Au": 4}]
     with pytest.raises(FormulaError, match="z = 0"):
         cells_of(parse_formula("CuAu"), SETTINGS.model_copy(update={"z": 0}))
+    with pytest.raises(FormulaError, match="a cell of 202 atoms, more than 200: z = 100 is the most"):
+        cells_of(parse_formula("CuAu"), SETTINGS.model_copy(update={"z": 101}))
 
 
 def test_priors_are_shares_of_one_and_follow_the_scores() -> None:

@@ -204,10 +204,13 @@ def test_a_gain_on_the_library_s_ground_state_counts_as_far_as_the_judge_errs() 
 
 
 def test_a_start_that_was_left_counts_with_what_it_became() -> None:
-    start = candidate("x-start", rocksalt(), -2.5, log_prior=-1.0, relaxation_status="start")
+    start = candidate("x-start", rocksalt(), -2.8, log_prior=-1.0, relaxation_status="start")
     end = candidate("x", cesium_chloride(), -3.0, log_prior=-2.6, start_id="x-start")
     assert [c.id for c in rank([end, start], RULE)] == ["x-start", "x"]
     assert with_probability([end, start], RULE)[1].probability is not None
+    usual, far = (log_posteriors([end, start.replace(energy_per_atom=-3.0 + fall)], RULE) for fall in (0.2, 2.0))
+    assert usual["x-start"] - usual["x"] == pytest.approx(RULE.calibration.contexts["neither"].prior_weight * 1.6)
+    assert far["x-start"] < far["x"]  # it fell by 2 eV/atom: what it was is no crystal that anybody lists
 
 
 def test_gaps_below_the_error_are_undecided() -> None:

@@ -68,11 +68,18 @@ def test_csv_of_formulas(tmp_path: Path) -> None:
     path.write_text("id,name\n1,NaCl\n")
     with pytest.raises(FormulaError, match="no column 'formula'"):
         read_formulas(path)
+    path.write_text("Formula;n\nNaCl;1\nMgO;2\n")
+    assert [f.text for f in read_formulas(path).formulas] == ["NaCl", "MgO"]
+    path.write_text("Formula,formula\nNaCl,MgO\n")
+    with pytest.raises(FormulaError, match="two columns 'formula'"):
+        read_formulas(path)
 
 
 def test_unreadable_files_of_formulas(tmp_path: Path) -> None:
     with pytest.raises(FormulaError, match="no file"):
         read_formulas(tmp_path / "missing.txt")
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00\x81NaCl")
-    with pytest.raises(FormulaError, match="cannot be read as text"):
+    with pytest.raises(FormulaError, match="is no text in UTF-8"):
         read_formulas(tmp_path / "binary.txt")
+    with pytest.raises(FormulaError, match="is a folder"):
+        read_formulas(tmp_path)

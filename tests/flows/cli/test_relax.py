@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 from dao_core.readers.read import read_structures
@@ -48,6 +49,26 @@ def test_the_folder_is_checked_before_the_work(tmp_path: Path) -> None:
         assert result.returncode == 2
         assert f"--out {out}" in result.stderr
         assert "Traceback" not in result.stderr
+
+
+def test_results_never_take_the_place_of_a_file_that_is_read_or_of_somebody_else(tmp_path: Path) -> None:
+    text = rocksalt().to_cif()
+    (tmp_path / "x.cif").write_text(text)
+    result = dao("relax", "x.cif", *FAST, "--out", ".", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "x.cif is read and would be overwritten" in result.stderr
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "x.cif").write_text("mine")
+    result = dao("relax", "x.cif", *FAST, "--out", "out", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "is there already" in result.stderr
+    assert ((tmp_path / "x.cif").read_text(), (tmp_path / "out" / "x.cif").read_text()) == (text, "mine")
+    for _ in range(2):  # its own results may be written anew
+        result = dao("relax", "x.cif", *FAST, "--out", "done", "--json", cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+    row = json.loads(result.stdout)["tables"][0]["rows"][0]
+    assert isinstance(row["energy_per_atom"], float)
+    assert isinstance(row["fmax"], float)
 
 
 def test_nothing_readable_is_one_line(tmp_path: Path) -> None:

@@ -40,6 +40,12 @@ def test_status_tells_what_runs_and_how_to_go_on(tmp_path: Path, capsys: pytest.
 def test_no_runs_say_how_to_start_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status(tmp_path)
     assert "dao campaign configs/campaign-demo.yaml" in capsys.readouterr().out
+    (tmp_path / "file").touch()
+    for name, reason in (("file", "is a file"), ("missing", "is not there")):
+        with pytest.raises(SystemExit) as stop:
+            status(tmp_path / name)
+        assert stop.value.code == 2
+        assert reason in capsys.readouterr().err
 
 
 def test_a_run_on_another_machine_lives_by_its_heartbeat(tmp_path: Path) -> None:

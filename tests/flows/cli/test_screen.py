@@ -34,6 +34,7 @@ def test_formulas_from_everywhere_come_once(tmp_path: Path, capsys: pytest.Captu
         (("predict", "NaCl", "--judge", "oracle"), "no potential 'oracle'"),
         (("screen", "NaCl", "--judge", "none", "--phonons"), "name other forces"),
         (("screen", "NaCl", "--hull", "mine"), "--hull mine: use auto, database, relaxed or none"),
+        (("screen", "NaCl", "--hull", "database"), "--hull database needs a database: name its table with --crysdb"),
         (("screen", "NaCl", "--pressure", "much"), "--pressure much: give GPa"),
         (("screen", "NaCl", "--pressure", "0,5000"), "pressures are in GPa, between -50 and 1000"),
         (("screen", "NaCl", "--keep", "Na"), "--keep names elements of a --framework"),
