@@ -119,6 +119,11 @@ def read_checkpoint(
     try:
         config = json.loads((directory / "config.json").read_text())
         data = (directory / "model.safetensors").read_bytes()
+    except FileNotFoundError as error:
+        missing = Path(error.filename).name
+        raise CheckpointError(
+            f"{directory} is not a checkpoint: it has no {missing}; name its folder, or a model that ships"
+        ) from error
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{directory} is not a checkpoint: {error}") from error
     if not isinstance(config, dict):

@@ -133,7 +133,8 @@ def json_output(arguments: list[str]) -> Iterator[None]:
     """With `--json` among the arguments (it is taken out), print the tables of the command as JSON and nothing else.
 
     What the command says beside its tables goes to stderr. The form is {"tables": [{"title", "rows"}]}, in the order in
-    which they would be printed; numbers are not rounded where the command has them.
+    which they would be printed; numbers are not rounded where the command has them. A command that ends with an error
+    adds {"error": its line}.
     """
     global _tables
     if "--json" not in arguments:
@@ -145,13 +146,20 @@ def json_output(arguments: list[str]) -> Iterator[None]:
 
     arguments.remove("--json")
     _tables, out = [], sys.stdout
+    failed: dict[str, str] = {}
     try:
         with redirect_stdout(sys.stderr):
             yield
+    except BaseException as error:
+        from flows.cli.errors import in_one_line
+
+        if (line := in_one_line(error)) is not None:
+            failed = {"error": line}
+        raise
     finally:
         from dao_core.artifacts import plain
 
-        print(json.dumps({"tables": plain(_tables)}, indent=1, ensure_ascii=False), file=out)
+        print(json.dumps({"tables": plain(_tables), **failed}, indent=1, ensure_ascii=False), file=out)
         _tables = None
 
 

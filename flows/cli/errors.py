@@ -87,8 +87,20 @@ def require(*packages: str) -> None:
 
 def fail(message: str) -> NoReturn:
     """Print one line to stderr and leave with the status of a user error."""
-    print(f"dao: {' '.join(message.split())}", file=sys.stderr)
-    raise SystemExit(USER_ERROR)
+    line = " ".join(message.split())
+    print(f"dao: {line}", file=sys.stderr)
+    stop = SystemExit(USER_ERROR)
+    stop.add_note(line)
+    raise stop
+
+
+def in_one_line(error: BaseException) -> str | None:
+    """What is said of an error that ends a command; None where it ends without a word of ours."""
+    if isinstance(error, SystemExit):
+        return next(iter(getattr(error, "__notes__", ())), None)
+    if not isinstance(error, Exception):
+        return f"stopped by {type(error).__name__}"
+    return " ".join((explain(error) or f"{type(error).__name__}: {error}").split())
 
 
 @contextmanager

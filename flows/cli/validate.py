@@ -239,6 +239,9 @@ def validate_files(files: Sequence[Path], options: ValidateOptions) -> int:
     launcher = make_launcher(level, None if options.slurm is None else SlurmSettings(**options.slurm))
     config = BuildConfig() if options.crysdb_config is None else load_config(options.crysdb_config, BuildConfig)
     structures = [s for path in files for s in _structures(path, options)]
+    if structures and all(s.crystal is None for s in structures):
+        first = structures[0]
+        fail(f"none of {len(structures)} structures could be read; the first, {first.name}: {first.reason}")
     structures = _with_own_ids(structures)
     _check_elements(level, structures, references)
     n_ok = _validate_all(structures, ValidationRun(level, options.root, launcher, references), options)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dao_core.artifacts import content_key, file_sha256
+from dao_core.elements import SYMBOLS
 
 LIBRARY_FILE = "library.json"
 SHIPPED_TABLE = "pseudodojo_0.4_pbe_sr_standard.json"
@@ -129,6 +130,8 @@ class PseudoLibrary:
         wanted = sorted(set(elements))
         missing = [e for e in wanted if e not in self.table or not self._path(e).is_file()]
         if missing:
+            if foreign := [e for e in missing if e not in SYMBOLS]:
+                raise MissingElementError(f"{', '.join(foreign)}: no element; give symbols such as Si O")
             raise MissingElementError(
                 f"{self.label} in {self.folder} has no pseudopotential for {', '.join(missing)}; "
                 "run `dao validate setup`, or point DAO_PSEUDO_DIR to a folder that has them"

@@ -26,6 +26,8 @@ def test_cutoffs_are_the_largest_in_ry(library: PseudoLibrary) -> None:
 def test_missing_elements_are_named_all_at_once(library: PseudoLibrary) -> None:
     with pytest.raises(MissingElementError, match=r"U, Xe; run `dao validate setup`"):
         library.select(["Si", "Xe", "U"])
+    with pytest.raises(MissingElementError, match="Xx: no element"):
+        library.select(["Si", "Xx"])
 
 
 def test_changed_file_is_refused(library: PseudoLibrary) -> None:

@@ -18,6 +18,7 @@ def test_runs_as_json(tmp_path: Path) -> None:
     shown = json.loads(dao("--json", "runs", "show", "a", "--root", ".", cwd=tmp_path).stdout)
     (stage,) = shown["tables"][0]["rows"]
     assert (stage["stage"], stage["counts"]) == ("relax", {"n_ok": 3})
+    (tmp_path / "nothing").mkdir()
     empty = dao("status", "--root", "nothing", "--json", cwd=tmp_path)
     assert json.loads(empty.stdout) == {"tables": []}
     assert "no runs below" in empty.stderr
@@ -38,3 +39,8 @@ def test_a_mistake_is_still_one_line_and_status_2(tmp_path: Path) -> None:
     done = dao("predict", "Xx2", "--json", cwd=tmp_path)
     assert done.returncode == 2
     assert "Xx is not an element" in done.stderr
+    said = json.loads(done.stdout)
+    assert said["tables"] == []
+    assert "Xx is not an element" in said["error"]
+    missing = json.loads(dao("status", "--root", "missing", "--json", cwd=tmp_path).stdout)
+    assert missing == {"tables": [], "error": "--root missing is not there: name the folder that holds the runs"}

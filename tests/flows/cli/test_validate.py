@@ -75,6 +75,11 @@ def test_validated_kept_and_written_as_rows(dao: Dao, folder: Path, capsys: pyte
     assert [(r["source"], r["parent_id"]) for r in rows] == [("qe", "si")]
 
 
+def test_nothing_readable_is_the_users_mistake(dao: Dao, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dao("bad.cif", "missing.cif") == 2
+    assert "none of 2 structures could be read; the first, bad.cif: " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("plan", "status"),
     [("crashed\n" * 9, "code_failed"), ("unreadable\n" * 9, "code_failed"), ("disk_full\n" * 9, "disk_full")],
