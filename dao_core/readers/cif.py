@@ -8,6 +8,7 @@ gives. Everything else is refused with the reason.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,17 @@ from dao_core.matching.same import same_crystal
 from dao_core.readers.base import UnreadableError
 from dao_core.readers.cif_cut import check_end
 from dao_core.readers.cif_expand import expand
-from dao_core.readers.cif_formula import check_formula, check_volume
-from dao_core.readers.cif_sites import doubtful, has_sites, parse_number, read_sites
+from dao_core.readers.cif_formula import check_formula, check_mass, check_volume
+from dao_core.readers.cif_kinds import refuse_other_kinds
+from dao_core.readers.cif_multiplicity import multiplicity_differs
+from dao_core.readers.cif_sites import (
+    check_disorder,
+    doubtful,
+    has_cartesian_sites,
+    has_sites,
+    parse_number,
+    read_sites,
+)
 from dao_core.readers.cif_symmetry import Group, symmetry_of
 
 if TYPE_CHECKING:
@@ -60,7 +70,7 @@ def read_cif(text: str) -> list[CifBlock]:
     try:
         document = cif.read_string(text)
     except (ValueError, RuntimeError) as error:
-        raise UnreadableError(f"unreadable CIF: {_plain(error)}; the file may be cut or damaged") from error
+        raise UnreadableError(f"unreadable CIF: {_plain(error)}") from error
     blocks = [_read_block(block) for block in document if has_sites(block) or _mentions_cell(block)]
     if not blocks:
         raise UnreadableError("unreadable CIF: no block lists atom sites in fractional coordinates")
@@ -83,7 +93,13 @@ def crystal_from_cif(text: str) -> Crystal:
 
 
 def _plain(error: Exception) -> str:
-    return " ".join(str(error).replace("string:", "line ").split())
+    """The parser's message, with what to do."""
+    text = " ".join(re.sub(r"^string:(?=\d)", "line ", str(error)).removeprefix("string:").split())
+    if "duplicate block name" in text:
+        return f"{text}: rename one of the blocks, or remove it"
+    if "duplicate tag" in text:
+        return f"{text}: keep one of its values"
+    return f"{text}; the file may be cut or damaged"
 
 
 def _mentions_cell(block: Block) -> bool:
@@ -99,6 +115,9 @@ def _read_block(block: Block) -> CifBlock:
 
 
 def _structure(block: Block) -> tuple[Crystal, list[str]]:
+    refuse_other_kinds(block)
+    if not has_sites(block) and has_cartesian_sites(block):
+        raise UnreadableError("atom sites in Cartesian coordinates: give fractional ones (_atom_site_fract_x)")
     if not has_sites(block):
         raise UnreadableError("a cell without atom sites in fractional coordinates: the file may be cut")
     lattice = _lattice(block)
@@ -148,13 +167,19 @@ def _expanded(block: Block, lattice: NDArray[np.float64], sites: list[Site], gro
     """The whole cell by one group's operations. Raises UnreadableError where it contradicts the block."""
     frac, owner, notes = expand(lattice, sites, group)
     crystal = Crystal(lattice, frac, np.array([sites[i].z for i in owner]))
-    confirmed = check_formula(block, crystal.composition)
+    agreement = check_formula(block, crystal.composition)
     doubt = doubtful(sites)
-    if doubt is not None and not confirmed:
+    if doubt is not None and not agreement.proportions:
         raise UnreadableError(
             f"read {doubt}, which no formula confirms: give _chemical_formula_sum, or correct the site"
         )
     check_volume(block, crystal.volume)
+    check_disorder(block, sites, len(group.rotations))
+    notes += [*agreement.notes, *check_mass(block, crystal.composition, crystal.volume, agreement)]
+    difference = multiplicity_differs(block, sites, np.bincount(owner, minlength=len(sites)), group)
+    if difference is not None and not agreement.proportions:
+        raise UnreadableError(f"{difference}: the position, the space group or that statement is wrong")
+    notes += [] if difference is None else [difference]
     if shortest_distance(crystal) < MIN_DISTANCE:
         raise UnreadableError(_closest(crystal, sites, owner))
     return crystal, notes

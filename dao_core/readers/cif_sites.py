@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SITE = "_atom_site_"
 FARTHEST = 100.0  # cells; Cartesian coordinates under a wrong name come to mind
+FAR = 0.75  # cells beyond the unit cell; molecules reach that far over its edge
 FULL = 1e-3  # an occupancy this close to 1 is 1
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?:\(\d+\))?")
 
@@ -61,15 +62,31 @@ def read_sites(block: Block) -> tuple[list[Site], list[str]]:
         if _is_deuterium(labels, types, i):
             notes.append(DEUTERIUM)
         z, sure = _element(labels[i] if labels else None, types[i] if types else None)
-        numbers = [parse_number(column[i]) for column in coordinates]
-        if any(math.isnan(x) for x in numbers):
-            raise UnreadableError(f"site {name} has no position: an atom that was not located can't be left out")
+        numbers = [_coordinate(name, column[i]) for column in coordinates]
         if any(abs(x) > FARTHEST for x in numbers):
             raise UnreadableError(f"site {name} lies {max(map(abs, numbers)):.3g} cells away: fractional coordinates?")
         rounding = [_rounding(column[i]) for column in coordinates]
         sites.append(Site(name, z, np.array(numbers), np.array(rounding), sure))
     _check_occupancy(block, sites)
-    return sites, list(dict.fromkeys(notes))
+    _check_whole(block, sites)
+    return sites, [*dict.fromkeys(notes), *_far_sites(sites)]
+
+
+def has_cartesian_sites(block: Block) -> bool:
+    """Whether a block lists atoms in Cartesian coordinates."""
+    return bool(_column(block, "Cartn_x"))
+
+
+def site_numbers(block: Block, name: str, n: int) -> list[float]:
+    """A column of numbers beside the sites, NaN where a value is none; empty without such a column of `n` values."""
+    values = _column(block, name)
+    return [parse_number(v) for v in values] if len(values) == n else []
+
+
+def site_words(block: Block, name: str, n: int) -> list[str]:
+    """A column of words beside the sites, `.` where there is none; empty without such a column of `n` values."""
+    values = _column(block, name)
+    return values if len(values) == n else []
 
 
 def _column(block: Block, name: str) -> list[str]:
@@ -107,6 +124,30 @@ def parse_number(text: str) -> float:
     return float(text.partition("(")[0])
 
 
+def last_digit(text: str) -> float:
+    """What one more in the last digit of a CIF number adds to it."""
+    return 10.0 ** -len(text.partition("(")[0].partition(".")[2])
+
+
+def _coordinate(name: str, text: str) -> float:
+    if text == ".":
+        raise UnreadableError(f"site {name} has no position: an atom that was not located can't be left out")
+    value = parse_number(text)
+    if math.isnan(value):
+        raise UnreadableError(
+            f"site {name} has the coordinate {text!r}, which is no number: write it with a decimal point, as in 0.5"
+        )
+    return value
+
+
+def _far_sites(sites: list[Site]) -> list[str]:
+    """A note where coordinates look like angstrom under the name of fractions."""
+    values = np.array([s.frac for s in sites])
+    if values.min() >= -FAR and values.max() <= 1 + FAR:
+        return []
+    return [f"coordinates from {values.min():g} to {values.max():g} read as fractions of the cell, not as angstrom"]
+
+
 def _rounding(text: str) -> float:
     """Half a unit of the last decimal; 0 for numbers of less than two decimals, which are meant as they stand."""
     decimals = text.partition("(")[0].partition(".")[2]
@@ -116,16 +157,51 @@ def _rounding(text: str) -> float:
 def _check_occupancy(block: Block, sites: list[Site]) -> None:
     for site, text in zip(sites, _column(block, "occupancy") or ["1"] * len(sites), strict=True):
         value = 1.0 if text == "." else parse_number(text)
-        if not abs(value - 1.0) <= FULL:
-            raise UnreadableError(
-                f"site {site.label} is occupied to {text}, partially occupied: make an ordered approximation first"
-            )
+        if abs(value - 1.0) <= FULL:
+            continue
+        if 0 < value < 1:
+            why = "partially occupied: make an ordered approximation first"
+        elif value == 0:
+            why = "an empty site: remove it"
+        else:
+            why = "which is no occupancy between 0 and 1: correct it"
+        raise UnreadableError(f"site {site.label} is occupied to {text}, {why}")
+
+
+def _check_whole(block: Block, sites: list[Site]) -> None:
+    """Sites that stand for something else than one atom of their own."""
     for site, text in zip(sites, _column(block, "attached_hydrogens") or ["0"] * len(sites), strict=True):
         if text != "." and parse_number(text) != 0:
             raise UnreadableError(f"site {site.label} carries {text} hydrogens without positions: give their positions")
     for site, text in zip(sites, _column(block, "calc_flag") or ["."] * len(sites), strict=True):
         if text.lower() == "dum":
             raise UnreadableError(f"site {site.label} is a dummy, not an atom: remove it")
+
+
+def check_disorder(block: Block, sites: list[Site], n_operations: int) -> None:
+    """Raise UnreadableError where fully occupied sites are alternatives of one another (`_atom_site_disorder_group`).
+
+    Args:
+        block: One data block.
+        sites: Of the block.
+        n_operations: Of its space group: a negative group is an alternative to its own images.
+    """
+    groups = site_words(block, "disorder_group", len(sites))
+    assemblies = site_words(block, "disorder_assembly", len(sites)) or ["."] * len(sites)
+    first: dict[str, tuple[str, str]] = {}
+    for site, group, assembly in zip(sites, groups, assemblies, strict=bool(groups)):
+        if group in (".", "0"):
+            continue
+        other, label = first.setdefault(assembly, (group, site.label))
+        if other != group:
+            raise UnreadableError(
+                f"sites {label} and {site.label} are alternatives (disorder groups {other} and {group}): keep one group"
+            )
+        if group.startswith("-") and n_operations > 1:
+            raise UnreadableError(
+                f"site {site.label} is disordered about a symmetry element (disorder group {group}): "
+                "make an ordered approximation first"
+            )
 
 
 def doubtful(sites: list[Site]) -> str | None:

@@ -37,13 +37,6 @@ HALLS = (
     "_space_group_name_Hall", "_symmetry_space_group_name_Hall", "_space_group.name_Hall",
     "_symmetry.space_group_name_Hall",
 )  # fmt: skip
-MAGNETIC = ("_space_group_symop_magn_operation.xyz", "_space_group_symop_magn_operation_xyz")
-MODULATED = (
-    "_cell_modulation_dimension", "_space_group_ssg_name", "_space_group_ssg_name_IT", "_cell_wave_vector_seq_id",
-    "_space_group_symop_ssg_operation_algebraic", "_space_group_symop_ssg_operation.algebraic",
-    "_atom_site_Fourier_wave_vector_seq_id", "_cell_wave_vector_x",
-)  # fmt: skip
-LAYER_WORDS = ("layer_group", "rod_group", "subperiodic")
 NULL = ("?", ".", "")
 METRIC_TOLERANCE = 0.02  # a length that symmetry makes equal to another may differ by 1 %
 TWENTY_FOURTHS = 24
@@ -88,10 +81,8 @@ def symmetry_of(block: Block, lattice: NDArray[np.float64]) -> Symmetry:
         lattice: Its cell (3, 3), rows in angstrom: it tells hexagonal from rhombohedral axes, and the unique axis.
 
     Raises:
-        UnreadableError: No symmetry is given, what is given contradicts itself, or is of a kind that a crystal in
-            three dimensions doesn't have (modulated, magnetic, layer group).
+        UnreadableError: No symmetry is given, or what is given contradicts itself.
     """
-    _refuse_other_kinds(block)
     symbols = list(dict.fromkeys(_values(block, SYMBOLS)))
     numbers = {_number(text) for text in _values(block, NUMBERS)}
     if len(numbers) > 1:
@@ -122,17 +113,6 @@ def symmetry_of(block: Block, lattice: NDArray[np.float64]) -> Symmetry:
             f"the cell does not have the symmetry of space group {what}: correct the one or the other"
         )
     return Symmetry(tuple(groups), explicit=False)
-
-
-def _refuse_other_kinds(block: Block) -> None:
-    if any(list(block.find_values(tag)) for tag in MODULATED):
-        raise UnreadableError("a modulated structure: give an approximant, a crystal with three periods")
-    if any(list(block.find_values(tag)) for tag in MAGNETIC):
-        raise UnreadableError("a magnetic structure with operations of its own: give the crystal's symmetry operations")
-    for item in block:
-        tags = [str(item.pair[0])] if item.pair is not None else list(item.loop.tags) if item.loop is not None else []  # type: ignore[index]
-        if any(word in tag.lower() for tag in tags for word in LAYER_WORDS):
-            raise UnreadableError("a structure with fewer than three periods: only crystals are read")
 
 
 def _values(block: Block, tags: Iterable[str]) -> list[str]:
@@ -290,10 +270,10 @@ def _check_explicit(
     if (
         number is not None
         and not any(entries for _, entries in settings)
-        and _type_number(explicit) not in (None, number)
+        and type_number(explicit) not in (None, number)
     ):
         raise UnreadableError(
-            f"the {explicit.name} are those of number {_type_number(explicit)}, the file says {number}"
+            f"the {explicit.name} are those of number {type_number(explicit)}, the file says {number}"
         )
 
 
@@ -321,7 +301,7 @@ def _same_setting(a: Group, b: Group) -> bool:
     return True
 
 
-def _type_number(group: Group) -> int | None:
+def type_number(group: Group) -> int | None:
     """The space-group number of some operations, in whatever setting."""
     import spglib
 

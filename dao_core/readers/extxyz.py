@@ -25,6 +25,7 @@ _PAIR = re.compile(
     (?:\s*=\s*(?P<value>"(?:[^"\\]|\\.)*"|'[^']*'|\{[^{}]*\}|\[[^\n]*?\](?=\s|$)|[^\s"]+))?(?=\s|$)""",
     re.X,
 )
+_COUNT = re.compile(r"\d{1,7}")
 JSON_MARK = "_JSON "
 _TYPES = {"S": str, "R": float, "I": int, "L": str}
 
@@ -38,7 +39,7 @@ def read_extxyz(text: str, name: str) -> Iterator[Row[Crystal | str | None]]:
 
     Yields:
         A row for each frame. Its columns are the comment's keys, as text, and the per-atom arrays other than species
-        and positions. A file that stops making sense gives one last row with the reason.
+        and positions. A frame after which the file stops making sense is the last row, with the reason.
     """
     lines = text.split("\n")
     at, frame = 0, 0
@@ -49,12 +50,16 @@ def read_extxyz(text: str, name: str) -> Iterator[Row[Crystal | str | None]]:
             return
         where = f"{name} frame {frame}"
         count = lines[at].strip()
-        if not re.fullmatch(r"\d{1,7}", count) or int(count) == 0:
+        if not _COUNT.fullmatch(count) or int(count) == 0:
             yield Row(where, f"line {at + 1} should hold a number of atoms, it holds {count[:40]!r}")
             return
         body = lines[at + 1 : at + 2 + int(count)]
         if len(body) < int(count) + 1 or (at + 2 + int(count) == len(lines) and body[-1].strip() and _cut(body[-1])):
             yield Row(where, f"the frame of {count} atoms ends after {max(len(body) - 1, 0)} lines: the file is cut")
+            return
+        misfit = _misfit(lines, at + 2 + int(count))
+        if misfit is not None:
+            yield Row(where, f"the frame of {count} atoms is followed by {misfit}: its number of atoms may be wrong")
             return
         try:
             yield _frame(body, where)
@@ -62,6 +67,14 @@ def read_extxyz(text: str, name: str) -> Iterator[Row[Crystal | str | None]]:
             yield Row(where, str(error))
         at += 2 + int(count)
         frame += 1
+
+
+def _misfit(lines: list[str], at: int) -> str | None:
+    """What stands after a frame, where it is neither the end nor the number of atoms of another frame."""
+    rest = next((i for i in range(at, len(lines)) if lines[i].strip()), None)
+    if rest is None or _COUNT.fullmatch(lines[rest].strip()):
+        return None
+    return f"{lines[rest].strip()[:40]!r} in line {rest + 1}"
 
 
 def _cut(line: str) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -213,9 +216,16 @@ def test_full_occupancy_in_all_its_spellings(occupancy: str) -> None:
     assert crystal_from_cif(text).composition == {"Br": 1, "K": 1}
 
 
-@pytest.mark.parametrize("occupancy", ["0.5", "0", "1.2", "-1", "abc", "0.98(1)"])
-def test_other_occupancies_are_refused(occupancy: str) -> None:
-    refused(cif("4.1 4.1 4.1", [f"K1 0 0 0 {occupancy}", "Br1 .5 .5 .5 1"], columns=OCCUPIED), "K1 is occupied to")
+@pytest.mark.parametrize(
+    ("occupancy", "match"),
+    [
+        ("0.5", "partially occupied"), ("0.98(1)", "partially occupied"), ("0", "an empty site"),
+        ("1.2", "no occupancy between 0 and 1"), ("-1", "no occupancy between 0 and 1"), ("abc", "no occupancy"),
+    ],
+)  # fmt: skip
+def test_other_occupancies_are_refused(occupancy: str, match: str) -> None:
+    text = cif("4.1 4.1 4.1", [f"K1 0 0 0 {occupancy}", "Br1 .5 .5 .5 1"], columns=OCCUPIED)
+    refused(text, f"K1 is occupied to {re.escape(occupancy)}, .*{match}")
 
 
 @pytest.mark.parametrize(
@@ -241,6 +251,56 @@ def test_coordinates_that_are_no_fractions_are_refused(x: str) -> None:
 
 def test_an_atom_that_was_not_located_is_refused() -> None:
     refused(cif("4 4 4", ["O1 0 0 0", "H1 ? ? ?"]), "H1 has no position")
+
+
+@pytest.mark.parametrize("text", ["0,5", "1/2", "nan", "half"])
+def test_a_coordinate_that_is_no_number_is_quoted(text: str) -> None:
+    refused(cif("4 4 4", ["K1 0 0 0", f"Br1 {text} .5 .5"]), f"Br1 has the coordinate '{text}', which is no number")
+
+
+def test_cartesian_coordinates_are_named_and_suspected() -> None:
+    columns = ("label", "Cartn_x", "Cartn_y", "Cartn_z")
+    refused(cif("4 4 4", ["K1 0 0 0", "Br1 2 2 2"], columns=columns), "Cartesian coordinates: give fractional ones")
+    (far,) = read_cif(cif("4 4 4", ["K1 0 0 0", "Br1 2.1 2.1 2.1"]))
+    assert "from 0 to 2.1 read as fractions" in far.notes[0]
+    (near,) = read_cif(cif("4 4 4", ["K1 -.1 0 0", "Br1 1.3 .5 .5"]))
+    assert near.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("groups", "match"),
+    [
+        (("1", "2"), "K1 and Br1 are alternatives"),
+        (("A 1", "A 2"), "K1 and Br1 are alternatives"),
+        ((".", "1"), ""),
+        (("1", "1"), ""),
+        (("A 1", "B 2"), ""),
+        (("0", "0"), ""),
+        ((".", "-1"), ""),  # without symmetry there is no image to be an alternative of
+    ],
+)
+def test_fully_occupied_alternatives_are_refused(groups: tuple[str, str], match: str) -> None:
+    extra = ("disorder_assembly", "disorder_group") if " " in groups[0] else ("disorder_group",)
+    sites = [f"K1 0 0 0 {groups[0]}", f"Br1 .5 .5 .5 {groups[1]}"]
+    text = cif("4 4 4", sites, columns=("label", "fract_x", "fract_y", "fract_z", *extra))
+    if match:
+        refused(text, match)
+    else:
+        assert crystal_from_cif(text).n_atoms == 2
+    if groups[1] == "-1":
+        refused(text.replace("P 1", "P -1"), "about a symmetry element")
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda text: text + text, "duplicate block name: made: rename one"),
+        (lambda text: text.replace("_cell_length_b", "_cell_length_a 5\n_cell_length_b"), "keep one of its values"),
+        (lambda text: text + "Rb1 0\n", "may be cut or damaged"),
+    ],
+)
+def test_what_the_parser_refuses_comes_with_its_remedy(change: Callable[[str], str], match: str) -> None:
+    refused(change(cif("4 4 4", ["K1 0 0 0"])), match)
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,14 @@ def test_a_bad_frame_leaves_the_others() -> None:
     assert "'Qq' is no element" in str(found[1])
 
 
+@pytest.mark.parametrize("rest", ["Br 1 1 1\n", "junk\n", "\n\nK 0 0 0\n" + frame()])
+def test_a_frame_that_the_text_does_not_end_with_is_refused_itself(rest: str) -> None:
+    """With a count that is too small another compound would be read."""
+    found = values(frame() + frame() + rest)
+    assert [type(v) for v in found] == [Crystal, str]
+    assert "its number of atoms may be wrong" in str(found[1])
+
+
 def test_every_cut_gives_whole_frames_and_one_reason() -> None:
     text = frame() + frame(f"{CELL} Properties=species:S:1:pos:R:3 energy=-3.25")
     for end in range(1, len(text)):
