@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dao_core.crystal import Crystal
+from dao_core.crystal import Crystal, InvalidCrystalError
+from dao_core.settings_error import checked_settings
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from dao_core.energy.adapters.ase import PotentialCalculator
-    from dao_core.energy.relaxation.relax import RelaxationResult
     from dao_core.screening.candidate import Candidate
     from dao_core.screening.proposals import Proposer
     from dao_core.screening.proposed import Proposed
@@ -104,6 +104,7 @@ def predict(formula: str, *, n: int = 40, **options: Any) -> Prediction:
 
     Raises:
         FormulaError: The formula can't be read or has no cell within `max_atoms`.
+        SettingsError: An option is unknown or its value wrong.
         CheckpointError: A model can't be loaded.
 
     Example:
@@ -112,13 +113,17 @@ def predict(formula: str, *, n: int = 40, **options: Any) -> Prediction:
         >>> result.best.spacegroup_after  # doctest: +SKIP
         225
     """
+    from dao_core.screening.formulas import parse_formula
     from dao_core.screening.load_models import models_by_name
     from dao_core.screening.search import search
-    from dao_core.screening.settings import ModelNames, SearchSettings, proposal_shares
+    from dao_core.screening.settings import ModelNames, ProposalCount, SearchSettings, proposal_shares
 
-    names = ModelNames(**{k: options.pop(k) for k in ModelNames.model_fields if k in options})
-    asked = SearchSettings(**{**proposal_shares(n, generator=names.generator != "none"), **options})
-    outcome = search([formula], models_by_name(names), asked)
+    parsed = parse_formula(formula)
+    count = checked_settings(ProposalCount, {"n": n}).n
+    allowed = {"n", *ModelNames.model_fields, *SearchSettings.model_fields}
+    names = checked_settings(ModelNames, {k: options.pop(k) for k in ModelNames.model_fields if k in options})
+    shares = proposal_shares(count, generator=names.generator != "none")
+    outcome = search([parsed], models_by_name(names), checked_settings(SearchSettings, {**shares, **options}, allowed))
     return Prediction(formula, list(outcome.candidates), outcome.info)
 
 
@@ -134,16 +139,19 @@ def relax(structures: Any, *, potential: str = "dao", **settings: Any) -> Any:
         A `RelaxationResult` for one structure, a list for a sequence: `crystal`, `energy_per_atom` (eV), `status`.
 
     Raises:
-        InvalidCrystalError: A structure is no crystal.
+        InvalidCrystalError: A structure is no crystal, or holds atoms fixed; of several the message names which.
+        SettingsError: A setting is unknown or its value wrong.
+        TypeError: What was given is no structure.
     """
     from dao_core.energy.registry import load_potential
     from dao_core.energy.relaxation.relax import RelaxSettings
     from dao_core.energy.relaxation.relax import relax as relax_all
 
-    single = not isinstance(structures, Sequence) or _is_structure(structures)
-    crystals = [as_crystal(s) for s in ([structures] if single else structures)]
-    results: list[RelaxationResult] = relax_all(crystals, load_potential(potential), RelaxSettings(**settings))
-    return results[0] if single else results
+    asked = checked_settings(RelaxSettings, settings, {"potential", *RelaxSettings.model_fields})
+    if not isinstance(structures, Sequence) or isinstance(structures, str) or _is_structure(structures):
+        return relax_all([_free_crystal(structures)], load_potential(potential), asked)[0]
+    crystals = [_free_crystal(structure, f"structures[{i}]: ") for i, structure in enumerate(structures)]
+    return relax_all(crystals, load_potential(potential), asked)
 
 
 def calculator(potential: str = "dao", *, dispersion: bool = False) -> PotentialCalculator:
@@ -177,7 +185,7 @@ def templates(formula: str, *, n: int = 16, source: str = "auto", **settings: An
     from dao_core.screening.proposals import propose_known
 
     names = {"templates": source, "generator": "none", "library": "none"}
-    return propose_known(_proposer(formula, names, {"n_templates": n, **settings})).items
+    return propose_known(_proposer(formula, names, ("n_templates", n), settings)).items
 
 
 def generate(formula: str, *, n: int = 8, generator: str = "dao", **settings: Any) -> list[Proposed]:
@@ -196,18 +204,22 @@ def generate(formula: str, *, n: int = 8, generator: str = "dao", **settings: An
     from dao_core.screening.proposals import propose_known
 
     names = {"templates": "none", "generator": generator, "library": "none"}
-    proposer = _proposer(formula, names, {"n_generated": n, **settings})
+    proposer = _proposer(formula, names, ("n_generated", n), settings)
     return propose_known(proposer).items + generate_for(proposer).items
 
 
-def _proposer(formula: str, names: dict[str, str], settings: dict[str, Any]) -> Proposer:
+def _proposer(formula: str, names: dict[str, str], share: tuple[str, int], settings: dict[str, Any]) -> Proposer:
+    """What proposes `share`, a field of `SearchSettings` and how many, for a formula."""
     from dao_core.screening.formulas import parse_formula
     from dao_core.screening.load_models import models_by_name
     from dao_core.screening.proposals import Proposer
-    from dao_core.screening.settings import ModelNames, SearchSettings
+    from dao_core.screening.settings import ModelNames, ProposalCount, SearchSettings
 
-    asked = SearchSettings(**{"n_generated": 0, "n_seeded": 0, "n_templates": 0, **settings})
-    return Proposer(parse_formula(formula), models_by_name(ModelNames(judge="none", **names)), asked)
+    parsed = parse_formula(formula)
+    wanted = {share[0]: checked_settings(ProposalCount, {"n": share[1]}).n}
+    shares = {"n_generated": 0, "n_seeded": 0, "n_templates": 0, **wanted}
+    asked = checked_settings(SearchSettings, {**shares, **settings}, {"n", *SearchSettings.model_fields})
+    return Proposer(parsed, models_by_name(checked_settings(ModelNames, {"judge": "none", **names})), asked)
 
 
 class CrysDB:
@@ -252,12 +264,50 @@ def as_crystal(structure: Any) -> Crystal:
     """A structure of any of the three kinds as a `Crystal`. Raises InvalidCrystalError, TypeError."""
     if isinstance(structure, Crystal):
         return structure
-    if hasattr(structure, "get_chemical_symbols"):
+    if _is_ase(structure):
         return Crystal.from_ase(structure)
-    if hasattr(structure, "frac_coords") and hasattr(structure, "species"):
+    if _is_pymatgen(structure):
         return Crystal.from_pymatgen(structure)
-    raise TypeError(f"{type(structure).__name__} is no structure: give a Crystal, ASE Atoms or a pymatgen Structure")
+    kind = type(structure).__name__
+    if isinstance(structure, str | Path):
+        raise TypeError(f"{kind} is no structure: read the file first, by dao.read_structures({str(structure)!r})")
+    raise TypeError(f"{kind} is no structure: give a Crystal, ASE Atoms or a pymatgen Structure")
+
+
+def _free_crystal(structure: Any, where: str = "") -> Crystal:
+    """A structure all of whose atoms may move; `where` begins what is said of one that is refused."""
+    try:
+        _check_free(structure)
+        return as_crystal(structure)
+    except (InvalidCrystalError, TypeError) as error:
+        raise type(error)(f"{where}{error}") from None
+
+
+def _check_free(structure: Any) -> None:
+    fixed = _what_is_fixed(structure)
+    if fixed:
+        raise InvalidCrystalError(
+            f"{fixed}: a relaxation here moves every atom; remove it, or relax with ASE (atoms.calc = dao.calculator())"
+        )
+
+
+def _what_is_fixed(structure: Any) -> str:
+    """What holds atoms of a structure in their places: ASE's constraints or VASP's selective dynamics."""
+    if _is_ase(structure):
+        return ", ".join(sorted({type(constraint).__name__ for constraint in structure.constraints}))
+    if _is_pymatgen(structure):
+        moves = structure.site_properties.get("selective_dynamics") or ()
+        return "" if all(all(flags) for flags in moves if flags is not None) else "selective_dynamics"
+    return ""
+
+
+def _is_ase(value: Any) -> bool:
+    return hasattr(value, "get_chemical_symbols")
+
+
+def _is_pymatgen(value: Any) -> bool:
+    return hasattr(value, "frac_coords") and hasattr(value, "is_ordered")  # `species` fails on a disordered one
 
 
 def _is_structure(value: Any) -> bool:
-    return isinstance(value, Crystal) or hasattr(value, "get_chemical_symbols") or hasattr(value, "frac_coords")
+    return isinstance(value, Crystal) or _is_ase(value) or _is_pymatgen(value)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MIN_VOLUME_PER_ATOM = 1.0  # angstrom^3; the densest known solids have about 5
 MAX_VOLUME_PER_ATOM = 1000.0
+FULL = 1e-3  # from 1: a site of that occupancy is full
+PARTIALLY_OCCUPIED = "partially occupied sites: make an ordered approximation first"
 
 
 class InvalidCrystalError(ValueError):
@@ -28,6 +30,15 @@ def wrap(frac_coords: NDArray[np.float64]) -> NDArray[np.float64]:
     """Fractional coordinates modulo 1, in [0, 1) (a tiny negative number must not become 1.0)."""
     wrapped = frac_coords - np.floor(frac_coords)
     return np.where(wrapped >= 1.0, 0.0, wrapped)
+
+
+def check_periodic(pbc: Sequence[bool]) -> None:
+    """Raise InvalidCrystalError unless all three directions are periodic: slabs and molecules are no crystals."""
+    if not all(pbc):
+        words = " ".join("T" if periodic else "F" for periodic in pbc)
+        raise InvalidCrystalError(
+            f"pbc='{words}': not periodic in three directions, so no crystal; set it to T T T where it is one"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,9 +140,16 @@ class Crystal:
 
     @classmethod
     def from_pymatgen(cls, structure: Structure) -> Crystal:
-        """From an ordered pymatgen structure. Raises InvalidCrystalError where a site is partially occupied."""
+        """From pymatgen's structure.
+
+        Raises InvalidCrystalError where a site is partially occupied, a direction not periodic or the cell charged.
+        """
         if not structure.is_ordered:
-            raise InvalidCrystalError("partially occupied sites: make an ordered approximation first")
+            raise InvalidCrystalError(PARTIALLY_OCCUPIED)
+        check_periodic(structure.lattice.pbc)
+        charge = getattr(structure, "_charge", None)  # `charge` would add up oxidation states, which are no charge
+        if charge:
+            raise InvalidCrystalError(f"charge {charge:g}: a crystal is neutral; leave the charge out")
         numbers = [int(site.specie.Z) for site in structure]
         return cls(structure.lattice.matrix, structure.frac_coords, np.array(numbers))
 
@@ -143,7 +161,15 @@ class Crystal:
 
     @classmethod
     def from_ase(cls, atoms: Atoms) -> Crystal:
-        """From ASE's atoms. Raises InvalidCrystalError where the numbers are not a crystal."""
+        """From ASE's atoms.
+
+        Raises InvalidCrystalError where a direction is not periodic, a site partially occupied (ASE keeps what a CIF
+        says in `info`) or the numbers are not a crystal.
+        """
+        check_periodic(atoms.pbc)
+        for occupancy in dict(atoms.info.get("occupancy") or {}).values():
+            if len(occupancy) != 1 or any(abs(part - 1.0) > FULL for part in occupancy.values()):
+                raise InvalidCrystalError(PARTIALLY_OCCUPIED)
         return cls(atoms.cell.array, atoms.get_scaled_positions(wrap=True), atoms.numbers)
 
     def to_cif(self) -> str:

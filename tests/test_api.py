@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from ase.build import bulk, fcc111, molecule
+from ase.constraints import FixAtoms
+from pymatgen.core import Lattice, Structure
 
 import dao_core as dao
 from dao_core.crysdb.table import TableError
+from dao_core.crystal import InvalidCrystalError
 from dao_core.screening.formulas import FormulaError
+from dao_core.settings_error import SettingsError
 from tests.helpers.benchmark_targets import rocksalt
 
 
@@ -62,8 +69,82 @@ def test_the_three_kinds_of_structures_relax_alike() -> None:
     together = dao.relax(kinds, max_steps=3)
     energies = [r.energy_per_atom for r in (*alone, *together)]
     np.testing.assert_allclose(energies, energies[0], rtol=0, atol=1e-5)  # float32 sums in the order of the batch
-    with pytest.raises(TypeError, match="str is no structure"):
-        dao.relax("NaCl.cif")
+
+
+def _salt() -> Structure:
+    return Structure(Lattice.cubic(3.5), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+
+
+def _refused_structures() -> dict[str, tuple[Any, type[Exception], str]]:
+    flat = _salt().copy()
+    flat.lattice = Lattice(flat.lattice.matrix, pbc=(True, True, False))
+    charged, mixed = _salt(), Structure(Lattice.cubic(3.5), [{"Na": 0.5, "K": 0.5}], [[0, 0, 0]])
+    charged.set_charge(2)
+    held, half = bulk("Cu"), bulk("Cu")
+    held.set_constraint(FixAtoms([0]))
+    half.info["occupancy"] = {"0": {"Cu": 0.5, "Au": 0.5}}  # as ASE reads it from a CIF
+    moves = _salt().copy(site_properties={"selective_dynamics": [[True] * 3, [False, True, True]]})
+    no_crystal = "not periodic in three directions, so no crystal"
+    return {
+        "slab": (fcc111("Cu", (1, 1, 3), vacuum=8.0), InvalidCrystalError, f"pbc='T T F': {no_crystal}"),
+        "molecule": (molecule("H2O"), InvalidCrystalError, f"pbc='F F F': {no_crystal}"),
+        "pymatgen slab": (flat, InvalidCrystalError, f"pbc='T T F': {no_crystal}"),
+        "constraint": (held, InvalidCrystalError, "FixAtoms: a relaxation here moves every atom; remove it"),
+        "selective dynamics": (moves, InvalidCrystalError, "selective_dynamics: a relaxation here moves every atom"),
+        "mixed": (mixed, InvalidCrystalError, "partially occupied sites: make an ordered approximation first"),
+        "mixed in ASE": (half, InvalidCrystalError, "partially occupied sites"),
+        "charged": (charged, InvalidCrystalError, "charge 2: a crystal is neutral"),
+        "path": ("x.cif", TypeError, "str is no structure: read the file first, by dao.read_structures('x.cif')"),
+        "nothing": (None, TypeError, "NoneType is no structure: give a Crystal"),
+    }
+
+
+REFUSED = _refused_structures()
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_free_crystal_is_refused_alone_and_by_its_place(name: str) -> None:
+    value, kind, message = REFUSED[name]
+    with pytest.raises(kind) as alone:
+        dao.relax(value, max_steps=0)
+    with pytest.raises(kind) as among:
+        dao.relax([bulk("Cu"), value], max_steps=0)
+    assert str(alone.value).startswith(message)
+    assert str(among.value) == f"structures[1]: {alone.value}"
+
+
+def test_atoms_that_all_may_move_relax() -> None:
+    moves = _salt().copy(site_properties={"selective_dynamics": [[True] * 3] * 2})
+    assert dao.relax(moves, max_steps=0).energy_per_atom is not None
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"pressure_gpa": float("nan")}, "pressures are in GPa, between -50 and 1000, got nan"),
+        ({"pressure_gpa": 1e9}, "pressures are in GPa, between -50 and 1000"),
+        ({"fmax": float("inf")}, "fmax: Input should be a finite number"),
+        ({"stepz": 3}, "unknown key 'stepz': do you mean 'max_step'?; there are batch_size,"),
+        ({"surprise": 3}, "unknown key 'surprise': remove it or correct its spelling; there are batch_size,"),
+    ],
+)
+def test_a_wrong_setting_of_a_relaxation_is_one_line(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        dao.relax(bulk("Cu"), **settings)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("make", [dao.predict, dao.templates, dao.generate])
+def test_wrong_formulas_and_settings_are_refused_alike(make: Callable[..., Any]) -> None:
+    for formula in (None, ["NaCl"], 5):
+        with pytest.raises(FormulaError, match="is no formula: give one text such as 'SrTiO3'"):
+            make(formula)
+    for n in (0, -1, 2.5, None, "four"):
+        with pytest.raises(SettingsError, match="settings: n: Input should be"):
+            make("NaCl", n=n)
+    with pytest.raises(SettingsError, match=r"unknown key 'max_atomz': do you mean 'max_atoms'\?; there are budget_s"):
+        make("NaCl", max_atomz=4)
 
 
 def test_the_calculator_agrees_with_the_relaxation() -> None:

@@ -12,8 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 RINGS = ("flows", "tasks", "dao_core")
 ROOMS = (
-    "elements", "crystal", "units", "artifacts", "code_version", "package_data", "hull", "matching", "readers",
-    "models", "crysdb", "generate", "library", "energy", "training", "evaluate", "dft", "screening", "studies", "api",
+    "elements", "units", "settings_error", "crystal", "artifacts", "code_version", "package_data", "hull", "matching",
+    "readers", "models", "crysdb", "generate", "library", "energy", "training", "evaluate", "dft", "screening", "studies", "api",
     "command",
 )  # fmt: skip
 HEAVY = {"torch", "pymatgen", "prefect", "chgnet", "pytorch_lightning", "mp_api", "optimade", "dask", "distributed"}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from dao_core.units import checked_pressure
 
 ProtocolName = Literal["fast", "balanced", "stringent"]
 # `configs` lies beside `dao_core`, in a checkout and in an installed wheel alike
@@ -82,7 +84,7 @@ class DftSettings(BaseModel):
     hubbard_u: dict[str, float] = Field(default_factory=dict, description="U in eV by element, in place of the table's")
     bader_command: str = Field("bader", description="the program of Bader charges, used where it is installed")
     qe_version: str | None = Field(None, description="of pw.x, such as 7.3; by default it is asked")
-    pressure_gpa: float = 0.0
+    pressure_gpa: Annotated[float, AfterValidator(checked_pressure)] = 0.0
     wall_seconds: float = Field(12 * 3600, gt=0, description="longest time of one pw.x run")
     stall_seconds: float | None = Field(None, gt=0, description="stop a run whose output has not grown for so long")
     max_rounds: int = Field(5, ge=1, description="pw.x runs of one calculation, repairs included")

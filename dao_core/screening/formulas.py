@@ -9,15 +9,28 @@ from functools import reduce
 from math import gcd, lcm
 
 from dao_core.elements import UnknownElementError, atomic_number
+from dao_core.screening.formula_mistakes import (
+    DOTS,
+    MOLECULES,
+    explain_character,
+    explain_unknown,
+    glued_molecule,
+    mistake_in,
+    overfull,
+    shown,
+    twice_glued,
+    with_a_dot,
+)
 
 MAX_ATOMS = 64  # of a cell: LiFePO4 has 28, beryl 58
 MAX_COUNT = 999
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
-# what "." joins to a formula; any other "4.5H" would be a fraction (the dots · * • always join)
-MOLECULES = ("H2O", "H2O2", "NH3", "N2H4", "HF", "HCl", "HBr", "CO2", "SO2", "SO3", "CH3OH", "CH4O")
-_ADDUCT_DOTS = re.compile(r"\s*[·*•⋅∙]\s*")
-_PERIOD = re.compile(rf"\.((?:\d+(?:\.\d+)?)?(?:{'|'.join(MOLECULES)}))(?=$|\.)|\.(?=[A-Z(\[])")
-_MULTIPLE = re.compile(r"(\d+(?:\.\d+)?)?(.*)", re.DOTALL)
+MAX_LENGTH = 200  # characters of a formula
+_NUMBER = r"\d+/[1-9]\d*|\d+(?:\.\d+)?"  # of molecules in an adduct
+_ADDUCT_DOTS = re.compile(rf"\s*[{DOTS}]\s*")
+_PERIOD = re.compile(rf"\.((?:{_NUMBER})?(?:{'|'.join(MOLECULES)}))(?=$|\.)|\.(?=[A-Z(\[])")
+_MULTIPLE = re.compile(rf"({_NUMBER})?(.*)", re.DOTALL)
+_CLOSING = {"(": ")", "[": "]"}
 _TOKEN = re.compile(r"([A-Z][a-z]?)|([()\[\]])|(\d+(?:\.\d*)?|\.\d+)|(\s+)|(.)")
 
 
@@ -77,9 +90,15 @@ def parse_formula(text: str) -> Formula:
         FormulaError: Names the token: unknown element, zero or fractional count, a bracket without partner, an empty
             text.
     """
+    if not isinstance(text, str):
+        raise FormulaError(f"{shown(text)} is no formula: give one text such as 'SrTiO3'")
     clean = text.strip().translate(_SUBSCRIPTS)
     if not clean:
         raise FormulaError("empty formula: give one such as SrTiO3")
+    if len(clean) > MAX_LENGTH:
+        raise FormulaError(f"formula {shown(text)} has {len(clean)} characters, {MAX_LENGTH} at most: give one formula")
+    if mistake := mistake_in(clean):
+        raise FormulaError(f"formula {shown(text)}: {mistake}")
     pieces = _adduct_parts(clean)
     parts = [_multiplied(p, text) for p in pieces] if len(pieces) > 1 else [(Fraction(1), _counts(clean, text))]
     scale = lcm(*(factor.denominator for factor, _ in parts))
@@ -95,8 +114,26 @@ def _adduct_parts(clean: str) -> list[str]:
     for part in _ADDUCT_DOTS.split(clean):
         number, formula = _split_multiple(part)
         first, *others = [piece for piece in _PERIOD.split(formula) if piece] or [""]
+        _check_ambiguous(first, others, clean)
         pieces += [number + first, *others]
     return pieces
+
+
+def _check_ambiguous(first: str, others: list[str], text: str) -> None:
+    """Refuse a number that may count the atoms before it or the molecules after it: `CuSO45H2O`, `CaSO40.5H2O`."""
+    glued = glued_molecule(first)
+    if glued and (twice_glued(first) or overfull(_counts(glued[0], text))):
+        raise FormulaError(
+            f"formula {shown(text)}: {glued[1]}{glued[2]} may be {glued[1]} atoms before {glued[2]} or a number of "
+            f"{glued[2]}: join the molecules by a dot, as in {with_a_dot(*glued)}"
+        )
+    digits = re.search(r"\d{2,}$", first)
+    if digits and others and others[0][:1].isdigit() and overfull(_counts(first, text)):
+        split = f"{first[:-1]}·{first[-1]}.{others[0]}"
+        raise FormulaError(
+            f"formula {shown(text)}: the {digits[0]} before the period may be a count or begin a number of molecules: "
+            f"use · or * between the formulas, as in {split}"
+        )
 
 
 def _split_multiple(part: str) -> tuple[str, str]:
@@ -110,63 +147,64 @@ def _multiplied(part: str, text: str) -> tuple[Fraction, dict[str, int]]:
     number, formula = _split_multiple(part)
     factor = Fraction(number or 1)
     if factor == 0:
-        raise FormulaError(f"formula {text!r}: {part} asks for zero of it; leave it out")
+        raise FormulaError(f"formula {shown(text)}: {part} asks for zero of it; leave it out")
     return factor, _counts(formula, text)
 
 
 def _counts(clean: str, text: str) -> dict[str, int]:
     """Symbol -> count of a formula without dots."""
-    stack: list[dict[str, int]] = [{}]
+    stack: list[tuple[str, dict[str, int]]] = [("", {})]  # opening bracket, what stands in it
     last: dict[str, int] = {}
     for match in _TOKEN.finditer(clean):
         symbol, bracket, number, space, other = match.groups()
         if space:
-            raise FormulaError(f"formula {text!r} contains a space: write one formula without spaces")
+            raise FormulaError(f"formula {shown(text)} contains a space: write one formula without spaces")
         if other:
-            raise FormulaError(f"formula {text!r}: {_explain_character(other)}")
+            raise FormulaError(f"formula {shown(text)}: {explain_character(clean, match.start())}")
         if number:
-            _multiply(stack[-1], last, _count(number, last, text))
+            _multiply(stack[-1][1], last, _count(number, last, text))
             last = {}
             continue
-        _merge(stack[-1], last)
+        _merge(stack[-1][1], last)
         last = {}
         if symbol:
             last = {_known(symbol, text): 1}
-        elif bracket in "([":
-            stack.append({})
-        elif len(stack) == 1:
-            raise FormulaError(f"formula {text!r}: {bracket!r} closes a bracket that was never opened")
+        elif bracket in _CLOSING:
+            stack.append((bracket, {}))
         else:
-            last = stack.pop()
-    _merge(stack[-1], last)
+            last = _closed(stack, bracket, text)
+    _merge(stack[-1][1], last)
     if len(stack) > 1:
-        raise FormulaError(f"formula {text!r}: a bracket is not closed, add ')'")
-    if not stack[0]:
-        raise FormulaError(f"formula {text!r} contains no element")
-    return stack[0]
+        raise FormulaError(f"formula {shown(text)}: a bracket is not closed, add {_CLOSING[stack[-1][0]]!r}")
+    if not stack[0][1]:
+        raise FormulaError(f"formula {shown(text)} contains no element")
+    return stack[0][1]
 
 
-def _explain_character(character: str) -> str:
-    if character.islower():
-        return f"{character!r} does not begin an element symbol: symbols start with a capital letter, as NaCl"
-    if character in "+-":
-        return f"{character!r} is a charge: give the neutral formula"
-    if character == ".":
-        return f"{character!r}: join the parts of an adduct by a dot, such as CuSO4.5H2O or CaO*SiO2"
-    return f"unexpected character {character!r}"
+def _closed(stack: list[tuple[str, dict[str, int]]], bracket: str, text: str) -> dict[str, int]:
+    """What stood in the bracket that closes here."""
+    if len(stack) == 1:
+        raise FormulaError(f"formula {shown(text)}: {bracket!r} closes a bracket that was never opened: remove it")
+    opened, group = stack.pop()
+    if _CLOSING[opened] != bracket:
+        raise FormulaError(f"formula {shown(text)}: {bracket!r} closes {opened!r}: write {_CLOSING[opened]!r}")
+    return group
 
 
 def _count(number: str, group: dict[str, int], text: str) -> int:
-    token = "".join(group) + number
+    name, token = shown(text), shown("".join(group) + number).strip("'")
     if not group:
-        raise FormulaError(f"formula {text!r}: the number {number} follows nothing it could count")
+        raise FormulaError(f"formula {name}: the number {number[:9]} follows nothing it could count: leave it out")
     if "." in number:
-        raise FormulaError(f"formula {text!r}: {token} is a fraction; multiply the formula up to whole atoms")
+        raise FormulaError(
+            f"formula {name}: {token} is a fraction; multiply the formula up to whole atoms, or join two formulas by "
+            "· or * instead of the period"
+        )
     value = int(number)
     if value == 0:
-        raise FormulaError(f"formula {text!r}: {token} asks for zero atoms; leave the element out")
+        raise FormulaError(f"formula {name}: {token} asks for zero atoms; leave the element out")
     if value > MAX_COUNT:
-        raise FormulaError(f"formula {text!r}: {token} asks for more than {MAX_COUNT} atoms")
+        raise FormulaError(f"formula {name}: {token} asks for more than {MAX_COUNT} atoms")
     return value
 
 
@@ -174,8 +212,8 @@ def _known(symbol: str, text: str) -> str:
     try:
         atomic_number(symbol)
     except UnknownElementError:
-        hint = f" ({symbol[0]!r} and {symbol[1]!r} in upper case?)" if len(symbol) == 2 else ""
-        raise FormulaError(f"formula {text!r}: {symbol} is not an element from H to Fm{hint}") from None
+        hint = explain_unknown(symbol, text)
+        raise FormulaError(f"formula {shown(text)}: {symbol} is not an element from H to Fm{hint}") from None
     return symbol
 
 
@@ -226,11 +264,13 @@ def charge_balanced(formula: str | Formula) -> bool:
 
 def parse_chemical_system(text: str) -> tuple[str, ...]:
     """Elements of a chemical system such as `Li-Fe-O`, in the order given. Raises FormulaError by name."""
+    if not isinstance(text, str):
+        raise FormulaError(f"{shown(text)} is no chemical system: join at least two elements by '-', as in Li-Fe-O")
     elements = [part.strip() for part in text.strip().split("-")]
     if len(elements) < 2 or not all(elements):
-        raise FormulaError(f"{text!r} is not a chemical system: join at least two elements by '-', as in Li-Fe-O")
+        raise FormulaError(f"{shown(text)} is not a chemical system: join at least two elements by '-', as in Li-Fe-O")
     for symbol in elements:
         _known(symbol, text)
     if len(set(elements)) < len(elements):
-        raise FormulaError(f"{text!r} names an element twice")
+        raise FormulaError(f"{shown(text)} names an element twice")
     return tuple(elements)

@@ -71,6 +71,12 @@ class SearchSettings(BaseModel):
         return values
 
 
+class ProposalCount(BaseModel):
+    """How many structures are proposed for a formula, as Python asks for them."""
+
+    n: int = Field(ge=1)
+
+
 def proposal_shares(n: int, *, generator: bool = True) -> dict[str, int]:
     """Settings for a number of proposals: a fifth seeded by templates; prototypes, symmetry and noise share the rest.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import NoReturn
 
 USER_ERROR = 2
 INTERRUPTED, TERMINATED = 130, 143
@@ -19,7 +19,6 @@ _EXTRAS = {
     "phonopy": "dft", "chgnet": "chgnet", "lmdb": "lmdb", "dask_jobqueue": "slurm", "prefect_kubernetes": "kubernetes",
     "pyxtal": "studies",
 }  # fmt: skip # which extra brings a package that is missing
-_SECRET_NAMES, _HIDDEN = ("key", "token", "password", "secret"), "(hidden)"
 _OURS = ("dao_core.", "tasks.", "flows.")
 
 
@@ -33,7 +32,9 @@ def explain(error: BaseException) -> str | None:
     if kind.__module__.startswith(_OURS):
         return str(error)
     if kind.__module__.startswith("pydantic"):
-        return _explain_settings(error)
+        from dao_core.settings_error import explain_settings
+
+        return explain_settings(error)  # type: ignore[arg-type]
     if kind.__module__.startswith("yaml"):
         return f"not readable as YAML: {' '.join(str(error).split())}"
     if isinstance(error, ModuleNotFoundError) and (extra := _EXTRAS.get((error.name or "").partition(".")[0])):
@@ -43,30 +44,6 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.errno in (28, 122):  # no space, over quota
         return f"no space left on the disk ({error.filename or 'while writing'}): free some and run it again"
     return None
-
-
-def _explain_settings(error: Any) -> str:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"]) or error.title
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    if first["type"] == "extra_forbidden":
-        return f"settings: unknown key {where!r}: remove it or correct its spelling{more}"
-    shown = _HIDDEN if first["loc"] and _is_secret(first["loc"][-1]) else repr(_without_secrets(first["input"]))
-    return f"settings: {where}: {first['msg']}, got {shown}{more}"
-
-
-def _is_secret(name: object) -> bool:
-    """Whether the value of a setting must not be shown, by the setting's name."""
-    return isinstance(name, str) and any(word in name.lower() for word in _SECRET_NAMES)
-
-
-def _without_secrets(value: Any) -> Any:
-    """A value as it may be shown: an error about a mapping shows all of it, keys of remote sources too."""
-    if isinstance(value, dict):
-        return {k: _HIDDEN if _is_secret(k) else _without_secrets(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_secrets(v) for v in value]
-    return value
 
 
 def require(*packages: str) -> None:

@@ -113,10 +113,117 @@ def test_adducts_are_read_and_the_typed_order_is_shown(text: str, counts: dict[s
         ("Fe0.5Ni0.5O", "Fe0.5 is a fraction"),
         ("Li1.5NiO2", "Li1.5 is a fraction"),
         ("CuSO4.0H2O", "asks for zero of it"),
-        ("NaCl.", "join the parts of an adduct by a dot"),
+        ("NaCl.", "the last '.' joins nothing: remove it"),
         ("2H2O", "follows nothing it could count"),
     ],
 )
 def test_a_point_that_joins_no_molecule_is_no_adduct(text: str, message: str) -> None:
     with pytest.raises(FormulaError, match=message):
         parse_formula(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Fe(II)O", "Fe(III)2O3", "Fe[II]O", "Fe(iii)2O3", "FeIIO", "FeIII2O3", "MnIVO2", "VIVO2", "CrVIO3", "Cu(I)2O"],
+)
+def test_oxidation_states_are_no_iodine_and_no_vanadium(text: str) -> None:
+    with pytest.raises(FormulaError, match="is an oxidation state: leave it out"):
+        parse_formula(text)
+
+
+@pytest.mark.parametrize("text", ["CuI", "InI", "CsI3", "VI3", "BiVO4", "FeVO4", "PbIIn", "AgIIr", "VIO2", "I2"])
+def test_iodides_and_vanadates_stay_what_they_are(text: str) -> None:
+    from pymatgen.core import Composition
+
+    assert parse_formula(text).unit == Composition(text).reduced_composition.as_reduced_dict()
+
+
+@pytest.mark.parametrize(
+    ("text", "likelier"),
+    [
+        ("CuSO45H2O", "CuSO4·5H2O"),
+        ("MgCl26H2O", "MgCl2·6H2O"),
+        ("Na2CO310H2O", "Na2CO3·10H2O"),
+        ("Al2(SO4)318H2O", "Al2(SO4)3·18H2O"),
+        ("Ba(OH)28H2O", "Ba(OH)2·8H2O"),
+        ("NaOH4H2O", "NaOH·4H2O"),
+        ("Na2S9H2O", "Na2S·9H2O"),
+        ("CoCl24NH32H2O", "NH3·2H2O"),
+        ("CaSO40.5H2O", "CaSO4·0.5H2O"),
+        ("CaSO41.5H2O", "CaSO4·1.5H2O"),
+    ],
+)
+def test_a_number_that_may_count_either_way_is_refused(text: str, likelier: str) -> None:
+    with pytest.raises(FormulaError, match=r"dot|·") as error:
+        parse_formula(text)
+    assert likelier in str(error.value)
+    assert parse_formula(likelier)
+
+
+@pytest.mark.parametrize(
+    ("text", "counts"),
+    [
+        ("Ca2B6O11.5H2O", {"Ca": 2, "B": 6, "O": 16, "H": 10}),  # colemanite
+        ("Na2Al2Si3O10.2H2O", {"Na": 2, "Al": 2, "Si": 3, "O": 12, "H": 4}),  # natrolite
+        ("H3PW12O40.6H2O", {"H": 15, "P": 1, "W": 12, "O": 46}),
+        ("KAl(SO4)2.12H2O", {"K": 1, "Al": 1, "S": 2, "O": 20, "H": 24}),
+        ("Na2O2.8H2O", {"Na": 2, "O": 10, "H": 16}),
+        ("CuSO4H2O", {"Cu": 1, "S": 1, "O": 5, "H": 2}),
+        ("C10H2O", {"C": 10, "H": 2, "O": 1}),
+        ("CaSO4.1/2H2O", {"Ca": 2, "S": 2, "O": 9, "H": 2}),
+        ("CaSO4·3/2H2O", {"Ca": 2, "S": 2, "O": 11, "H": 6}),
+        ("3Al2O3·2SiO2", {"Al": 6, "O": 13, "Si": 2}),
+    ],
+)
+def test_counts_that_can_be_bound_are_read(text: str, counts: dict[str, int]) -> None:
+    assert dict(parse_formula(text).counts) == counts
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("TiO2-anatase", "'-anatase' is no part of a formula: leave it out"),
+        ("alpha-Al2O3", "'alpha' is no part of a formula: leave it out"),
+        ("Li-Fe-O", "dao screen --system Li-Fe-O"),
+        ("YBa2Cu3O7-x", "'-x' is a content that varies: give whole numbers"),
+        ("SrTiO3–δ", "is a content that varies: give whole numbers"),
+        ("MgO+SiO2", "'+' joins nothing: give one formula"),
+        ("Na+Cl-", "'+' is a charge"),
+        ("Fe(2+)O", "(2+) is a charge"),
+        ("Fe²⁺O", "'²' is a superscript"),
+        ("NaCl(s)", "(s) is a state of matter: leave it out"),
+        ("3Al2O3.2SiO2", "join formulas by · or *, as in 3Al2O3·2SiO2"),
+        ("Fe2O3.2SiO2", "join two formulas by · or * instead of the period"),
+        ("CaSO4·½H2O", "write the number as a decimal, such as 0.5"),
+        ("CaSO4·1/0H2O", "'/' divides nothing here"),
+        ("1.5H2O", "the number 1.5 follows nothing it could count: leave it out"),
+        ("2NaCl", "the number 2 follows nothing it could count: leave it out"),
+        ("D2O", "isotopes are written H, as in H2O"),
+        ("LiD", "isotopes are written H, as in LiH"),
+        ("[NaCl", "a bracket is not closed, add ']'"),
+        ("Ca(OH]2", "']' closes '(': write ')'"),
+        ("MgCl2.6H2O.", "the last '.' joins nothing: remove it"),
+        ("·NaCl", "the first '·' joins nothing: remove it"),
+        ("CuSO4..5H2O", "by one dot"),
+        ("N\N{CYRILLIC SMALL LETTER A}Cl", "cyrillic small letter a"),
+    ],
+)
+def test_a_mistake_is_called_by_its_name(text: str, message: str) -> None:
+    with pytest.raises(FormulaError) as error:
+        parse_formula(text)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["x" * 10_000, "(" * 3000, "Na" + "9" * 5000, "Na" * 5000])
+def test_a_long_text_is_refused_in_one_short_line(text: str) -> None:
+    for parse in (parse_formula, parse_chemical_system):
+        with pytest.raises(FormulaError) as error:
+            parse(text)
+        assert len(str(error.value)) < 250
+
+
+@pytest.mark.parametrize("value", [None, 5, ["NaCl"], b"NaCl", {"formula": "NaCl"}])
+def test_what_is_no_text_is_no_formula(value: object) -> None:
+    for parse in (parse_formula, parse_chemical_system):
+        with pytest.raises(FormulaError, match="is no"):
+            parse(value)  # type: ignore[arg-type]

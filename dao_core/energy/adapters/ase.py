@@ -47,8 +47,6 @@ class PotentialCalculator(Calculator):
             CalculatorError: The atoms are no crystal, or the potential fails.
         """
         super().calculate(atoms, list(properties), list(system_changes))
-        if not self.atoms.pbc.all():
-            raise CalculatorError("the potential is for crystals: set atoms.pbc = True and give a cell")
         try:
             crystal = Crystal.from_ase(self.atoms)
         except InvalidCrystalError as error:

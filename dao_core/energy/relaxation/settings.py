@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from dao_core.crystal import Crystal
+from dao_core.units import checked_pressure
 
 
 class RelaxationStatus(StrEnum):
@@ -26,7 +27,7 @@ class RelaxationStatus(StrEnum):
 class RelaxSettings(BaseModel):
     """When a relaxation is done, how far a step may go, and what counts as a blow-up."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     optimizer: Literal["lbfgs", "fire"] = "lbfgs"
     fmax: float = Field(0.05, gt=0, description="largest force on an atom, eV/angstrom")
@@ -34,7 +35,7 @@ class RelaxSettings(BaseModel):
     max_steps: int = Field(300, ge=0)
     max_step: float = Field(0.2, gt=0, description="longest displacement of an atom in a step, angstrom")
     relax_cell: bool = True
-    pressure_gpa: float = 0.0
+    pressure_gpa: Annotated[float, Field(allow_inf_nan=True), AfterValidator(checked_pressure)] = 0.0
     keep_symmetry: bool = False
     symprec: float = Field(0.01, gt=0, description="angstrom, for keep_symmetry")
     batch_size: int = Field(32, ge=1, description="crystals in flight")

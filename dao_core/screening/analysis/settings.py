@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from dao_core.energy.relaxation.settings import RelaxSettings
+from dao_core.units import checked_pressure
 
 
 class PhononSettings(BaseModel):
@@ -40,10 +41,8 @@ class DiagnosticsSettings(BaseModel):
 
     @field_validator("pressures_gpa")
     @classmethod
-    def _finite(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if any(not -50.0 <= p <= 1000.0 for p in value):
-            raise ValueError("pressures are in GPa, between -50 and 1000")
-        return tuple(sorted(set(value)))
+    def _ascending(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(sorted({checked_pressure(p) for p in value}))
 
     @property
     def active(self) -> bool:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from dao_core.studies.pressure.phases import TRANSITIONS
 from dao_core.studies.study import StudySettings
+from dao_core.units import PRESSURES
 
 
 class HydrideSettings(BaseModel):
@@ -16,7 +17,7 @@ class HydrideSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     n: int = Field(8, ge=0, description="structures drawn inside the framework, and templates; 0: no hydride")
-    gpa: float = Field(150.0, gt=0, description="pressure of relaxations and phonons")
+    gpa: float = Field(150.0, gt=0, le=PRESSURES[1], description="pressure of relaxations and phonons")
     edge: float = Field(5.10, gt=0, description="angstrom, of the cubic cell of lanthanum at that pressure")
     relax_steps: int = Field(0, ge=0, description="of each structure, the framework kept; 0: compared as drawn")
     phonon_length: float = Field(3.0, gt=0, description="angstrom, least thickness of the phonons' supercell")
