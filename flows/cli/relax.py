@@ -14,6 +14,7 @@ from flows.cli.options import PotentialName
 from flows.cli.outputs import prepare_folder
 
 if TYPE_CHECKING:
+    from dao_core.energy.relaxation.settings import RelaxSettings
     from dao_core.readers.base import Row
 
 
@@ -34,11 +35,13 @@ def relax_files(files: Sequence[Path], out: Path, potential: str, settings: Mapp
         The exit status: 0, or 1 where a structure was unreadable or rejected.
     """
     from dao_core.artifacts import write_atomic
+    from dao_core.energy.relaxation.settings import RelaxSettings
     from dao_core.readers.base import Refusal
     from dao_core.readers.names import distinct_names
     from dao_core.readers.read import named_rows
 
     quiet_libraries()
+    asked = RelaxSettings(**settings)  # refused before anything is read
     entries = [item for path in files for item in named_rows(path)]
     read = [(name, row) for name, row in entries if not isinstance(row.value, Refusal)]
     refused = [
@@ -60,7 +63,7 @@ def relax_files(files: Sequence[Path], out: Path, potential: str, settings: Mapp
         import io
 
         structures = [row for _, row in read]
-        done = _relax_all(structures, [out / f"{name}.cif" for name in names], model, settings)
+        done = _relax_all(structures, [out / f"{name}.cif" for name in names], model, asked)
         rows = [*refused, *done]
         lines = io.StringIO()
         csv.writer(lines).writerows([COLUMNS, *rows])
@@ -73,13 +76,13 @@ def relax_files(files: Sequence[Path], out: Path, potential: str, settings: Mapp
 
 
 def _relax_all(
-    rows: Sequence[Row[Any]], targets: Sequence[Path], model: Any, settings: Mapping[str, Any]
+    rows: Sequence[Row[Any]], targets: Sequence[Path], model: Any, settings: RelaxSettings
 ) -> list[tuple[object, ...]]:
     """Relax and write each structure to a file of its own; the lines of the table."""
     from dao_core.artifacts import write_atomic
-    from dao_core.energy.relaxation.relax import RelaxSettings, relax
+    from dao_core.energy.relaxation.relax import relax
 
-    results = relax([row.value for row in rows], model, RelaxSettings(**settings))
+    results = relax([row.value for row in rows], model, settings)
     lines: list[tuple[object, ...]] = []
     for target, row, result in zip(targets, rows, results, strict=True):
         write_atomic(target, result.crystal.to_cif())

@@ -76,3 +76,16 @@ def test_nothing_readable_is_one_line(tmp_path: Path) -> None:
     result = dao("relax", "x.cif", "missing.cif", *FAST, cwd=tmp_path)
     assert result.returncode == 2
     assert "none of 2 files could be read; the first: " in result.stderr
+
+
+def test_a_pressure_beyond_solids_is_refused_as_in_a_screening(tmp_path: Path) -> None:
+    (tmp_path / "x.cif").write_text(rocksalt().to_cif())
+    words = "pressures are in GPa, between -50 and 1000"
+    for pressure in ("nan", "1e9"):
+        alone = dao("relax", "x.cif", *FAST, "--pressure", pressure, cwd=tmp_path)
+        screened = dao("screen", "NaCl", "--pressure", pressure, "--generator", "none", cwd=tmp_path)
+        for result in (alone, screened):
+            assert result.returncode == 2
+            assert words in result.stderr
+            assert "Traceback" not in result.stderr
+    assert not (tmp_path / "relaxed").exists()
