@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -18,6 +17,7 @@ from dao_core.screening.formulas import parse_formula
 from dao_core.screening.load_references import HullChoice
 from dao_core.screening.select_formulas import UNIT_ATOMS
 from dao_core.screening.settings import ModelNames, SearchSettings
+from dao_core.settings_file import read_settings_file
 from dao_core.studies.csp_benchmark import BenchmarkSettings
 from dao_core.studies.loop.settings import LoopSettings
 from dao_core.studies.polymorphs.settings import PolymorphSettings
@@ -32,10 +32,6 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 MAX_ABOVE_HULL = 10.0  # eV/atom: more than the binding energy of any solid
-
-
-class ConfigFileError(ValueError):
-    """A settings file that is not a YAML mapping; the message says what was found."""
 
 
 class Settings(BaseModel):
@@ -234,17 +230,8 @@ def load_config(path: str | Path, model: type[Model], **changes: Any) -> Model:
         The settings.
 
     Raises:
-        ConfigFileError: The file is not a mapping.
+        ConfigFileError: The file is no mapping in YAML, or says something twice.
         ValidationError: A key is unknown or a value wrong; pydantic names it.
         FileNotFoundError: There is no such file.
     """
-    import yaml
-
-    text = Path(path).read_text()
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigFileError(f"{path} is not readable as YAML: {error}") from error
-    if not isinstance(data, Mapping):
-        raise ConfigFileError(f"{path} holds {type(data).__name__}, expected a mapping of settings")
-    return model.model_validate({**data, **changes})
+    return model.model_validate({**read_settings_file(path), **changes})

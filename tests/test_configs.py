@@ -10,10 +10,11 @@ from pydantic import BaseModel, ValidationError
 
 from dao_core.crysdb.config import BuildConfig
 from dao_core.dft.settings import DftProtocols
+from dao_core.settings_file import ConfigFileError
 from dao_core.training.config import TrainingConfig
 from dao_core.training.property_config import PropertySettings
 from flows.cli.errors import explain
-from tasks.config import CampaignConfig, ConfigFileError, Profile, StudyConfig, load_config
+from tasks.config import CampaignConfig, Profile, StudyConfig, load_config
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 MODELS: dict[str, type[BaseModel]] = {
@@ -51,7 +52,7 @@ def test_an_unknown_key_is_refused_by_name(path: Path, tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("- a\n- b\n", "holds list"),
-        ("", "holds NoneType"),
+        ("", "is empty: expected a mapping of settings"),
         ("a: [1\n", "not readable as YAML"),
         ("a: b: c\n", "not readable"),
     ],
@@ -75,6 +76,7 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str, message
         ({"search": {"relax": {"fmax": "0.05 eV/A"}}}, "settings: search.relax.fmax: Input should be a valid number"),
         ({"predictor": {"batch_size": 8}}, "set max_steps or max_seconds"),
         ({"crysdb": {"sources": [{"kind": "oracle"}]}}, "settings: crysdb.sources.0: Input tag 'oracle'"),
+        ({"crysdb": {"sources": []}}, "settings: crysdb.sources: Tuple should have at least 1 item"),
         ({"workers": {"engine": "spark"}}, "settings: workers.engine: Input should be 'threads', 'dask' or 'slurm'"),
     ],
 )

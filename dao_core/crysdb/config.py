@@ -79,7 +79,7 @@ class BuildConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sources: tuple[SourceConfig, ...] = (SampleConfig(),)
+    sources: tuple[SourceConfig, ...] = Field((SampleConfig(),), min_length=1)
     clean: CleanSettings = CleanSettings()
     symprec: float = Field(SYMPREC, gt=0)
     dedup: DedupSettings = DedupSettings()

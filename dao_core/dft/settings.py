@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from dao_core.settings_error import explain_settings
+from dao_core.settings_file import ConfigFileError, read_settings_file
 from dao_core.units import checked_pressure
 
 ProtocolName = Literal["fast", "balanced", "stringent"]
@@ -104,10 +105,12 @@ class ProtocolFileError(ValueError):
 def load_protocols(path: str | Path | None = None) -> DftProtocols:
     """Protocols from a YAML file, by default the shipped one. Raises ProtocolFileError with the field that is wrong."""
     try:
-        return DftProtocols.model_validate(yaml.safe_load(Path(path or PROTOCOLS_FILE).read_text()))
+        return DftProtocols.model_validate(read_settings_file(path or PROTOCOLS_FILE))
     except OSError as error:
         raise ProtocolFileError(
             f"cannot read the protocols ({error}); give `protocols_file` in the settings"
         ) from error
-    except (ValidationError, yaml.YAMLError) as error:
-        raise ProtocolFileError(f"{path or PROTOCOLS_FILE}: {error}") from error
+    except ConfigFileError as error:
+        raise ProtocolFileError(str(error)) from error
+    except ValidationError as error:
+        raise ProtocolFileError(f"{path or PROTOCOLS_FILE}: {explain_settings(error)}") from error

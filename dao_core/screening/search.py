@@ -46,6 +46,7 @@ from dao_core.screening.stages import (
     relax_stage,
     shortlist_stage,
 )
+from dao_core.screening.trained_elements import check_trained
 
 FIRST_RELAXED = 6  # proposals of each formula that are relaxed before anything is generated
 FIRST_JUDGED = 3  # candidates of each formula that are judged before that
@@ -102,7 +103,7 @@ class Conductor:
             title: Of the report.
 
         Raises:
-            FormulaError: A formula has no cell small enough; nothing was done.
+            FormulaError: A formula has no cell small enough, or elements that no energy knows; nothing was done.
             GivenStructureError: What is given cannot be used; nothing was done.
             NothingProposedError: The budget ended at once.
         """
@@ -128,6 +129,7 @@ class Conductor:
         self.context.settings.given.constraint()
         for formula in formulas:
             cells_of(formula, self.context.settings)
+        check_trained(formulas, self.context.loaded)
         if self.context.diagnostics.phonons:
             phonon_forces(self.context.loaded, self.context.diagnostics)  # refused before the search, not after it
 

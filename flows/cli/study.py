@@ -37,8 +37,7 @@ def study(
 
 def _settings(name: str, path: Path | None, data: Path | None, root: Path | None) -> StudyConfig:
     """The settings of a study with what the command line replaces."""
-    import yaml
-
+    from dao_core.settings_file import read_settings_file
     from dao_core.studies.registry import load_study
     from tasks.config import StudyConfig, load_config
 
@@ -49,9 +48,8 @@ def _settings(name: str, path: Path | None, data: Path | None, root: Path | None
         path = Path(str(files("configs") / CONFIG.format(name=name)))
     changes: dict[str, Any] = {} if root is None else {"root": root}
     if data is not None:
-        given = yaml.safe_load(path.read_text())
-        own = given.get("study") if isinstance(given, dict) else None
-        changes["study"] = {**(own or {}), "data": data}
+        own = read_settings_file(path).get("study")
+        changes["study"] = {**(own if isinstance(own, dict) else {}), "data": data}
     loaded = load_config(path, StudyConfig, **changes)
     if loaded.study.kind != name:
         fail(f"{path} has the settings of the study {loaded.study.kind}, not of {name}")

@@ -39,6 +39,8 @@ class ChgnetPotential:
     by bit; raise it on a GPU.
     """
 
+    elements = frozenset(range(1, CHGNET_ELEMENTS + 1))
+
     def __init__(self, model: str = "0.3.0", *, device: str = "cpu", batch_size: int = 1) -> None:
         """Load the weights.
 

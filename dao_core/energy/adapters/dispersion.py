@@ -42,6 +42,7 @@ class DispersionPotential:
         except ImportError as error:
             raise PotentialMissingError("dispersion needs dftd3: pip install 'dao-csp[judge]'") from error
         self._base = base
+        self.elements = getattr(base, "elements", None)  # it was trained on; None: not said
         self._damping = RationalDampingParam(method="pbe")
 
     @property

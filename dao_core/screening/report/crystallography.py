@@ -64,13 +64,15 @@ def powder_pattern(crystal: Crystal) -> list[list[Any]]:
 
     Returns:
         [2 theta in degrees, intensity of at most 100, indices in the conventional cell] of each peak, by angle; nothing
-        where the cell is too large or has no symmetry.
+        where the cell is too large, has no symmetry or an element whose X-ray scattering nobody tabulated.
     """
     conventional = conventional_cell(crystal)
     if conventional is None or conventional.n_atoms > MAX_PATTERN_ATOMS:
         return []
-    from pymatgen.analysis.diffraction.xrd import XRDCalculator
+    from pymatgen.analysis.diffraction.xrd import ATOMIC_SCATTERING_PARAMS, XRDCalculator
 
+    if not ATOMIC_SCATTERING_PARAMS.keys() >= set(conventional.symbols):  # of Es and Fm there is no table
+        return []
     pattern = XRDCalculator(wavelength=WAVELENGTH).get_pattern(conventional.to_pymatgen(), two_theta_range=ANGLES)
     peaks: list[list[Any]] = [
         [round(float(x), 3), round(float(y), 2), _indices(hkls[0]["hkl"])]

@@ -43,3 +43,10 @@ def test_the_strongest_line_of_rock_salt_is_its_200() -> None:
 
 def test_a_structure_without_symmetry_has_its_sites_one_by_one() -> None:
     assert [s["letter"] for s in wyckoff_sites(rattled(rocksalt(), 0.2))] == ["a", "a"]
+
+
+@pytest.mark.parametrize("symbol", ["Es", "Fm"])
+def test_an_element_without_scattering_factors_has_sites_but_no_pattern(symbol: str) -> None:
+    crystal = cesium_chloride(symbol, "O")
+    assert powder_pattern(crystal) == []
+    assert len(wyckoff_sites(crystal)) == 2
