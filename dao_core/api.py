@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dao_core.crystal import Crystal, InvalidCrystalError
+from dao_core.readers.base import NamedStructure, Refusal
 from dao_core.settings_error import checked_settings
 
 if TYPE_CHECKING:
@@ -131,7 +132,8 @@ def relax(structures: Any, *, potential: str = "dao", **settings: Any) -> Any:
     """Relax one structure or several.
 
     Args:
-        structures: A `Crystal`, ASE `Atoms` or pymatgen `Structure`, or a sequence of them.
+        structures: A `Crystal`, ASE `Atoms`, pymatgen `Structure` or an entry of `read_structures`, or a sequence of
+            them.
         potential: As for `predict`.
         **settings: Of `RelaxSettings`: `fmax` (eV/angstrom), `max_steps`, `pressure_gpa`, `relax_cell`, ...
 
@@ -261,9 +263,13 @@ class CrysDB:
 
 
 def as_crystal(structure: Any) -> Crystal:
-    """A structure of any of the three kinds as a `Crystal`. Raises InvalidCrystalError, TypeError."""
+    """A structure of any of the kinds that `relax` takes as a `Crystal`. Raises InvalidCrystalError, TypeError."""
+    if isinstance(structure, NamedStructure):
+        structure = structure.value
     if isinstance(structure, Crystal):
         return structure
+    if isinstance(structure, Refusal):
+        raise InvalidCrystalError(f"{structure.row} could not be read: {structure.reason}")
     if _is_ase(structure):
         return Crystal.from_ase(structure)
     if _is_pymatgen(structure):
@@ -271,6 +277,8 @@ def as_crystal(structure: Any) -> Crystal:
     kind = type(structure).__name__
     if isinstance(structure, str | Path):
         raise TypeError(f"{kind} is no structure: read the file first, by dao.read_structures({str(structure)!r})")
+    if isinstance(getattr(structure, "crystal", None), Crystal):
+        raise TypeError(f"{kind} is no structure: give its `crystal`")
     raise TypeError(f"{kind} is no structure: give a Crystal, ASE Atoms or a pymatgen Structure")
 
 
@@ -310,4 +318,4 @@ def _is_pymatgen(value: Any) -> bool:
 
 
 def _is_structure(value: Any) -> bool:
-    return isinstance(value, Crystal) or _is_ase(value) or _is_pymatgen(value)
+    return isinstance(value, Crystal | NamedStructure) or _is_ase(value) or _is_pymatgen(value)

@@ -38,7 +38,7 @@ class Settings(BaseModel):
     """Base of all settings: unknown keys are errors, values do not change."""
 
     # errors without their input: it may hold the key of a source, and Prefect keeps what an error says
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class DatasetRelaxation(Settings):

@@ -190,3 +190,11 @@ def test_files_of_structures_are_read_from_the_package(tmp_path: Path) -> None:
     assert (name, crystal.formula_reduced) == ("nacl", "NaCl")  # type: ignore[union-attr]
     ((_, refusal),) = dao.read_structures(tmp_path / "bad.cif")
     assert isinstance(refusal, dao.Refusal)
+    assert dao.relax(dao.read_structures(tmp_path / "nacl.cif"), max_steps=0)[0].energy_per_atom is not None
+    with pytest.raises(InvalidCrystalError, match=r"bad.cif could not be read: .*bad.cif"):
+        dao.relax(dao.read_structures(tmp_path / "bad.cif")[0])
+
+
+def test_what_holds_a_crystal_says_where_it_is(salt: dao.Prediction) -> None:
+    with pytest.raises(TypeError, match=r"structures\[0\]: Candidate is no structure: give its `crystal`"):
+        dao.relax(list(salt))

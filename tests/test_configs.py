@@ -71,6 +71,11 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str, message
         ({"search": {"n_genrated": 3}}, "settings: unknown key 'search.n_genrated'"),
         ({"relaxation": {"above_hull": [0.5, 0.08]}}, "give the lower bound first"),
         ({"relaxation": {"above_hull": [80, 500]}}, "500 eV/atom above the hull is no crystal: give eV/atom, not meV"),
+        (
+            {"relaxation": {"above_hull": [0.08, float("nan")]}},
+            "relaxation.above_hull.1: Input should be a finite number",
+        ),
+        ({"search": {"relax": {"pressure_gpa": 1e9}}}, "pressures are in GPa, between -50 and 1000, got 1000000000.0"),
         ({"workers": {"slurm": {"memory": 16}}}, "workers.slurm: Value error, memory: 16 has no unit or a wrong one"),
         ({"workers": {"slurm": {"walltime": "4 h"}}}, "walltime: '4 h' has no unit or a wrong one: write it as 04:00"),
         ({"search": {"relax": {"fmax": "0.05 eV/A"}}}, "settings: search.relax.fmax: Input should be a valid number"),

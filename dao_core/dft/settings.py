@@ -19,7 +19,7 @@ PROTOCOLS_FILE = Path(__file__).resolve().parents[2] / "configs" / "dft_protocol
 class Protocol(BaseModel):
     """Numerical accuracy of one level, in Quantum ESPRESSO's own units (Ry, bohr, kbar)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     cutoff_level: Literal["low", "normal", "high"] = Field(description="which of the library's cutoffs")
     kpoint_distance: float = Field(gt=0, description="largest distance of k-points, 1/angstrom, 2 pi included")

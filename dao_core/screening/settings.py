@@ -20,7 +20,7 @@ JUDGE_RELAXATION = RelaxSettings(fmax=0.05, max_steps=40, batch_size=1)
 class JudgeSettings(BaseModel):
     """How the judge, the second energy, relaxes what survived the first one."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     n_judged: int = Field(10, ge=1, description="structures a formula at most, the most probable ones")
     min_probability: float = Field(0.002, ge=0, lt=1, description="what is less probable before it isn't judged")
@@ -30,7 +30,7 @@ class JudgeSettings(BaseModel):
 class SearchSettings(BaseModel):
     """How much is tried for one formula. The same settings and seed give the same candidates, a time budget aside."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     max_atoms: int = Field(MAX_ATOMS, ge=1, le=LARGEST_CELL, description="largest cell tried")
     generated_atoms: int | None = Field(
@@ -96,7 +96,7 @@ def proposal_shares(n: int, *, generator: bool = True) -> dict[str, int]:
 class ModelNames(BaseModel):
     """The models of a search by name or folder; small enough to travel between processes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     generator: str = Field("dao", description="DAO-G: dao, none, or a checkpoint folder")
     potential: str = Field("dao", description="what pre-relaxes the proposals: dao, sevennet, chgnet, a DAO-P folder")

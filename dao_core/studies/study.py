@@ -22,7 +22,7 @@ class StudyError(ValueError):
 class StudySettings(BaseModel):
     """What all studies have in common."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     data: Path = Field(Path("../shared/data"), description="folder of the development data")
     seed: int = 0

@@ -11,7 +11,7 @@ from dao_core.units import checked_pressure
 class PhononSettings(BaseModel):
     """Size of the supercell, of the displacements, and what counts as imaginary."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     min_length: float = Field(9.0, gt=0, description="angstrom; the supercell is at least this thick in each direction")
     max_atoms: int = Field(240, ge=1, description="of the supercell; a larger one is made thinner, and said so")
