@@ -192,6 +192,9 @@ def plot(tables: Mapping[str, pd.DataFrame], report: Mapping[str, Any], folder: 
             axis.errorbar(x, y, np.abs(ends - y), marker="o", ms=3, capsize=2, label=model)
         axis.set(xscale="log", yscale="log", title=name.replace("_", " "), xlabel="training rows")
         axis.set_ylabel(f"MAE, {target['unit']}")
+        sizes = [p["size"] for p in target["curves"][MODELS[0]]]
+        axis.set_xticks(sizes, [str(size) for size in sizes])
+        axis.set_xticks([], minor=True)
     figure.axes[0].legend(fontsize="small")
     figure.savefig(folder / "properties.png", dpi=130)
 
