@@ -5,6 +5,7 @@ Structures are taken as `Crystal`, ASE `Atoms` or pymatgen `Structure` everywher
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -273,7 +274,13 @@ def as_crystal(structure: Any) -> Crystal:
     if _is_ase(structure):
         return Crystal.from_ase(structure)
     if _is_pymatgen(structure):
-        return Crystal.from_pymatgen(structure)
+        crystal = Crystal.from_pymatgen(structure)
+        names = {
+            getattr(site.specie, "element", site.specie).name for site in structure
+        }  # `symbol` says H of all three
+        for isotope in sorted({"D", "T"} & names):
+            warnings.warn(f"{isotope} is read as H", stacklevel=2)
+        return crystal
     kind = type(structure).__name__
     if isinstance(structure, str | Path):
         raise TypeError(f"{kind} is no structure: read the file first, by dao.read_structures({str(structure)!r})")

@@ -15,6 +15,7 @@ from ase.constraints import FixAtoms
 from pymatgen.core import Lattice, Structure
 
 import dao_core as dao
+from dao_core.api import as_crystal
 from dao_core.crysdb.table import TableError
 from dao_core.crystal import InvalidCrystalError
 from dao_core.screening.formulas import FormulaError
@@ -198,3 +199,12 @@ def test_files_of_structures_are_read_from_the_package(tmp_path: Path) -> None:
 def test_what_holds_a_crystal_says_where_it_is(salt: dao.Prediction) -> None:
     with pytest.raises(TypeError, match=r"structures\[0\]: Candidate is no structure: give its `crystal`"):
         dao.relax(list(salt))
+
+
+@pytest.mark.parametrize("isotope", ["D", "T"])
+def test_isotopes_of_a_pymatgen_structure_are_hydrogen_with_a_warning(isotope: str) -> None:
+    from pymatgen.core import Lattice, Structure
+
+    with pytest.warns(UserWarning, match=f"{isotope} is read as H"):
+        crystal = as_crystal(Structure(Lattice.cubic(4.0), ["Li", isotope], [[0, 0, 0], [0.5, 0.5, 0.5]]))
+    assert crystal.symbols == ["Li", "H"]

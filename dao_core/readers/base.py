@@ -14,6 +14,10 @@ class UnreadableError(ValueError):
     """A file or text that holds no structure, or one that contradicts itself; the message says why and what to do."""
 
 
+class ReadingNote(UserWarning):
+    """What was understood rather than read in a structure that Python read from a file."""
+
+
 def naming(path: Path, error: Exception) -> str:
     """The message of an error, with the file's path in front where it isn't in it."""
     return str(error) if path.name in str(error) else f"{path}: {error}"

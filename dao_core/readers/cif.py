@@ -84,12 +84,17 @@ def crystal_from_cif(text: str) -> Crystal:
     Raises:
         UnreadableError: The text holds none, one that is refused, or several.
     """
+    return structure_from_cif(text)[0]
+
+
+def structure_from_cif(text: str) -> tuple[Crystal, tuple[str, ...]]:
+    """`crystal_from_cif`, and what was understood rather than read."""
     blocks = read_cif(text)
     if len(blocks) > 1:
         raise UnreadableError(f"{len(blocks)} structures in one CIF text: give one")
     if isinstance(blocks[0].value, str):
         raise UnreadableError(f"unreadable CIF: {blocks[0].value}")
-    return blocks[0].value
+    return blocks[0].value, blocks[0].notes
 
 
 def _plain(error: Exception) -> str:

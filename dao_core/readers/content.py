@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from dao_core.readers.base import UnreadableError
+from dao_core.readers.vasp_frames import names_elements
 
 Format = Literal["cif", "extxyz", "poscar", "csv", "json", "parquet", "lmdb"]
 FORMATS = "CIF, extended xyz, POSCAR, CSV, JSON, Parquet or LMDB, each text also as .gz"
@@ -177,11 +178,13 @@ def recognise(text: str) -> Format:
 
 
 def _is_poscar(lines: list[str]) -> bool:
-    """A scaling factor on the second line and three vectors below it."""
+    """Three vectors below the second line, which is a scaling factor, or would be above elements and their numbers."""
     if len(lines) < 5:
         return False
     vector = re.compile(rf"\s*{_NUMBER}(?:\s+{_NUMBER}){{2}}\b")
-    return re.match(rf"\s*{_NUMBER}(?:\s|$)", lines[1]) is not None and all(vector.match(x) for x in lines[2:5])
+    scaled = re.match(rf"\s*{_NUMBER}(?:\s|$)", lines[1]) is not None
+    counted = len(lines) > 6 and names_elements(lines[5], lines[6])
+    return (scaled or counted) and all(vector.match(x) for x in lines[2:5])
 
 
 def _is_table(header: str) -> bool:

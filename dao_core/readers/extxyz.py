@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.readers.base import Row, UnreadableError
+from dao_core.readers.row_checks import check_length_units
 from dao_core.readers.species import DEUTERIUM, plain_element
 from dao_core.readers.tensors import numbers_of
 
@@ -84,6 +85,7 @@ def _cut(line: str) -> bool:
 
 def _frame(body: list[str], where: str) -> Row[Crystal | str | None]:
     keys = parse_comment(body[0])
+    check_length_units(keys)
     lattice = _lattice(keys)
     _check_periodic(keys)
     columns = _columns(str(keys.pop("Properties", "species:S:1:pos:R:3")), body[1:])

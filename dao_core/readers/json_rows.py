@@ -6,11 +6,16 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dao_core.readers.base import UnreadableError
+from dao_core.readers.optimade import is_resource, resource_row, resources
 from dao_core.readers.plain_rows import real_array
 from dao_core.readers.species import element_number
 
 OWN = ("structure", "sites", "lattice", "energy", "correction")
+SAME_CELL = 0.01  # relative, of lengths, angles and volumes that are rounded
 SAME_PLACE = 1e-3  # angstrom between the two positions that a pymatgen site gives
 
 
@@ -69,6 +74,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _rows(data: Any) -> list[Any]:
+    data = resources(data)
     if isinstance(data, list):
         return data
     if isinstance(data, dict) and data and "@class" not in data and all(isinstance(v, dict) for v in data.values()):
@@ -77,12 +83,14 @@ def _rows(data: Any) -> list[Any]:
 
 
 def plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row, a pymatgen Structure or a (Computed)StructureEntry under plain column names.
+    """A row, a pymatgen Structure, a (Computed)StructureEntry or a structure of OPTIMADE under plain column names.
 
     Raises:
         UnreadableError: Sites are shared or no elements, the structure is not periodic in three directions, or an
             entry's energy belongs to another composition.
     """
+    if is_resource(row):
+        return resource_row(row)
     structure = row.get("structure", row if "sites" in row else None)
     if structure is None:
         return dict(row)
@@ -90,6 +98,7 @@ def plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
     if lattice.get("pbc", [True] * 3) != [True] * 3:
         raise UnreadableError(f"pbc {lattice['pbc']}: not periodic in three directions, so no crystal")
     matrix = real_array("lattice", lattice["matrix"], (3, 3))
+    _check_lattice(lattice, matrix)
     species, coordinates = [], []
     for site in structure["sites"]:
         species.append(_site_element(site))
@@ -110,6 +119,22 @@ def plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
         if row.get(key) is not None:
             out[name] = float(real_array(key, [row[key]], (1,))[0]) / len(species)
     return out
+
+
+def _check_lattice(lattice: Mapping[str, Any], matrix: NDArray[np.float64]) -> None:
+    """Lengths, angles and volume that stand beside the vectors must be theirs."""
+    lengths = np.linalg.norm(matrix, axis=1)
+    cosines = (matrix @ matrix.T) / np.outer(lengths, lengths)
+    angles = np.degrees(np.arccos(np.clip([cosines[1, 2], cosines[0, 2], cosines[0, 1]], -1, 1)))
+    found = dict(zip(("a", "b", "c", "alpha", "beta", "gamma"), (*lengths, *angles), strict=True))
+    found["volume"] = abs(np.linalg.det(matrix))
+    for name, value in found.items():
+        given = lattice.get(name)
+        if given is None:
+            continue
+        number = float(real_array(name, [given], (1,))[0])
+        if not abs(number - value) <= SAME_CELL * value:
+            raise UnreadableError(f"the lattice says {name} = {number:g}, its matrix makes it {value:.5g}: correct one")
 
 
 def _site_element(site: Mapping[str, Any]) -> str:

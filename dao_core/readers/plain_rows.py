@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal
 from dao_core.readers.base import UnreadableError
+from dao_core.readers.row_checks import check_length_units, check_other_columns, row_notes
 from dao_core.readers.species import plain_element
 
 Arrays = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]
@@ -46,23 +47,45 @@ def structure_arrays(row: Mapping[str, Any], columns: StructureColumns) -> Array
     Raises:
         UnreadableError: A column is missing, or its content is no structure.
     """
+    return arrays_and_notes(row, columns)[0]
+
+
+def arrays_and_notes(row: Mapping[str, Any], columns: StructureColumns) -> tuple[Arrays, tuple[str, ...]]:
+    """`structure_arrays`, and what was understood rather than read."""
+    check_length_units(row)
     text = first_value(row, columns.cif)
     if text is not None:
-        from dao_core.readers.cif import crystal_from_cif
+        from dao_core.readers.cif import structure_from_cif
 
         if not isinstance(text, str):
             raise UnreadableError(f"the CIF column holds {type(text).__name__}, not text")
-        crystal = crystal_from_cif(text)
-        return crystal.lattice, crystal.frac_coords, crystal.atomic_numbers
+        crystal, notes = structure_from_cif(text)
+        return (crystal.lattice, crystal.frac_coords, crystal.atomic_numbers), notes
     species = first_value(row, columns.species)
     missing = [n for n in (columns.lattice, columns.frac_coords) if row.get(n) is None]
     if species is None or missing:
+        there = ", ".join(str(name) for name in row if "." not in str(name))[:120] or "none"
         raise UnreadableError(
-            f"no {', '.join(missing) or ' or '.join(columns.species)}: name the columns in the mapping"
+            f"no {', '.join(missing) or ' or '.join(columns.species)} among the columns ({there}): name them so, or "
+            "name the columns in the mapping of a CrysDB source"
         )
     numbers = species_numbers(species)
     lattice = real_array(columns.lattice, row[columns.lattice], (3, 3))
-    return lattice, real_array(columns.frac_coords, row[columns.frac_coords], (len(numbers), 3)), numbers
+    frac = real_array(columns.frac_coords, row[columns.frac_coords], (len(numbers), 3))
+    check_other_columns(row, columns.frac_coords, lattice, frac)
+    _check_elements(row, columns.species, set(numbers.tolist()))
+    return (lattice, frac, numbers), row_notes(row, columns.species)
+
+
+def _check_elements(row: Mapping[str, Any], names: tuple[str, ...], found: set[int]) -> None:
+    """Other columns of elements, of the sites or each once, must name the same ones."""
+    for name in names:
+        try:
+            named = set() if row.get(name) is None else set(species_numbers(row[name]).tolist())
+        except UnreadableError:
+            continue
+        if named and named != found:
+            raise UnreadableError(f"{name} names other elements than the structure beside it: remove the wrong one")
 
 
 def row_crystal(row: Mapping[str, Any], columns: StructureColumns) -> Crystal:
@@ -80,6 +103,13 @@ def row_crystal(row: Mapping[str, Any], columns: StructureColumns) -> Crystal:
         InvalidCrystalError: The numbers are not a crystal.
     """
     return Crystal(*structure_arrays(row, columns))
+
+
+def wrong_proportions(counts: Mapping[str, float], species: list[str]) -> bool:
+    """Whether a formula has other proportions than a list of symbols, D counted as H."""
+    words = ["H" if s == "D" else s for s in species]
+    ratio = len(words) / sum(counts.values())
+    return counts.keys() != set(words) or any(abs(words.count(s) - ratio * n) > 0.05 for s, n in counts.items())
 
 
 def species_numbers(values: Any) -> NDArray[np.int64]:

@@ -11,8 +11,11 @@ from dao_core.crystal import Crystal
 from dao_core.readers.base import UnreadableError
 from dao_core.readers.cif_cut import NO_END
 from dao_core.readers.species import DEUTERIUM, element_number, plain_element
+from dao_core.readers.vasp_frames import NUMBER, count_words
 
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?")
+LEFT_ASIDE = "what follows the positions is left aside"
+HELD = "selective dynamics are left aside"
+_KNOWN_REST = ("d", "c", "k", "l", "#", "!")  # velocities, in which coordinates; lattice velocities; comments
 
 
 def read_poscar(text: str) -> tuple[Crystal, tuple[str, ...]]:
@@ -29,15 +32,20 @@ def read_poscar(text: str) -> tuple[Crystal, tuple[str, ...]]:
         raise UnreadableError("unreadable POSCAR: fewer than eight lines; the file may be cut")
     lattice = _lattice(lines)
     names, counts, at, notes = _species(lines)
-    if at < len(lines) and lines[at].strip()[:1] in "sS" and lines[at].strip():
-        at += 1  # selective dynamics
+    selective = at < len(lines) and lines[at].strip()[:1] in ("s", "S")
+    at += int(selective)
     mode = lines[at].strip()[:1].lower() if at < len(lines) else ""
     if mode not in ("d", "c", "k"):
-        raise UnreadableError(f"line {at + 1} of a POSCAR says Direct or Cartesian, here it says {lines[at : at + 1]}")
+        there = lines[at].strip()[:40] if at < len(lines) else ""
+        raise UnreadableError(
+            f"line {at + 1} of the POSCAR is {there!r}: write Direct or Cartesian there, for the positions below it"
+        )
     n = sum(counts)
     rows = [_position(lines, at + 1 + i) for i in range(n)]
-    _check_rest(lines, at + 1 + n)
+    notes = (*notes, *_check_rest(lines, at + 1 + n))
     positions = np.array([row[:3] for row in rows], dtype=np.float64)
+    if any("F" in line.split()[3:6] or ".F." in line.upper() for line in lines[at + 1 : at + 1 + n] if selective):
+        notes = (*notes, HELD)
     numbers = [z for z, count in zip(names, counts, strict=True) for _ in range(count)]
     _check_labels(lines[at + 1 : at + 1 + n], numbers)
     scale = _scales(lines[1], lattice)
@@ -47,7 +55,7 @@ def read_poscar(text: str) -> tuple[Crystal, tuple[str, ...]]:
 
 def _floats(line: str, count: int) -> list[float] | None:
     words = line.split()[:count]
-    if len(words) < count or not all(_NUMBER.fullmatch(w) for w in words):
+    if len(words) < count or not all(NUMBER.fullmatch(w) for w in words):
         return None
     return [float(w.replace("d", "e").replace("D", "e")) for w in words]
 
@@ -65,9 +73,13 @@ def _lattice(lines: list[str]) -> NDArray[np.float64]:
 def _scales(line: str, lattice: NDArray[np.float64]) -> NDArray[np.float64]:
     """Factors of x, y and z: one number for all, three of them, or minus the volume in angstrom^3."""
     words = re.split(r"[!#]", line)[0].split()
-    values = _floats(line, 3) if len(words) >= 3 else _floats(line, 1)
-    if values is None or any(v == 0 for v in values) or (len(values) == 3 and min(values) < 0):
-        raise UnreadableError(f"line 2 of a POSCAR is a scaling factor, here it is {line.strip()!r}")
+    n = next((i for i, w in enumerate(words) if not NUMBER.fullmatch(w)), len(words))
+    values = _floats(line, n)
+    if values is None or n not in (1, 3) or 0 in values or (n == 3 and min(values) < 0):
+        raise UnreadableError(
+            f"line 2 of the POSCAR is {line.strip()[:40]!r}: write one scaling factor (1.0 for vectors in angstrom), "
+            "minus the volume, or three positive factors"
+        )
     if len(values) == 1 and values[0] < 0:
         return np.full(3, (-values[0] / abs(np.linalg.det(lattice))) ** (1 / 3))
     return np.array(values if len(values) == 3 else values * 3)
@@ -75,29 +87,35 @@ def _scales(line: str, lattice: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _species(lines: list[str]) -> tuple[list[int], list[int], int, tuple[str, ...]]:
     """Elements, their counts, the index of the next line and notes."""
-    counts = _counts(lines[5])
-    if counts is not None:  # VASP 4: the elements stand in the first line, if anywhere
-        words = lines[0].split()
-        if len(words) != len(counts) or any(element_number(w) is None for w in words):
+    words = count_words(lines[5])
+    if words and all(NUMBER.fullmatch(w) for w in words):  # VASP 4: the elements stand in the first line, if anywhere
+        counts = _counts(words, 6)
+        names = lines[0].split()
+        if len(names) != len(counts) or any(element_number(w) is None for w in names):
             raise UnreadableError(
                 "the POSCAR does not say which elements it holds (VASP 4): write their symbols above their numbers"
             )
-        return [plain_element(w) for w in words], counts, 6, ("elements taken from the first line", *_deuterium(words))
-    words = [re.split(r"[_/]", w)[0] for w in re.split(r"[!#]", lines[5])[0].split()]  # Ti_pv, Ti/0a1b2c
-    counts = _counts(lines[6])
-    if counts is None or len(counts) != len(words):
-        raise UnreadableError(f"{len(words)} elements in line 6 of the POSCAR, line 7 is {lines[6].strip()!r}")
-    return [plain_element(w) for w in words], counts, 7, _deuterium(words)
+        return [plain_element(w) for w in names], counts, 6, ("elements taken from the first line", *_deuterium(names))
+    symbols = [re.split(r"[_/]", w)[0] for w in words]  # Ti_pv, Ti/0a1b2c
+    counts = _counts(count_words(lines[6]), 7)
+    if len(counts) != len(symbols):
+        raise UnreadableError(
+            f"line 6 of the POSCAR names {len(symbols)} elements, line 7 gives {len(counts)} numbers of atoms: "
+            "write one for each"
+        )
+    return [plain_element(w) for w in symbols], counts, 7, _deuterium(symbols)
 
 
 def _deuterium(words: list[str]) -> tuple[str, ...]:
     return (DEUTERIUM,) if "D" in words else ()
 
 
-def _counts(line: str) -> list[int] | None:
-    words = re.split(r"[!#]", line)[0].split()
-    if not words or not all(re.fullmatch(r"\d{1,6}", w) for w in words) or any(int(w) == 0 for w in words):
-        return None
+def _counts(words: list[str], line: int) -> list[int]:
+    if not words or not all(re.fullmatch(r"\d{1,6}", w) and int(w) > 0 for w in words):
+        raise UnreadableError(
+            f"line {line} of the POSCAR is {' '.join(words)[:40]!r}: write the number of atoms of each element, "
+            "whole numbers above 0"
+        )
     return [int(w) for w in words]
 
 
@@ -112,9 +130,11 @@ def _position(lines: list[str], index: int) -> list[float]:
     return values
 
 
-def _check_rest(lines: list[str], index: int) -> None:
-    if index < len(lines) and _floats(lines[index], 3) is not None:
+def _check_rest(lines: list[str], index: int) -> tuple[str, ...]:
+    rest = lines[index].strip() if index < len(lines) else ""
+    if rest and _floats(rest, 3) is not None:
         raise UnreadableError(f"line {index + 1} holds another position: the POSCAR has more than its counts say")
+    return (LEFT_ASIDE,) if rest and not rest.lower().startswith(_KNOWN_REST) else ()
 
 
 def _check_labels(lines: list[str], numbers: list[int]) -> None:

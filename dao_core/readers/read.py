@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
-from itertools import islice
+from dataclasses import replace
+from itertools import count, islice
 from pathlib import Path
 
 from dao_core.crystal import Crystal, InvalidCrystalError
-from dao_core.readers.base import NamedStructure, Refusal, Row, UnreadableError, naming
+from dao_core.readers.base import NamedStructure, ReadingNote, Refusal, Row, UnreadableError, naming
 from dao_core.readers.content import Content, read_content
-from dao_core.readers.plain_rows import IDS, StructureColumns, first_value, row_crystal
+from dao_core.readers.plain_rows import IDS, StructureColumns, arrays_and_notes, first_value
 
 DEFAULT = StructureColumns()
 
@@ -23,9 +25,14 @@ def read_structures(path: Path | str) -> list[NamedStructure]:
     Returns:
         (name, structure or refusal) in the order of the file. A file with one structure gives it the file's own name;
         frames and blocks of one with several are numbered (`run_1`), rows of a table go by their id where they have
-        one. A file that can't be read at all is one refusal; nothing is raised for what stands in it.
+        one. A file that can't be read at all is one refusal; nothing is raised for what stands in it. What was
+        understood rather than read (deuterium, a rounded position) is a warning of the kind `ReadingNote`.
     """
-    return [NamedStructure(name, row.value) for name, row in named_rows(Path(path))]
+    rows = named_rows(Path(path))
+    for _, row in rows:
+        if row.notes:
+            warnings.warn(f"{row.where}: {'; '.join(row.notes)}", ReadingNote, stacklevel=2)
+    return [NamedStructure(name, row.value) for name, row in rows]
 
 
 def read_one(path: Path | str) -> Crystal:
@@ -40,12 +47,13 @@ def read_one(path: Path | str) -> Crystal:
     Raises:
         UnreadableError: The file can't be read, or holds several structures; the message names it.
     """
-    structures = read_structures(path)
-    if len(structures) > 1:
-        raise UnreadableError(f"{path} holds {len(structures)} structures: give a file with one")
-    if isinstance(structures[0].value, Refusal):
-        raise UnreadableError(naming(Path(path), UnreadableError(structures[0].value.reason)))
-    return structures[0].value
+    rows = [row for _, row in named_rows(Path(path))]
+    if len(rows) > 1:
+        raise UnreadableError(f"{path} holds {len(rows)} structures: give a file with one")
+    value = rows[0].value
+    if isinstance(value, Refusal):
+        raise UnreadableError(naming(Path(path), UnreadableError(value.reason)))
+    return value
 
 
 def named_rows(path: Path) -> list[tuple[str, Row[Crystal | Refusal]]]:
@@ -61,7 +69,23 @@ def named_rows(path: Path) -> list[tuple[str, Row[Crystal | Refusal]]]:
         return [(content.stem, rows[0])]
     ids = [first_value(row.columns, IDS) if content.format in TABLES else None for row in rows]
     names = [f"{content.stem}_{n}" if i is None else str(i) for n, i in enumerate(ids, start=1)]
-    return list(zip(names, rows, strict=True))
+    return _told_apart(names, rows)
+
+
+def _told_apart(names: list[str], rows: list[Row[Crystal | Refusal]]) -> list[tuple[str, Row[Crystal | Refusal]]]:
+    """Rows under names of their own; one whose id stands in an earlier row is numbered, with a note."""
+    taken = set(names)
+    numbers: dict[str, Iterator[int]] = {}
+    out = []
+    for name, row in zip(names, rows, strict=True):
+        if name not in numbers:
+            numbers[name] = count(2)
+            out.append((name, row))
+            continue
+        own = next(other for n in numbers[name] if (other := f"{name}_{n}") not in taken)
+        note = f"the id {name!r} stands in several rows, this one is {own!r}"
+        out.append((own, replace(row, notes=(*row.notes, note))))
+    return out
 
 
 TABLES = ("csv", "json", "parquet", "lmdb")
@@ -69,14 +93,15 @@ TABLES = ("csv", "json", "parquet", "lmdb")
 
 def _finished(row: Row[Crystal | str | None]) -> Row[Crystal | Refusal]:
     """A row with its structure made from its columns where it was not made yet."""
-    value = row.value
+    value, notes = row.value, row.notes
     if value is None:
         try:
-            value = row_crystal(row.columns, DEFAULT)
+            arrays, notes = arrays_and_notes(row.columns, DEFAULT)
+            value = Crystal(*arrays)
         except (UnreadableError, InvalidCrystalError) as error:
             value = str(error)
     made = Refusal(row.where, value) if isinstance(value, str) else value
-    return Row(row.where, made, row.columns, row.notes, row.part)
+    return Row(row.where, made, row.columns, notes, row.part)
 
 
 def read_rows(content: Content, start: int = 0) -> Iterator[Row[Crystal | str | None]]:
@@ -118,13 +143,19 @@ def _text(content: Content) -> str:
 
 def _poscar(content: Content) -> Iterator[Row[Crystal | str | None]]:
     from dao_core.readers.poscar import read_poscar
+    from dao_core.readers.vasp_frames import poscar_texts
 
-    try:
-        crystal, notes = read_poscar(_text(content))
-    except (UnreadableError, InvalidCrystalError) as error:
-        yield Row(content.path.name, str(error))
-    else:
-        yield Row(content.path.name, crystal, {}, notes)
+    texts = poscar_texts(_text(content))
+    for index, text in enumerate(texts):
+        alone = len(texts) == 1
+        where = content.path.name if alone else f"{content.path.name} frame {index}"
+        part = "" if alone else f"_{index + 1}"
+        try:
+            crystal, notes = read_poscar(text)
+        except (UnreadableError, InvalidCrystalError) as error:
+            yield Row(where, str(error), part=part)
+        else:
+            yield Row(where, crystal, {}, notes, part)
 
 
 def _table(content: Content, start: int) -> Iterator[Row[Crystal | str | None]]:

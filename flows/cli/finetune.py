@@ -162,6 +162,6 @@ def predict_files(model: Path, paths: Sequence[Path]) -> int:
         value, std = (None if x is None else f"{x:.4g}" for x in (p.value, p.std))
         rows.append((row.where, value, std, "; ".join(filter(None, [p.reason, *row.notes])) or None))
     if all(line[1] is None for line in rows):
-        fail(f"none of {len(rows)} structures has a prediction; the first: {rows[0][3]}")
+        fail(f"none of {len(rows)} structures has a prediction; the first, {rows[0][0]}: {rows[0][3]}")
     table(f"{loaded.column} ({len(loaded.networks)} members)", ("file", loaded.column, "spread", "reason"), rows)
     return 1 if any(line[1] is None for line in rows) else 0

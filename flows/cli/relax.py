@@ -36,7 +36,7 @@ def relax_files(files: Sequence[Path], out: Path, potential: str, settings: Mapp
     """
     from dao_core.artifacts import write_atomic
     from dao_core.energy.relaxation.settings import RelaxSettings
-    from dao_core.readers.base import Refusal
+    from dao_core.readers.base import Refusal, naming
     from dao_core.readers.names import distinct_names
     from dao_core.readers.read import named_rows
 
@@ -50,7 +50,8 @@ def relax_files(files: Sequence[Path], out: Path, potential: str, settings: Mapp
         if isinstance(row.value, Refusal)
     ]
     if not read:
-        fail(f"none of {len(files)} files could be read; the first: {refused[0][5]}")
+        first = naming(Path(refused[0][0]), ValueError(refused[0][5]))
+        fail(first if len(files) == 1 else f"none of {len(files)} files could be read; the first: {first}")
     prepare_folder(out)
     names = distinct_names(name for name, _ in read)
     check_targets([out / f"{name}.cif" for name in names], files, out / TABLE)

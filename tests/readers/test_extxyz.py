@@ -66,6 +66,7 @@ def test_all_frames_whatever_stands_between_them(between: str) -> None:
         (f'{CELL} pbc="T T F"', "not periodic in three directions"),
         (f"{CELL} pbc=F", "not periodic in three directions"),
         (f'{CELL} pbc="[True, True, False]"', "not periodic in three directions"),
+        (f"{CELL} units=bohr", "lengths are read in angstrom"),
         ("energy=1", "no Lattice"),
         ('Lattice="4 0 0 0 4 0 0 0 0"', "spans no volume"),
         ('Lattice="4 0 0 0 4 0"', "6 numbers"),

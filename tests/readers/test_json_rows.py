@@ -96,10 +96,15 @@ def test_objects_that_contradict_themselves_are_refused(tmp_path: Path) -> None:
     moved["sites"][1]["abc"] = [0.25, 0.5, 0.5]
     entry = ComputedStructureEntry(structure, -6.8).as_dict()
     entry["composition"] = {"Na": 1.0, "Cl": 2.0}
+    longer = structure.as_dict()
+    longer["lattice"]["a"] *= 1.5
+    tilted = structure.as_dict()
+    tilted["lattice"]["gamma"] += 3
     disordered = structure.copy()
     disordered.replace(0, {"Na": 0.5, "K": 0.5})
     for data, reason in (
-        (slab, "not periodic"), (moved, "two places"), (entry, "composition"),
+        (slab, "not periodic"), (moved, "two places"), (longer, "the lattice says a ="),
+        (tilted, "the lattice says gamma ="), (entry, "composition"),
         (disordered.as_dict(), "partially occupied"), ({"sites": 3}, "not a structure"), ([3], "not a structure"),
     ):  # fmt: skip
         found = value(tmp_path, data)

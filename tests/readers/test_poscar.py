@@ -66,7 +66,8 @@ def test_reads_what_ase_writes(direct: bool, selective: bool) -> None:
         ({"line_2": "1.0 1.0 1.0"}, 4.1),
         ({"line_6": "K_sv Br/0a1b2c"}, 4.1),
         ({"line_6": "K Br ! from a database"}, 4.1),
-        ({"line_8": "Selective dynamics\nDirect", "line_9": "0 0 0 T T F", "line_10": ".5 .5 .5 F F F"}, 4.1),
+        ({"line_8": "Selective dynamics\nDirect", "line_9": "0 0 0 T T T", "line_10": ".5 .5 .5 T T T"}, 4.1),
+        ({"line_2": "1.0 a scaling factor for all"}, 4.1),
         ({"line_8": "Cartesian", "line_10": "2.05 2.05 2.05"}, 4.1),
         ({"line_11": "\n0.1 0.2 0.3\n0 0 0\n"}, 4.1),  # velocities of a CONTCAR
         ({"line_9": "0 0 0 K", "line_10": ".5 .5 .5 Br"}, 4.1),
@@ -92,17 +93,23 @@ def test_vasp_4_takes_the_elements_from_the_first_line_or_not_at_all() -> None:
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"line_2": "0"}, "scaling factor"),
+        ({"line_2": "0"}, "line 2 of the POSCAR is '0': write one scaling factor"),
+        ({"line_2": "1.0 1.0"}, "write one scaling factor"),
+        ({"line_2": "1.0 1.0 1.0 1.0"}, "write one scaling factor"),
+        ({"line_2": "nan"}, "line 2 of the POSCAR is 'nan': write one scaling factor"),
         ({"line_2": "abc"}, "scaling factor"),
         ({"line_3": "4.1 0"}, "lattice vectors"),
         ({"line_3": "0 0 0"}, "span no volume"),
         ({"line_6": "K Xx"}, "'Xx' is no element"),
         ({"line_6": "K Br Cl"}, "3 elements"),
         ({"line_7": "1 2"}, "fewer positions"),
-        ({"line_7": "1 0"}, "line 7 is"),
-        ({"line_7": "1 1.5"}, "line 7 is"),
+        ({"line_7": "1 0"}, "line 7 of the POSCAR is '1 0': .* whole numbers above 0"),
+        ({"line_7": "1 -1"}, "line 7 of the POSCAR is '1 -1': .* whole numbers above 0"),
+        ({"line_7": "1.0 1.0"}, "line 7 of the POSCAR is '1.0 1.0': .* whole numbers above 0"),
+        ({"line_6": "1 0", "line_7": "Direct"}, "line 6 of the POSCAR is '1 0': .* whole numbers above 0"),
         ({"line_10": ".5 .5 .5\n.2 .2 .2"}, "more than its counts say"),
-        ({"line_8": "Nonsense"}, "Direct or Cartesian"),
+        ({"line_8": "Nonsense"}, "line 8 of the POSCAR is 'Nonsense': write Direct or Cartesian"),
+        ({"line_8": ""}, "line 8 of the POSCAR is '': write Direct or Cartesian"),
         ({"line_9": "0 0 x"}, "is no position"),
         ({"line_10": ".5 .5 .5 K"}, "labelled K"),
     ],
@@ -120,6 +127,12 @@ def test_every_cut_is_whole_or_refused() -> None:
         except UnreadableError:
             continue
         assert crystal.frac_coords[1] == pytest.approx([0.512, 0.523, 0.534]), text[:end]
+
+
+def test_what_is_left_aside_is_said() -> None:
+    held = {"line_8": "Selective dynamics\nDirect", "line_9": "0 0 0 T T F", "line_10": ".5 .5 .5 T T T"}
+    assert read_poscar(poscar(**held))[1] == ("selective dynamics are left aside",)
+    assert read_poscar(poscar(line_11="another title\n1.0\n"))[1] == ("what follows the positions is left aside",)
 
 
 def test_deuterium() -> None:

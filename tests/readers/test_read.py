@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dao_core.crystal import Crystal
-from dao_core.readers.base import Refusal, UnreadableError
+from dao_core.readers.base import ReadingNote, Refusal, UnreadableError
 from dao_core.readers.names import distinct_names
 from dao_core.readers.read import named_rows, read_one, read_structures
 from tests.helpers.cif_text import cif
@@ -47,6 +47,25 @@ def test_notes_come_with_the_structure(tmp_path: Path) -> None:
     (tmp_path / "d.cif").write_text(SALT.replace("Br1", "D1"))
     ((_, row),) = named_rows(tmp_path / "d.cif")
     assert row.notes == ("D is read as H",)
+
+
+def test_notes_are_warnings_in_python(tmp_path: Path) -> None:
+    (tmp_path / "d.cif").write_text(SALT.replace("Br1", "D1"))
+    with pytest.warns(ReadingNote, match=r"d\.cif: D is read as H"):
+        ((_, value),) = read_structures(tmp_path / "d.cif")
+    assert isinstance(value, Crystal)
+    table = 'id,cif\na,"' + SALT.replace("Br1", "D1") + '"\n'
+    (tmp_path / "d.csv").write_text(table)
+    with pytest.warns(ReadingNote, match=r"d\.csv row 0: D is read as H"):
+        read_structures(tmp_path / "d.csv")
+
+
+def test_rows_of_one_id_are_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("id,cif\n" + "".join(f'{i},"{SALT}"\n' for i in ("a", "a", "a_2", "a")))
+    found = named_rows(tmp_path / "x.csv")
+    assert [name for name, _ in found] == ["a", "a_3", "a_2", "a_4"]
+    assert [bool(row.notes) for _, row in found] == [False, True, False, True]
+    assert "the id 'a' stands in several rows" in found[1][1].notes[0]
 
 
 def test_file_names_are_safe_and_distinct() -> None:

@@ -76,6 +76,11 @@ def test_nothing_readable_is_one_line(tmp_path: Path) -> None:
     result = dao("relax", "x.cif", "missing.cif", *FAST, cwd=tmp_path)
     assert result.returncode == 2
     assert "none of 2 files could be read; the first: " in result.stderr
+    (tmp_path / "y.cif").write_text(rocksalt().to_cif().replace("_symmetry_", "_unknown_").replace("_space_", "_my_"))
+    result = dao("relax", "y.cif", *FAST, cwd=tmp_path)
+    assert result.returncode == 2
+    assert "y.cif: " in result.stderr
+    assert "none of" not in result.stderr
 
 
 def test_a_pressure_beyond_solids_is_refused_as_in_a_screening(tmp_path: Path) -> None:

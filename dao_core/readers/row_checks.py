@@ -1,0 +1,74 @@
+"""What a row says beside its structure: other coordinates and units must not contradict it, the rest is noted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dao_core.readers.base import UnreadableError
+from dao_core.readers.species import DEUTERIUM
+
+PLACES = ("coords", "cart_coords", "cartesian_coords", "positions", "cartesian_positions", "cartesian_site_positions")
+SAME_PLACE = 0.05  # angstrom; between coordinates that are rounded in one list and not in the other
+_UNITS = re.compile(r"(?:(?:length|distance|lattice|cell|coord\w*|pos\w*)_?)?units?(?:_?(?:length|of_length))?", re.I)
+_NOT_ANGSTROM = re.compile(r"(?<![a-z])(?:bohrs?|a\.?u\.?|atomic|nm|nanomet\w+|pm|picomet\w+)(?![a-z])", re.I)
+
+
+def check_length_units(row: Mapping[str, Any]) -> None:
+    """Raise UnreadableError where a row names a unit of length that is not the angstrom."""
+    for name, value in row.items():
+        if isinstance(value, str) and _UNITS.fullmatch(str(name)) and _NOT_ANGSTROM.search(value):
+            raise UnreadableError(f"{name}={value!r}: lengths are read in angstrom, convert them")
+
+
+def check_other_columns(
+    row: Mapping[str, Any], used: str, lattice: NDArray[np.float64], frac: NDArray[np.float64]
+) -> None:
+    """Raise UnreadableError where other columns of a row hold other positions than those that are read from it.
+
+    Args:
+        row: Values by column.
+        used: Name of the column that is read.
+        lattice: Of the structure, (3, 3), rows in angstrom.
+        frac: Its fractional coordinates, (N, 3).
+    """
+    for name in PLACES:
+        other = None if name == used else _numbers(row.get(name))
+        if other is None:
+            continue
+        if other.shape != frac.shape:
+            raise UnreadableError(f"{name} has {len(other)} positions, {used} {len(frac)}: remove one")
+        if not any(_same(away, lattice) for away in (other @ np.linalg.pinv(lattice) - frac, other - frac)):
+            raise UnreadableError(f"{name} and {used} are two sets of positions: remove the wrong one")
+
+
+def row_notes(row: Mapping[str, Any], species: tuple[str, ...]) -> tuple[str, ...]:
+    """What is understood rather than read, or left aside, in a row's plain columns."""
+    notes = []
+    for name in species:
+        value = row.get(name)
+        if isinstance(value, list | tuple) and "D" in value:
+            notes.append(DEUTERIUM)
+    charge = row.get("charge")
+    if isinstance(charge, int | float) and not isinstance(charge, bool) and abs(charge) > 1e-3:
+        notes.append(f"charge {charge:g} left aside: crystals are neutral here")
+    return tuple(dict.fromkeys(notes))
+
+
+def _same(away: NDArray[np.float64], lattice: NDArray[np.float64]) -> bool:
+    return bool((np.linalg.norm((away - np.rint(away)) @ lattice, axis=1) < SAME_PLACE).all())
+
+
+def _numbers(value: Any) -> NDArray[np.float64] | None:
+    """Positions (N, 3), None where a value is none."""
+    if not isinstance(value, list | tuple | np.ndarray) or len(value) == 0:
+        return None
+    try:
+        array = np.array([list(row) for row in value], dtype=np.float64)
+    except (TypeError, ValueError):
+        return None
+    return array if array.ndim == 2 and array.shape[1] == 3 and np.isfinite(array).all() else None
