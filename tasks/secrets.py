@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dao_core.crysdb.config import BuildConfig, open_source
+from dao_core.crysdb.config import BuildConfig, open_source, sources_of
 from dao_core.crysdb.sources.base import Source
 from dao_core.crysdb.sources.settings import MaterialsProjectConfig
 
@@ -15,7 +15,7 @@ class SecretError(ValueError):
 
 def open_sources(config: BuildConfig) -> list[Source]:
     """The sources of a build, with the keys of those that name a block. Raises SecretError, SourceError."""
-    return [open_source(_with_key(source)) for source in config.sources]
+    return sources_of(config, [open_source(_with_key(source)) for source in config.sources])
 
 
 def _with_key(source: object) -> object:

@@ -43,6 +43,8 @@ class SlurmWorkers(SLURMCluster):  # type: ignore[misc]
 
     async def replace_lost(self) -> None:
         """Forget jobs that ended before their worker came: the adaptive scaling then submits others in their place."""
+        if self.given_up is not None:
+            return
         here = {str(w["name"]) for w in self.scheduler_info["workers"].values()}
         if here:
             self._lost, self._since = 0, {}

@@ -81,7 +81,6 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str, message
         ({"search": {"relax": {"fmax": "0.05 eV/A"}}}, "settings: search.relax.fmax: Input should be a valid number"),
         ({"predictor": {"batch_size": 8}}, "set max_steps or max_seconds"),
         ({"crysdb": {"sources": [{"kind": "oracle"}]}}, "settings: crysdb.sources.0: Input tag 'oracle'"),
-        ({"crysdb": {"sources": []}}, "settings: crysdb.sources: Tuple should have at least 1 item"),
         ({"workers": {"engine": "spark"}}, "settings: workers.engine: Input should be 'threads', 'dask' or 'slurm'"),
     ],
 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dao_core.crysdb.sources.base import Source
+from dao_core.crysdb.sources.base import Source, SourceError
 from dao_core.crysdb.sources.mapping import ColumnMapping, Columns, MappingOptions
 from dao_core.crysdb.sources.settings import (
     MaterialsProjectConfig,
@@ -79,7 +80,7 @@ class BuildConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sources: tuple[SourceConfig, ...] = Field((SampleConfig(),), min_length=1)
+    sources: tuple[SourceConfig, ...] = (SampleConfig(),)
     clean: CleanSettings = CleanSettings()
     symprec: float = Field(SYMPREC, gt=0)
     dedup: DedupSettings = DedupSettings()
@@ -90,6 +91,14 @@ class BuildConfig(BaseModel):
     shard_rows: int = Field(10_000, ge=1)
     workers: int = Field(2, ge=1)
     keep_old_stages: bool = False
+
+
+def sources_of(config: BuildConfig, given: Sequence[Source] | None = None) -> list[Source]:
+    """The sources of a build: those that are given, else those of its settings. Raises SourceError where none is."""
+    opened = [open_source(s) for s in config.sources] if given is None else list(given)
+    if not opened:
+        raise SourceError("the settings name no source: list one, such as `- kind: sample`, or leave `sources` out")
+    return opened
 
 
 def open_source(config: Any) -> Source:

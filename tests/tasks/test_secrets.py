@@ -13,6 +13,7 @@ from pydantic import SecretStr, ValidationError
 
 import tasks.secrets
 from dao_core.crysdb.config import BuildConfig
+from dao_core.crysdb.sources.base import SourceError
 from dao_core.crysdb.sources.materials_project import MaterialsProjectSource
 from dao_core.crysdb.sources.settings import MaterialsProjectConfig
 from flows.cli.errors import explain
@@ -35,6 +36,11 @@ def test_a_named_block_gives_the_key_and_nobody_else_sees_it(monkeypatch: pytest
     assert source.config.api_key.get_secret_value() == "k" * 32
     assert asked == ["mp-api-key"]
     assert "kkkk" not in f"{source!r} {source.config} {config} {config.model_dump_json()} {source.selection}"
+
+
+def test_settings_without_any_source_are_refused() -> None:
+    with pytest.raises(SourceError, match="the settings name no source"):
+        open_sources(BuildConfig(sources=()))
 
 
 def test_without_a_block_no_server_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from dao_core.crysdb.build.assemble import Computed, assemble
 from dao_core.crysdb.build.ingest import REFUSED, ingest, read_jsonl
 from dao_core.crysdb.build.stages import DROPPED, ENTRIES, dedup_stage, hull_stage, leak_stage, prepare_shards
 from dao_core.crysdb.build.state import write_state
-from dao_core.crysdb.config import BuildConfig, GuardSettings, open_source
+from dao_core.crysdb.config import BuildConfig, GuardSettings, sources_of
 from dao_core.crysdb.sources.base import Source
 from dao_core.crysdb.steps.quarantine import QUARANTINE
 from dao_core.crysdb.table import CrysTable
@@ -101,7 +101,7 @@ def build(
             table.check()
         clock = _Clock(log)
         ledger = Ledger(root / "ledger")
-        opened = [open_source(s) for s in config.sources] if sources is None else list(sources)
+        opened = sources_of(config, sources)
         raw = clock("ingest", lambda: ingest_all(opened, ledger, config))
         flat = [shard for shards in raw for shard in shards]
         prepared = clock("clean and standardise", lambda: _prepare(flat, ledger, config))

@@ -23,7 +23,7 @@ from dao_core.crysdb.build.ingest import ROWS
 from dao_core.crysdb.build.stages import LEAK_COLUMNS, benchmark_stage, load_benchmarks
 from dao_core.crysdb.build.state import ASIDE, ENTRIES, State, UpdateError, read_state, write_state
 from dao_core.crysdb.build.touched import LastHulls, TouchedValues, pa_strings, touched_values
-from dao_core.crysdb.config import BuildConfig, open_source
+from dao_core.crysdb.config import BuildConfig, sources_of
 from dao_core.crysdb.schema import conform
 from dao_core.crysdb.sources.base import Source
 from dao_core.crysdb.steps.dedup import DEDUP_COLUMNS, STRUCTURE_COLUMNS, buckets_of, duplicates, members_of
@@ -86,7 +86,7 @@ def update(
             table.check()
         state = _checked_state(root, table, config)
         ledger = Ledger(root / "ledger")
-        opened = [open_source(s) for s in config.sources] if sources is None else list(sources)
+        opened = sources_of(config, sources)
         changes = find_changes(opened, state, ledger, config, reading)
         log(f"{changes.n_in} rows read, {changes.changed.num_rows} new or changed, {len(changes.gone)} gone")
         if changes.n_by_source is not None:

@@ -9,7 +9,7 @@ from dao_core.crysdb.build.assemble import IMPLAUSIBLE
 from dao_core.crysdb.build.build import BuildReport, BuildStoppedError, build
 from dao_core.crysdb.config import BuildConfig, GuardSettings
 from dao_core.crysdb.schema import CrysRecord, table_to_records
-from dao_core.crysdb.sources.base import Refusal
+from dao_core.crysdb.sources.base import Refusal, SourceError
 from dao_core.crysdb.steps.clean import CleanSettings
 from dao_core.crysdb.steps.dedup import DedupSettings
 from dao_core.crysdb.steps.energies import HullSettings
@@ -174,6 +174,12 @@ def test_empty_source_publishes_an_empty_table(tmp_path: Path) -> None:
     report = build(CONFIG, tmp_path, sources=[ListSource([])])
     assert report.adds_up
     assert CrysTable(tmp_path / "table").read().num_rows == 0
+
+
+def test_settings_without_any_source_build_nothing(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="the settings name no source"):
+        build(CONFIG.model_copy(update={"sources": ()}), tmp_path)
+    assert not CrysTable(tmp_path / "table").exists
 
 
 @pytest.mark.parametrize("what", ["shrinks", "functional", "gone"])
