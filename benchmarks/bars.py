@@ -21,6 +21,13 @@ def record_bar(**line: Any) -> None:
         handle.write(json.dumps(facts) + "\n")
 
 
+def show_bar(line: dict[str, Any], *, record: bool) -> None:
+    """Print one measured row as the last line of a benchmark, and append it to the record where that is asked."""
+    if record:
+        record_bar(**line)
+    print(json.dumps(line))
+
+
 def machine() -> str:
     """A few words on the machine."""
     return f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ase.build import bulk
-from bars import record_bar
+from bars import show_bar
 
 from dao_core.artifacts import Ledger
 from dao_core.crystal import Crystal
@@ -90,9 +90,7 @@ def main() -> None:
     }  # fmt: skip
     if not met:
         line["why"] = f"{len(rows)} of {ENOUGH} crystals; the largest difference is {worst} meV/atom"
-    if args.record:
-        record_bar(**line)
-    print(json.dumps(line))
+    show_bar(line, record=args.record)
 
 
 if __name__ == "__main__":

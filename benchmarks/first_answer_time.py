@@ -10,7 +10,6 @@ lengthens less. A table that never came, since the time budget ended before it, 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -18,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-from bars import cpu_seconds, record_bar
+from bars import cpu_seconds, show_bar
 
 FIRST, JUDGED = "known and likely, before any relaxation", "so far"
 BAR = [4.0, 30.0]
@@ -66,9 +65,7 @@ def main() -> None:
         "interval": seen, "details": middle, "seed": 0,
         "command": f"python benchmarks/first_answer_time.py --runs {args.runs} --record",
     }  # fmt: skip
-    if args.record:
-        record_bar(**line)
-    print(json.dumps(line))
+    show_bar(line, record=args.record)
 
 
 if __name__ == "__main__":

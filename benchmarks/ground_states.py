@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import numpy as np
-from bars import record_bar
+from bars import show_bar
 from textbook import elements, further
 
 from dao_core.crystal import Crystal
@@ -194,9 +194,7 @@ def main() -> int:
             **found, "command": f"python benchmarks/ground_states.py --work DIR --n {args.n} --judged {args.judged} "
             f"--sides {side} --record",
         }  # fmt: skip
-        if args.record:
-            record_bar(**line)
-        print(json.dumps(line))
+        show_bar(line, record=args.record)
     return 0
 
 

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import yaml
 from ase.build import bulk
-from bars import record_bar
+from bars import show_bar
 
 from dao_core.artifacts import Ledger
 from dao_core.crystal import Crystal
@@ -193,9 +193,7 @@ def main() -> None:
     }  # fmt: skip
     if not line["met"]:
         line["why"] = "; ".join(f"moment {r['moment']}: {r}" for r in rounds if not r["same"] or r["repeated"])
-    if args.record:
-        record_bar(**line)
-    print(json.dumps(line))
+    show_bar(line, record=args.record)
 
 
 if __name__ == "__main__":

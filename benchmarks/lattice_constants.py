@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bars import record_bar
+from bars import show_bar
 
 from dao_core.crystal import Crystal, crystal_from_symbols
 from dao_core.energy.relaxation.relax import relax
@@ -99,9 +99,7 @@ def main() -> None:
         "command": f"python benchmarks/lattice_constants.py --work DIR --potential {args.potential}"
         + (" --dispersion" if args.dispersion else "") + " --record",
     }  # fmt: skip
-    if args.record:
-        record_bar(**line)
-    print(json.dumps(line))
+    show_bar(line, record=args.record)
 
 
 if __name__ == "__main__":

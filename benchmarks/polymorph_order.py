@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from bars import record_bar
+from bars import show_bar
 
 from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.energy.potential import Potential, PotentialResult
@@ -125,9 +125,7 @@ def main() -> None:
         "n_failed": value[first]["n_failed"], "interval": value[first]["interval"], "details": value, "seed": 0,
         "command": f"python benchmarks/polymorph_order.py --work DIR --potentials {args.potentials} --n {args.n}",
     }  # fmt: skip
-    if args.record:
-        record_bar(**line)
-    print(json.dumps(line))
+    show_bar(line, record=args.record)
 
 
 if __name__ == "__main__":

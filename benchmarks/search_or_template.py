@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from bars import record_bar
+from bars import show_bar
 from templates import Row, read_split
 
 from dao_core.evaluate.statistics import bootstrap_mean, wilson
@@ -119,9 +119,7 @@ def main() -> None:
         "cpu_s": round(sum(r["cpu"] for r in rows)),
         "command": f"python benchmarks/search_or_template.py --work DIR --n {args.n} --judge {args.judge} --record",
     }  # fmt: skip
-    if args.record:
-        record_bar(**line)
-    print(json.dumps(line))
+    show_bar(line, record=args.record)
 
 
 if __name__ == "__main__":
