@@ -3,8 +3,8 @@
 python benchmarks/train_symmetry.py --out runs/symmetry --label-seconds 1500 --fill-seconds 2400
 Stages run one after the other or alone (--stage); stopped, the same command goes on. `--set mp-20` learns from MP-20's
 training split alone, the column of the benchmarks; `--set all` also from other Materials Project structures and from
-those of --extra (a Parquet file of the same columns), without any composition of the public MP-20 and MPTS-52
-validation and test splits.
+the experimental ones of --extra (the library's sources/oqmd-icsd.parquet), without any composition of the public MP-20
+and MPTS-52 validation and test splits. The label network is told which kind a structure is.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from dao_core.generate.symmetry.description import Description, degrees_of_freed
 from dao_core.generate.symmetry.fill_network import FillNetwork
 from dao_core.generate.symmetry.generator import closest_ratio
 from dao_core.generate.symmetry.label_network import LabelNetwork
+from dao_core.generate.symmetry.label_tokens import Source
 from dao_core.generate.symmetry.transformer import SymmetryNetworkConfig
 from dao_core.training.fit_symmetry import LabelExamples
 from dao_core.training.fit_symmetry_fill import FillExamples
@@ -37,15 +38,17 @@ STAGES = ("describe", "label", "fill", "pack")
 MOST_ATOMS = {"mp-20": 20, "all": 40}
 CLOSEST_SHARE = 0.01  # structures that come closer than the limit of overlapping atoms
 LONGEST = 64  # tokens of a structure that the fill network learns from; longer ones cost the time of many
+NEAR_HULL = 0.08  # eV/atom, MP-20's own limit
 BLOCK = 2000  # structures described between two notes of progress
 NetworkT = TypeVar("NetworkT", LabelNetwork, FillNetwork)
+TrainingRow = tuple[str, Crystal, Source]  # id, structure, kind
 LABEL = SymmetryNetworkConfig(n_blocks=4, dropout=0.1)
 FILL = SymmetryNetworkConfig(n_blocks=5, dropout=0.08)
 
 
-def rows_of(path: Path) -> Iterator[tuple[str, Crystal]]:
-    """(id, structure) of a table; rows that are no crystal are skipped."""
-    columns = ["material_id", "lattice", "frac_coords", "atomic_numbers"]
+def rows_of(path: Path) -> Iterator[tuple[str, Crystal, float | None]]:
+    """(id, structure, energy above the hull) of a table; rows that are no crystal are skipped."""
+    columns = ["material_id", "lattice", "frac_coords", "atomic_numbers", "e_above_hull"]
     for batch in pq.ParquetFile(path).iter_batches(BLOCK, columns=columns):
         for row in batch.to_pylist():
             try:
@@ -54,42 +57,52 @@ def rows_of(path: Path) -> Iterator[tuple[str, Crystal]]:
                 )
             except InvalidCrystalError:
                 continue
-            yield str(row["material_id"]), crystal
+            yield str(row["material_id"]), crystal, row["e_above_hull"]
 
 
-def training_rows(data: Path, name: str, extra: Path | None) -> Iterator[tuple[str, Crystal]]:
+def training_rows(data: Path, name: str, extra: Path | None) -> Iterator[TrainingRow]:
     """What may be learned from."""
     seen = set()
-    for material_id, crystal in rows_of(data / "mp_20/train.parquet"):
+    for material_id, crystal, _ in rows_of(data / "mp_20/train.parquet"):
         seen.add(material_id)
-        yield material_id, crystal
+        yield material_id, crystal, Source.NEAR_HULL
     if name == "mp-20":
         return
     held = held_formulas(data)
     for path in (data / "mp_structures.parquet", *([extra] if extra else [])):
-        for material_id, crystal in rows_of(path):
+        for material_id, crystal, e_above_hull in rows_of(path):
             if material_id in seen or crystal.n_atoms > MOST_ATOMS[name]:
                 continue
             if formula_key(crystal.atomic_numbers) not in held:
                 seen.add(material_id)
-                yield material_id, crystal
+                yield material_id, crystal, Source.EXPERIMENT if path == extra else source_of(crystal, e_above_hull)
 
 
-def describe(rows: Iterator[tuple[str, Crystal]], path: Path) -> None:
+def source_of(crystal: Crystal, e_above_hull: float | None) -> Source:
+    """Of a Materials Project structure: MP-20 has most of the small ones near the hull, of the large ones none."""
+    if e_above_hull is None or np.isnan(e_above_hull):
+        near = crystal.n_atoms > MOST_ATOMS["mp-20"]
+    else:
+        near = e_above_hull <= NEAR_HULL
+    return Source.NEAR_HULL if near else Source.MATERIALS_PROJECT
+
+
+def describe(rows: Iterator[TrainingRow], path: Path) -> None:
     """Write the descriptions of all structures that have one."""
     if path.exists():
         return
-    ids, kept, n_failed = [], [], 0
-    block: list[tuple[str, Crystal]] = []
+    ids, kept, sources, n_failed = [], [], [], 0
+    block: list[TrainingRow] = []
 
     def flush() -> None:
         nonlocal n_failed
-        descriptions, _, failed, _ = describe_all(c for _, c in block)
+        descriptions, _, failed, _ = describe_all(c for _, c, _ in block)
         n_failed += failed
-        for (name, _), description in zip(block, descriptions, strict=True):
+        for (name, _, source), description in zip(block, descriptions, strict=True):
             if description is not None:
                 ids.append(name)
                 kept.append(description)
+                sources.append(source)
         print(f"{path.name}: {len(kept)} described, {n_failed} not", flush=True)
         block.clear()
 
@@ -98,7 +111,7 @@ def describe(rows: Iterator[tuple[str, Crystal]], path: Path) -> None:
         if len(block) == BLOCK:
             flush()
     flush()
-    save_descriptions(path, ids, kept)
+    save_descriptions(path, ids, kept, sources)
 
 
 def element_facts(descriptions: list[Description]) -> ElementFacts:
@@ -138,8 +151,9 @@ def main() -> None:
     train_path, held_path = args.out / "train.parquet", args.out / "validation.parquet"
     if "describe" in stages:
         describe(training_rows(args.data, args.set, args.extra), train_path)
-        describe(rows_of(args.data / "mp_20/val.parquet"), held_path)
-    descriptions, held = load_descriptions(train_path)[1], load_descriptions(held_path)[1]
+        validation = rows_of(args.data / "mp_20/val.parquet")
+        describe(((name, crystal, Source.NEAR_HULL) for name, crystal, _ in validation), held_path)
+    (_, descriptions, sources), held = load_descriptions(train_path), load_descriptions(held_path)[1]
     label_config = SymmetryTrainingConfig(network=LABEL, cpu_seconds=args.label_seconds, seed=args.seed)
     fill_config = SymmetryTrainingConfig(
         network=FILL, cpu_seconds=args.fill_seconds, seed=args.seed, learning_rate=1.5e-3,
@@ -147,7 +161,8 @@ def main() -> None:
     )  # fmt: skip
     if "label" in stages:
         torch.manual_seed(args.seed)
-        examples = LabelExamples([d.label for d in descriptions], [d.label for d in held], label_config)
+        labels = [d.label for d in descriptions]
+        examples = LabelExamples(labels, sources, [d.label for d in held], label_config)
         facts["label"] = train(
             started(LabelNetwork(LABEL), args.start_from), examples, label_config, args.out / "label"
         )

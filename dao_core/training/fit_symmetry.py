@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dao_core.generate.symmetry.label_network import LabelNetwork, label_log_probabilities
-from dao_core.generate.symmetry.label_tokens import FIELDS, EncodedLabel, encode_label
+from dao_core.generate.symmetry.label_tokens import FIELDS, EncodedLabel, Source, encode_label
 from dao_core.generate.symmetry.labels import Label, orders_of
 from dao_core.generate.templates.elements import N_ELEMENTS, substitution_log_odds
 from dao_core.training.symmetry_loop import SymmetryTrainingConfig
@@ -54,10 +54,19 @@ class Substitution:
 class LabelExamples:
     """Labels of training structures, each in several orders of its elements, and those of validation."""
 
-    def __init__(self, train: Sequence[Label], validation: Sequence[Label], config: SymmetryTrainingConfig) -> None:
+    def __init__(
+        self,
+        train: Sequence[Label],
+        sources: Sequence[Source],
+        validation: Sequence[Label],
+        config: SymmetryTrainingConfig,
+    ) -> None:
         rng = np.random.default_rng(config.seed)
         self.config, self.substitution = config, Substitution(train)
-        self.rows = [[encode_label(x) for x in orders_of(label, rng, N_ORDERS)] for label in train]
+        self.rows = [
+            [encode_label(x, source) for x in orders_of(label, rng, N_ORDERS)]
+            for label, source in zip(train, sources, strict=True)
+        ]
         self.held = [encode_label(label) for label in validation[:VALIDATED]]
         self.lengths = np.array([len(r[0].tokens) for r in self.rows])
 

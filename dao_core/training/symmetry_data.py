@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal
 from dao_core.generate.symmetry.description import Description, describe
-from dao_core.generate.symmetry.label_tokens import MAX_ELEMENTS
+from dao_core.generate.symmetry.label_tokens import MAX_ELEMENTS, Source
 from dao_core.generate.symmetry.labels import Label, SymmetryLabelError, label_of, standard_cell
 from dao_core.generate.symmetry.wyckoff_tables import MAX_COUNT
 from dao_core.matching.atomic_volumes import fit_atomic_volumes
@@ -42,13 +42,16 @@ def _describe(crystal: Crystal) -> tuple[Description | None, str]:
         return None, str(error).split(":")[-1].strip()
 
 
-def save_descriptions(path: Path, ids: Sequence[str], descriptions: Sequence[Description]) -> None:
+def save_descriptions(
+    path: Path, ids: Sequence[str], descriptions: Sequence[Description], sources: Sequence[Source]
+) -> None:
     """Write descriptions with their ids as Parquet.
 
     Args:
         path: The file.
         ids: One a description.
         descriptions: Labels and degrees of freedom.
+        sources: What kind of structure each is.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -61,23 +64,25 @@ def save_descriptions(path: Path, ids: Sequence[str], descriptions: Sequence[Des
         "lattice": [d.lattice.ravel().tolist() for d in descriptions],
         "free": [np.concatenate([*d.free, np.zeros(0)]).tolist() for d in descriptions],
         "n_free": [[len(u) for u in d.free] for d in descriptions],
+        "source": [int(s) for s in sources],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(columns), path)
 
 
-def load_descriptions(path: Path) -> tuple[list[str], list[Description]]:
+def load_descriptions(path: Path) -> tuple[list[str], list[Description], list[Source]]:
     """Read what `save_descriptions` wrote."""
     import pyarrow.parquet as pq
 
-    ids, descriptions = [], []
+    ids, descriptions, sources = [], [], []
     for row in pq.read_table(path).to_pylist():
         label = Label(row["spacegroup_number"], tuple(row["elements"]), tuple(row["letters"]))
         ends = np.cumsum(row["n_free"])[:-1]
         free = np.split(np.array(row["free"], dtype=float), ends)
         ids.append(row["material_id"])
         descriptions.append(Description(label, np.reshape(row["lattice"], (3, 3)), list(free)))
-    return ids, descriptions
+        sources.append(Source(row["source"]))
+    return ids, descriptions, sources
 
 
 def atomic_volumes(descriptions: Sequence[Description]) -> NDArray[np.float64]:

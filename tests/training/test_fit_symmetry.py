@@ -20,12 +20,14 @@ from dao_core.generate.symmetry.description import (
 from dao_core.generate.symmetry.fill_network import FillNetwork
 from dao_core.generate.symmetry.fill_tokens import FillBatch, encode_fill
 from dao_core.generate.symmetry.label_network import LabelNetwork
+from dao_core.generate.symmetry.label_search import LabelSearchSettings, search_labels
+from dao_core.generate.symmetry.label_tokens import Source
 from dao_core.generate.symmetry.labels import label_of, orders_of, standard_cell
 from dao_core.training.fit_symmetry import LabelExamples, Substitution
 from dao_core.training.fit_symmetry_fill import FillExamples
 from dao_core.training.symmetry_data import describe_all, load_descriptions, save_descriptions
 from dao_core.training.symmetry_loop import SymmetryTrainingConfig, train
-from tests.helpers.structures import perovskite, rocksalt, rutile
+from tests.helpers.structures import cesium_chloride, perovskite, rocksalt, rutile
 from tests.helpers.symmetric import TINY, VOLUMES, labels, random_structure, random_values
 
 CONFIG = SymmetryTrainingConfig(network=TINY, cpu_seconds=2.0, batch_size=16, learning_rate=1e-2, warmup=5)
@@ -37,7 +39,7 @@ def descriptions() -> list[Description]:
 
 def test_the_label_network_learns(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    examples = LabelExamples(labels(), labels(), CONFIG)
+    examples = LabelExamples(labels(), [Source.NEAR_HULL] * len(labels()), labels(), CONFIG)
     network = LabelNetwork(TINY)
     with torch.no_grad():
         before = examples.validate(network)
@@ -78,9 +80,24 @@ def test_the_mark_changes_what_is_predicted() -> None:
     assert not torch.allclose(canonical[:, -1], marked[:, -1])
 
 
+def test_each_source_has_its_own_labels(tmp_path: Path) -> None:
+    """The same composition: rock salt in one source, caesium chloride in another."""
+    torch.manual_seed(0)
+    salt, caesium = (label_of(standard_cell(c)) for c in (rocksalt("Na", "Cl"), cesium_chloride("Na", "Cl")))
+    pairs = [(salt, Source.NEAR_HULL), (caesium, Source.EXPERIMENT)] * 8
+    examples = LabelExamples([p[0] for p in pairs], [p[1] for p in pairs], [salt], CONFIG)
+    network = LabelNetwork(TINY)
+    train(network, examples, CONFIG, tmp_path)
+    for label, source in pairs[:2]:
+        settings = LabelSearchSettings(source=source)
+        found = search_labels(network, [(label.elements, label.counts)], settings)[0]
+        assert found[0].label == label
+        assert found[0].log_probability > np.log(0.8)
+
+
 def test_a_finished_training_is_not_repeated(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    examples = LabelExamples(labels(), labels(), CONFIG)
+    examples = LabelExamples(labels(), [Source.NEAR_HULL] * len(labels()), labels(), CONFIG)
     first = train(LabelNetwork(TINY), examples, CONFIG, tmp_path)
     again = LabelNetwork(TINY)
     facts = train(again, examples, CONFIG, tmp_path)
@@ -110,9 +127,9 @@ def test_descriptions_are_kept_to_the_last_digit(tmp_path: Path) -> None:
     made, n_ok, n_failed, reasons = describe_all(crystals)
     assert (n_ok, n_failed, reasons) == (3, 0, {"described": 3})
     kept = [d for d in made if d is not None]
-    save_descriptions(tmp_path / "d.parquet", ["a", "b", "c"], kept)
-    ids, again = load_descriptions(tmp_path / "d.parquet")
-    assert ids == ["a", "b", "c"]
+    save_descriptions(tmp_path / "d.parquet", ["a", "b", "c"], kept, list(Source))
+    ids, again, sources = load_descriptions(tmp_path / "d.parquet")
+    assert (ids, sources) == (["a", "b", "c"], list(Source))
     for first, second in zip(kept, again, strict=True):
         assert first.label == second.label
         assert np.array_equal(values_of(first, VOLUMES), values_of(second, VOLUMES))

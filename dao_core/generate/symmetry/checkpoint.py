@@ -104,8 +104,11 @@ def load_symmetry(directory: Path | str = KIND) -> SymmetryModel:
         )
     for name, network in (("label", label), ("fill", fill)):
         own = {k.removeprefix(f"{name}."): v for k, v in weights.items() if k.startswith(f"{name}.")}
-        if isinstance(network, FillNetwork):  # older ones learned from canonical descriptions alone
+        # older ones learned from canonical descriptions alone, and from one source
+        if isinstance(network, FillNetwork):
             own.setdefault("equivalent", torch.zeros_like(network.equivalent))
+        else:
+            own.setdefault("source.weight", torch.zeros_like(network.source.weight))
         load_weights(network, own, path)
         network.eval()
     return SymmetryModel(label, fill, facts, calibration, f"dao-{KIND}-{config['sha256'][:12]}")

@@ -131,7 +131,9 @@ class SymmetryGenerator:
 
     def _drawn(self, key: Composition, n: int, groups: Collection[int] | None, seed: int) -> list[ScoredLabel]:
         """Labels in the order in which they were drawn most often; the log of their share is their probability."""
-        counts = Counter(sample_labels(self.model.label, key, 4 * n, Draw(seed, groups=groups)))
+        counts = Counter(
+            sample_labels(self.model.label, key, 4 * n, Draw(seed, groups=groups, source=self.search.source))
+        )
         total = sum(counts.values())
         return [ScoredLabel(label, float(np.log(k / total))) for label, k in counts.most_common(self.search.n)]
 

@@ -18,6 +18,7 @@ from dao_core.generate.symmetry.label_tokens import (
     START,
     EncodedLabel,
     LabelBatch,
+    Source,
 )
 from dao_core.generate.symmetry.transformer import (
     ElementEmbedding,
@@ -53,7 +54,7 @@ class LabelNetwork(nn.Module):
         self.elements, self.groups = ElementEmbedding(width), SpaceGroupEmbedding(width)
         self.count, self.share, self.place = embedding(MAX_COUNT + 1, width), nn.Linear(2, width), embedding(12, width)
         self.total, self.units = embedding(MOST_ATOMS + 1, width), embedding(MAX_COUNT + 1, width)
-        self.start = nn.Parameter(torch.zeros(width))
+        self.start, self.source = nn.Parameter(torch.zeros(width)), embedding(len(Source), width, 0.02)
         self.current, self.remaining = nn.Linear(width, width), embedding(MAX_COUNT + 1, width)
         self.current_place = embedding(MAX_ELEMENTS + 2, width)
         self.positions = PositionEmbedding(width)
@@ -78,7 +79,8 @@ class LabelNetwork(nn.Module):
             self.current(element) + self.remaining(batch.count) + self.current_place(batch.place) + groups[batch.group]
         )
         kind = batch.kind[..., None]
-        x = (kind == ELEMENT) * content + (kind == START) * self.start
+        start = self.start + self.source(batch.place.clamp_max(len(Source) - 1))
+        x = (kind == ELEMENT) * content + (kind == START) * start
         x = x + ((kind == ELEMENT) | (kind == START)) * overall[:, None]
         x = x + (kind >= GROUP) * decided + (kind == LETTER) * positions[batch.position]
         return self.transformer(x, batch.prefix), groups, positions

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from dao_core.generate.symmetry.label_network import IMPOSSIBLE, LabelNetwork, label_log_probabilities
-from dao_core.generate.symmetry.label_tokens import LabelBatch, PartialLabel, encode_label
+from dao_core.generate.symmetry.label_tokens import LabelBatch, PartialLabel, Source, encode_label
 from dao_core.generate.symmetry.labels import Label, orders_of
 
 BATCH = 512
@@ -28,6 +28,7 @@ class LabelSearchSettings(BaseModel):
     n: int = Field(20, ge=1, description="labels returned of each composition")
     range: float = Field(8.0, gt=0, description="log probability below the best at which a label is dropped")
     orders: int = Field(4, ge=1, description="orders of the elements over which a label's probability is averaged")
+    source: Source = Field(Source.NEAR_HULL, description="kind of structures whose labels are asked for")
     most_per_group: int | None = Field(None, ge=1, description="labels of one space group, for diversity; none: all")
 
 
@@ -55,6 +56,7 @@ class Draw:
     seed: int
     temperature: float = 1.0
     groups: Collection[int] | None = None
+    source: Source = Source.NEAR_HULL
 
 
 class NoSpaceGroupError(ValueError):
@@ -114,7 +116,7 @@ def sample_labels(
         NoSpaceGroupError: The atoms fit on the sites of no allowed space group.
     """
     temperature, rng = draw.temperature, np.random.default_rng(draw.seed)
-    state = PartialLabel.start(*composition)
+    state = PartialLabel.start(*composition, draw.source)
     allowed = _limited(state.allowed_groups()[None], draw.groups)[0]
     if not allowed.any():
         raise NoSpaceGroupError(f"no space group's sites hold {composition[1]} atoms of the elements")
@@ -138,17 +140,20 @@ def sample_labels(
 
 
 @torch.no_grad()
-def score_labels(network: LabelNetwork, labels: Sequence[Label]) -> NDArray[np.float64]:
+def score_labels(
+    network: LabelNetwork, labels: Sequence[Label], source: Source = Source.NEAR_HULL
+) -> NDArray[np.float64]:
     """Log probability of labels as they are spelled, given their compositions.
 
     Args:
         network: Of the labels.
         labels: What is scored.
+        source: Kind of structures whose labels they are taken for.
 
     Returns:
         (n,), natural logarithms.
     """
-    rows = [encode_label(label) for label in labels]
+    rows = [encode_label(label, source) for label in labels]
     out = np.zeros(len(rows))
     order = sorted(range(len(rows)), key=lambda i: len(rows[i].tokens))
     for begin in range(0, len(order), BATCH):
@@ -168,7 +173,7 @@ def _rescored(network: LabelNetwork, found: list[ScoredLabel], settings: LabelSe
         return found
     rng = np.random.default_rng(0)
     spelled = [orders_of(s.label, rng, settings.orders) for s in found]
-    scores = iter(score_labels(network, [label for row in spelled for label in row]))
+    scores = iter(score_labels(network, [label for row in spelled for label in row], settings.source))
     mean = np.array([np.logaddexp.reduce([next(scores) for _ in row]) - np.log(len(row)) for row in spelled])
     mean += np.logaddexp.reduce([s.log_probability for s in found]) - np.logaddexp.reduce(mean)
     return [ScoredLabel(s.label, float(m)) for s, m in zip(found, mean, strict=True)]
@@ -180,7 +185,7 @@ def _starts(
     settings: LabelSearchSettings,
     groups: Collection[int] | None,
 ) -> list[_Beam]:
-    states = [PartialLabel.start(*c) for c in compositions]
+    states = [PartialLabel.start(*c, settings.source) for c in compositions]
     allowed = np.array([s.allowed_groups() for s in states]).reshape(len(states), -1)
     allowed = _limited(allowed, groups)
     beams = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from functools import reduce
 from math import gcd
 
@@ -24,9 +25,17 @@ from dao_core.generate.symmetry.wyckoff_tables import (
 )
 
 PADDING, ELEMENT, START, GROUP, LETTER = range(5)
-FIELDS = ("kind", "element", "count", "place", "group", "position")  # of one token
+FIELDS = ("kind", "element", "count", "place", "group", "position")  # of one token; the start token's place: its source
 MAX_ELEMENTS = 10
 Token = tuple[int, int, int, int, int, int]
+
+
+class Source(IntEnum):
+    """Where a training structure comes from: the same composition has other labels near the hull than far above it."""
+
+    NEAR_HULL = 0  # Materials Project, within 0.08 eV/atom of the hull or a large cell of unknown energy
+    MATERIALS_PROJECT = 1  # its other structures
+    EXPERIMENT = 2  # ICSD, through OQMD
 
 
 class UnlabelledCompositionError(ValueError):
@@ -51,12 +60,15 @@ class PartialLabel:
     used: tuple[bool, ...] = (False,) * N_LETTERS
 
     @classmethod
-    def start(cls, elements: tuple[int, ...], counts: tuple[int, ...]) -> PartialLabel:
+    def start(
+        cls, elements: tuple[int, ...], counts: tuple[int, ...], source: Source = Source.NEAR_HULL
+    ) -> PartialLabel:
         """Nothing decided yet.
 
         Args:
             elements: Atomic numbers.
             counts: Atoms of each in the primitive cell.
+            source: Of what kind of structure the label is asked.
 
         Returns:
             The label to be filled.
@@ -69,7 +81,7 @@ class PartialLabel:
                 f"symmetry labels hold up to {MAX_ELEMENTS} elements with up to {MAX_COUNT} atoms each"
             )
         tokens = [(ELEMENT, z, n, place, 0, 0) for place, (z, n) in enumerate(zip(elements, counts, strict=True))]
-        return cls(elements, counts, (*tokens, (START, 0, 0, 0, 0, 0)))
+        return cls(elements, counts, (*tokens, (START, 0, 0, int(source), 0, 0)))
 
     @property
     def complete(self) -> bool:
@@ -132,9 +144,9 @@ class EncodedLabel:
     masks: NDArray[np.bool_]
 
 
-def encode_label(label: Label) -> EncodedLabel:
+def encode_label(label: Label, source: Source = Source.NEAR_HULL) -> EncodedLabel:
     """Tokens, masks and targets. Raises UnlabelledCompositionError beyond the tables' limits."""
-    state = PartialLabel.start(label.elements, label.counts)
+    state = PartialLabel.start(label.elements, label.counts, source)
     groups, prefix = state.allowed_groups(), len(state.tokens)
     state = state.with_group(label.spacegroup_number)
     masks, letters = [], [i for group in letter_indices(label.letters) for i in group]
