@@ -69,9 +69,9 @@ class SymmetryGenerator:
         self.model, self.search, self.fills = model, search or LabelSearchSettings(), fills
 
     @classmethod
-    def load(cls, directory: Path | str = KIND) -> SymmetryGenerator:
+    def load(cls, directory: Path | str = KIND, search: LabelSearchSettings | None = None) -> SymmetryGenerator:
         """The model that ships, or one in a folder. Raises CheckpointError."""
-        return cls(load_symmetry(directory))
+        return cls(load_symmetry(directory), search)
 
     @property
     def identity(self) -> str:
@@ -131,9 +131,8 @@ class SymmetryGenerator:
 
     def _drawn(self, key: Composition, n: int, groups: Collection[int] | None, seed: int) -> list[ScoredLabel]:
         """Labels in the order in which they were drawn most often; the log of their share is their probability."""
-        counts = Counter(
-            sample_labels(self.model.label, key, 4 * n, Draw(seed, groups=groups, source=self.search.source))
-        )
+        draw = Draw(seed, groups=groups, source=self.search.source)
+        counts = Counter(sample_labels(self.model.label, key, 4 * n, draw))
         total = sum(counts.values())
         return [ScoredLabel(label, float(np.log(k / total))) for label, k in counts.most_common(self.search.n)]
 
