@@ -199,6 +199,8 @@ class LightRunLog(RunLog):
     def __init__(self, root: str | Path | None, *, name: str, command: str) -> None:
         """Begin an attempt in the folder of the command's output, or in none."""
         self._written = root is not None
+        before = None if root is None else read_state(Path(root))
+        self._other = before if before and before.get("status") == "completed" and before.get("name") != name else None
         if root is None:
             self.root, self.workers, self._pool = Path(), None, None
             self.state = {**_begun(name, command, {}), "flow_run_id": None, "stages": {}}
@@ -207,6 +209,15 @@ class LightRunLog(RunLog):
 
     def _begin(self) -> None:
         self._save()
+
+    def fail(self, error: BaseException) -> None:
+        """Note why the attempt failed; a folder that holds the finished answer to another question keeps that state."""
+        reason = f"{type(error).__name__}: {error}"[:500]
+        self.finish("failed", error=reason)
+        if self._other is not None:
+            failed = {key: self.state[key] for key in ("name", "command", "started", "finished", "error")}
+            self.state = {**self._other, "failed_since": failed}
+            self._save()
 
     def _save(self) -> None:
         if self._written:
@@ -221,7 +232,8 @@ def record_command(root: str | Path | None, name: str) -> Iterator[RunLog]:
     """Record one run of a command in its output folder, so that `dao status` lists it and says how to repeat it.
 
     The run is `completed` when the body ends, `failed` with the reason when it raises, and counts as `interrupted` when
-    the process ends before that. `stage` and `finish` of the yielded log may say more.
+    the process ends before that. A failure in a folder that holds a finished run of another name is noted there under
+    `failed_since`: the files are still that run's. `stage` and `finish` of the yielded log may say more.
 
     Args:
         root: The folder of the command's output; None where it writes none, and then nothing is recorded.
@@ -237,7 +249,7 @@ def record_command(root: str | Path | None, name: str) -> Iterator[RunLog]:
     try:
         yield run
     except (Exception, SystemExit) as error:  # SystemExit: the user's mistake, told in one line
-        run.finish("failed", error=f"{type(error).__name__}: {error}"[:500])
+        run.fail(error)
         raise
     if run.state["status"] == "running":
         run.finish("completed")

@@ -36,7 +36,7 @@ class Candidate:
         hull_identity: What made the energies of the hull behind `e_above_hull`.
         log_prior: Log of the structure's probability before any energy (see screening/proposals.py).
         probability: The posterior among the candidates of its formula (see screening/ranking.py).
-        undecided: Its energy is so close to a better candidate's that the judge's own error is larger.
+        undecided: Its energy is so close to another candidate's that the judge's own error is larger.
         start_id: The candidate from whose structure this one came, where its relaxation left that structure.
         library_id: The library's id of the structure, with `library`, and `library_e_above_hull` on its own hull.
         given: What of the structure the user gave; `held` says that its cell and those atoms stay as they are.

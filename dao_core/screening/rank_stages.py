@@ -217,11 +217,12 @@ def _refusals(refused: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class ReportRequest:
-    """A report to write: its title, what diagnostics were made, and the formulas that the budget didn't reach."""
+    """A report to write: its title, what diagnostics were made, formulas that the budget didn't reach, notes."""
 
     title: str
     diagnosed: tuple[StageRecord, ...] = ()
     skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def report_stage(
@@ -256,6 +257,7 @@ def report_stage(
             "diagnosed": sorted(r.key for r in request.diagnosed),
             "title": request.title,
             "skipped": request.skipped,
+            "notes": request.notes,
             "models": [models.names, None if models.generator is None else models.generator.identity],
             "seed": context.settings.seed,
         }
@@ -276,7 +278,7 @@ def _diagnosed(
     for record in request.diagnosed:
         kind = str(record.facts["kind"])
         info["stages"][kind] = info["stages"].get(kind, 0.0) + float(record.facts["seconds"])
-    info["notes"] = [*_skipped(request.skipped), *diagnosis_notes(request.diagnosed), *info["notes"]]
+    info["notes"] = [*request.notes, *_skipped(request.skipped), *diagnosis_notes(request.diagnosed), *info["notes"]]
     return candidates, info
 
 

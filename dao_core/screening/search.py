@@ -46,7 +46,7 @@ from dao_core.screening.stages import (
     relax_stage,
     shortlist_stage,
 )
-from dao_core.screening.trained_elements import check_trained
+from dao_core.screening.trained_elements import with_trained_elements
 
 FIRST_RELAXED = 6  # proposals of each formula that are relaxed before anything is generated
 FIRST_JUDGED = 3  # candidates of each formula that are judged before that
@@ -103,11 +103,12 @@ class Conductor:
             title: Of the report.
 
         Raises:
-            FormulaError: A formula has no cell small enough, or elements that no energy knows; nothing was done.
+            FormulaError: A formula has no cell small enough, or none has elements that an energy knows; nothing was
+                done.
             GivenStructureError: What is given cannot be used; nothing was done.
             NothingProposedError: The budget ended at once.
         """
-        self._check(formulas)
+        formulas, left_out = self._checked(formulas)
         shown = self._looked_up(formulas)
         records = self._proposed(formulas)
         if not shown:
@@ -119,19 +120,21 @@ class Conductor:
         records = self._generated(records)
         records = self._relaxed("relax the rest", records, None)
         records = self._judged("judge the rest", records, self._most_judged, 1.0)
-        return self._reported(formulas, records, title)
+        return self._reported(formulas, records, ReportRequest(title, notes=() if left_out is None else (left_out,)))
 
     @property
     def _most_judged(self) -> int:
         return self.context.settings.judge.n_judged
 
-    def _check(self, formulas: Sequence[Formula]) -> None:
+    def _checked(self, formulas: Sequence[Formula]) -> tuple[list[Formula], str | None]:
+        """The formulas that can be searched, and what was left out and why."""
         self.context.settings.given.constraint()
         for formula in formulas:
             cells_of(formula, self.context.settings)
-        check_trained(formulas, self.context.loaded)
+        kept = with_trained_elements(formulas, self.context.loaded)
         if self.context.diagnostics.phonons:
             phonon_forces(self.context.loaded, self.context.diagnostics)  # refused before the search, not after it
+        return kept
 
     def _show(self, kind: str, records: Sequence[FormulaRecords]) -> None:
         if self.on_ranking is not None:
@@ -216,10 +219,12 @@ class Conductor:
         done = run("phonons", phonon_stage, phonon_targets(candidates, asked), str(path), self.context)
         return done + run("pressure", pressure_stage, pressure_targets(candidates, asked), str(path), self.context)
 
-    def _reported(self, formulas: Sequence[Formula], records: list[FormulaRecords], title: str) -> SearchOutcome:
+    def _reported(
+        self, formulas: Sequence[Formula], records: list[FormulaRecords], request: ReportRequest
+    ) -> SearchOutcome:
         skipped = tuple(f.shown for f in formulas if f.text not in {r.formula for r in records})
         ranked = self.runner.step("rank", rank_stage, records, self.context)
-        request = ReportRequest(title, tuple(self._diagnosed(ranked)), skipped)
+        request = replace(request, diagnosed=tuple(self._diagnosed(ranked)), skipped=skipped)
         report = self.runner.step("report", report_stage, ranked, records, request, self.context)
         info = ReportInfo(**json.loads(report.file(INFO).read_text()))
         return SearchOutcome(load_candidates(report.file(CANDIDATES)), info, report, ranked, skipped)

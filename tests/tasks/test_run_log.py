@@ -107,6 +107,24 @@ def test_a_command_is_listed_with_its_outcome(tmp_path: Path, monkeypatch: pytes
     assert [p.name for p in (tmp_path / "good").iterdir()] == ["run.json"]
 
 
+def test_a_failure_leaves_the_finished_run_of_another_question(tmp_path: Path) -> None:
+    with record_command(tmp_path, "predict-NaCl"):
+        pass
+    finished = read_state(tmp_path)
+    with pytest.raises(ValueError, match="no such cell"), record_command(tmp_path, "predict-KCl"):
+        raise ValueError("no such cell")
+    state = read_state(tmp_path)
+    assert state is not None
+    failed = state.pop("failed_since")
+    assert state == finished
+    assert (failed["name"], failed["error"]) == ("predict-KCl", "ValueError: no such cell")
+    with pytest.raises(ValueError, match="again"), record_command(tmp_path, "predict-NaCl"):
+        raise ValueError("again")
+    own = read_state(tmp_path)
+    assert own is not None
+    assert own["status"] == "failed"
+
+
 def test_a_command_without_output_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with record_command(None, "predict-NaCl") as run, run.stage("relax"):
