@@ -53,6 +53,8 @@ def read_one(path: Path | str) -> Crystal:
     value = rows[0].value
     if isinstance(value, Refusal):
         raise UnreadableError(naming(Path(path), UnreadableError(value.reason)))
+    if rows[0].notes:
+        warnings.warn(f"{rows[0].where}: {'; '.join(rows[0].notes)}", ReadingNote, stacklevel=2)
     return value
 
 

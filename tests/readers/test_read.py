@@ -53,6 +53,8 @@ def test_notes_are_warnings_in_python(tmp_path: Path) -> None:
     (tmp_path / "d.cif").write_text(SALT.replace("Br1", "D1"))
     with pytest.warns(ReadingNote, match=r"d\.cif: D is read as H"):
         ((_, value),) = read_structures(tmp_path / "d.cif")
+    with pytest.warns(ReadingNote, match=r"d\.cif: D is read as H"):
+        assert read_one(tmp_path / "d.cif").formula_reduced == "KH"
     assert isinstance(value, Crystal)
     table = 'id,cif\na,"' + SALT.replace("Br1", "D1") + '"\n'
     (tmp_path / "d.csv").write_text(table)
