@@ -214,7 +214,7 @@ def main() -> None:
     if args.seconds:
         settings["max_seconds"] = args.seconds
     if args.start_from:
-        names = ("tensor_width", "repulsion", "references")
+        names = ("tensor_width", "repulsion", "references", "softening")
         settings |= {"start_from": args.start_from, "grow": {n: settings["model"][n] for n in names}}
     if args.learning_rate:
         settings["learning_rate"] = args.learning_rate

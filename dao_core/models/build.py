@@ -26,7 +26,8 @@ def build_network(config: ModelConfig) -> nn.Module:
 
 
 def grown(network: nn.Module, additions: LocalAdditions) -> LocalNet:
-    """A trained local network with additions that leave its energies as they are, but for atoms in contact.
+    """A trained local network with additions that leave its energies as they are, but for atoms in contact and what
+    softening changes near symmetric sites.
 
     Args:
         network: The trained network.

@@ -52,6 +52,9 @@ class LocalAdditions(BaseModel):
     tensor_width: int = Field(0, ge=0, description="channels of symmetric traceless tensors (l = 2) beside the vectors")
     repulsion: bool = Field(False, description="screened nuclear repulsion of atoms in contact")
     references: bool = Field(False, description="an energy of each element, beside what its surroundings give")
+    softening: float = Field(
+        1e-4, gt=0, description="length of a vector below which it counts by its square; usual lengths are 0.04 to 0.2"
+    )
 
 
 class LocalConfig(LocalAdditions):

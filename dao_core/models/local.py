@@ -119,14 +119,31 @@ def tensor_times_vector(tensor: Tensor, vector: Tensor) -> Tensor:
     return torch.stack([(d - q) * x + xy * y + zx * z, xy * x - (d + q) * y + yz * z, zx * x + yz * y + 2 * q * z], -2)
 
 
+def soft_length(squared: Tensor, softening: float) -> Tensor:
+    """sqrt(x^2 + s^2) - s: lengths far above s, smooth where vectors vanish.
+
+    At symmetric sites they vanish exactly. A plain length has a cusp there, which makes the energy a cone around every
+    symmetric crystal: wrong forces after small displacements and false imaginary vibrations.
+
+    Args:
+        squared: Sum of the squared components, any shape.
+        softening: s, in the units of the vectors.
+
+    Returns:
+        The same shape.
+    """
+    return squared / ((squared + softening**2).sqrt() + softening)  # the same without cancellation
+
+
 class TensorChannel(nn.Module):
     """Tensors of each atom: gathered from neighbours, read as lengths, and turned against the vectors.
 
     Its contributions start at zero, so that a trained network can be given one.
     """
 
-    def __init__(self, width: int, channels: int) -> None:
+    def __init__(self, width: int, channels: int, softening: float) -> None:
         super().__init__()
+        self.softening = softening
         self.sender = nn.Linear(width, channels)
         self.radial = nn.Linear(_TENSOR_RADIAL, channels, bias=False)
         self.vectors = nn.Linear(width, channels, bias=False)
@@ -150,7 +167,7 @@ class TensorChannel(nn.Module):
         tensors = (self.radial(squared) * self.sender(x)[:, None, :, None, :]).sum(2)  # (B, N, 5, C)
         turned = self.vectors(v)  # (B, N, 3, C)
         product = tensor_times_vector(tensors, turned)
-        length = (tensors.square().sum(2) + 1e-8).sqrt()
+        length = soft_length(tensors.square().sum(2), self.softening)
         gained = self.scalars(torch.cat([x, length, (product * turned).sum(2)], dim=-1))
         return gained, self.back(product)
 
@@ -158,15 +175,18 @@ class TensorChannel(nn.Module):
 class LocalLayer(nn.Module):
     """One round of messages between neighbours, then scalars and vectors of each atom mix."""
 
-    def __init__(self, width: int, n_radial: int, tensor_width: int = 0) -> None:
+    def __init__(self, config: LocalConfig) -> None:
         super().__init__()
+        width, n_radial = config.width, config.n_radial
+        self.softening = config.softening
         self.norm = nn.LayerNorm(width)
         self.sender = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 3 * width))
         self.radial = nn.Linear(n_radial, 2 * width, bias=False)
         self.directed = nn.Linear(n_radial, width, bias=False)
         self.vectors = nn.Linear(width, 2 * width, bias=False)
         self.mix = nn.Sequential(nn.Linear(2 * width, 2 * width), nn.SiLU(), nn.Linear(2 * width, 3 * width))
-        self.tensors = TensorChannel(width, tensor_width) if tensor_width else None
+        channels = config.tensor_width
+        self.tensors = TensorChannel(width, channels, config.softening) if channels else None
 
     def forward(self, x: Tensor, v: Tensor | None, moments: Moments) -> tuple[Tensor, Tensor]:
         """One round.
@@ -196,7 +216,7 @@ class LocalLayer(nn.Module):
             gained, turned = self.tensors(normed, v, moments.squared)
             x, v = x + gained, v + turned
         left, right = self.vectors(v).chunk(2, dim=-1)  # (B, N, 3, W)
-        length = (right.square().sum(2) + 1e-8).sqrt()
+        length = soft_length(right.square().sum(2), self.softening)
         a, b, c = self.mix(torch.cat([x, length], dim=-1)).chunk(3, dim=-1)
         return x + a + b * (left * right).sum(2), v + c.unsqueeze(2) * left
 
@@ -211,9 +231,7 @@ class LocalNet(nn.Module):
         self.elements = ElementEmbedding(width)
         self.time = nn.Linear(config.time_dim, width)
         self.coarse = nn.Linear(config.n_radial, _TENSOR_RADIAL, bias=False) if config.tensor_width else None
-        self.layers = nn.ModuleList(
-            LocalLayer(width, config.n_radial, config.tensor_width) for _ in range(config.n_blocks)
-        )
+        self.layers = nn.ModuleList(LocalLayer(config) for _ in range(config.n_blocks))
         self.norm = nn.LayerNorm(width)
         self.push = nn.Linear(width, 1, bias=False)
         self.energy = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, config.n_energies))

@@ -12,6 +12,7 @@ from dao_core.models.config import LocalAdditions, LocalConfig
 from dao_core.models.local import LocalNet
 from dao_core.models.repulsion import NuclearRepulsion
 from tests.helpers.networks import TINY, random_crystals
+from tests.helpers.structures import rocksalt
 
 
 def network() -> LocalNet:
@@ -101,6 +102,23 @@ def test_tensors_turn_with_the_crystal_and_see_more_than_vectors() -> None:
         b = CrystalBatch.from_crystals([crystal], dtype=torch.float64)
         middle.append(one_block(b.lattice, b.frac_coords, b.atomic_numbers, ones[:1]).atoms[0, 0])
     assert (middle[0] - middle[1]).abs().max() > 1e-6
+
+
+def test_the_energy_is_smooth_around_symmetric_crystals() -> None:
+    """Curvatures from small and from larger displacements agree; with a cusp they don't."""
+    salt, ratios = rocksalt(), {}
+    for softening in (0.1, 1e-4):
+        network, curvatures = second_version(tensor_width=4, softening=softening), []
+        for step in (1e-3, 0.1):
+            away = np.array([[step, 0, 0], [0, 0, 0]]) @ np.linalg.inv(salt.lattice)
+            moved = [salt.replace(frac_coords=salt.frac_coords + k * away) for k in (-1, 0, 1)]
+            batch = CrystalBatch.from_crystals(moved, dtype=torch.float64)
+            ones = torch.ones(3, dtype=torch.float64)
+            below, at, above = network(batch.lattice, batch.frac_coords, batch.atomic_numbers, ones).energies[:, 0]
+            curvatures.append(float((below - 2 * at + above).detach()) / step**2)
+        ratios[softening] = curvatures[0] / curvatures[1]
+    assert ratios[0.1] == pytest.approx(1.0, abs=0.02)
+    assert ratios[1e-4] < 0.7
 
 
 def test_nuclei_in_contact_repel_and_bonded_ones_feel_nothing() -> None:

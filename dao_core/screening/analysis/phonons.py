@@ -41,10 +41,14 @@ class SoftMode:
 
 @dataclass(frozen=True, eq=False)
 class Phonons:
-    """Vibrations of one crystal: the softest mode, how many are imaginary, and the density of states."""
+    """Vibrations of one crystal: the softest mode, how many are imaginary, those at Gamma, and the density of states.
+
+    `gamma` (3N,) in THz, ascending, imaginary ones negative; without the splitting by the electric field.
+    """
 
     softest: SoftMode
     n_imaginary: int
+    gamma: NDArray[np.float64]
     supercell: tuple[int, int, int]
     n_displacements: int
     dos: list[tuple[float, float]]
@@ -95,8 +99,8 @@ def phonons(crystal: Crystal, potential: Potential, settings: PhononSettings | N
     model.forces = _forces([_crystal(model.supercell), *displaced], potential)
     model.produce_force_constants()
     model.symmetrize_force_constants()
-    softest, n_imaginary = _judge(model, size, settings.imaginary_below)
-    return Phonons(softest, n_imaginary, size, len(displaced), _density_of_states(model, settings.mesh))
+    softest, n_imaginary, gamma = _judge(model, size, settings.imaginary_below)
+    return Phonons(softest, n_imaginary, gamma, size, len(displaced), _density_of_states(model, settings.mesh))
 
 
 def _phonopy(crystal: Crystal, size: tuple[int, int, int]) -> Phonopy:
@@ -124,8 +128,8 @@ def _forces(crystals: Sequence[Crystal], potential: Potential) -> NDArray[np.flo
     return np.array(found[1:]) - found[0]
 
 
-def _judge(model: Phonopy, size: tuple[int, int, int], limit: float) -> tuple[SoftMode, int]:
-    """The softest mode and the number of imaginary ones over the supercell's own wave vectors."""
+def _judge(model: Phonopy, size: tuple[int, int, int], limit: float) -> tuple[SoftMode, int, NDArray[np.float64]]:
+    """The softest mode, the number of imaginary ones over the supercell's own wave vectors, and all at Gamma."""
     axes = [np.arange(n) / n for n in size]
     points = np.array(np.meshgrid(*axes, indexing="ij")).reshape(3, -1).T  # (Q, 3)
     result = model.run_qpoints(points, with_eigenvectors=True)
@@ -138,7 +142,7 @@ def _judge(model: Phonopy, size: tuple[int, int, int], limit: float) -> tuple[So
     vectors = np.array(result.eigenvectors)[where[0]][:, where[1]].reshape(-1, 3)
     displacements = vectors / np.sqrt(np.array(model.primitive.masses))[:, None]
     softest = SoftMode(float(counted[where]), points[where[0]], displacements)
-    return softest, int((counted < limit).sum())
+    return softest, int((counted < limit).sum()), frequencies[0]
 
 
 def _density_of_states(model: Phonopy, mesh: int) -> list[tuple[float, float]]:
