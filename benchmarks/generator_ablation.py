@@ -25,6 +25,7 @@ from dao_core.artifacts import write_atomic
 from dao_core.crystal import Crystal, CrystalBatch
 from dao_core.evaluate.scorecard import scorecard
 from dao_core.generate.flow_matching import Seeds, flow_loss, training_base
+from dao_core.generate.integrate import SamplerSettings
 from dao_core.generate.sampler import Generator, SampleStart, sample_seed
 from dao_core.models.build import build_network, parse_model_config
 from dao_core.models.checkpoint_io import CheckpointContent, load_checkpoint, save_checkpoint
@@ -58,11 +59,16 @@ def arm_config(settings: dict[str, Any], arm: str, args: argparse.Namespace) -> 
     return TrainingConfig.model_validate({**settings, "model": model, **rest, **timed})
 
 
-def samples(folder: Path, targets: list[tuple[str, Crystal]], args: argparse.Namespace) -> list[list[Crystal | None]]:
+def samples(
+    folder: Path,
+    targets: list[tuple[str, Crystal]],
+    args: argparse.Namespace,
+    settings: SamplerSettings | None = None,
+) -> list[list[Crystal | None]]:
     """k de novo samples of each target; kept, so that a repeated command only scores."""
     path = folder / f"samples-{args.n}-{args.k}.json"
     if not path.exists():
-        generator = Generator.load(folder / "checkpoint")
+        generator = Generator.load(folder / "checkpoint", settings)
         starts = [
             SampleStart(np.sort(c.atomic_numbers), sample_seed(args.seed, c.composition, i))
             for _, c in targets for i in range(args.k)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from dao_core.crystal import Crystal
 from dao_core.screening.given import GivenStructureError, fitting_cells
+from dao_core.screening.onto_given import onto_given, parts_of
 from dao_core.screening.priors import unit_share
 from dao_core.screening.proposals import Proposer
 from dao_core.screening.proposed import DE_NOVO, SEEDED, Proposals, Proposed
-from dao_core.screening.suggestions import suggest
+from dao_core.screening.suggestions import Suggested, suggest
 
 if TYPE_CHECKING:
     from dao_core.generate.constraints import Constraint
@@ -123,7 +124,7 @@ def _seeded(proposer: Proposer, suggestions: Sequence[Suggestion], first: int) -
 
 
 def _around_given(proposer: Proposer, constraint: Constraint) -> Proposals:
-    """Everything is generated around what is given, besides templates that have the wanted space group."""
+    """Templates and structures of the symmetry model that agree with what is given, then samples around it."""
     settings, generator = proposer.settings, proposer.models.generator
     if generator is None:
         raise GivenStructureError(
@@ -131,17 +132,29 @@ def _around_given(proposer: Proposer, constraint: Constraint) -> Proposals:
         )
     cells = fitting_cells(_allowed_cells(proposer, constraint), constraint, generator.base.volumes.tolist())
     total = settings.n_generated + settings.n_seeded + settings.n_templates
-    found: list[Proposed] = []
-    refused: list[str] = []
-    if constraint.spacegroup is not None:
-        suggested = suggest(cells, proposer.suggesters(constraint.spacegroup))
-        found = proposer.from_suggestions(suggested.ranked[: settings.n_generated + settings.n_templates])
-        refused = [f"{proposer.formula.reduced}: {reason}" for reason in suggested.refused]
+    suggested = _suggested_around(proposer, constraint, cells)
+    found = proposer.from_suggestions(suggested.ranked[: settings.n_generated + settings.n_templates])
+    refused = [f"{proposer.formula.reduced}: {reason}" for reason in suggested.refused]
     made = _draw(proposer, cells, shares(cells, total - len(found)), [], constraint)
     generated = _proposals(proposer, made, [None] * len(made), 0)
     held = constraint.cell is not None and settings.given.hold
     items = [replace(p, given=settings.given.kind, held=held) for p in found + generated.items]
     return Proposals(items, refused + generated.refused)
+
+
+def _suggested_around(proposer: Proposer, constraint: Constraint, cells: Cells) -> Suggested:
+    """What templates and symmetry suggest of the given space group, or in the given lattice and around given atoms."""
+    if constraint.cell is None:
+        return suggest(cells, proposer.suggesters(constraint.spacegroup))
+    parts = [p for p in parts_of(cells[0]) if proposer.is_sampled(p)]
+    suggested = suggest(parts, proposer.suggesters())
+    brought = [(s, onto_given(s.crystal, constraint, cells[0])) for s in suggested.ranked]
+    fitting = [replace(s, placed=crystal) for s, crystal in brought if crystal is not None]
+    refused = list(suggested.refused)
+    if suggested.ranked and not fitting:
+        n, kind = len(suggested.ranked), proposer.settings.given.kind
+        refused.append(f"none of {n} structures that templates and symmetry suggest fits the given {kind}")
+    return Suggested(fitting, refused)
 
 
 def _allowed_cells(proposer: Proposer, constraint: Constraint) -> list[dict[str, int]]:

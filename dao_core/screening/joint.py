@@ -48,15 +48,19 @@ class Suggestion:
         hit: The template, with its crystal.
         proposal: The symmetry model's structure.
         log_prior: Log of the probability that this is the structure of the composition.
+        placed: The structure where the user's own lattice or atoms are (see onto_given.py).
     """
 
     hit: TemplateHit | None = None
     proposal: SymmetryProposal | None = None
     log_prior: float = 0.0
+    placed: Crystal | None = None
 
     @property
     def crystal(self) -> Crystal:
-        """The structure: the template's coordinates where there is one."""
+        """The structure: placed where it has been, else the template's coordinates where there is one."""
+        if self.placed is not None:
+            return self.placed
         found = self.hit or self.proposal
         assert found is not None
         return found.crystal

@@ -13,6 +13,7 @@ from dao_core.energy.relaxation.relax import RelaxSettings
 from dao_core.generate.constraints import ConstraintError
 from dao_core.generate.integrate import SamplerSettings
 from dao_core.generate.sampler import Generator
+from dao_core.readers.read import read_one
 from dao_core.screening.given import GivenStructure, GivenStructureError, fitting_cells
 from dao_core.screening.held_atoms import HeldPotential, restored
 from dao_core.screening.load_models import SearchModels
@@ -63,7 +64,8 @@ def test_the_framework_stays_through_relaxation_symmetry_and_merging(framework: 
 def test_without_hold_the_whole_structure_relaxes(framework: Path) -> None:
     settings = SMALL.model_copy(update={"given": GivenStructure(framework=framework, hold=False)})
     outcome = search(["CuAu"], models(), settings)
-    volumes = [c.crystal.volume / c.crystal.n_atoms for c in outcome.candidates if c.usable]
+    relaxed = [c for c in outcome.candidates if c.usable and c.relaxed]  # not the starts that are kept beside them
+    volumes = [c.crystal.volume / c.crystal.n_atoms for c in relaxed]
     assert volumes
     assert all(abs(v - GOLD.volume / 4) > 1e-3 for v in volumes)
 
@@ -107,6 +109,39 @@ def test_a_lattice_chooses_the_cell_that_fills_it(tmp_path: Path) -> None:
     settings = SMALL.model_copy(update={"given": GivenStructure(lattice=path)})
     made = propose("CuAu", models(), settings).items
     assert {p.crystal.lattice.tobytes() for p in made} == {constraint.lattice.tobytes()}  # type: ignore[union-attr]
+
+
+def perovskite(tmp_path: Path) -> Path:
+    sites = np.array([[0, 0, 0], [0.5, 0.5, 0.5], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
+    path = tmp_path / "srtio3.cif"
+    path.write_text(Crystal(3.95 * np.eye(3), sites + 0.2, np.array([38, 22, 8, 8, 8])).to_cif())
+    return path
+
+
+@pytest.mark.parametrize("given", ["lattice", "framework", "space group"])
+def test_the_symmetry_model_suggests_what_is_left_open(given: str, tmp_path: Path) -> None:
+    path = perovskite(tmp_path)
+    kinds = {
+        "lattice": GivenStructure(lattice=path),
+        "framework": GivenStructure(framework=path, keep=("Ti", "O")),
+        "space group": GivenStructure(spacegroup=221),
+    }
+    items = propose("SrTiO3", models(), SMALL.model_copy(update={"given": kinds[given]})).items
+    assert items[0].origin == "symmetry"
+    assert items[0].given == given
+    assert items[0].provenance["label"] == "221 Sr:a Ti:b O:c"
+    assert spacegroup_number(items[0].crystal) == 221
+    if given != "space group":
+        assert items[0].held
+        np.testing.assert_array_equal(items[0].crystal.lattice, read_one(path).lattice)
+
+
+def test_a_lattice_that_no_suggestion_has_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "long.cif"
+    path.write_text(GOLD.replace(lattice=np.diag([2.0, 2.5, 13.0])).to_cif())
+    made = propose("CuAu", models(), SMALL.model_copy(update={"given": GivenStructure(lattice=path)}))
+    assert any("fits the given lattice" in reason for reason in made.refused)
+    assert {p.origin for p in made.items} == {"de novo"}
 
 
 def test_what_does_not_fit_is_told(framework: Path, tmp_path: Path) -> None:
