@@ -2,10 +2,11 @@
 
 python benchmarks/guidance.py --out runs/guidance --n 300 --scale 1.0 --record
 For compositions of the public MP-20 test half with a published energy above hull. Both sides draw the same number of
-samples with the same seeds and are relaxed alike with DAO-P (`--steps`, 0: not at all). The judge, SevenNet-l3i5 unless named
-otherwise, measures the energy of the sample and of the known structure: E_hull(sample) = E(sample) - E(known) + the
-known structure's published energy above hull, so that the judge's error of the composition cancels. The guide learned
-from that judge's labels of other structures; CHGNet (`--judge chgnet`) it never saw. A failed sample is not stable. Shards of 20 compositions; the same command goes on. Prints one JSON line last.
+samples with the same seeds and are relaxed alike with DAO-P (`--steps`, 0: not at all). The judge, SevenNet-l3i5
+unless named otherwise, measures the energy of the sample and of the known structure: E_hull(sample) = E(sample) -
+E(known) + the known structure's published energy above hull, so that the judge's error of the composition cancels.
+The guide learned from that judge's labels of other structures; CHGNet (`--judge chgnet`) it never saw. A failed
+sample is not stable. Shards of 20 compositions; the same command goes on. Prints one JSON line last.
 """
 
 from __future__ import annotations
