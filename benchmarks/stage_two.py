@@ -138,17 +138,18 @@ def relaxed_rows(rows: PackedCrystals, args: argparse.Namespace) -> tuple[Packed
     Rejected ones are left out. Each row's `moved` (rms displacement, angstrom), `volume` (ratio) and `drop`
     (eV/atom) are its labels.
     """
-    folder = args.out / f"relaxed-{args.relaxed}-{args.steps}"
+    folder = args.out / f"relaxed-{args.steps}"
     folder.mkdir(exist_ok=True)
     unstable = np.flatnonzero(rows.labels["e_above_hull"] > STABLE)
     chosen = np.random.default_rng(0).permutation(unstable)[: args.relaxed]
     potential, ends, crystals = None, Counter(), []
     labels: dict[str, list[float]] = {"moved": [], "volume": [], "drop": []}
     for begin in range(0, len(chosen), SHARD):
-        path, facts = folder / f"shard-{begin:06d}.npz", folder / f"shard-{begin:06d}.json"
+        part = [rows.crystal(int(i)) for i in chosen[begin : begin + SHARD]]
+        path = folder / f"shard-{begin:06d}-{len(part)}.npz"
+        facts = path.with_suffix(".json")
         if not facts.exists():
             potential = potential or DaoPotential.load(args.predictor)
-            part = [rows.crystal(int(i)) for i in chosen[begin : begin + SHARD]]
             results = relax(part, potential, RelaxSettings(max_steps=args.steps, fmax=0.1, batch_size=32))
             kept = [r for r in results if r.status in ("converged", "max_steps")]
             changes = dict(zip(labels, zip(*(change(r) for r in kept), strict=True), strict=True))

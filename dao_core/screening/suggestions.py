@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from math import log
@@ -112,9 +113,9 @@ def _proposals(cells: Sequence[dict[str, int]], who: Suggesters) -> tuple[list[l
         return out, []
     small = [i for i, cell in enumerate(cells) if sum(cell.values()) <= who.largest]
     asked = [i for i in small if unit_share(cells[i]) >= ASKED_FROM] or small
-    reasons: dict[str, None] = {}
+    reasons: Counter[str] = Counter()
     found = who.symmetry.propose_many([cells[i] for i in asked], PROPOSALS, who.spacegroup)
     for i, proposals in zip(asked, found, strict=True):
         out[i] = proposals.items
-        reasons |= dict.fromkeys(proposals.refused)
-    return out, [] if any(out) else list(reasons)
+        reasons.update(proposals.refused)
+    return out, [] if any(out) else [reason if n == 1 else f"{reason} ({n} times)" for reason, n in reasons.items()]

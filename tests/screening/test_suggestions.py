@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -128,6 +129,15 @@ def test_symmetry_is_asked_for_cells_that_are_small_enough_and_not_rare() -> Non
 def test_reasons_are_told_where_symmetry_suggests_nothing() -> None:
     made = propose_known(proposer(Suggests()))
     assert (made.items, made.refused) == ([], ["NaCl: no sites"])
+
+
+def test_a_reason_that_many_structures_share_is_counted() -> None:
+    model = SymmetryGenerator(tiny_model(3))
+    overlapping = SymmetryProposals([], {"atoms overlap": 3})
+    with patch.object(model, "propose_many", return_value=[overlapping, overlapping]):
+        found = suggest([CELL, DOUBLE], suggesters(model))
+    assert found.ranked == []
+    assert found.refused == ["atoms overlap (6 times)"]
 
 
 def test_a_given_space_group_is_kept() -> None:
