@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from joint_pools import Pool, load_pools
+from joint_pools import FLOW, SYMMETRY, Pool, load_pools
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
@@ -125,8 +125,8 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="into the package")
     parser.add_argument("--out", type=Path, default=None, help="write the weights there instead")
     args = parser.parse_args()
-    pools = load_pools(args.pools)
-    names = sorted({name for pool in pools for name in pool.hits})
+    pools = [p for p in load_pools(args.pools)[0] if SYMMETRY in p.parts]
+    names = sorted(set.intersection(*(p.parts for p in pools)) - {SYMMETRY, FLOW})
     cells = {name: [evidence(pool, name) for pool in pools] for name in names}
     fold = np.array([zlib.crc32(pool.formula.encode()) % FOLDS for pool in pools])
     fitted_on = args.fit.split(",")

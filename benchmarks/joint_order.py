@@ -1,62 +1,140 @@
-"""The joint order of templates and symmetry on MP-20's public test: match rate at k = 1, 5, 20, paired with each alone.
+"""Templates, symmetry, flow and all three in one order on a benchmark's test split, from the pools of joint_pools.py.
 
-python benchmarks/joint_order.py --pools DIR [--weights mp_20=FILE] [--record]
-Reads the pools that joint_pools.py made of the test split. Columns: `without`, a library without any composition of
-the test; `library`, the library as it is, what it knows of the composition first; `mp_20`, MP-20's training split as
-library. Nothing is relaxed and nothing drawn from noise. Differences are paired, with a bootstrap interval.
+python benchmarks/joint_order.py --set mp-20 --pools DIR [--weights train=FILE] [--record]
+Columns: `templates` of a library, `symmetry` (label x fill, no library), `flow` (samples from noise, on the targets
+that have them), `joint`: templates and symmetry in one order, samples where the order leaves them a place. Match rate
+at k = 1, 5, 20, unfiltered and filtered by validity; `joint` is paired with the other columns (bootstrap interval).
+Nothing is relaxed. Libraries: `train`, the training split; `strict`, the same without any composition of validation
+and test; `without` and `library`, a user's library without the test's compositions and as it is, what it knows first.
+--set polymorphs: METRe and cRMSE, as many predictions for a composition as it has structures; `--single DIR` are pools
+of --set mp-20, whose targets of a composition of their own give the figure over the whole split.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from bars import record_bar
-from joint_pools import LIBRARY, Pool, load_pools
-from templates import read_split
+from joint_pools import FLOW, LIBRARY, SYMMETRY, Pool, load_pools
 
 from dao_core.crystal import Crystal
-from dao_core.evaluate.scorecard import Scorecard, score_table
+from dao_core.evaluate.polymorphs import polymorph_figures
+from dao_core.evaluate.scorecard import Scorecard, metre_rms, score_table
 from dao_core.evaluate.statistics import bootstrap_mean
-from dao_core.matching.rms import Comparison
+from dao_core.evaluate.validity import validity
+from dao_core.matching.rms import BENCHMARK
 from dao_core.screening.joint import JointWeights, fingerprints, joint_order, shipped_weights, without
-from dao_core.screening.suggestions import SMALLEST_SHARE
+from dao_core.screening.suggestions import SMALLEST_SHARE, before_samples
+from dao_core.studies.benchmark_data import BENCHMARK_TARGETS, POLYMORPHS, known_targets, read_targets
+from dao_core.studies.csp_benchmark import Target
 
 KS = (1, 5, 20)
 DEPTH = KS[-1]
-ROWS: dict[str, tuple[str, int, str, list[float]]] = {
-    "without": ("first-answer", 3, "library without the test's compositions and symmetry", [66, 78, 86]),
-    LIBRARY: ("first-answer", 3, "library as it is, known first, and symmetry", [72, 83, 89]),
-    "mp_20": ("generator", 24, "MP-20 train as library and symmetry", [78, 90, 95]),
+COLUMNS = ("templates", SYMMETRY, FLOW, "joint")
+NAMES = {"mp-20": "MP-20", "mpts-52": "MPTS-52", "perov-5": "Perov-5", "carbon-24": "Carbon-24 without duplicates",
+         POLYMORPHS: "MP-20's compositions of several structures"}  # fmt: skip
+STAND_IN = (
+    "MP structures up to 52 atoms without the ids of MPTS-52's validation and test as library (its training split "
+    "isn't at hand"
+)
+LIBRARIES = {
+    (
+        "mpts-52",
+        "train",
+    ): f"{STAND_IN}; this one also has younger structures of test compositions than the split by year)",
+    (
+        "mpts-52",
+        "strict",
+    ): f"{STAND_IN}; this one has no composition of validation and test, the split by year has some)",
+    "prototypes": "the prototypes that ship as library",
+    "without": "library without the test's compositions",
+    LIBRARY: "library as it is, known first",
+    "train": "training split as library",
+    "strict": "training split without any composition of validation and test as library",
 }
+BARS: dict[tuple[str, str], tuple[str, int, dict[int, float]]] = {  # of column joint
+    ("mp-20", "without"): ("first-answer", 3, {1: 66, 5: 78, 20: 86}),
+    ("mp-20", LIBRARY): ("first-answer", 3, {1: 72, 5: 83, 20: 89}),
+    ("mp-20", "train"): ("generator", 24, {1: 78, 5: 90, 20: 95}),
+    ("mpts-52", "train"): ("generator", 25, {1: 44, 20: 62}),
+    (POLYMORPHS, "train"): ("generator", 26, {1: 79}),
+}
+Orders = dict[str, list[list[Crystal]]]  # predictions of each target by column
 
 
-def joint(pool: Pool, column: str, weights: JointWeights) -> list[Crystal]:
-    """Structures in the joint order; what a library knows comes first and is not suggested again."""
-    known = pool.known if column == LIBRARY else []
-    found = joint_order(pool.hits.get(column, []), pool.proposals, weights)
-    order = without(found, fingerprints(known), SMALLEST_SHARE)
-    return (known + [s.crystal for s in order.suggestions])[:DEPTH]
+@dataclass(frozen=True)
+class Measured:
+    """Pools of a set, their targets in the same order, and which library and weights the joint order uses."""
+
+    name: str
+    index: str
+    pools: list[Pool]
+    targets: list[Target]
+    weights: JointWeights
+
+    @property
+    def library(self) -> str:
+        """What the templates come from, in words."""
+        return LIBRARIES.get((self.name, self.index)) or LIBRARIES[self.index]
+
+    def part(self, keep: Callable[[Pool, Target], bool]) -> Measured:
+        """Some of the targets."""
+        rows = [i for i, (p, t) in enumerate(zip(self.pools, self.targets, strict=True)) if keep(p, t)]
+        pools, targets = [self.pools[i] for i in rows], [self.targets[i] for i in rows]
+        return Measured(self.name, self.index, pools, targets, self.weights)
+
+    def orders(self, column: str) -> list[list[Crystal]]:
+        """Predictions of each target by one column, best first."""
+        return [order(p, self.index, column, self.weights) for p in self.pools]
 
 
-def templates(pool: Pool, column: str) -> list[Crystal]:
-    """Templates alone, behind what is known."""
-    known = pool.known if column == LIBRARY else []
-    return (known + [hit.crystal for hit in pool.hits.get(column, [])])[:DEPTH]
+def order(pool: Pool, index: str, column: str, weights: JointWeights) -> list[Crystal]:
+    """Structures for one target; what a library knows comes first and is not suggested again."""
+    known = pool.known if index == LIBRARY else []
+    if column == "templates":
+        return (known + [hit.crystal for hit in pool.hits.get(index, [])])[:DEPTH]
+    if column == SYMMETRY:
+        return [p.crystal for p in pool.proposals][:DEPTH]
+    if column == FLOW:
+        return pool.samples[:DEPTH]
+    found = without(
+        joint_order(pool.hits.get(index, []), pool.proposals, weights), fingerprints(known), SMALLEST_SHARE
+    )  # fmt: skip
+    ranked = [s.crystal for s in found.suggestions]
+    first = len(before_samples(found.suggestions, DEPTH - len(known), 1.0))
+    if column == "joint without flow":
+        return (known + ranked)[:DEPTH]
+    return (known + ranked[:first] + new_samples(pool, known + ranked) + ranked[first:])[:DEPTH]
 
 
-def score(pools: Sequence[Pool], predicted: list[list[Crystal]], targets: list[Crystal]) -> Scorecard:
+def new_samples(pool: Pool, others: Sequence[Crystal]) -> list[Crystal]:
+    """The flow's samples that nothing else suggests."""
+    prints = fingerprints(others)
+    return [s for s in pool.samples if not _repeated(s, prints)]
+
+
+def _repeated(sample: Crystal, prints: Sequence[np.ndarray]) -> bool:
+    from dao_core.generate.templates.index import SAME_DISTANCE
+    from dao_core.matching.fingerprint import fingerprint_distance
+
+    return bool(prints) and bool(
+        fingerprint_distance(np.stack(prints), fingerprints([sample])[0]).min() < SAME_DISTANCE
+    )
+
+
+def score(measured: Measured, predicted: list[list[Crystal]], ks: Sequence[int] = KS) -> Scorecard:
     """The scorecard from the comparisons that the pools hold."""
-    table = []
-    for pool, row in zip(pools, predicted, strict=True):
-        rms = [pool.rms[id(c)] for c in row]
-        table.append([Comparison(r, None, "sites" if r is None else "matched") for r in rms])
-    return score_table(table=table, predicted=predicted, reference=targets, ks=KS)[0]
+    table = [[p.comparisons[id(c)] for c in row] for p, row in zip(measured.pools, predicted, strict=True)]
+    return score_table(table=table, predicted=predicted, reference=[t.crystal for t in measured.targets], ks=ks)[0]
 
 
 def difference(pools: Sequence[Pool], one: list[list[Crystal]], other: list[list[Crystal]], k: int) -> dict[str, Any]:
@@ -71,53 +149,202 @@ def difference(pools: Sequence[Pool], one: list[list[Crystal]], other: list[list
             "won": int((away > 0).sum()), "lost": int((away < 0).sum())}  # fmt: skip
 
 
-def figures(pools: Sequence[Pool], targets: list[Crystal], column: str, weights: JointWeights) -> dict[str, Any]:
-    """One line of bars.jsonl."""
-    issue, row, what, bar = ROWS[column]
-    predicted = [joint(p, column, weights) for p in pools]
-    alone = {
-        "templates": [templates(p, column) for p in pools],
-        "symmetry": [[s.crystal for s in p.proposals][:DEPTH] for p in pools],
+def rates(card: Scorecard) -> list[float]:
+    """Match rate at each k, unfiltered."""
+    return [round(a.match_rate, 1) for a in card.unfiltered]
+
+
+def column_line(measured: Measured, column: str, subsets: dict[str, set[str]]) -> dict[str, Any]:
+    """One column of a set, as a line of bars.jsonl."""
+    if column == FLOW:
+        measured = measured.part(lambda p, _: FLOW in p.parts)
+    ks = [k for k in KS if column != FLOW or k <= max((len(p.samples) for p in measured.pools), default=0)]
+    issue, row, bars = BARS.get((measured.name, measured.index), ("generator", 0, {}))
+    issue, row, bars = (issue, row, bars) if column == "joint" else (issue, 0, {})
+    predicted = measured.orders(column)
+    card = score(measured, predicted, ks)
+    shown = [a for a in card.unfiltered if not bars or a.k in bars]
+    value = [round(a.match_rate, 1) for a in shown]
+    inside = {
+        name: {"n": len(part.pools), "value": rates(score(part, part.orders(column), ks))}
+        for name, ids in subsets.items()
+        if (part := measured.part(lambda _, t, ids=ids: t.id in ids)).pools
     }
-    card = score(pools, predicted, targets)
-    rates = [round(a.match_rate, 1) for a in card.unfiltered]
-    others = {name: score(pools, side, targets) for name, side in alone.items()}
+    library = f", {measured.library}" if column in ("templates", "joint") else ""
     return {
-        "issue": issue, "row": row, "what": f"MP-20 public test, {what}, one order, nothing relaxed, match rate at "
-        "k = 1 / 5 / 20, %", "value": rates, "bar": bar,
-        "met": all(v >= b for v, b in zip(rates, bar, strict=True)), "n": card.n, "n_failed": card.n_failed,
-        "interval": [[round(x, 1) for x in a.match_interval] for a in card.unfiltered],
-        "filtered": [round(a.match_rate, 1) for a in card.filtered], "smact": version("smact"),
-        "rmse": [None if a.rmse is None else round(a.rmse, 4) for a in card.unfiltered],
-        "alone": {name: [round(a.match_rate, 1) for a in c.unfiltered] for name, c in others.items()},
-        "against": {name: {str(k): difference(pools, predicted, side, k) for k in KS} for name, side in alone.items()},
-        "seed": 0,
+        "issue": issue, "row": row,
+        "what": f"{NAMES[measured.name]} public test, column {column}{library}, nothing relaxed, match rate at "
+        f"k = {' / '.join(str(a.k) for a in shown)}, %",
+        "value": value, "bar": list(bars.values()) or "no number given",
+        "met": all(a.match_rate >= bars[a.k] for a in shown) if bars else None, "n": card.n, "n_failed": card.n_failed,
+        "interval": [[round(x, 1) for x in a.match_interval] for a in shown],
+        "unfiltered": dict(zip(map(str, ks), rates(card), strict=True)),
+        "filtered": {str(a.k): round(a.match_rate, 1) for a in card.filtered}, "smact": version("smact"),
+        "rmse": {str(a.k): None if a.rmse is None else round(a.rmse, 4) for a in card.unfiltered},
+        "misses": card.misses, "subsets": inside,
     }  # fmt: skip
 
 
+def joint_facts(measured: Measured) -> dict[str, Any]:
+    """The joint order against each column on the same targets, and what part the flow has in it."""
+    joint = measured.orders("joint")
+    against = {
+        column: {str(k): difference(measured.pools, joint, measured.orders(column), k) for k in KS}
+        for column in ("templates", SYMMETRY)
+    }
+    found = [joint_order(p.hits.get(measured.index, []), p.proposals, measured.weights) for p in measured.pools]
+    places = [DEPTH - len(before_samples(o.suggestions, DEPTH, 1.0)) for o in found]
+    drawn = measured.part(lambda p, _: FLOW in p.parts)
+    flow: dict[str, Any] = {
+        "share of targets with a place for samples among 1 / 5 / 20":
+        [round(100 * float(np.mean([n > DEPTH - k for n in places])), 1) for k in KS],
+        "n with samples": len(drawn.pools),
+    }  # fmt: skip
+    if drawn.pools:
+        pair = drawn.orders("joint"), drawn.orders("joint without flow")
+        flow["against joint without flow"] = {str(k): difference(drawn.pools, *pair, k) for k in KS}
+    return {"against": against, "flow": flow}
+
+
+def metre_line(measured: Measured, column: str, single: Measured | None, split: Sequence[Target]) -> dict[str, Any]:
+    """METRe and cRMSE of one column where compositions have several structures, and over the whole split."""
+    rms, valid = composition_rms(measured, column)
+    figures, _, n_failed, _ = polymorph_figures(best_rms=grouped(measured.targets, rms))
+    filtered = polymorph_figures(best_rms=grouped(measured.targets, np.where(valid, rms, np.nan)))[0]
+    issue, row, bars = BARS.get((measured.name, measured.index), ("generator", 0, {}))
+    row, bars = (row, bars) if column == "joint" else (0, {})
+    library = f", {measured.library}" if column in ("templates", "joint") else ""
+    line: dict[str, Any] = {
+        "issue": issue, "row": row,
+        "what": f"METRe on {NAMES[measured.name]} of the public test, column {column}{library}, as many predictions as "
+        "structures, nothing relaxed, %",
+        "value": round(figures["metre"], 1), "bar": bars.get(1, "no number given"),
+        "met": figures["metre"] >= bars[1] if bars else None, "n": len(rms), "n_failed": n_failed,
+        "interval": [round(x, 1) for x in figures["metre_interval"]], "crmse": round(figures["crmse"], 4),
+        "compositions": figures["n_compositions"], "all_found": figures["all_found"],
+        "filtered": round(filtered["metre"], 1), "smact": version("smact"),
+    }  # fmt: skip
+    if single is not None:
+        line["whole split"] = whole_split(rms, single, column, split)
+    return line
+
+
+def grouped(targets: Sequence[Target], rms: np.ndarray) -> dict[str, np.ndarray]:
+    """Values of the targets by composition."""
+    formulas = [t.crystal.formula_reduced for t in targets]
+    return {f: rms[[i for i, g in enumerate(formulas) if g == f]] for f in dict.fromkeys(formulas)}
+
+
+def composition_rms(measured: Measured, column: str) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest rms of each reference over its composition's predictions; whether reference and prediction are valid.
+
+    The second target of a cell gets the second prediction for it, and so on.
+    """
+    seen: Counter[tuple[tuple[str, int], ...]] = Counter()
+    predicted: list[list[Crystal]] = []
+    for target, row in zip(measured.targets, measured.orders(column), strict=True):
+        cell = tuple(sorted(target.crystal.composition.items()))
+        predicted.append(row[seen[cell] : seen[cell] + 1])
+        seen[cell] += 1
+    reference = [t.crystal for t in measured.targets]
+    kept = [[c for c in row if validity(crystals=[c])[0][0]] for row in predicted]
+    passed = metre_rms(predicted=kept, reference=reference)
+    return metre_rms(predicted=predicted, reference=reference), np.isfinite(passed) & validity(crystals=reference)[0]
+
+
+def whole_split(rms: np.ndarray, single: Measured, column: str, split: Sequence[Target]) -> dict[str, Any]:
+    """METRe over the split: measured where compositions have several structures, estimated on targets of the others.
+
+    For a composition of one structure METRe is the match rate of one prediction.
+    """
+    counts = Counter(t.formula for t in split)
+    part = single.part(lambda p, t: counts[t.formula] == 1 and (column != FLOW or FLOW in p.parts))
+    firsts = [
+        p.comparisons[id(row[0])].rms if row else None
+        for p, row in zip(part.pools, part.orders(column), strict=True)
+    ]  # fmt: skip
+    ones = np.array([np.nan if r is None else r for r in firsts], dtype=float)
+    share = sum(counts[t.formula] > 1 for t in split) / len(split)
+    values = [
+        share * several.mean() + (1 - share) * alone.mean()
+        for several, alone in (
+            (np.isfinite(rms), np.isfinite(ones)),
+            (np.nan_to_num(rms, nan=BENCHMARK.sites), np.nan_to_num(ones, nan=BENCHMARK.sites)),
+        )
+    ]
+    spread = [np.isfinite(x).std() / np.sqrt(len(x)) for x in (rms, ones)]
+    half = 196 * float(np.hypot(share * spread[0], (1 - share) * spread[1]))
+    metre = 100 * float(values[0])
+    return {"metre": round(metre, 1), "interval": [round(metre - half, 1), round(metre + half, 1)],
+            "crmse": round(float(values[1]), 4), "n_several": len(rms), "n_single": len(ones),
+            "n_split": len(split)}  # fmt: skip
+
+
+@cache
+def mp20_training(data: Path) -> tuple[set[str], set[tuple[tuple[str, int], ...]]]:
+    """Ids and compositions of MP-20's training split, on which symmetry (at first) and flow were trained."""
+    rows = read_targets(data, "mp-20", "train")[0]
+    return {t.id for t in rows}, {t.formula for t in rows}
+
+
+def subsets_of(data: Path, name: str, targets: Sequence[Target]) -> dict[str, set[str]]:
+    """Ids of the targets that training can't have seen, each only where it is a part of all."""
+    ids, formulas = mp20_training(data)
+    found = {
+        "rows of the published files": {t.id for t in targets if t.exact},
+        "id outside MP-20 train": {t.id for t in targets if t.id not in ids},
+        "composition outside MP-20 train": {t.id for t in targets if t.formula not in formulas},
+    }
+    if name == "carbon-24":
+        twins = known_targets(targets, read_targets(data, name, "train")[0])
+        found["not a structure of its training split"] = {t.id for t in targets if t.id not in twins}
+    return {what: part for what, part in found.items() if 0 < len(part) < len(targets)}
+
+
+def pools_of(folder: Path, data: Path, name: str, index: str, weights: JointWeights) -> tuple[Measured, dict[str, str]]:
+    """The pools that have this index and symmetry."""
+    pools, models = load_pools(folder)
+    pools = [p for p in pools if {index, SYMMETRY} <= p.parts]
+    split = {t.id: t for t in read_targets(data, "mp-20" if name == POLYMORPHS else name, "test_public")[0]}
+    return Measured(name, index, pools, [split[p.target] for p in pools], weights), models
+
+
 def main() -> None:
-    """Every column that the pools have."""
+    """Every column of every library that the pools have."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--set", choices=BENCHMARK_TARGETS, default="mp-20")
     parser.add_argument("--pools", type=Path, required=True)
-    parser.add_argument("--weights", action="append", default=[], help="COLUMN=FILE: other weights for a column")
+    parser.add_argument("--single", type=Path, default=None, help="pools of mp-20, for METRe over the whole split")
+    parser.add_argument("--weights", action="append", default=[], help="LIBRARY=FILE: other weights for a library")
+    parser.add_argument("--trained", default="MP-20 train", help="what the symmetry weights were trained on, in words")
     parser.add_argument("--record", action="store_true")
     args = parser.parse_args()
-    pools = load_pools(args.pools)
-    crystals = {r.id: r.crystal for r in read_split(args.data / "mp_20" / "test_public.parquet")}
-    targets = [crystals[p.target] for p in pools]
     files = dict(item.split("=", 1) for item in args.weights)
-    for column in ROWS:
-        weights = shipped_weights()
-        if column in files:
-            weights = JointWeights.from_json(Path(files[column]).read_text())
-        line = figures(pools, targets, column, weights)
-        line["weights"] = "those that ship" if column not in files else "fitted on validation with this index"
-        other = f" --weights {column}=FILE" if column in files else ""
-        line["command"] = f"python benchmarks/joint_order.py --pools DIR{other} --record"
-        if args.record:
-            record_bar(**line)
-        print(json.dumps(line), flush=True)
+    indexes = [n for n in load_pools(args.pools)[1] if n not in (SYMMETRY, FLOW)]
+    for number, index in enumerate(indexes):
+        weights = JointWeights.from_json(Path(files[index]).read_text()) if index in files else shipped_weights()
+        measured, models = pools_of(args.pools, args.data, args.set, index, weights)
+        other = f" --weights {index}=FILE" if index in files else ""
+        facts = {
+            "weights": "fitted on validation with this library" if index in files else "those that ship",
+            "symmetry": f"{models[SYMMETRY]}, trained on {args.trained}", "flow_model": models.get(FLOW), "seed": 0,
+            "command": f"python benchmarks/joint_order.py --set {args.set} --pools DIR{other} --record",
+        }  # fmt: skip
+        columns = COLUMNS if number == 0 else ("templates", "joint")
+        for column in [c for c in columns if c != FLOW or FLOW in models]:
+            if args.set == POLYMORPHS:
+                single = args.single and pools_of(args.single, args.data, "mp-20", index, weights)[0]
+                split = read_targets(args.data, "mp-20", "test_public")[0]
+                line = metre_line(
+                    measured.part(lambda p, _, c=column: c != FLOW or FLOW in p.parts), column, single, split
+                )
+            else:
+                line = column_line(measured, column, subsets_of(args.data, args.set, measured.targets))
+            line |= facts | (joint_facts(measured) if column == "joint" and args.set != POLYMORPHS else {})
+            if args.record:
+                record_bar(**line)
+            print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":

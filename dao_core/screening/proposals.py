@@ -14,15 +14,13 @@ from dao_core.screening.formulas import Formula, FormulaError, enumerate_cells
 from dao_core.screening.priors import left_to_unknown, unit_share
 from dao_core.screening.proposed import KNOWN, SYMMETRY, TEMPLATE, Proposals, Proposed
 from dao_core.screening.settings import LARGEST_CELL, SearchSettings
-from dao_core.screening.suggestions import SMALLEST_SHARE, Suggested, Suggesters, suggest, template_hits
+from dao_core.screening.suggestions import SMALLEST_SHARE, Suggested, Suggesters, before_samples, suggest, template_hits
 
 if TYPE_CHECKING:
     from dao_core.generate.templates.index import TemplateHit
     from dao_core.library.known import KnownStructure
     from dao_core.screening.joint import Suggestion
     from dao_core.screening.load_models import SearchModels
-
-SAMPLES_FIND = 0.36  # of what suggestions leave: among 20 (benchmarks/results/bars.jsonl, generator row 23, n = 30)
 
 
 def cells_of(formula: Formula, settings: SearchSettings) -> list[dict[str, int]]:
@@ -113,22 +111,14 @@ class Proposer:
 
     @cached_property
     def chosen(self) -> list[Suggestion]:
-        """Suggestions that get a place: those that are likelier to be right than a sample in their place.
-
-        Samples share what is left, as far as they find it. Without a generator every place is for a suggestion.
-        """
+        """Suggestions that get a place before samples. Without a generator every place is for a suggestion."""
         settings = self.settings
         samples = settings.n_generated if self.models.generator is not None else 0
         places = settings.n_templates + samples
         left = sum(self.share(cell) for cell in self.cells if samples and self.is_sampled(cell))
-        out: list[Suggestion] = []
-        for suggestion in self.suggested.ranked[:places]:
-            if exp(suggestion.log_prior) <= SAMPLES_FIND * left / (places - len(out)):
-                break
-            out.append(suggestion)
-            if self.is_sampled(suggestion.crystal.composition):
-                left -= exp(suggestion.log_prior)
-        return out
+        return before_samples(
+            self.suggested.ranked, places, left, lambda suggestion: self.is_sampled(suggestion.crystal.composition)
+        )
 
     def share(self, cell: dict[str, int]) -> float:
         """Probability that a structure which the library doesn't have fills this cell."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from math import log
+from math import exp, log
 from typing import TYPE_CHECKING
 
 from dao_core.screening.joint import Suggestion, fingerprints, joint_order, without
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dao_core.generate.symmetry.generator import SymmetryGenerator, SymmetryProposal
     from dao_core.generate.templates.index import TemplateHit, TemplateIndex
 
+SAMPLES_FIND = 0.36  # of what suggestions leave: among 20 (benchmarks/results/bars.jsonl, generator row 23, n = 30)
 SMALLEST_SHARE = 0.01  # of a cell's probability that suggestions always leave to other structures
 PROPOSALS = 20  # of the symmetry model for a cell
 ASKED_FROM = 0.03  # share of a number of formula units: rarer ones are large cells, which take seconds to fill
@@ -81,6 +82,32 @@ def suggest(
         share = log(unit_share(cell) * unknown)
         ranked += [replace(s, log_prior=s.log_prior + share) for s in order.suggestions]
     return Suggested(sorted(ranked, key=lambda s: -s.log_prior), refused)
+
+
+def before_samples(
+    ranked: Sequence[Suggestion], places: int, left: float, is_sampled: Callable[[Suggestion], bool] = lambda _: True
+) -> list[Suggestion]:
+    """Suggestions that get a place: those that are likelier to be right than a sample from noise in their place.
+
+    Samples share what the suggestions leave, as far as they find it.
+
+    Args:
+        ranked: Likeliest first.
+        places: For suggestions and samples together.
+        left: Probability that the structure is in a cell that is sampled.
+        is_sampled: Whether a suggestion's cell is.
+
+    Returns:
+        The first of `ranked`; the other places are for samples.
+    """
+    out: list[Suggestion] = []
+    for suggestion in ranked[:places]:
+        if exp(suggestion.log_prior) <= SAMPLES_FIND * left / (places - len(out)):
+            break
+        out.append(suggestion)
+        if is_sampled(suggestion):
+            left -= exp(suggestion.log_prior)
+    return out
 
 
 def template_hits(cells: Sequence[dict[str, int]], who: Suggesters) -> list[list[TemplateHit]]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from dao_core.crystal import Crystal, InvalidCrystalError
+from dao_core.matching.same import MatchSettings, Member, group_bucket, match_against
 from dao_core.studies.csp_benchmark import SETS, Target
 
 FOLDERS = {"mp-20": "mp_20", "mpts-52": "mpts_52", "perov-5": "perov_5", "carbon-24": "carbon_24"}
 COLUMNS = ["material_id", "lattice", "frac_coords", "atomic_numbers"]
 MAX_ATOMS = {"mpts-52": 52}
+POLYMORPHS = "polymorphs"  # of MP-20's split: compositions with several structures
+BENCHMARK_TARGETS = (*SETS, POLYMORPHS)
 STAND_IN = "mp_structures.parquet"  # for MPTS-52's training split, which isn't published here
 
 
@@ -42,6 +46,75 @@ def read_targets(data: Path, name: str, split: str = "test_public") -> tuple[lis
         else:
             out.append(item)
     return out, {"n_targets": len(out), "n_no_crystal": refused}
+
+
+def benchmark_targets(data: Path, name: str, split: str = "test_public", n: int = 0) -> list[Target]:
+    """Random targets of a benchmark, the same for every caller: those of a smaller `n` begin those of a larger one.
+
+    Carbon-24 has each structure once. Of the polymorphs a composition is there with all of its structures or not at
+    all, as METRe needs them, so that `n` may be exceeded by the last one.
+
+    Args:
+        data: Folder that holds the splits.
+        name: One of BENCHMARK_TARGETS.
+        split: Name of the file without its ending.
+        n: Most targets; 0: all.
+
+    Returns:
+        The targets.
+
+    Raises:
+        BenchmarkDataError: The split is not there.
+    """
+    targets = read_targets(data, "mp-20" if name == POLYMORPHS else name, split)[0]
+    if name == POLYMORPHS:
+        return _of_several(targets, n)
+    if name == "carbon-24":
+        targets = distinct_targets(targets)
+    order = np.random.default_rng(0).permutation(len(targets))
+    return [targets[i] for i in order[: n or len(order)]]
+
+
+def _of_several(targets: Sequence[Target], n: int) -> list[Target]:
+    counts = Counter(t.formula for t in targets)
+    groups = [formula for formula, count in counts.items() if count > 1]
+    out: list[Target] = []
+    for i in np.random.default_rng(0).permutation(len(groups)):
+        if n and len(out) >= n:
+            break
+        out += [t for t in targets if t.formula == groups[i]]
+    return out
+
+
+def distinct_targets(targets: Sequence[Target]) -> list[Target]:
+    """Targets without those that are the same crystal as an earlier one, by `dao_core.matching.same`."""
+    repeated: set[str] = set()
+    for key in {_cell_key(t) for t in targets}:
+        members = [_member(t) for t in targets if _cell_key(t) == key]
+        repeated |= set(group_bucket(members, MatchSettings()))
+    return [t for t in targets if t.id not in repeated]
+
+
+def known_targets(targets: Sequence[Target], training: Sequence[Target]) -> set[str]:
+    """Ids of the targets that are the same crystal as a training structure of as many atoms."""
+    return {
+        found
+        for key in {_cell_key(t) for t in targets}
+        for found in match_against(
+            [_member(t) for t in targets if _cell_key(t) == key],
+            [_member(t) for t in training if _cell_key(t) == key],
+            MatchSettings(),
+        )
+    }
+
+
+def _cell_key(target: Target) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(target.crystal.composition.items()))
+
+
+def _member(target: Target) -> Member:
+    crystal = target.crystal
+    return Member(target.id, crystal.lattice, crystal.frac_coords, crystal.atomic_numbers)
 
 
 def training_items(data: Path, name: str) -> Iterator[tuple[str, Crystal]]:

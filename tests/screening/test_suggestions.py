@@ -17,10 +17,11 @@ from dao_core.generate.templates.index import TemplateHit
 from dao_core.library.known import KnownStructure
 from dao_core.library.prior import KNOWN_SHARE
 from dao_core.screening.formulas import parse_formula
+from dao_core.screening.joint import Suggestion
 from dao_core.screening.priors import unit_share
 from dao_core.screening.proposals import Proposer, propose_known
 from dao_core.screening.settings import SearchSettings
-from dao_core.screening.suggestions import Suggesters, suggest
+from dao_core.screening.suggestions import SAMPLES_FIND, Suggesters, before_samples, suggest
 from tests.helpers.structure_list import StructureList
 from tests.helpers.structures import cesium_chloride, reset, rocksalt, zincblende
 from tests.helpers.symmetric import tiny_model
@@ -108,6 +109,14 @@ def test_a_structure_gets_a_place_while_it_is_likelier_than_a_sample() -> None:
     few = proposer(Suggests(*answers), n_templates=0, n_generated=4)
     assert [s.crystal for s in few.chosen] == [c for c, _ in answers[:2]]
     assert len(proposer(Suggests(*answers), n_templates=0, n_generated=1).chosen) == 1
+
+
+def test_what_stands_before_samples_leaves_them_less_only_where_they_are_drawn() -> None:
+    priors = (0.5, 0.5, SAMPLES_FIND * 0.6 / 2)  # the third is worth a sample's place if the first two left 0.5, not 1
+    ranked = [Suggestion(hit=TemplateHit(rocksalt(), str(i), 0.0), log_prior=math.log(p)) for i, p in enumerate(priors)]
+    assert before_samples(ranked, 4, 1.5) == ranked
+    assert before_samples(ranked, 4, 1.5, lambda _: False) == ranked[:2]
+    assert before_samples(ranked, 2, 0.0) == ranked[:2]
 
 
 def test_without_a_generator_every_place_is_for_a_template() -> None:

@@ -8,7 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dao_core.studies.benchmark_data import BenchmarkDataError, read_targets, training_items
+from dao_core.studies.benchmark_data import (
+    BenchmarkDataError,
+    benchmark_targets,
+    distinct_targets,
+    known_targets,
+    read_targets,
+    training_items,
+)
+from dao_core.studies.csp_benchmark import Target
+from tests.helpers import benchmark_files
+from tests.helpers.benchmark_targets import cesium_chloride, rocksalt
+from tests.helpers.structures import reset
 
 
 def write(path: Path, ids: list[str], edges: list[float], **columns: list[object]) -> None:
@@ -37,6 +48,33 @@ def test_mpts_52_trains_on_what_it_does_not_test(tmp_path: Path) -> None:
         list(training_items(tmp_path, "mpts-52"))
     write(tmp_path / "mp_structures.parquet", ["v", "x", "t", "y"], [3.0] * 4)
     assert [name for name, _ in training_items(tmp_path, "mpts-52")] == ["x", "y"]
+
+
+def test_random_targets_of_a_smaller_number_begin_those_of_a_larger_one(tmp_path: Path) -> None:
+    crystals = {f"x{i}": rocksalt(11, 17, 5.0 + 0.1 * i) for i in range(12)}
+    benchmark_files.write(tmp_path / "perov_5/test_public.parquet", crystals)
+    ids = [[t.id for t in benchmark_targets(tmp_path, "perov-5", n=n)] for n in (0, 4, 7)]
+    assert (set(ids[0]), ids[0][:4], ids[0][:7]) == (set(crystals), ids[1], ids[2])
+    assert ids[0] != sorted(ids[0])
+
+
+def test_polymorphs_come_with_all_structures_of_their_composition(tmp_path: Path) -> None:
+    salts = [("a", 11), ("b", 19), ("c", 37), ("d", 55)]
+    crystals = {f"{name}1": rocksalt(z, 17) for name, z in salts}
+    crystals |= {f"{name}2": cesium_chloride(z, 17) for name, z in salts[:3]}
+    benchmark_files.write(tmp_path / "mp_20/test_public.parquet", crystals)
+    everything = {t.id for t in benchmark_targets(tmp_path, "polymorphs")}
+    assert everything == {"a1", "a2", "b1", "b2", "c1", "c2"}  # d has one structure
+    some = [t.id for t in benchmark_targets(tmp_path, "polymorphs", n=3)]
+    assert sorted(name[1] for name in some) == ["1", "1", "2", "2"]
+
+
+def test_the_same_crystal_in_another_cell_is_a_repeat_and_a_twin() -> None:
+    once, again, other = rocksalt(11, 17), reset(rocksalt(11, 17), 3), cesium_chloride(11, 17)
+    targets = [Target("once", once), Target("again", again), Target("other", other)]
+    assert [t.id for t in distinct_targets(targets)] == ["once", "other"]
+    assert known_targets(targets, [Target("training", reset(once, 5))]) == {"once", "again"}
+    assert known_targets(targets, []) == set()
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
