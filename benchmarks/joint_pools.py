@@ -35,6 +35,7 @@ from dao_core.generate.distinct_samples import SampleRequest, sample_distinct
 from dao_core.generate.integrate import SamplerSettings
 from dao_core.generate.sampler import Generator
 from dao_core.generate.symmetry.generator import SymmetryGenerator, SymmetryProposal
+from dao_core.generate.symmetry.label_search import LabelSearchSettings
 from dao_core.generate.symmetry.labels import Label
 from dao_core.generate.templates.aflow import aflow_index
 from dao_core.generate.templates.index import TemplateHit, TemplateIndex
@@ -279,6 +280,7 @@ def main() -> None:
     parser.add_argument("--index", action="append", default=[], help="NAME=FOLDER or NAME=aflow")
     parser.add_argument("--library", type=Path, default=None, help="a library as it is")
     parser.add_argument("--symmetry", nargs="?", const=SYMMETRY, default=None, help="the model that ships, or a folder")
+    parser.add_argument("--labels", type=int, default=DEPTH, help="labels that symmetry fills; METRe needs few")
     parser.add_argument("--flow", type=int, default=0, help="samples of each cell")
     parser.add_argument("--flow-n", type=int, default=100, help="first targets that get them")
     parser.add_argument("--out", type=Path, required=True)
@@ -289,7 +291,7 @@ def main() -> None:
     targets = benchmark_targets(args.data, args.set, args.split, args.n)
     make_templates(args, targets)
     if args.symmetry:
-        symmetry = SymmetryGenerator.load(args.symmetry)
+        symmetry = SymmetryGenerator.load(args.symmetry, LabelSearchSettings(n=args.labels))
         make_part(args.out / SYMMETRY, targets, symmetry.identity, lambda part: symmetry_rows(symmetry, part))
     if args.flow:
         flow = Generator.load("generator", SamplerSettings(steps=FLOW_STEPS))

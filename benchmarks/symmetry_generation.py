@@ -3,10 +3,10 @@
 python benchmarks/symmetry_generation.py --part structures --train runs/symmetry/train.parquet
 Parts: `labels` (validation: is the true label among the first 1, 5, 20?), `fill` (validation: with the true label, is
 the structure matched by the first or any of 8 proposals?), `structures` (test: label x fill without a library, match
-rate at k = 1, 5, 20, unfiltered and filtered, and for targets whose label the training structures lack), `polymorphs`
-(test: METRe and cRMSE where a composition has several structures, one proposal for each), `calibrate` (validation:
-writes into a checkpoint how often a proposal of some probability is right). `--train` is the description table of
-train_symmetry.py; it tells which labels were seen. --record appends the rows.
+rate at k = 1, 5, 20, unfiltered and filtered, and for targets whose label the training structures lack), `calibrate`
+(validation: writes into a checkpoint how often a proposal of some probability is right). `--train` is the description
+table of train_symmetry.py; it tells which labels were seen. --record appends the rows. Other sets and METRe:
+joint_order.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -27,7 +26,7 @@ from scipy.optimize import minimize
 
 from dao_core.artifacts import write_atomic
 from dao_core.crystal import Crystal
-from dao_core.evaluate.scorecard import Scorecard, compare_all, metre_rms, score_table
+from dao_core.evaluate.scorecard import Scorecard, compare_all, score_table
 from dao_core.evaluate.statistics import wilson
 from dao_core.generate.symmetry.checkpoint import SymmetryModel, load_symmetry
 from dao_core.generate.symmetry.description import CollapsedSitesError, from_values, n_free_coordinates, to_crystal
@@ -37,7 +36,6 @@ from dao_core.generate.symmetry.label_search import LabelSearchSettings, search_
 from dao_core.generate.symmetry.labels import Label, SymmetryLabelError, label_of, ordered_elements, standard_cell
 from dao_core.matching.fingerprint import equivalent_labellings
 from dao_core.matching.pairs import ONE_PROCESS
-from dao_core.matching.rms import BENCHMARK
 from dao_core.models.checkpoint_io import resolve
 from dao_core.studies.benchmark_data import read_targets
 from dao_core.studies.csp_benchmark import Target
@@ -47,9 +45,9 @@ KS = (1, 5, 20)
 MANY = 7  # free coordinates from which on the degrees of freedom are hard
 
 
-def chosen(data: Path, split: str, n: int, seed: int, name: str = "mp-20") -> list[Target]:
-    """Random targets of a benchmark's split."""
-    targets = read_targets(data, name, split)[0]
+def chosen(data: Path, split: str, n: int, seed: int) -> list[Target]:
+    """Random targets of a split of MP-20."""
+    targets = read_targets(data, "mp-20", split)[0]
     order = np.random.default_rng(seed).permutation(len(targets))[:n]
     return [targets[i] for i in order]
 
@@ -175,25 +173,6 @@ def structures_part(model: SymmetryModel, targets: Sequence[Target], train: Path
     }  # fmt: skip
 
 
-def polymorphs_part(model: SymmetryModel, data: Path) -> dict[str, Any]:
-    """METRe and cRMSE on the test's compositions of several structures: as many proposals as there are of a cell."""
-    everything = read_targets(data, "mp-20", "test_public")[0]
-    several = Counter(t.crystal.formula_reduced for t in everything)
-    targets = [t for t in everything if several[t.crystal.formula_reduced] > 1]
-    cells = {tuple(sorted(t.crystal.composition.items())): t.crystal.composition for t in targets}
-    most = max(several.values())
-    made = SymmetryGenerator(model, SETTINGS).propose_many(list(cells.values()), most)
-    proposals = {key: iter(found.items) for key, found in zip(cells, made, strict=True)}
-    predicted: list[list[Crystal | None]] = []
-    for target in targets:
-        following = next(proposals[tuple(sorted(target.crystal.composition.items()))], None)
-        predicted.append([] if following is None else [following.crystal])
-    rms = metre_rms(predicted=predicted, reference=[t.crystal for t in targets])
-    crmse = float(np.nan_to_num(rms, nan=BENCHMARK.sites).mean())
-    return {"metre": share([bool(x) for x in np.isfinite(rms)]), "crmse": round(crmse, 4),
-            "compositions": len({t.crystal.formula_reduced for t in targets})}  # fmt: skip
-
-
 def calibrate(directory: Path, model: SymmetryModel, targets: Sequence[Target]) -> dict[str, Any]:
     """Fit how often a proposal is right by its log probability, and write it into the checkpoint."""
     generator = SymmetryGenerator(model, SETTINGS)
@@ -235,12 +214,8 @@ BAR_ROWS: dict[str, list[tuple[int, str, Any]]] = {
         (23, "label x fill where training lacks the target's label, k = 20, %", 42),
         (27, "CPU seconds a proposal, label x fill (flow with 50 steps: 1)", 0.1),
     ],
-    "polymorphs": [(26, "METRe on MP-20 test's compositions of several structures, label x fill, %", 79)],
     "calibrate": [],
 }  # fmt: skip
-
-
-MPTS_ROWS: list[tuple[int, str, Any]] = [(25, "label x fill without a library, MPTS-52 test, k = 1 / 20, %", [44, 62])]
 
 
 def bar_values(part: str, row: int, result: dict[str, Any]) -> tuple[Any, Any, int]:
@@ -249,10 +224,6 @@ def bar_values(part: str, row: int, result: dict[str, Any]) -> tuple[Any, Any, i
         cells = [result[str(k)] for k in KS]
     elif part == "fill":
         cells = [result["all"]["1"], result["all"]["8"], result["seven or more"]["1"], result["seven or more"]["8"]]
-    elif part == "polymorphs":
-        cells = [result["metre"]]
-    elif row == 25:
-        cells = [result["unfiltered"]["1"], result["unfiltered"]["20"]]
     elif row == 22:
         cells = [*(result["unfiltered"][str(k)] for k in KS), result["filtered"]["1"]]
     elif row == 23:
@@ -269,7 +240,6 @@ def main() -> None:
     parser.add_argument("--model", default="symmetry", help="checkpoint folder, or the name of a shipped one")
     parser.add_argument("--train", type=Path, help="description table of the training structures (part structures)")
     parser.add_argument("--part", choices=tuple(BAR_ROWS), required=True)
-    parser.add_argument("--set", choices=["mp-20", "mpts-52"], default="mp-20", help="targets of part structures")
     parser.add_argument("--n", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--record", action="store_true")
@@ -277,21 +247,17 @@ def main() -> None:
     torch.set_num_threads(1)
     model = load_symmetry(args.model)
     split = "test_public" if args.part == "structures" else "val"
-    targets = chosen(args.data, split, args.n, args.seed, args.set)
+    targets = chosen(args.data, split, args.n, args.seed)
     if args.part == "labels":
         result = labels_part(model, targets)
     elif args.part == "fill":
         result = fill_part(model, targets)
     elif args.part == "calibrate":
         result = calibrate(resolve(args.model), model, targets)
-    elif args.part == "polymorphs":
-        result = polymorphs_part(model, args.data)
     else:
         result = structures_part(model, targets, args.train)
     command = f"python benchmarks/symmetry_generation.py --part {args.part} --n {args.n} --seed {args.seed}"
-    rows = MPTS_ROWS if args.set == "mpts-52" else BAR_ROWS[args.part]
-    command += f" --set {args.set}" if args.set != "mp-20" else ""
-    for row, what, bar in rows if args.record else []:
+    for row, what, bar in BAR_ROWS[args.part] if args.record else []:
         value, interval, n = bar_values(args.part, row, result)
         pairs = zip(value, bar, strict=True) if isinstance(bar, list) else [(value, bar)]
         met = all(v <= b for v, b in pairs) if row == 27 else all(v is not None and v >= b for v, b in pairs)
