@@ -4,7 +4,8 @@ python benchmarks/train_symmetry.py --out runs/symmetry --label-seconds 1500 --f
 Stages run one after the other or alone (--stage); stopped, the same command goes on. `--set mp-20` learns from MP-20's
 training split alone, the column of the benchmarks; `--set all` also from other Materials Project structures and from
 the experimental ones of --extra (the library's sources/oqmd-icsd.parquet), without any composition of the public MP-20
-and MPTS-52 validation and test splits. The label network is told which kind a structure is.
+and MPTS-52 validation and test splits. The label network is told which kind a structure is; the fill network ends with
+--tune-seconds on the small structures near the hull alone, which are what it is asked for (none with `--set mp-20`).
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from dao_core.training.fit_symmetry_fill import FillExamples
 from dao_core.training.symmetry_data import atomic_volumes, describe_all, load_descriptions, save_descriptions
 from dao_core.training.symmetry_loop import STATE, SymmetryTrainingConfig, train
 
-STAGES = ("describe", "label", "fill", "pack")
+STAGES = ("describe", "label", "fill", "tune", "pack")
 MOST_ATOMS = {"mp-20": 20, "all": 40}
 CLOSEST_SHARE = 0.01  # structures that come closer than the limit of overlapping atoms
 LONGEST = 64  # tokens of a structure that the fill network learns from; longer ones cost the time of many
@@ -123,6 +124,11 @@ def element_facts(descriptions: list[Description]) -> ElementFacts:
     return ElementFacts(volumes, seen, float(np.quantile(ratios, CLOSEST_SHARE)))
 
 
+def n_atoms(description: Description) -> int:
+    """Atoms of the primitive cell."""
+    return sum(description.label.counts)
+
+
 def started(network: NetworkT, run: Path | None) -> NetworkT:
     """A network with the averaged weights of another run, as it is without one."""
     if run is not None:
@@ -140,6 +146,7 @@ def main() -> None:
     parser.add_argument("--stage", choices=STAGES, action="append", help="only this one (repeatable)")
     parser.add_argument("--label-seconds", type=float, default=1500.0)
     parser.add_argument("--fill-seconds", type=float, default=2400.0)
+    parser.add_argument("--tune-seconds", type=float, default=400.0)
     parser.add_argument("--start-from", type=Path, help="folder of another run: its averaged weights are the start")
     parser.add_argument("--equivalent", type=float, default=0.5, help="share of equivalent descriptions (fill)")
     parser.add_argument("--substitution", type=float, default=0.08, help="share of replaced elements (fill)")
@@ -173,9 +180,16 @@ def main() -> None:
         fills = FillExamples(short, held, atomic_volumes(descriptions), fill_config)
         facts["fill"] = train(started(FillNetwork(FILL), args.start_from), fills, fill_config, args.out / "fill")
         (args.out / "fill" / "facts.json").write_text(json.dumps(facts["fill"]))
+    if "tune" in stages and args.set != "mp-20":
+        small = [d for d, s in zip(descriptions, sources, strict=True) if s == Source.NEAR_HULL and n_atoms(d) <= 20]
+        config = fill_config.model_copy(update={"cpu_seconds": args.tune_seconds})
+        torch.manual_seed(args.seed)
+        fills = FillExamples(small, held, atomic_volumes(descriptions), config)
+        facts["tune"] = train(started(FillNetwork(FILL), args.out), fills, config, args.out / "tune")
     if "pack" in stages:
         networks = LabelNetwork(LABEL), FillNetwork(FILL)
-        for network, name in zip(networks, ("label", "fill"), strict=True):
+        tuned = (args.out / "tune" / STATE).exists()
+        for network, name in zip(networks, ("label", "tune" if tuned else "fill"), strict=True):
             state = torch.load(args.out / name / STATE, weights_only=True)
             network.load_state_dict(state["average"])
             facts[name] = {k: round(state[k], 1) for k in ("spent", "steps", "epoch")}
