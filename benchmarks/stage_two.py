@@ -65,6 +65,7 @@ SETTINGS = {
               "modulation_dim": 64, "pair_width": 0},
     "process": "flow", "flow": {"seeded_share": 0.0}, "batch_size": 64, "learning_rate": 2.0e-3, "ema_decay": 0.999,
 }  # fmt: skip
+ASKED_SECONDS, ASKED_SEEDS = 5400.0, 3  # by the issues that this answers
 LOWEST_RATE = 1.0e-5  # at the end of the last phase
 
 
@@ -284,7 +285,8 @@ def bar(issue: str, row: int, line: dict[str, Any], args: argparse.Namespace) ->
         "what": "DAO-G from scratch, after stage 1, after stage 1 + 2, each fine-tuned on MP-20, "
                 f"{args.seconds:.0f} CPU s an arm: de novo match rate at k = 1, %",
         "value": {k: v["mean"] for k, v in line["match_rate"].items()},
-        "bar": "reported with intervals", "met": True, "n": line["n"],
+        "bar": "reported with intervals; three seeds, 1.5 hours an arm", "n": line["n"],
+        "met": args.seconds >= ASKED_SECONDS and len(args.seeds.split(",")) >= ASKED_SEEDS,
         "interval": {k: v["interval"] for k, v in line["match_rate"].items()},
         "details": line, "command": command, "seed": args.seeds,
     }  # fmt: skip
