@@ -33,8 +33,8 @@ import torch
 from dao_core.crystal import Crystal
 from dao_core.generate.distinct_samples import SampleRequest, sample_distinct
 from dao_core.generate.integrate import SamplerSettings
-from dao_core.generate.sampler import Generator
-from dao_core.generate.symmetry.generator import SymmetryGenerator, SymmetryProposal
+from dao_core.generate.sampler import Generator, Proposal
+from dao_core.generate.symmetry.generator import SymmetryGenerator, SymmetryProposal, SymmetryProposals
 from dao_core.generate.symmetry.label_search import LabelSearchSettings
 from dao_core.generate.symmetry.labels import Label
 from dao_core.generate.templates.aflow import aflow_index
@@ -59,6 +59,7 @@ SHARD, DEPTH = 25, 20
 SYMMETRY, KNOWN, LIBRARY, FLOW = "symmetry", "known", "library", "flow"
 FLOW_STEPS = 50
 TRAIN, STRICT = "train", "strict"
+Cell = tuple[tuple[str, int], ...]
 Made = dict[str, list[dict[str, Any]]]  # proposals of each target by its id
 Propose = Callable[[Sequence[Target]], Made]
 
@@ -146,10 +147,10 @@ def library_rows(library: Library, index: TemplateIndex, target: Target) -> list
     return rows + template_rows(LIBRARY, index, target, [k.material_id for k in known])
 
 
-def symmetry_rows(generator: SymmetryGenerator, targets: Sequence[Target]) -> Made:
-    """The symmetry model's structures for the targets' cells, each cell asked for once."""
-    cells = {_cell(t): t.crystal.composition for t in targets}
-    made = dict(zip(cells, generator.propose_many(list(cells.values()), DEPTH), strict=True))
+def symmetry_rows(generator: SymmetryGenerator, made: dict[Cell, SymmetryProposals], targets: Sequence[Target]) -> Made:
+    """The symmetry model's structures for the targets' cells; `made` keeps those of each cell for other targets."""
+    cells = {_cell(t): t.crystal.composition for t in targets if _cell(t) not in made}
+    made |= zip(cells, generator.propose_many(list(cells.values()), DEPTH), strict=True)
     return {
         t.id: [
             {"origin": SYMMETRY, "id": str(i), "score": p.log_probability, "log_prior": p.log_prior,
@@ -160,11 +161,11 @@ def symmetry_rows(generator: SymmetryGenerator, targets: Sequence[Target]) -> Ma
     }  # fmt: skip
 
 
-def flow_rows(generator: Generator, targets: Sequence[Target], n: int) -> Made:
+def flow_rows(generator: Generator, n: int, drawn: dict[Cell, list[Proposal]], targets: Sequence[Target]) -> Made:
     """So many different samples from noise for each target's cell, what was drawn most often first."""
     known = [t for t in targets if set(t.crystal.atomic_numbers.tolist()) <= generator.elements]
-    cells = {_cell(t): SampleRequest(t.crystal.composition, n) for t in known}
-    drawn = dict(zip(cells, sample_distinct(generator, list(cells.values()), 0), strict=True))
+    cells = {_cell(t): SampleRequest(t.crystal.composition, n) for t in known if _cell(t) not in drawn}
+    drawn |= zip(cells, sample_distinct(generator, list(cells.values()), 0), strict=True)
     return {
         t.id: [
             {"origin": FLOW, "id": str(i), "score": p.share, "log_prior": None, "crystal": p.crystal}
@@ -175,7 +176,7 @@ def flow_rows(generator: Generator, targets: Sequence[Target], n: int) -> Made:
     }
 
 
-def _cell(target: Target) -> tuple[tuple[str, int], ...]:
+def _cell(target: Target) -> Cell:
     return tuple(sorted(target.crystal.composition.items()))
 
 
@@ -255,7 +256,7 @@ def make_templates(args: argparse.Namespace, targets: Sequence[Target]) -> None:
         source = f"{index.source}; {len(left_out)} of compositions of validation and test not used"
         make_part(
             args.out / name, targets, source if left_out else index.source,
-            partial(template_part, name, index, left_out),
+            partial(template_part, name, index, left_out, {}),
         )  # fmt: skip
     if args.library is not None:
         library = open_library(args.library)
@@ -266,9 +267,15 @@ def make_templates(args: argparse.Namespace, targets: Sequence[Target]) -> None:
         )  # fmt: skip
 
 
-def template_part(name: str, index: TemplateIndex, left_out: Sequence[str], targets: Sequence[Target]) -> Made:
-    """The templates of one index for some targets."""
-    return {t.id: template_rows(name, index, t, left_out) for t in targets}
+def template_part(
+    name: str, index: TemplateIndex, left_out: Sequence[str], found: dict[Cell, list[dict[str, Any]]],
+    targets: Sequence[Target],
+) -> Made:  # fmt: skip
+    """The templates of one index for some targets; `found` keeps those of each cell for other targets."""
+    for target in targets:
+        if _cell(target) not in found:
+            found[_cell(target)] = template_rows(name, index, target, left_out)
+    return {t.id: found[_cell(t)] for t in targets}
 
 
 def main() -> None:
@@ -292,11 +299,11 @@ def main() -> None:
     make_templates(args, targets)
     if args.symmetry:
         symmetry = SymmetryGenerator.load(args.symmetry, LabelSearchSettings(n=args.labels))
-        make_part(args.out / SYMMETRY, targets, symmetry.identity, lambda part: symmetry_rows(symmetry, part))
+        make_part(args.out / SYMMETRY, targets, symmetry.identity, partial(symmetry_rows, symmetry, {}))
     if args.flow:
         flow = Generator.load("generator", SamplerSettings(steps=FLOW_STEPS))
         name = f"{flow.identity}, {FLOW_STEPS} steps, {args.flow} samples"
-        make_part(args.out / FLOW, targets[: args.flow_n], name, lambda part: flow_rows(flow, part, args.flow))
+        make_part(args.out / FLOW, targets[: args.flow_n], name, partial(flow_rows, flow, args.flow, {}))
     print(json.dumps({"figure": {"folder": str(args.out)}, "n": len(targets)}))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from dao_core.crystal import Crystal, InvalidCrystalError
-from dao_core.matching.same import MatchSettings, Member, group_bucket, match_against
+from dao_core.matching.same import MatchSettings, Member, group_bucket
 from dao_core.studies.csp_benchmark import SETS, Target
 
 FOLDERS = {"mp-20": "mp_20", "mpts-52": "mpts_52", "perov-5": "perov_5", "carbon-24": "carbon_24"}
@@ -93,19 +93,6 @@ def distinct_targets(targets: Sequence[Target]) -> list[Target]:
         members = [_member(t) for t in targets if _cell_key(t) == key]
         repeated |= set(group_bucket(members, MatchSettings()))
     return [t for t in targets if t.id not in repeated]
-
-
-def known_targets(targets: Sequence[Target], training: Sequence[Target]) -> set[str]:
-    """Ids of the targets that are the same crystal as a training structure of as many atoms."""
-    return {
-        found
-        for key in {_cell_key(t) for t in targets}
-        for found in match_against(
-            [_member(t) for t in targets if _cell_key(t) == key],
-            [_member(t) for t in training if _cell_key(t) == key],
-            MatchSettings(),
-        )
-    }
 
 
 def _cell_key(target: Target) -> tuple[tuple[str, int], ...]:
