@@ -181,7 +181,11 @@ def main() -> None:
         facts["fill"] = train(started(FillNetwork(FILL), args.start_from), fills, fill_config, args.out / "fill")
         (args.out / "fill" / "facts.json").write_text(json.dumps(facts["fill"]))
     if "tune" in stages and args.set != "mp-20":
-        small = [d for d, s in zip(descriptions, sources, strict=True) if s == Source.NEAR_HULL and n_atoms(d) <= 20]
+        small = [
+            d
+            for d, s in zip(descriptions, sources, strict=True)
+            if s == Source.NEAR_HULL and n_atoms(d) <= MOST_ATOMS["mp-20"]
+        ]
         config = fill_config.model_copy(update={"cpu_seconds": args.tune_seconds})
         torch.manual_seed(args.seed)
         fills = FillExamples(small, held, atomic_volumes(descriptions), config)

@@ -4,8 +4,8 @@ python benchmarks/vibrations.py --work runs/vibrations [--potentials dao,sevenne
 Each potential relaxes the known structure with its symmetry and displaces atoms in a supercell at least 9 angstrom
 thick (3x3x3 primitive cells of most). A mode below -0.15 THz is imaginary; it is false where the judge has none, and
 all of these crystals are stable. The highest mode at Gamma is compared with the judge's and, where it is the transverse
-optical mode of a diatomic crystal, with the measured one at room temperature (C. Kittel, Introduction to Solid State
-Physics, table of lattice vibrations from infrared and Raman spectra). Results are kept: the same command goes on.
+optical mode of a diatomic crystal, with the measured one (rounded textbook values of infrared and Raman spectra at room
+temperature). Results are kept: the same command goes on.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ MEASURED = {
     "C": 39.9, "Si": 15.6, "Ge": 9.0, "LiF": 9.2, "NaCl": 4.9, "KCl": 4.3, "MgO": 12.0, "GaAs": 8.1, "GaP": 11.0,
     "InP": 9.1,
 }  # fmt: skip
+ACOUSTIC = 0.5  # THz; an element with one atom a cell has nothing above it at Gamma
 STILL = RelaxSettings(fmax=0.001, stress_gpa=0.05, max_steps=300, keep_symmetry=True)
 
 
@@ -84,7 +85,7 @@ def _off(found: dict[str, dict[str, Any]], wanted: dict[str, Any]) -> dict[str, 
     off = [
         100 * abs(f["highest"] / wanted[name] - 1)
         for name, f in found.items()
-        if f.get("highest") is not None and wanted.get(name)
+        if f.get("highest") is not None and (wanted.get(name) or 0.0) > ACOUSTIC
     ]
     return (
         {"median": round(float(np.median(off)), 1), "largest": round(max(off), 1), "n": len(off)} if off else {"n": 0}

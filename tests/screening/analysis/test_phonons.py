@@ -39,6 +39,17 @@ def test_a_close_packed_solid_is_stable() -> None:
     assert np.trapezoid(densities[:, 1], densities[:, 0]) == pytest.approx(3, rel=0.1)  # three modes an atom
 
 
+def test_the_cubic_cell_folds_the_zone_boundary_to_gamma() -> None:
+    """Four atoms: the cell's own motion, and those of the three X points, each two transverse and one longitudinal."""
+    places = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
+    cubic = Crystal(ARGON_FCC * np.eye(3), places, np.full(4, 18))
+    modes = phonons(cubic, LennardJonesPotential(), SETTINGS).gamma
+    assert modes[:3] == pytest.approx(0, abs=1e-3)
+    assert modes[3:9] == pytest.approx(modes[3], rel=1e-3)
+    assert modes[9:] == pytest.approx(modes[9], rel=1e-3)
+    assert modes[9] > 1.2 * modes[3] > 0.3
+
+
 def test_frequencies_agree_with_finite_differences_of_ase() -> None:
     """At a wave vector of the supercell the frequency follows from the force constants alone: do it by hand."""
     size = supercell_size(fcc(), SETTINGS.min_length, SETTINGS.max_atoms)
