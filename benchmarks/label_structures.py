@@ -2,9 +2,11 @@
 
 python benchmarks/label_structures.py --data ../shared/data --out runs/labels --n 60000
 Kinds: training crystals at rest, rattled and strained; pairs of small displacements (curvature); elements in all simple
-prototypes; other compositions' structures with substituted elements; samples; what DAO-P relaxes both to; two atoms
-near contact. Shards of 100 structures go round the kinds, so that labels made so far are balanced at any moment; killed
-or stopped, the same command goes on. Energies are put on MP-20's scale by one correction an element, fitted on crystals
+prototypes, alone and in supercells; DFT frames of trajectories, disturbed; other compositions' structures with
+substituted elements; samples; what DAO-P relaxes both to; two atoms near contact. Shards of 100 structures go round
+the kinds, so that labels made so far are balanced at any moment; killed or stopped, the same command goes on. `--kinds`
+adds more of some: those behind the shipped weights are of a round with seed 0 and of `--seed 1 --n 7000 --kinds
+element_supercells elements frames`. Energies are put on MP-20's scale by one correction an element, fitted on crystals
 at rest (`elements.npy`); each shard keeps the judge's own total energies beside it (`*.energy.npy`).
 
 Left out: every composition of the public validation and test splits of MP-20 and MPTS-52, and the textbook compounds
@@ -25,7 +27,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from train_predictor import SOURCES, Rows, crystal_of, formula_key, held_formulas, textbook_formulas
+from train_predictor import (
+    SOURCES,
+    Rows,
+    crystal_of,
+    dft_frames,
+    formula_key,
+    held_formulas,
+    textbook_formulas,
+)
 
 from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.elements import MAX_ATOMIC_NUMBER
@@ -41,6 +51,7 @@ from dao_core.training.packed import PackedCrystals
 
 SHARD = 100
 MAX_ATOMS = 16
+MAX_FRAME_ATOMS = 24
 MAX_FORCE = 50.0  # eV/angstrom: beyond it the judge extrapolates
 MAX_FORMATION = 8.0  # eV/atom
 AT_REST = 20  # shards of crystals at rest before the element scale is fitted and everything else begins
@@ -60,9 +71,9 @@ class StructureSource:
     """Training structures, and the models that disturb them: one method a kind, each gives about SHARD crystals."""
 
     def __init__(self, data: Path, folder: Path) -> None:
-        held = held_formulas(data) | textbook_formulas()
+        self.data, self.held = data, held_formulas(data) | textbook_formulas()
         frame = pd.read_parquet(data / "mp_20/train.parquet")
-        frame = frame[[formula_key(z) not in held for z in frame.atomic_numbers]]
+        frame = frame[[formula_key(z) not in self.held for z in frame.atomic_numbers]]
         self.frame = frame[[len(z) <= MAX_ATOMS for z in frame.atomic_numbers]].reset_index(drop=True)
         self.folder = folder
 
@@ -130,6 +141,18 @@ class StructureSource:
             out += disturbed(crystal, rng, float(rng.choice([0.0, 0.03, 0.15])), strain)
         return out
 
+    def element_supercells(self, rng: np.random.Generator) -> list[Crystal]:
+        """The same doubled to at most 16 atoms, displaced by 0.01 to 0.1 angstrom: curvatures away from Gamma."""
+        out = []
+        while len(out) < SHARD:
+            z = int(rng.choice([z for z in range(1, 95) if z in self.atomic_volumes]))
+            name = str(rng.choice([*CUBIC, "hcp", "graphite"]))
+            crystal = element_crystal(name, z, self.atomic_volumes[z] * rng.uniform(0.85, 1.15))
+            axes = [int(rng.integers(1, 3)) for _ in range(3)]
+            if crystal.n_atoms * np.prod(axes) <= MAX_ATOMS and max(axes) > 1:
+                out += disturbed(doubled(crystal, axes), rng, rng.uniform(0.01, 0.1), np.zeros((3, 3)))
+        return out
+
     def templates(self, rng: np.random.Generator) -> list[Crystal]:
         """Other compositions' structures with these elements: MP-20's, own entry left out, and AFLOW's."""
         out = []
@@ -139,6 +162,15 @@ class StructureSource:
             if hits:
                 found = hits[int(rng.integers(len(hits)))].crystal
                 out += built(found.lattice * np.exp(rng.normal(scale=0.03)), found.frac_coords, found.atomic_numbers)
+        return out
+
+    def frames(self, rng: np.random.Generator) -> list[Crystal]:
+        """DFT frames of trajectories and of high stress that are not held out, strained and displaced a little."""
+        out: list[Crystal] = []
+        while len(out) < SHARD:
+            crystal = self.dft_frames[int(rng.integers(len(self.dft_frames)))]
+            strain = rng.normal(scale=0.03, size=(3, 3)) + np.eye(3) * rng.uniform(-0.08, 0.08)
+            out += disturbed(crystal, rng, np.exp(rng.uniform(np.log(0.02), np.log(0.2))), strain)
         return out
 
     def samples(self, rng: np.random.Generator) -> list[Crystal]:
@@ -176,6 +208,11 @@ class StructureSource:
             items = ((str(row.material_id), crystal_of(row)) for row in self.frame.itertuples())
             save_index(TemplateIndex.build([(n, c) for n, c in items if c is not None], source="mp_20/train"), path)
         return load_index(path)
+
+    @cached_property
+    def dft_frames(self) -> list[Crystal]:
+        frames = (crystal for crystal, *_ in dft_frames(self.data, held=False))
+        return [c for c in frames if c.n_atoms <= MAX_FRAME_ATOMS and formula_key(c.atomic_numbers) not in self.held]
 
     @cached_property
     def generator(self) -> Generator:
@@ -279,6 +316,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--n", type=int, default=60_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kinds", nargs="+", default=ROUND, help="what to label in turn (default: the whole round)")
     args = parser.parse_args()
     torch.set_num_threads(1)
     logging.getLogger("moyo").setLevel(logging.ERROR)
@@ -288,7 +326,7 @@ def main() -> None:
     made, begin = 0, time.process_time()
     counts: dict[str, int] = {}
     for shard in range(-(-args.n // SHARD)):
-        kind = ROUND[shard % len(ROUND)]
+        kind = args.kinds[shard % len(args.kinds)]
         path = args.out / f"{kind}_{args.seed}_{shard:05d}.npz"
         if not path.exists():
             torch.manual_seed(shard)

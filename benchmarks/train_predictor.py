@@ -161,6 +161,12 @@ def judged_rows(folder: Path, scale: MpScale) -> list[PackedCrystals]:
     return shards
 
 
+def with_forces(data: PackedCrystals) -> PackedCrystals:
+    """The rows whose forces are known."""
+    known = np.isfinite(data.atom_labels["forces"]).all(axis=1)
+    return data.take(np.flatnonzero(np.logical_and.reduceat(known, data.pointer[:-1])))
+
+
 Frame = tuple[Crystal, np.ndarray, np.ndarray, float | None]
 
 
@@ -207,6 +213,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--labels", type=Path, help="folder of the judge's labels (label_structures.py)")
     parser.add_argument("--repeat", type=int, default=1, help="how often the judge's labels come in an epoch")
+    parser.add_argument("--repeat-frames", type=int, default=1, help="how often the DFT frames with forces come")
     parser.add_argument("--start-from", help="continue the weights of this checkpoint, which is on MP-20's scale")
     parser.add_argument("--learning-rate", type=float, help="first rate; 2e-4 continues what ships")
     args = parser.parse_args()
@@ -225,6 +232,7 @@ def main() -> None:
         prepare(args, scale)
     data, validation = PackedCrystals.load(args.out / "packed.npz"), PackedCrystals.load(args.out / "validation.npz")
     labels = judged_rows(args.labels, scale) if args.labels else []
+    data = PackedCrystals.concatenate([data, *[with_forces(data)] * (args.repeat_frames - 1)])
     data = PackedCrystals.concatenate([data, *labels * args.repeat])
     about = {
         "name": "mp_20/train + wbm_val + mp_structures + forces" + (" + judge's labels" if labels else ""),

@@ -193,18 +193,19 @@ def _limits(records: Sequence[FormulaRecords], unrelaxed: Sequence[Candidate], c
         )
     improbable = 0 if context.late() else sum(c.origin == KNOWN for c in unrelaxed)
     left = len(unrelaxed) - improbable
+    missed = "1 proposal was" if left == 1 else f"{left} proposals were"
     if left and most is not None:
-        lines.append(f"{left} proposals were not relaxed (--relax {most} a formula)")
+        lines.append(f"{missed} not relaxed (--relax {most} a formula)")
     elif left and budget is not None:
         lines.append(
-            f"{left} proposals were not relaxed within {budget:g} s and have no probability "
-            "(a larger --budget relaxes them; `dao screen` goes on where it stopped)"
+            f"{missed} not relaxed within {budget:g} s and {'has' if left == 1 else 'have'} no probability "
+            "(a larger --budget relaxes more; `dao screen` goes on where it stopped)"
         )
     if improbable:
         judged = context.settings.judge.n_judged
         lines.append(
-            f"{improbable} known structures have no probability: the judge looks at the {judged} most probable "
-            "candidates, and at none that is far behind"
+            f"{improbable} known structure{' has' if improbable == 1 else 's have'} no probability: "
+            f"the judge looks at the {judged} most probable candidates, and at none that is far behind"
         )
     return lines
 
