@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from joint_pools import FLOW, SYMMETRY, Pool, load_pools
+from joint_pools import ENERGY, FLOW, SYMMETRY, Pool, load_pools
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=None, help="write the weights there instead")
     args = parser.parse_args()
     pools = [p for p in load_pools(args.pools)[0] if SYMMETRY in p.parts]
-    names = sorted(set.intersection(*(p.parts for p in pools)) - {SYMMETRY, FLOW})
+    names = sorted(set.intersection(*(p.parts for p in pools)) - {SYMMETRY, FLOW, ENERGY})
     cells = {name: [evidence(pool, name) for pool in pools] for name in names}
     fold = np.array([zlib.crc32(pool.formula.encode()) % FOLDS for pool in pools])
     fitted_on = args.fit.split(",")

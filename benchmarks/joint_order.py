@@ -4,8 +4,11 @@ python benchmarks/joint_order.py --set mp-20 --pools DIR [--weights train=FILE] 
 Columns: `templates` of a library, `symmetry` (label x fill, no library), `flow` (samples from noise, on the targets
 that have them), `joint`: templates and symmetry in one order, samples where the order leaves them a place. Match rate
 at k = 1, 5, 20, unfiltered and filtered by validity; `joint` is paired with the other columns (bootstrap interval).
-Nothing is relaxed. Libraries: `train`, the training split; `strict`, the same without any composition of validation
-and test; `without` and `library`, a user's library without the test's compositions and as it is, what it knows first.
+Nothing is relaxed in these. Where the pools have DAO-P's energies, `symmetry by energy` and `joint by energy` are the
+same in the order of the posterior that a search uses before its judge: log prior - energy / temperature, behind them
+what DAO-P did not relax; the structures themselves stay as proposed. Libraries: `train`, the training split; `strict`,
+the same without any composition of validation and test; `without` and `library`, a user's library without the test's
+compositions and as it is, what it knows first.
 --set polymorphs: METRe and cRMSE, as many predictions for a composition as it has structures; `--single DIR` are pools
 of --set mp-20, whose targets of a composition of their own give the figure over the whole split.
 """
@@ -13,6 +16,7 @@ of --set mp-20, whose targets of a composition of their own give the figure over
 from __future__ import annotations
 
 import argparse
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +27,7 @@ from typing import Any
 
 import numpy as np
 from bars import show_bar
-from joint_pools import FLOW, LIBRARY, SYMMETRY, Pool, load_pools
+from joint_pools import ENERGY, FLOW, LIBRARY, SYMMETRY, Pool, load_pools
 
 from dao_core.crystal import Crystal
 from dao_core.evaluate.polymorphs import polymorph_figures
@@ -31,6 +35,7 @@ from dao_core.evaluate.scorecard import Scorecard, metre_rms, score_table
 from dao_core.evaluate.statistics import bootstrap_mean
 from dao_core.evaluate.validity import validity
 from dao_core.matching.rms import BENCHMARK
+from dao_core.screening.calibration import shipped_calibration
 from dao_core.screening.joint import (
     JointWeights,
     Suggestion,
@@ -46,7 +51,9 @@ from dao_core.studies.csp_benchmark import Target
 KS = (1, 5, 20)
 ENOUGH = 500  # targets of a match rate that may say that it reaches its bar
 DEPTH = KS[-1]
-COLUMNS = ("templates", SYMMETRY, FLOW, "joint")
+BY_ENERGY = " by energy"
+RANKED = (SYMMETRY + BY_ENERGY, "joint" + BY_ENERGY)
+COLUMNS = ("templates", SYMMETRY, FLOW, "joint", *RANKED)
 NAMES = {
     "mp-20": "MP-20",
     "mpts-52": "MPTS-52 (but for compositions of MP-20 train, which the weights know)",
@@ -75,6 +82,7 @@ BARS: dict[tuple[str, str], tuple[str, int, dict[int, float]]] = {  # of column 
     (POLYMORPHS, "train"): ("generator", 26, {1: 79}),
 }
 NEEDED: dict[str, set[str]] = {"templates": set(), SYMMETRY: {SYMMETRY}, FLOW: {FLOW}, "joint": {SYMMETRY}}
+NEEDED |= {column: {SYMMETRY, ENERGY} for column in RANKED}
 UNSEEN = "composition outside MP-20 train"
 
 
@@ -108,6 +116,10 @@ class Measured:
 def order(pool: Pool, index: str, column: str, weights: JointWeights) -> list[Crystal]:
     """Structures for one target; what a library knows comes first and is not suggested again."""
     known = pool.known if index == LIBRARY else []
+    if column == SYMMETRY + BY_ENERGY:
+        return by_energy(pool, [Suggestion(proposal=p, log_prior=p.log_prior) for p in pool.proposals])[:DEPTH]
+    if column == "joint" + BY_ENERGY:
+        return (known + by_energy(pool, suggested(pool, index, weights)))[:DEPTH]
     if column == "templates":
         return (known + [hit.crystal for hit in pool.hits.get(index, [])])[:DEPTH]
     if column == SYMMETRY:
@@ -120,6 +132,17 @@ def order(pool: Pool, index: str, column: str, weights: JointWeights) -> list[Cr
         return (known + ranked)[:DEPTH]
     first = DEPTH - len(known) - places_for_samples(pool, index, weights)
     return (known + ranked[:first] + new_samples(pool, known + ranked) + ranked[first:])[:DEPTH]
+
+
+def by_energy(pool: Pool, suggestions: Sequence[Suggestion]) -> list[Crystal]:
+    """Structures in the order of the posterior; those without an energy behind, as they come."""
+    temperature = shipped_calibration().contexts["neither"].temperature["dao"]
+    odds = []
+    for s in suggestions:
+        energies = [pool.energy(found.crystal) for found in (s.hit, s.proposal) if found is not None]
+        known = [e for e in energies if e is not None]
+        odds.append(s.log_prior - known[0] / temperature if known else -math.inf)
+    return [suggestions[i].crystal for i in np.argsort(-np.array(odds), kind="stable")]
 
 
 @cache
@@ -325,8 +348,8 @@ def lines(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     subsets = {} if args.set == POLYMORPHS else subsets_of(args.data, [targets[p.target] for p in pools])
     if args.set == "mpts-52":
         pools = [p for p in pools if p.target in subsets[UNSEEN]]
-    columns = [c for c in COLUMNS if c not in (SYMMETRY, FLOW) or c in models]
-    for index in [n for n in models if n not in (SYMMETRY, FLOW)]:
+    columns = [c for c in COLUMNS if NEEDED[c] <= models.keys()]
+    for index in [n for n in models if n not in (SYMMETRY, FLOW, ENERGY)]:
         weights = JointWeights.from_json(Path(files[index]).read_text()) if index in files else shipped_weights()
         other = f" --weights {index}=FILE" if index in files else ""
         facts = {
@@ -347,7 +370,7 @@ def lines(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
             else:
                 more = joint_facts(measured) if column == "joint" else {}
                 yield column_line(measured, column, subsets) | facts | more
-        columns = [c for c in columns if c not in (SYMMETRY, FLOW)]
+        columns = [c for c in columns if c not in (SYMMETRY, FLOW, SYMMETRY + BY_ENERGY)]
 
 
 def main() -> None:

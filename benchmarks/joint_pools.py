@@ -8,7 +8,7 @@ each is compared with the target at the benchmark tolerances.
 the set's training split, built where the folder isn't there yet; `strict` the same, but no entry of a composition of
 validation and test is used as a template (only the statistics of elements were counted with them). `--library DIR` adds
 a library as users have it: what it knows of the composition in a cell of this size (`known`, by its prior) and the
-templates of its other structures (`library`).
+templates of its other structures (`library`). `--energies N` relaxes the first N of each of these parts with DAO-P.
 Every part has its own folder below --out, in shards of 25 targets that name what proposed: killed or stopped, the same
 command goes on, and with other weights only their own part is made anew.
 """
@@ -31,6 +31,8 @@ import pyarrow.parquet as pq
 import torch
 
 from dao_core.crystal import Crystal
+from dao_core.energy.predictor import DaoPotential
+from dao_core.energy.relaxation.relax import RelaxSettings, relax
 from dao_core.generate.distinct_samples import SampleRequest, sample_distinct
 from dao_core.generate.integrate import SamplerSettings
 from dao_core.generate.sampler import Generator, Proposal
@@ -38,14 +40,16 @@ from dao_core.generate.symmetry.generator import SymmetryGenerator, SymmetryProp
 from dao_core.generate.symmetry.label_search import LabelSearchSettings
 from dao_core.generate.symmetry.labels import Label
 from dao_core.generate.templates.aflow import aflow_index
-from dao_core.generate.templates.index import TemplateHit, TemplateIndex
+from dao_core.generate.templates.index import SAME_DISTANCE, TemplateHit, TemplateIndex
 from dao_core.generate.templates.ranker import FEATURES as TEMPLATE_FEATURES
 from dao_core.generate.templates.store import load_index, save_index
 from dao_core.library.folder import Library, open_library
 from dao_core.library.known import known_structures
 from dao_core.library.prior import known_log_priors
+from dao_core.matching.fingerprint import fingerprint_distance
 from dao_core.matching.pairs import match_pairs
 from dao_core.matching.rms import Comparison
+from dao_core.screening.joint import fingerprints
 from dao_core.studies.benchmark_data import (
     BENCHMARK_TARGETS,
     POLYMORPHS,
@@ -56,19 +60,23 @@ from dao_core.studies.benchmark_data import (
 from dao_core.studies.csp_benchmark import Target
 
 SHARD, DEPTH = 25, 20
-SYMMETRY, KNOWN, LIBRARY, FLOW = "symmetry", "known", "library", "flow"
+SYMMETRY, KNOWN, LIBRARY, FLOW, ENERGY = "symmetry", "known", "library", "flow", "energy"
+RELAXED = RelaxSettings(max_steps=40, fmax=0.05, batch_size=32)
 FLOW_STEPS = 50
 TRAIN, STRICT = "train", "strict"
 Cell = tuple[tuple[str, int], ...]
+Name = tuple[str, str]  # origin, number there
 Made = dict[str, list[dict[str, Any]]]  # proposals of each target by its id
 Propose = Callable[[Sequence[Target]], Made]
+Finish = Callable[[Made, Sequence[Target], str], pa.Table]
 
 
 @dataclass(frozen=True, eq=False)
 class Pool:
     """What was suggested for one target: templates of each index, symmetry's structures, samples of the flow.
 
-    `comparisons` holds that with the target by `id` of a crystal; `parts` which parts were made, even where empty.
+    `comparisons` holds that with the target by `id` of a crystal, `names` its origin and number there; `energies` is
+    DAO-P's of those relaxed, eV/atom, by name; `parts` which parts were made, even where empty.
     """
 
     target: str
@@ -78,17 +86,27 @@ class Pool:
     proposals: list[SymmetryProposal] = field(default_factory=list)
     samples: list[Crystal] = field(default_factory=list)
     comparisons: dict[int, Comparison] = field(default_factory=dict)
+    names: dict[int, Name] = field(default_factory=dict)
+    energies: dict[Name, float] = field(default_factory=dict)
     parts: set[str] = field(default_factory=set)
 
     def right(self, crystal: Crystal) -> bool:
         """Whether a suggested structure matches the target."""
         return self.comparisons[id(crystal)].rms is not None
 
+    def energy(self, crystal: Crystal) -> float | None:
+        """DAO-P's energy of a suggested structure after its relaxation, eV/atom; None where there is none."""
+        return self.energies.get(self.names[id(crystal)])
+
     def add(self, part: str, row: Mapping[str, Any]) -> None:
         """Take one row of a part's shard."""
+        if part == ENERGY:
+            self.energies[row["origin"], row["id"]] = row["score"]
+            return
         lattice, places = np.array(row["lattice"]).reshape(3, 3), np.array(row["frac_coords"]).reshape(-1, 3)
         crystal = Crystal(lattice, places, np.array(row["atomic_numbers"]))
         self.comparisons[id(crystal)] = Comparison(row["rms"], None, row["reason"])
+        self.names[id(crystal)] = row["origin"], row["id"]
         if part == SYMMETRY:
             number, elements, letters = json.loads(row["label"])
             label = Label(number, tuple(elements), tuple(letters))
@@ -194,6 +212,15 @@ def compared(made: Made, targets: Sequence[Target], model: str) -> pa.Table:
             "frac_coords": crystal.frac_coords.ravel().tolist(), "atomic_numbers": crystal.atomic_numbers.tolist(),
             "label": None if label is None else json.dumps([label.spacegroup_number, label.elements, label.letters]),
         }  # fmt: skip
+    return shard_table(rows, targets, model)
+
+
+def uncompared(made: Made, targets: Sequence[Target], model: str) -> pa.Table:
+    """One shard of what is no structure."""
+    return shard_table([row for t in targets for row in made[t.id]], targets, model)
+
+
+def shard_table(rows: Sequence[Mapping[str, Any]], targets: Sequence[Target], model: str) -> pa.Table:
     facts = {"model": model, "targets": {t.id: t.crystal.formula_reduced for t in targets}}
     table = pa.Table.from_pylist([{name: row.get(name) for name in SCHEMA.names} for row in rows], SCHEMA)
     return table.replace_schema_metadata({"pool": json.dumps(facts)})
@@ -207,7 +234,35 @@ SCHEMA = pa.schema(
 )  # fmt: skip
 
 
-def make_part(folder: Path, targets: Sequence[Target], model: str, propose: Propose) -> None:
+def energy_rows(potential: DaoPotential, n: int, pools: Mapping[str, Pool], targets: Sequence[Target]) -> Made:
+    """DAO-P's energy of the first `n` structures of each origin, those that are the same crystal relaxed once."""
+    starts: list[Crystal] = []
+    wanted: list[tuple[str, Name, int]] = []  # target, name, number of its start
+    for target in targets:
+        pool = pools[target.id]
+        firsts = [h.crystal for hits in pool.hits.values() for h in hits[:n]]
+        firsts += pool.known[:n] + [p.crystal for p in pool.proposals[:n]]
+        prints = fingerprints(firsts)
+        numbers: list[int] = []
+        for i, crystal in enumerate(firsts):
+            same = np.flatnonzero(fingerprint_distance(np.stack(prints[: i + 1]), prints[i]) < SAME_DISTANCE)[0]
+            numbers.append(len(starts) if same == i else numbers[same])
+            starts += [crystal] if same == i else []
+            wanted.append((target.id, pool.names[id(crystal)], numbers[i]))
+    ends = relax(starts, potential, RELAXED)
+    usable = [i for i, end in enumerate(ends) if end.status in ("converged", "max_steps")]
+    predicted = potential.predict([ends[i].crystal for i in usable])
+    energies = {i: p.formation_energy_per_atom for i, p in zip(usable, predicted, strict=True)}
+    made: Made = {t.id: [] for t in targets}
+    for target_id, (origin, name), i in wanted:
+        if i in energies:
+            made[target_id].append({"target": target_id, "origin": origin, "id": name, "score": energies[i]})
+    return made
+
+
+def make_part(
+    folder: Path, targets: Sequence[Target], model: str, propose: Propose, finish: Finish = compared
+) -> None:  # fmt: skip
     """Every shard of a part that isn't there yet, or is there by another model."""
     folder.mkdir(parents=True, exist_ok=True)
     for begin in range(0, len(targets), SHARD):
@@ -220,7 +275,7 @@ def make_part(folder: Path, targets: Sequence[Target], model: str, propose: Prop
         started = time.process_time()
         made = propose(part)
         spent = time.process_time() - started
-        pq.write_table(compared(made, part, model), path.with_suffix(".tmp"))
+        pq.write_table(finish(made, part, model), path.with_suffix(".tmp"))
         path.with_suffix(".tmp").rename(path)
         took = time.process_time() - started - spent
         done = f"{folder.name}: {begin + len(part)}/{len(targets)}"
@@ -290,6 +345,8 @@ def main() -> None:
     parser.add_argument("--labels", type=int, default=DEPTH, help="labels that symmetry fills; METRe needs few")
     parser.add_argument("--flow", type=int, default=0, help="samples of each cell")
     parser.add_argument("--flow-n", type=int, default=100, help="first targets that get them")
+    parser.add_argument("--energies", type=int, default=0, help="first structures of each part that DAO-P relaxes")
+    parser.add_argument("--predictor", default="predictor", help="DAO-P: the model that ships, or a folder")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--n", type=int, default=500, help="random targets; 0: all")
     args = parser.parse_args()
@@ -304,6 +361,15 @@ def main() -> None:
         flow = Generator.load("generator", SamplerSettings(steps=FLOW_STEPS))
         name = f"{flow.identity}, {FLOW_STEPS} steps, {args.flow} samples"
         make_part(args.out / FLOW, targets[: args.flow_n], name, partial(flow_rows, flow, args.flow, {}))
+    if args.energies:
+        made, models = load_pools(args.out)
+        potential, of = (
+            DaoPotential.load(args.predictor),
+            [f"{k} by {v}" for k, v in models.items() if k not in (FLOW, ENERGY)],
+        )
+        name = f"{potential.identity}, first {args.energies} of {'; '.join(sorted(of))}"
+        pools = {p.target: p for p in made}
+        make_part(args.out / ENERGY, targets, name, partial(energy_rows, potential, args.energies, pools), uncompared)
     print(json.dumps({"figure": {"folder": str(args.out)}, "n": len(targets)}))
 
 
