@@ -33,6 +33,7 @@ from dao_core.training.packed import PackedCrystals
 SOURCES = ["mp20", "wbm", "mp_older", "pbe_total", "sevennet_l3i5"]
 MAX_ATOMS = 24
 MAX_FORMATION = 6.0  # eV/atom
+HOLE = 0.05  # eV/atom: how far below an element's usual structure the judge may be right
 
 
 class Rows:
@@ -92,7 +93,7 @@ def best_label(row: Any, scale: MpScale) -> tuple[float, int]:
     own = row.formation_energy_per_atom
     if getattr(row, "energy_source", "mp20") in ("mp20", "mpts52") and np.isfinite(own):
         return own, SOURCES.index("mp20")
-    if np.isfinite(row.energy_per_atom_mpf2021):
+    if np.isfinite(row.energy_per_atom_mpf2021) and len(set(row.atomic_numbers)) > 1:  # the scale is of compounds
         return scale.formation_energy(row.energy_per_atom_mpf2021, row.atomic_numbers), SOURCES.index("pbe_total")
     older = [own, *(getattr(row, f"eform_{name}", np.nan) for name in ("agn2020", "megnet2018", "mtcgcnn2018"))]
     return next((e for e in older if np.isfinite(e)), np.nan), SOURCES.index("mp_older")
@@ -146,17 +147,25 @@ def add_frames(rows: Rows, data: Path, scale: MpScale) -> None:
 
 
 def judged_rows(folder: Path, scale: MpScale) -> list[PackedCrystals]:
-    """The judge's labels of `label_structures.py`, its own total energies put on MP-20's scale."""
-    shards = []
+    """The judge's labels of `label_structures.py`, its own total energies put on MP-20's scale.
+
+    An element counts from its usual structure; what lies clearly below that is a hole of the judge and left out, and
+    an element whose usual structure the judge wasn't asked for keeps its forces alone.
+    """
+    shards, references = [], np.load(folder / "references.npy")
     for path in sorted(folder.glob("*.npz")):
         energies = path.with_suffix(".energy.npy")
         if ".part" in path.name or not energies.exists():
             continue
         shard, totals = PackedCrystals.load(path), np.load(energies)
         numbers = np.split(shard.atomic_numbers.astype(int), shard.pointer[1:-1])
-        shard.labels["formation_energy_per_atom"] = np.array(
-            [scale.formation_energy(e, z) for e, z in zip(totals, numbers, strict=True)], dtype=np.float32
-        )
+        formation = [
+            scale.formation_energy(e, z) if len(set(z)) > 1 else e - references[z[0]]
+            for e, z in zip(totals, numbers, strict=True)
+        ]
+        shard.labels["formation_energy_per_atom"] = np.array(formation, dtype=np.float32)
+        hole = [len(set(z)) == 1 and e < -HOLE for e, z in zip(formation, numbers, strict=True)]
+        shard = shard.take(np.flatnonzero(~np.array(hole)))
         shards.append(shard)
     return shards
 
