@@ -68,15 +68,14 @@ Cell = tuple[tuple[str, int], ...]
 Name = tuple[str, str]  # origin, number there
 Made = dict[str, list[dict[str, Any]]]  # proposals of each target by its id
 Propose = Callable[[Sequence[Target]], Made]
-Finish = Callable[[Made, Sequence[Target], str], pa.Table]
 
 
 @dataclass(frozen=True, eq=False)
 class Pool:
     """What was suggested for one target: templates of each index, symmetry's structures, samples of the flow.
 
-    `comparisons` holds that with the target by `id` of a crystal, `names` its origin and number there; `energies` is
-    DAO-P's of those relaxed, eV/atom, by name; `parts` which parts were made, even where empty.
+    `comparisons` holds that with the target by `id` of a crystal, `names` its origin and number there; `relaxed`
+    what DAO-P made of it and its energy, eV/atom; `parts` which parts were made, even where empty.
     """
 
     target: str
@@ -87,26 +86,27 @@ class Pool:
     samples: list[Crystal] = field(default_factory=list)
     comparisons: dict[int, Comparison] = field(default_factory=dict)
     names: dict[int, Name] = field(default_factory=dict)
-    energies: dict[Name, float] = field(default_factory=dict)
+    relaxed: dict[Name, tuple[Crystal, float]] = field(default_factory=dict)
     parts: set[str] = field(default_factory=set)
 
     def right(self, crystal: Crystal) -> bool:
         """Whether a suggested structure matches the target."""
         return self.comparisons[id(crystal)].rms is not None
 
-    def energy(self, crystal: Crystal) -> float | None:
-        """DAO-P's energy of a suggested structure after its relaxation, eV/atom; None where there is none."""
-        return self.energies.get(self.names[id(crystal)])
+    def by_predictor(self, crystal: Crystal) -> tuple[Crystal, float] | None:
+        """A suggested structure as DAO-P relaxed it, with its energy in eV/atom; None where it didn't."""
+        return self.relaxed.get(self.names[id(crystal)])
 
     def add(self, part: str, row: Mapping[str, Any]) -> None:
         """Take one row of a part's shard."""
-        if part == ENERGY:
-            self.energies[row["origin"], row["id"]] = row["score"]
-            return
         lattice, places = np.array(row["lattice"]).reshape(3, 3), np.array(row["frac_coords"]).reshape(-1, 3)
         crystal = Crystal(lattice, places, np.array(row["atomic_numbers"]))
         self.comparisons[id(crystal)] = Comparison(row["rms"], None, row["reason"])
-        self.names[id(crystal)] = row["origin"], row["id"]
+        name = row["origin"], row["id"]
+        if part == ENERGY:
+            self.relaxed[name] = crystal, row["score"]
+            return
+        self.names[id(crystal)] = name
         if part == SYMMETRY:
             number, elements, letters = json.loads(row["label"])
             label = Label(number, tuple(elements), tuple(letters))
@@ -212,15 +212,6 @@ def compared(made: Made, targets: Sequence[Target], model: str) -> pa.Table:
             "frac_coords": crystal.frac_coords.ravel().tolist(), "atomic_numbers": crystal.atomic_numbers.tolist(),
             "label": None if label is None else json.dumps([label.spacegroup_number, label.elements, label.letters]),
         }  # fmt: skip
-    return shard_table(rows, targets, model)
-
-
-def uncompared(made: Made, targets: Sequence[Target], model: str) -> pa.Table:
-    """One shard of what is no structure."""
-    return shard_table([row for t in targets for row in made[t.id]], targets, model)
-
-
-def shard_table(rows: Sequence[Mapping[str, Any]], targets: Sequence[Target], model: str) -> pa.Table:
     facts = {"model": model, "targets": {t.id: t.crystal.formula_reduced for t in targets}}
     table = pa.Table.from_pylist([{name: row.get(name) for name in SCHEMA.names} for row in rows], SCHEMA)
     return table.replace_schema_metadata({"pool": json.dumps(facts)})
@@ -235,7 +226,7 @@ SCHEMA = pa.schema(
 
 
 def energy_rows(potential: DaoPotential, n: int, pools: Mapping[str, Pool], targets: Sequence[Target]) -> Made:
-    """DAO-P's energy of the first `n` structures of each origin, those that are the same crystal relaxed once."""
+    """The first `n` structures of each origin as DAO-P relaxes them; those that are the same crystal once."""
     starts: list[Crystal] = []
     wanted: list[tuple[str, Name, int]] = []  # target, name, number of its start
     for target in targets:
@@ -256,13 +247,11 @@ def energy_rows(potential: DaoPotential, n: int, pools: Mapping[str, Pool], targ
     made: Made = {t.id: [] for t in targets}
     for target_id, (origin, name), i in wanted:
         if i in energies:
-            made[target_id].append({"target": target_id, "origin": origin, "id": name, "score": energies[i]})
+            made[target_id].append({"origin": origin, "id": name, "score": energies[i], "crystal": ends[i].crystal})
     return made
 
 
-def make_part(
-    folder: Path, targets: Sequence[Target], model: str, propose: Propose, finish: Finish = compared
-) -> None:  # fmt: skip
+def make_part(folder: Path, targets: Sequence[Target], model: str, propose: Propose) -> None:
     """Every shard of a part that isn't there yet, or is there by another model."""
     folder.mkdir(parents=True, exist_ok=True)
     for begin in range(0, len(targets), SHARD):
@@ -275,7 +264,7 @@ def make_part(
         started = time.process_time()
         made = propose(part)
         spent = time.process_time() - started
-        pq.write_table(finish(made, part, model), path.with_suffix(".tmp"))
+        pq.write_table(compared(made, part, model), path.with_suffix(".tmp"))
         path.with_suffix(".tmp").rename(path)
         took = time.process_time() - started - spent
         done = f"{folder.name}: {begin + len(part)}/{len(targets)}"
@@ -369,7 +358,7 @@ def main() -> None:
         )
         name = f"{potential.identity}, first {args.energies} of {'; '.join(sorted(of))}"
         pools = {p.target: p for p in made}
-        make_part(args.out / ENERGY, targets, name, partial(energy_rows, potential, args.energies, pools), uncompared)
+        make_part(args.out / ENERGY, targets, name, partial(energy_rows, potential, args.energies, pools))
     print(json.dumps({"figure": {"folder": str(args.out)}, "n": len(targets)}))
 
 

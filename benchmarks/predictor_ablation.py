@@ -196,6 +196,8 @@ def run_study(study: Study) -> dict[str, Any]:
     args = study.args
     figure: dict[str, Any] = {}
     for name, energy in STUDIES[args.study].items():
+        if name not in (args.arms or STUDIES[args.study]):
+            continue
         if name == "cgcnn":
             answer, facts = study.train_cgcnn(name)
             found = {"formation": error_figure(answer(), np.array([e for _, e, _ in study.tests]))}
@@ -221,6 +223,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=Path("configs/train-predictor-laptop.yaml"))
     parser.add_argument("--seconds", type=float, default=300.0, help="CPU seconds of each arm")
     parser.add_argument("--cgcnn-rate", type=float, default=3e-3)
+    parser.add_argument("--arms", nargs="+", help="only these arms; nothing is recorded then")
     parser.add_argument("--limit", type=int, default=0, help="rows for training, tests and frames; 0: all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--record", action="store_true")
@@ -230,7 +233,7 @@ def main() -> None:
     figure = run_study(study)
     line = {"figure": figure, "n": len(study.tests), "rows": len(study.data), "seed": args.seed,
             "machine": f"{platform.machine()}, 1 thread"}  # fmt: skip
-    if args.record:
+    if args.record and not args.arms:
         record_bar(**bar(args, line))
     print(json.dumps(line))
 

@@ -5,7 +5,8 @@ Each potential relaxes the known structure with its symmetry and displaces atoms
 thick (3x3x3 primitive cells of most). A mode below -0.15 THz is imaginary; it is false where the judge has none, and
 all of these crystals are stable. The highest mode at Gamma is compared with the judge's and, where it is the transverse
 optical mode of a diatomic crystal, with the measured one (rounded textbook values of infrared and Raman spectra at room
-temperature). Results are kept: the same command goes on.
+temperature). Results are kept: the same command goes on. `--approve`: a checkpoint folder that passes says so in its
+config, without which `--phonons` refuses its forces.
 """
 
 from __future__ import annotations
@@ -97,6 +98,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--potentials", default="dao,sevennet", help="the first is measured, the second is the judge")
+    parser.add_argument("--approve", action="store_true")
     parser.add_argument("--record", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -110,7 +112,12 @@ def main() -> None:
                 write_atomic(path, json.dumps(vibrations(crystal, potential)))
                 print(potential, name, path.read_text(), flush=True)
             sides[-1][name] = json.loads(path.read_text())
-    show_bar(row(sides[0], sides[1] if len(sides) > 1 else {}), record=args.record)
+    line = row(sides[0], sides[1] if len(sides) > 1 else {})
+    if args.approve and line["met"]:
+        path = Path(args.potentials.split(",")[0]) / "config.json"
+        passed = f"no false imaginary mode in {line['n']} textbook crystals (benchmarks/vibrations.py)"
+        write_atomic(path, json.dumps(json.loads(path.read_text()) | {"phonons_tested": passed}, indent=1) + "\n")
+    show_bar(line, record=args.record)
 
 
 if __name__ == "__main__":
