@@ -1,11 +1,12 @@
 """Fit the joint prior of templates and symmetry on validation compositions (dao_core/screening/joint.py).
 
 python benchmarks/fit_joint_prior.py --pools DIR [--write]
-Reads the pools that joint_pools.py made of MP-20's validation split with indexes that hold nothing of its
-compositions. A conditional logit: the probability of a suggestion is the softmax of its weighted features over the
-suggestions of its cell and "none of them"; maximised is that of what matches the target. One set of weights for all
-indexes of --fit, so that it holds for a large library and for the few prototypes that ship. Reported are, cross-fitted
-by composition, match rates of the joint order beside those of templates and of symmetry alone, and calibration.
+Reads the pools that joint_pools.py made of MP-20's validation split (`--split val --index train=DIR --index without=DIR
+--index prototypes=aflow --symmetry`). A conditional logit: the probability of a suggestion is the softmax of its
+weighted features over the suggestions of its cell and "none of them"; maximised is that of what matches the target. One
+set of weights for all indexes of --fit, so that it holds for a large library, for one that holds nothing of the
+compositions and for the few prototypes that ship. Reported are, cross-fitted by composition, match rates of the joint
+order beside those of templates and of symmetry alone, and calibration.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from scipy.optimize import minimize
 
 import dao_core.screening as screening
 from dao_core.artifacts import write_atomic
-from dao_core.screening.joint import FEATURES, group_same
+from dao_core.screening.joint import FEATURES, features_of, group_same
 
 KS = (1, 5, 20)
 FOLDS = 5
@@ -45,8 +46,9 @@ class CellEvidence:
 def evidence(pool: Pool, index: str) -> CellEvidence:
     """Suggestions from one index and symmetry."""
     groups = group_same(pool.hits.get(index, []), pool.proposals)
-    features = np.array([g.features() for g in groups]).reshape(-1, len(FEATURES))
-    return CellEvidence(pool.formula, features, np.array([pool.right(g.crystal) for g in groups], dtype=bool))
+    return CellEvidence(
+        pool.formula, features_of(groups), np.array([pool.right(g.crystal) for g in groups], dtype=bool)
+    )
 
 
 def fit(cells: Sequence[CellEvidence]) -> NDArray[np.float64]:
@@ -120,7 +122,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pools", type=Path, required=True)
     parser.add_argument(
-        "--fit", default="without,prototypes", help="indexes of the pools that the weights are fitted on"
+        "--fit", default="train,without,prototypes", help="indexes of the pools that the weights are fitted on"
     )
     parser.add_argument("--write", action="store_true", help="into the package")
     parser.add_argument("--out", type=Path, default=None, help="write the weights there instead")

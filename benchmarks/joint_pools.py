@@ -5,8 +5,9 @@ The pools that `fit_joint_prior.py` fits on (`--split val`) and `joint_order.py`
 index gives its 20 best templates, the symmetry model its 20 likeliest structures, the flow so many samples from noise;
 each is compared with the target at the benchmark tolerances.
 `--index NAME=FOLDER` names a saved template index; `aflow` as folder are the prototypes that ship. `train` is that of
-the set's training split, built where the folder isn't there yet; `strict` the same, but no entry of a composition of
-validation and test is used as a template (only the statistics of elements were counted with them). `--library DIR` adds
+the set's training split, built where the folder isn't there yet; `strict` the same and `without` another index, but no
+entry of a composition of validation and test is used as a template (only the statistics of elements were counted with
+them). `--library DIR` adds
 a library as users have it: what it knows of the composition in a cell of this size (`known`, by its prior) and the
 templates of its other structures (`library`). `--energies N` relaxes the first N of each of these parts with DAO-P.
 Every part has its own folder below --out, in shards of 25 targets that name what proposed: killed or stopped, the same
@@ -63,7 +64,7 @@ SHARD, DEPTH = 25, 20
 SYMMETRY, KNOWN, LIBRARY, FLOW, ENERGY = "symmetry", "known", "library", "flow", "energy"
 RELAXED = RelaxSettings(max_steps=40, fmax=0.05, batch_size=32)
 FLOW_STEPS = 50
-TRAIN, STRICT = "train", "strict"
+TRAIN, STRICT, WITHOUT = "train", "strict", "without"
 Cell = tuple[tuple[str, int], ...]
 Name = tuple[str, str]  # origin, number there
 Made = dict[str, list[dict[str, Any]]]  # proposals of each target by its id
@@ -296,7 +297,7 @@ def make_templates(args: argparse.Namespace, targets: Sequence[Target]) -> None:
     for item in args.index:
         name, where = item.split("=", 1)
         index = index_of(name, where, args.data, args.set)
-        left_out = held_entries(index, args.data, args.set) if name == STRICT else []
+        left_out = held_entries(index, args.data, args.set) if name in (STRICT, WITHOUT) else []
         source = f"{index.source}; {len(left_out)} of compositions of validation and test not used"
         make_part(
             args.out / name, targets, source if left_out else index.source,

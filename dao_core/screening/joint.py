@@ -37,6 +37,7 @@ FEATURES = (
     "both",  # 1 if both suggest it
     "both_template_log_prior",  # the template's log prior in that case
     "both_symmetry_log_probability",  # and the symmetry model's log p(label) + log p(fill)
+    "symmetry_best",  # log probability of the cell's likeliest such structure, if the symmetry model suggests it
 )
 
 
@@ -70,20 +71,24 @@ class Suggestion:
         """Of the crystal; independent of its cell (see dao_core/matching/fingerprint.py)."""
         return fingerprints([self.crystal])[0]
 
-    def features(self) -> NDArray[np.float64]:
-        """What is known of it, (len(FEATURES),)."""
+
+def features_of(suggestions: Sequence[Suggestion]) -> NDArray[np.float64]:
+    """What is known of the suggestions of one cell, (G, len(FEATURES))."""
+    best = max((s.proposal.log_probability for s in suggestions if s.proposal is not None), default=0.0)
+    rows = []
+    for s in suggestions:
         out = dict.fromkeys(FEATURES, 0.0)
-        hit, proposal = self.hit, self.proposal
-        if hit is not None:
-            out |= {"template": 1.0, "template_log_prior": hit.log_prior}
-            out["template_log_candidates"] = hit.features.get("log_candidates", 0.0)
-        if proposal is not None:
-            out |= {"symmetry": 1.0, "symmetry_log_label": proposal.log_label}
-            out["symmetry_log_fill"] = proposal.log_probability - proposal.log_label
-        if hit is not None and proposal is not None:
-            out |= {"both": 1.0, "both_template_log_prior": hit.log_prior}
-            out["both_symmetry_log_probability"] = proposal.log_probability
-        return np.array([out[name] for name in FEATURES])
+        if s.hit is not None:
+            out |= {"template": 1.0, "template_log_prior": s.hit.log_prior}
+            out["template_log_candidates"] = s.hit.features.get("log_candidates", 0.0)
+        if s.proposal is not None:
+            out |= {"symmetry": 1.0, "symmetry_log_label": s.proposal.log_label, "symmetry_best": best}
+            out["symmetry_log_fill"] = s.proposal.log_probability - s.proposal.log_label
+        if s.hit is not None and s.proposal is not None:
+            out |= {"both": 1.0, "both_template_log_prior": s.hit.log_prior}
+            out["both_symmetry_log_probability"] = s.proposal.log_probability
+        rows.append([out[name] for name in FEATURES])
+    return np.array(rows).reshape(-1, len(FEATURES))
 
 
 @dataclass(frozen=True)
@@ -92,9 +97,9 @@ class JointWeights:
 
     values: tuple[float, ...]
 
-    def log_odds(self, suggestion: Suggestion) -> float:
-        """Of one suggestion, before the others of its cell are known."""
-        return float(np.dot(self.values, suggestion.features()))
+    def log_odds(self, suggestions: Sequence[Suggestion]) -> NDArray[np.float64]:
+        """Of all suggestions of a cell, (G,)."""
+        return np.asarray(features_of(suggestions) @ np.array(self.values))
 
     @classmethod
     def from_json(cls, text: str) -> JointWeights:
@@ -137,7 +142,7 @@ def joint_order(
     if not groups:
         return JointOrder([], 1.0)
     chosen = weights or shipped_weights()
-    odds = np.array([chosen.log_odds(g) for g in groups])
+    odds = chosen.log_odds(groups)
     total = np.logaddexp(0.0, np.logaddexp.reduce(odds))
     priced = [replace(g, log_prior=float(x - total)) for g, x in zip(groups, odds, strict=True)]
     return JointOrder(sorted(priced, key=lambda s: -s.log_prior), float(np.exp(-total)))

@@ -17,6 +17,7 @@ from dao_core.screening.joint import (
     FEATURES,
     JointWeights,
     Suggestion,
+    features_of,
     fingerprints,
     group_same,
     joint_order,
@@ -93,16 +94,29 @@ def test_more_evidence_makes_a_structure_likelier(better: str) -> None:
 
 def test_features_say_what_is_known_and_what_is_not() -> None:
     def named(suggestion: Suggestion) -> dict[str, float]:
-        return {k: v for k, v in zip(FEATURES, suggestion.features(), strict=True) if v}
+        found = zip(FEATURES, features_of([suggestion])[0], strict=True)
+        return {k: v for k, v in found if v}
 
     assert named(Suggestion(hit=hit(rocksalt()))) == {"template": 1.0, "template_log_prior": math.log(0.5)}
     alone = named(Suggestion(proposal=proposal(rocksalt(), 0.5, 0.25)))
     assert alone == pytest.approx(
-        {"symmetry": 1.0, "symmetry_log_label": math.log(0.5), "symmetry_log_fill": math.log(0.25)}
+        {
+            "symmetry": 1.0,
+            "symmetry_log_label": math.log(0.5),
+            "symmetry_log_fill": math.log(0.25),
+            "symmetry_best": math.log(0.125),
+        }
     )
     both = named(Suggestion(hit(rocksalt()), proposal(rocksalt(), 0.5, 0.25)))
     assert both["both"] == both["symmetry"] == both["template"] == 1.0
     assert both["both_symmetry_log_probability"] == pytest.approx(math.log(0.125))
+
+
+def test_the_likeliest_of_a_cell_is_told_to_all_that_symmetry_suggests() -> None:
+    cell = [Suggestion(hit=hit(other(), 0.6)), Suggestion(proposal=proposal(zincblende("Na", "Cl", 5.6), 0.5, 0.25)),
+            Suggestion(hit(rocksalt(), 0.1), proposal(rocksalt(), 0.1, 0.25))]  # fmt: skip
+    best = features_of(cell)[:, FEATURES.index("symmetry_best")]
+    assert best == pytest.approx([0.0, math.log(0.125), math.log(0.125)])
 
 
 def test_what_is_known_is_not_suggested_again_and_the_rest_is_given_that() -> None:
