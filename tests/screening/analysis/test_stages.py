@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from dao_core.crystal import Crystal
 from dao_core.energy.potential import Potential, PotentialFailure
 from dao_core.energy.predictor import DaoPotential
 from dao_core.energy.relaxation.relax import RelaxSettings
+from dao_core.models.checkpoint_io import resolve
 from dao_core.screening.analysis.phonons import PhononError
 from dao_core.screening.analysis.settings import DiagnosticsSettings, PhononSettings
 from dao_core.screening.analysis.stages import (
@@ -162,8 +164,13 @@ def test_pressures_are_ordered_and_bounded() -> None:
 
 
 def test_forces_that_were_not_tested_make_no_phonons(tmp_path: Path, ranked: StageRecord) -> None:
-    shipped = DaoPotential.load()
+    folder = tmp_path / "untested"
+    shutil.copytree(resolve("predictor"), folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({k: v for k, v in config.items() if k != "phonons_tested"}))
     with pytest.raises(PhononError, match="gives crystals false imaginary modes: name other forces"):
-        phonon_stage("sc", str(ranked.file(CANDIDATES)), context(tmp_path, shipped))
+        phonon_stage("sc", str(ranked.file(CANDIDATES)), context(tmp_path, DaoPotential.load(folder)))
+    named = SETTINGS.model_copy(update={"phonon_potential": str(folder)})
     with pytest.raises(PhononError, match="dao-predictor"):
-        phonon_forces(SearchModels(LennardJonesPotential()), SETTINGS.model_copy(update={"phonon_potential": "dao"}))
+        phonon_forces(SearchModels(LennardJonesPotential()), named)
+    assert DaoPotential.load().phonon_refusal is None  # what ships was tested
