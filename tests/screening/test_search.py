@@ -102,7 +102,7 @@ def test_of_equally_likely_known_structures_the_smaller_cell_is_judged_first() -
     only_one = {"n_templates": 0, "judge": JudgeSettings(n_judged=1, relax=RELAX), "budget_seconds": 1e6}
     outcome = search(["CuAu"], judged_models(known), SETTINGS.model_copy(update=only_one))
     assert [c.library_id for c in outcome.candidates if c.judged] == ["short"]
-    assert any("1 known structures have no probability: the judge looks at the 1 most" in n for n in outcome.info.notes)
+    assert any("1 known structure has no probability: the judge looks at the 1 most" in n for n in outcome.info.notes)
     assert not any("larger --budget" in note for note in outcome.info.notes)  # time was not what cut it short
 
 
