@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from dao_core.crystal import Crystal
 from dao_core.energy.adapters.ase import AsePotential
 from dao_core.energy.potential import Outcome, PotentialResult
+from dao_core.models.checkpoint_io import resolve
 
 
 def emt() -> AsePotential:
@@ -68,3 +72,11 @@ def copper_gold(seed: int = 0) -> Crystal:
     """L1_2 Cu3Au, strained and rattled."""
     crystal = copper(seed)
     return crystal.replace(atomic_numbers=[79, 29, 29, 29], lattice=crystal.lattice * 1.03)
+
+
+def untested_predictor(folder: Path) -> Path:
+    """The predictor that ships as if its vibrations had not been tested."""
+    shutil.copytree(resolve("predictor"), folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({k: v for k, v in config.items() if k != "phonons_tested"}))
+    return folder

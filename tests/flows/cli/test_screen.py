@@ -32,7 +32,7 @@ def test_formulas_from_everywhere_come_once(tmp_path: Path, capsys: pytest.Captu
         (("screen",), "nothing to search: give formulas, --system or --file"),
         (("screen", "NaCl", "--order", "size"), "--order size: use probability, listed or energy"),
         (("predict", "NaCl", "--judge", "oracle"), "no potential 'oracle'"),
-        (("screen", "NaCl", "--judge", "none", "--phonons"), "name other forces"),
+        (("screen", "NaCl", "--judge", "none", "--phonons", "--phonon-potential", "oracle"), "no potential 'oracle'"),
         (("screen", "NaCl", "--hull", "mine"), "--hull mine: use auto, database, relaxed or none"),
         (("screen", "NaCl", "--hull", "database"), "--hull database needs a database: name its table with --crysdb"),
         (("screen", "NaCl", "--pressure", "much"), "--pressure much: give GPa"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from dao_core.crystal import Crystal
 from dao_core.energy.potential import Potential, PotentialFailure
 from dao_core.energy.predictor import DaoPotential
 from dao_core.energy.relaxation.relax import RelaxSettings
-from dao_core.models.checkpoint_io import resolve
 from dao_core.screening.analysis.phonons import PhononError
 from dao_core.screening.analysis.settings import DiagnosticsSettings, PhononSettings
 from dao_core.screening.analysis.stages import (
@@ -37,6 +35,7 @@ from dao_core.screening.rank_stages import ReportRequest, report_stage
 from dao_core.screening.stages import CANDIDATES, INFO
 from tests.helpers.candidates import candidate
 from tests.helpers.lennard_jones import LennardJonesPotential
+from tests.helpers.potentials import untested_predictor
 
 SETTINGS = DiagnosticsSettings(
     phonons=True,
@@ -164,10 +163,7 @@ def test_pressures_are_ordered_and_bounded() -> None:
 
 
 def test_forces_that_were_not_tested_make_no_phonons(tmp_path: Path, ranked: StageRecord) -> None:
-    folder = tmp_path / "untested"
-    shutil.copytree(resolve("predictor"), folder)
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({k: v for k, v in config.items() if k != "phonons_tested"}))
+    folder = untested_predictor(tmp_path / "untested")
     with pytest.raises(PhononError, match="gives crystals false imaginary modes: name other forces"):
         phonon_stage("sc", str(ranked.file(CANDIDATES)), context(tmp_path, DaoPotential.load(folder)))
     named = SETTINGS.model_copy(update={"phonon_potential": str(folder)})
