@@ -6,9 +6,8 @@ that have them), `joint`: templates and symmetry in one order, samples where the
 at k = 1, 5, 20, unfiltered and filtered by validity; `joint` is paired with the other columns (bootstrap interval).
 Nothing is relaxed in these. Where the pools have DAO-P's relaxations, `symmetry + DAO-P` and `joint + DAO-P` are what a
 search has before its judge: relaxed structures in the order of log prior - energy / temperature, what DAO-P did not
-relax behind them. Libraries: `train`, the training split; `strict`,
-the same without any composition of validation and test; `without` and `library`, a user's library without the test's
-compositions and as it is, what it knows first.
+relax behind them. Libraries: `train`, the training split; `strict`, the same without any composition of validation and
+test; `without` and `library`, a user's library without the test's compositions and as it is, what it knows first.
 --set polymorphs: METRe and cRMSE, as many predictions for a composition as it has structures; `--single DIR` are pools
 of --set mp-20, whose targets of a composition of their own give the figure over the whole split.
 """
@@ -33,6 +32,8 @@ from dao_core.evaluate.polymorphs import polymorph_figures
 from dao_core.evaluate.scorecard import Scorecard, metre_rms, score_table
 from dao_core.evaluate.statistics import bootstrap_mean
 from dao_core.evaluate.validity import validity
+from dao_core.generate.templates.index import SAME_DISTANCE
+from dao_core.matching.fingerprint import fingerprint_distance
 from dao_core.matching.rms import BENCHMARK
 from dao_core.screening.calibration import shipped_calibration
 from dao_core.screening.joint import (
@@ -163,17 +164,10 @@ def places_for_samples(pool: Pool, index: str, weights: JointWeights) -> int:
 
 def new_samples(pool: Pool, others: Sequence[Crystal]) -> list[Crystal]:
     """The flow's samples that nothing else suggests."""
-    prints = fingerprints(others)
-    return [s for s in pool.samples if not _repeated(s, prints)]
-
-
-def _repeated(sample: Crystal, prints: Sequence[np.ndarray]) -> bool:
-    from dao_core.generate.templates.index import SAME_DISTANCE
-    from dao_core.matching.fingerprint import fingerprint_distance
-
-    return bool(prints) and bool(
-        fingerprint_distance(np.stack(prints), fingerprints([sample])[0]).min() < SAME_DISTANCE
-    )
+    if not others:
+        return pool.samples
+    prints, own = np.stack(fingerprints(others)), fingerprints(pool.samples)
+    return [s for s, p in zip(pool.samples, own, strict=True) if fingerprint_distance(prints, p).min() >= SAME_DISTANCE]
 
 
 def score(measured: Measured, predicted: list[list[Crystal]], ks: Sequence[int] = KS) -> Scorecard:
@@ -203,13 +197,24 @@ def match_rates(measured: Measured, column: str, ks: Sequence[int]) -> list[floa
     return [round(100 * float(np.mean([r < k for r in ranks])), 1) for k in ks]
 
 
+def bars_of(measured: Measured, column: str) -> tuple[str, int, dict[int, float]]:
+    """Issue, row and wanted figures of a column; row 0 where none are named."""
+    if (measured.name, column) == ("mp-20", SYMMETRY + RELAXED):
+        return "generator", 22, {1: 72, 5: 85, 20: 90}
+    issue, row, bars = BARS.get((measured.name, measured.index), ("generator", 0, {}))
+    return (issue, row, bars) if column.startswith("joint") else (issue, 0, {})
+
+
+def in_words(measured: Measured, column: str) -> str:
+    """A column, what its templates come from, and whether anything is relaxed."""
+    library = f", {measured.library}" if column == "templates" or column.startswith("joint") else ""
+    return f"{column}{library}" + ("" if column.endswith(RELAXED) else ", nothing relaxed")
+
+
 def column_line(measured: Measured, column: str, subsets: dict[str, set[str]]) -> dict[str, Any]:
     """One column of a set, as a line of bars.jsonl."""
     ks = [k for k in KS if column != FLOW or k <= max((len(p.samples) for p in measured.pools), default=0)]
-    issue, row, bars = BARS.get((measured.name, measured.index), ("generator", 0, {}))
-    issue, row, bars = (issue, row, bars) if column.startswith("joint") else (issue, 0, {})
-    if (measured.name, column) == ("mp-20", SYMMETRY + RELAXED):
-        issue, row, bars = "generator", 22, {1: 72, 5: 85, 20: 90}
+    issue, row, bars = bars_of(measured, column)
     predicted = measured.orders(column)
     card = score(measured, predicted, ks)
     shown = [a for a in card.unfiltered if not bars or a.k in bars]
@@ -219,11 +224,9 @@ def column_line(measured: Measured, column: str, subsets: dict[str, set[str]]) -
         for name, ids in subsets.items()
         if (part := measured.part(lambda _, t, ids=ids: t.id in ids)).pools
     }
-    library = f", {measured.library}" if column == "templates" or column.startswith("joint") else ""
-    how = "" if column.endswith(RELAXED) else ", nothing relaxed"
     return {
         "issue": issue, "row": row,
-        "what": f"{NAMES[measured.name]} public test, column {column}{library}{how}, match rate at "
+        "what": f"{NAMES[measured.name]} public test, column {in_words(measured, column)}, match rate at "
         f"k = {' / '.join(str(a.k) for a in shown)}, %",
         "value": value, "bar": list(bars.values()) or "no number given",
         "met": card.n >= ENOUGH and all(a.match_rate >= bars[a.k] for a in shown) if bars else None,
@@ -262,14 +265,11 @@ def metre_line(measured: Measured, column: str, single: Measured, split: Sequenc
     rms, valid = composition_rms(measured, column)
     figures, _, n_failed, _ = polymorph_figures(best_rms=grouped(measured.targets, rms))
     filtered = polymorph_figures(best_rms=grouped(measured.targets, np.where(valid, rms, np.nan)))[0]
-    issue, row, bars = BARS.get((measured.name, measured.index), ("generator", 0, {}))
-    row, bars = (row, bars) if column.startswith("joint") else (0, {})
-    library = f", {measured.library}" if column == "templates" or column.startswith("joint") else ""
-    how = "" if column.endswith(RELAXED) else ", nothing relaxed"
+    issue, row, bars = bars_of(measured, column)
     line: dict[str, Any] = {
         "issue": issue, "row": row,
-        "what": f"METRe on {NAMES[measured.name]} of the public test, column {column}{library}, as many predictions as "
-        f"structures{how}, %",
+        "what": f"METRe on {NAMES[measured.name]} of the public test, column {in_words(measured, column)}, as many "
+        "predictions as structures, %",
         "value": round(figures["metre"], 1), "bar": bars.get(1, "no number given"),
         "met": figures["metre"] >= bars[1] if bars else None, "n": len(rms), "n_failed": n_failed,
         "interval": [round(x, 1) for x in figures["metre_interval"]], "crmse": round(figures["crmse"], 4),

@@ -353,11 +353,9 @@ def main() -> None:
         make_part(args.out / FLOW, targets[: args.flow_n], name, partial(flow_rows, flow, args.flow, {}))
     if args.energies:
         made, models = load_pools(args.out)
-        potential, of = (
-            DaoPotential.load(args.predictor),
-            [f"{k} by {v}" for k, v in models.items() if k not in (FLOW, ENERGY)],
-        )
-        name = f"{potential.identity}, first {args.energies} of {'; '.join(sorted(of))}"
+        potential = DaoPotential.load(args.predictor)
+        proposed = sorted(f"{part} by {model}" for part, model in models.items() if part not in (FLOW, ENERGY))
+        name = f"{potential.identity}, first {args.energies} of {'; '.join(proposed)}"
         pools = {p.target: p for p in made}
         make_part(args.out / ENERGY, targets, name, partial(energy_rows, potential, args.energies, pools))
     print(json.dumps({"figure": {"folder": str(args.out)}, "n": len(targets)}))

@@ -5,9 +5,9 @@ Kinds: training crystals at rest, rattled and strained; pairs of small displacem
 prototypes, alone and in supercells; DFT frames of trajectories, disturbed; other compositions' structures with
 substituted elements; samples; what DAO-P relaxes both to; two atoms near contact. Shards of 100 structures go round
 the kinds, so that labels made so far are balanced at any moment; killed or stopped, the same command goes on. `--kinds`
-adds more of some: beside a round with seed 0 the shipped weights learned from `--seed 1 --n 7000 --kinds
-element_supercells elements frames` and `--seed 2 --n 1600 --kinds usual_elements`. Energies are put on MP-20's scale by
-one correction an element, fitted on crystals at rest (`elements.npy`), those of elements by the judge's energy of their
+adds more of some: the shipped weights learned from what was there of a round with seed 0, of `--seed 1 --n 7000 --kinds
+element_supercells elements frames` and of `--seed 2 --n 1600 --kinds usual_elements`. Energies are put on MP-20's scale
+by one correction an element, fitted on crystals at rest (`elements.npy`), those of elements by the judge's energy of their
 usual structure (`references.npy`); each shard keeps the judge's own total energies beside it (`*.energy.npy`).
 
 Left out: every composition of the public validation and test splits of MP-20 and MPTS-52, and the textbook compounds
@@ -158,7 +158,7 @@ class StructureSource:
 
     def usual_elements(self, rng: np.random.Generator) -> list[Crystal]:
         """An element in its usual structure near its usual volume, which compounds don't tell (silicon's is 1.7 times
-        that), displaced, strained and in three of four cases doubled."""
+        that), displaced, strained and in most cases doubled."""
         usual, out = [c for found in usual_crystals().values() for c in found], []
         for _ in range(SHARD):
             crystal = usual[int(rng.integers(len(usual)))]
