@@ -7,8 +7,8 @@ substituted elements; samples; what DAO-P relaxes both to; two atoms near contac
 the kinds, so that labels made so far are balanced at any moment; killed or stopped, the same command goes on. `--kinds`
 adds more of some: the shipped weights learned from what was there of a round with seed 0, of `--seed 1 --n 7000 --kinds
 element_supercells elements frames` and of `--seed 2 --n 1600 --kinds usual_elements`. Energies are put on MP-20's scale
-by one correction an element, fitted on crystals at rest (`elements.npy`), those of elements by the judge's energy of their
-usual structure (`references.npy`); each shard keeps the judge's own total energies beside it (`*.energy.npy`).
+by one correction an element, fitted on crystals at rest (`elements.npy`), those of elements by the judge's energy of
+their usual structure (`references.npy`); each shard keeps the judge's own total energies beside it (`*.energy.npy`).
 
 Left out: every composition of the public validation and test splits of MP-20 and MPTS-52, and the textbook compounds
 of ground_states.py; the kinds of elements leave out none.
