@@ -12,6 +12,8 @@ from dao_core.crysdb.sources.base import Source, SourceError
 from dao_core.generate.templates import encyclopedia
 from dao_core.library.build import build_library
 from dao_core.library.collect import collect, collected
+from dao_core.library.element_source import NAME as ELEMENTS
+from dao_core.library.element_source import ElementSource
 from dao_core.library.encyclopedia_source import NAME as ENCYCLOPEDIA
 from dao_core.library.encyclopedia_source import EncyclopediaSource
 from dao_core.library.folder import Library, LibraryError, LibrarySource, library_folder, usable_library
@@ -85,6 +87,7 @@ def install_library(
         for note in [_collect(carried, root, (wheels or {}).get(carried.name), log)]
         if note
     ]
+    _collect_elements(root, log)
     library, problem = usable_library(root)
     names = [s.name for s in collected(root)]
     if names and (library is None or [s.name for s in library.sources] != names):
@@ -104,5 +107,17 @@ def _collect(carried: Carried, root: Path, wheel: Path | None, log: Callable[[st
             )
         except (PackageDataError, SourceError, LibraryError) as error:
             return f"{carried.name} is not installed: {error}"
-    log(f"{found.name}: {found.n_read} rows read, {found.n_refused} refused")
+    _log_read(found, log)
     return None
+
+
+def _collect_elements(root: Path, log: Callable[[str], None]) -> None:
+    """Add the elements' stable forms where there are compounds: alone they would pass for a library."""
+    present = {s.name for s in collected(root)}
+    if present and ELEMENTS not in present:
+        about = "stable forms of the elements, from the Delta test of DFT codes"
+        _log_read(collect(ElementSource(), root, description=about, origin="Python package ase"), log)
+
+
+def _log_read(found: LibrarySource, log: Callable[[str], None]) -> None:
+    log(f"{found.name}: {found.n_read} rows read, {found.n_refused} refused")

@@ -44,7 +44,8 @@ def install(
 ) -> None:
     """Download OQMD's ICSD structures and the AFLOW encyclopedia (40 MB) and build the library from them.
 
-    Once is enough; repeating is safe. Without a network, searches use what is there.
+    The elements' stable forms, which ASE carries, come with it. Once is enough; repeating is safe. Without a network,
+    searches use what is there.
 
     Example:  dao library install
     """
