@@ -32,14 +32,12 @@ from dao_core.evaluate.polymorphs import polymorph_figures
 from dao_core.evaluate.scorecard import Scorecard, metre_rms, score_table
 from dao_core.evaluate.statistics import bootstrap_mean
 from dao_core.evaluate.validity import validity
-from dao_core.generate.templates.index import SAME_DISTANCE
-from dao_core.matching.fingerprint import fingerprint_distance
 from dao_core.matching.rms import BENCHMARK
+from dao_core.matching.seen import SeenCrystals
 from dao_core.screening.calibration import shipped_calibration
 from dao_core.screening.joint import (
     JointWeights,
     Suggestion,
-    fingerprints,
     joint_order,
     shipped_weights,
     without,
@@ -153,7 +151,7 @@ def suggested(pool: Pool, index: str, weights: JointWeights) -> list[Suggestion]
     """Templates and symmetry's structures in their joint order, without what a library knows."""
     known = pool.known if index == LIBRARY else []
     found = joint_order(pool.hits.get(index, []), pool.proposals, weights)
-    return without(found, fingerprints(known), SMALLEST_SHARE).suggestions
+    return without(found, SeenCrystals(known), SMALLEST_SHARE).suggestions
 
 
 def places_for_samples(pool: Pool, index: str, weights: JointWeights) -> int:
@@ -164,10 +162,8 @@ def places_for_samples(pool: Pool, index: str, weights: JointWeights) -> int:
 
 def new_samples(pool: Pool, others: Sequence[Crystal]) -> list[Crystal]:
     """The flow's samples that nothing else suggests."""
-    if not others:
-        return pool.samples
-    prints, own = np.stack(fingerprints(others)), fingerprints(pool.samples)
-    return [s for s, p in zip(pool.samples, own, strict=True) if fingerprint_distance(prints, p).min() >= SAME_DISTANCE]
+    seen = SeenCrystals(others)
+    return [s for s in pool.samples if seen.find(s) is None]
 
 
 def score(measured: Measured, predicted: list[list[Crystal]], ks: Sequence[int] = KS) -> Scorecard:

@@ -41,16 +41,15 @@ from dao_core.generate.symmetry.generator import SymmetryGenerator, SymmetryProp
 from dao_core.generate.symmetry.label_search import LabelSearchSettings
 from dao_core.generate.symmetry.labels import Label
 from dao_core.generate.templates.aflow import aflow_index
-from dao_core.generate.templates.index import SAME_DISTANCE, TemplateHit, TemplateIndex
+from dao_core.generate.templates.index import TemplateHit, TemplateIndex
 from dao_core.generate.templates.ranker import FEATURES as TEMPLATE_FEATURES
 from dao_core.generate.templates.store import load_index, save_index
 from dao_core.library.folder import Library, open_library
 from dao_core.library.known import known_structures
 from dao_core.library.prior import known_log_priors
-from dao_core.matching.fingerprint import fingerprint_distance
 from dao_core.matching.pairs import match_pairs
 from dao_core.matching.rms import Comparison
-from dao_core.screening.joint import fingerprints
+from dao_core.matching.seen import SeenCrystals
 from dao_core.studies.benchmark_data import (
     BENCHMARK_TARGETS,
     POLYMORPHS,
@@ -234,13 +233,14 @@ def energy_rows(potential: DaoPotential, n: int, pools: Mapping[str, Pool], targ
         pool = pools[target.id]
         firsts = [h.crystal for hits in pool.hits.values() for h in hits[:n]]
         firsts += pool.known[:n] + [p.crystal for p in pool.proposals[:n]]
-        prints = fingerprints(firsts)
-        numbers: list[int] = []
-        for i, crystal in enumerate(firsts):
-            same = np.flatnonzero(fingerprint_distance(np.stack(prints[: i + 1]), prints[i]) < SAME_DISTANCE)[0]
-            numbers.append(len(starts) if same == i else numbers[same])
-            starts += [crystal] if same == i else []
-            wanted.append((target.id, pool.names[id(crystal)], numbers[i]))
+        seen, before = SeenCrystals(), len(starts)
+        for crystal in firsts:
+            same = seen.find(crystal)
+            if same is None:
+                same = len(seen)
+                seen.add(crystal)
+                starts.append(crystal)
+            wanted.append((target.id, pool.names[id(crystal)], before + same))
     ends = relax(starts, potential, RELAXED)
     usable = [i for i, end in enumerate(ends) if end.status in ("converged", "max_steps")]
     predicted = potential.predict([ends[i].crystal for i in usable])

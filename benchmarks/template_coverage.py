@@ -19,10 +19,10 @@ from scipy.optimize import minimize
 from templates import Row, load_or_build, read_split
 
 from dao_core.generate.templates.aflow import aflow_index
-from dao_core.generate.templates.index import SAME_DISTANCE, SHARED_BY, TemplateIndex
+from dao_core.generate.templates.index import SHARED_BY, TemplateIndex
 from dao_core.generate.templates.ranker import candidate_features
 from dao_core.generate.templates.search import select_distinct
-from dao_core.matching.fingerprint import fingerprint, slots_of
+from dao_core.matching.fingerprint import SAME_DISTANCE, fingerprint, slots_of
 
 FOUND = 0.1  # closer than this, relaxation nearly always leads from one to the other
 

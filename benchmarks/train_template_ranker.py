@@ -20,11 +20,11 @@ import torch
 from templates import Row, load_or_build, read_split
 
 import dao_core.generate.templates.ranker as ranker_module
-from dao_core.generate.templates.index import SAME_DISTANCE, TemplateIndex
+from dao_core.generate.templates.index import TemplateIndex
 from dao_core.generate.templates.ranker import FEATURES, Ranker, candidate_features
 from dao_core.generate.templates.search import select_distinct
 from dao_core.matching.alignment import Cell, Tolerances, best_mapping
-from dao_core.matching.fingerprint import fingerprint, slots_of
+from dao_core.matching.fingerprint import SAME_DISTANCE, fingerprint, slots_of
 from dao_core.matching.rms import reduce_crystal
 
 KEPT = 48  # candidates a query

@@ -17,6 +17,7 @@ from dao_core.crystal import Crystal
 from dao_core.matching.structure_key import SYMPREC
 from dao_core.matching.symmetry_dataset import symmetry_dataset
 
+SAME_DISTANCE = 0.05  # most repeats of a structure in one cell are closer than this (see `dao_core.matching.seen`)
 N_NEIGHBOURS = 8  # distances kept for each ordered pair of species classes
 CUTOFF = 2.6  # in units of (volume per atom)^(1/3); about 74 neighbours of one atom lie inside
 

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dao_core.generate.templates.index import SAME_DISTANCE
-from dao_core.matching.fingerprint import fingerprint, fingerprint_distance, slots_of
+from dao_core.matching.seen import SeenCrystals, fingerprint_of
 
 if TYPE_CHECKING:
     from dao_core.crystal import Crystal
@@ -69,7 +68,7 @@ class Suggestion:
     @cached_property
     def fingerprint(self) -> NDArray[np.float32]:
         """Of the crystal; independent of its cell (see dao_core/matching/fingerprint.py)."""
-        return fingerprints([self.crystal])[0]
+        return fingerprint_of(self.crystal)
 
 
 def features_of(suggestions: Sequence[Suggestion]) -> NDArray[np.float64]:
@@ -148,51 +147,34 @@ def joint_order(
     return JointOrder(sorted(priced, key=lambda s: -s.log_prior), float(np.exp(-total)))
 
 
-def fingerprints(crystals: Sequence[Crystal]) -> list[NDArray[np.float32]]:
-    """Of each structure; see dao_core/matching/fingerprint.py."""
-    return [fingerprint(c, slots_of(c.atomic_numbers)) for c in crystals]
-
-
-def without(order: JointOrder, known: Sequence[NDArray[np.float32]], floor: float) -> JointOrder:
+def without(order: JointOrder, known: SeenCrystals, floor: float) -> JointOrder:
     """The order given that the structure is none of some known ones; what is left to others is `floor` at least.
 
     What a library knows and a template or symmetry suggests again is the same structure, counted with the library.
 
     Args:
         order: Of one cell.
-        known: Fingerprints of the known structures of any cell.
+        known: The known structures of any cell.
         floor: Of the probability left to others.
     """
     if not known or not order.suggestions:
         return order
-    prints = np.stack(known)
-    new = [s for s in order.suggestions if _first_within(s.fingerprint, prints) is None]
+    new = [s for s in order.suggestions if known.find(s.crystal, s.fingerprint) is None]
     total = order.left + sum(exp(s.log_prior) for s in new)
     scale = log(max(total, floor))
     return JointOrder([replace(s, log_prior=s.log_prior - scale) for s in new], max(order.left / exp(scale), floor))
 
 
 def group_same(hits: Sequence[TemplateHit], proposals: Sequence[SymmetryProposal]) -> list[Suggestion]:
-    """Each crystal once: its best template and its likeliest proposal, where both are there.
-
-    The same are those whose fingerprints differ as little as those of templates that the index takes for repeats.
-    """
+    """Each crystal once: its best template and its likeliest proposal, where both are there."""
     groups: list[Suggestion] = []
-    prints: list[NDArray[np.float32]] = []
+    seen = SeenCrystals()
     found = [Suggestion(hit=hit) for hit in hits]
     for item in found + [Suggestion(proposal=p) for p in proposals]:
-        same = _first_within(item.fingerprint, prints)
+        same = seen.find(item.crystal, item.fingerprint)
         if same is None:
             groups.append(item)
-            prints.append(item.fingerprint)
+            seen.add(item.crystal, item.fingerprint)
         elif item.proposal is not None and groups[same].proposal is None:
             groups[same] = replace(groups[same], proposal=item.proposal)
     return groups
-
-
-def _first_within(own: NDArray[np.float32], prints: Sequence[NDArray[np.float32]] | NDArray[np.float32]) -> int | None:
-    if not len(prints):
-        return None
-    away = fingerprint_distance(np.asarray(prints), own)
-    nearest = int(away.argmin())
-    return nearest if away[nearest] < SAME_DISTANCE else None

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from math import exp, log
 from typing import TYPE_CHECKING
 
-from dao_core.screening.joint import Suggestion, fingerprints, joint_order, without
+from dao_core.matching.seen import SeenCrystals
+from dao_core.screening.joint import Suggestion, joint_order, without
 from dao_core.screening.priors import left_to_unknown, unit_share
 from dao_core.screening.symmetry import SymmetryError, spacegroup_number
 
@@ -75,7 +76,7 @@ def suggest(
     proposals, refused = _proposals(cells, who)
     if hits is None:
         hits = template_hits(cells, who)
-    unknown, known = left_to_unknown(bool(who.known)), fingerprints(who.known)
+    unknown, known = left_to_unknown(bool(who.known)), SeenCrystals(who.known)
     ranked: list[Suggestion] = []
     for cell, found, made in zip(cells, hits, proposals, strict=True):
         order = without(joint_order(found, made), known, SMALLEST_SHARE)

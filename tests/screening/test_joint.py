@@ -8,17 +8,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ase.build import bulk
 
 from dao_core.crystal import Crystal
 from dao_core.generate.symmetry.generator import SymmetryProposal
 from dao_core.generate.symmetry.labels import label_of, standard_cell
 from dao_core.generate.templates.index import TemplateHit
+from dao_core.matching.seen import SeenCrystals
 from dao_core.screening.joint import (
     FEATURES,
     JointWeights,
     Suggestion,
     features_of,
-    fingerprints,
     group_same,
     joint_order,
     shipped_weights,
@@ -121,13 +122,20 @@ def test_the_likeliest_of_a_cell_is_told_to_all_that_symmetry_suggests() -> None
 
 def test_what_is_known_is_not_suggested_again_and_the_rest_is_given_that() -> None:
     order = joint_order([hit(rocksalt(), 0.7), hit(other(), 0.2, "u")], [])
-    new = without(order, fingerprints([reset(rocksalt(), 4)]), 0.01)
+    new = without(order, SeenCrystals([reset(rocksalt(), 4)]), 0.01)
     assert [s.hit.template_id for s in new.suggestions if s.hit] == ["u"]
     kept = next(s for s in order.suggestions if s.hit and s.hit.template_id == "u")
     scale = math.exp(kept.log_prior) + order.left
     assert math.exp(new.suggestions[0].log_prior) == pytest.approx(math.exp(kept.log_prior) / scale)
     assert new.left == pytest.approx(order.left / scale)
-    assert without(order, [], 0.01) is order
+    assert without(order, SeenCrystals(), 0.01) is order
+
+
+def test_a_known_polytype_does_not_hide_another_structure_with_a_like_fingerprint() -> None:
+    fcc, hcp = (Crystal.from_ase(bulk("Ag", form, a=a)) for form, a in (("fcc", 4.1), ("hcp", 2.9)))
+    order = joint_order([hit(fcc, 0.7)], [])
+    assert without(order, SeenCrystals([hcp]), 0.01).suggestions
+    assert not without(order, SeenCrystals([reset(fcc, 4), hcp]), 0.01).suggestions
 
 
 def test_without_evidence_all_is_left() -> None:

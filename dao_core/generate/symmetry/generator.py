@@ -26,9 +26,8 @@ from dao_core.generate.symmetry.label_search import (
 from dao_core.generate.symmetry.label_tokens import UnlabelledCompositionError
 from dao_core.generate.symmetry.labels import Label, ordered_elements
 from dao_core.generate.symmetry.wyckoff_tables import N_GROUPS
-from dao_core.generate.templates.index import SAME_DISTANCE
 from dao_core.matching.distances import distance_matrix
-from dao_core.matching.fingerprint import fingerprint, fingerprint_distance, slots_of
+from dao_core.matching.seen import SeenCrystals, fingerprint_of
 
 OVERLAP = "atoms overlap"
 COLLAPSED = "atoms fall on one site or the cell collapses"
@@ -187,13 +186,17 @@ class SymmetryGenerator:
 def _distinct(items: Sequence[SymmetryProposal], n: int) -> list[SymmetryProposal]:
     """The first n different structures: peaks of equivalent coordinates, and subgroups' labels, repeat others."""
     kept: list[SymmetryProposal] = []
-    prints: list[NDArray[np.float32]] = []
+    seen = SeenCrystals()
     for item in items:
-        own = fingerprint(item.crystal, slots_of(item.crystal.atomic_numbers))
-        if prints and fingerprint_distance(np.stack(prints), own).min() < SAME_DISTANCE:
+
+        def repeats(i: int, label: Label = item.label) -> bool:
+            return kept[i].label == label
+
+        own = fingerprint_of(item.crystal)
+        if seen.find(item.crystal, own, repeats) is not None:
             continue
         kept.append(item)
-        prints.append(own)
+        seen.add(item.crystal, own)
         if len(kept) == n:
             break
     return kept

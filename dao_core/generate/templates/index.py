@@ -15,9 +15,8 @@ from dao_core.generate.templates.elements import substitution_log_odds
 from dao_core.generate.templates.ranker import FEATURES, Ranker, candidate_features
 from dao_core.generate.templates.search import Candidates, find_candidates, log_coverage, log_shares, select_distinct
 from dao_core.matching.atomic_volumes import fit_atomic_volumes
-from dao_core.matching.fingerprint import fingerprint, prototype_key, slots_of, symmetry_of
+from dao_core.matching.fingerprint import SAME_DISTANCE, fingerprint, prototype_key, slots_of, symmetry_of
 
-SAME_DISTANCE = 0.05  # fingerprints closer than this nearly always match at the benchmark tolerances
 SHARED_BY = 20  # templates that share a query's probability
 
 
