@@ -21,7 +21,7 @@ from templates import Row, load_or_build, read_split
 from dao_core.generate.templates.aflow import aflow_index
 from dao_core.generate.templates.index import SHARED_BY, TemplateIndex
 from dao_core.generate.templates.ranker import candidate_features
-from dao_core.generate.templates.search import select_distinct
+from dao_core.generate.templates.search import nearer_than, select_distinct
 from dao_core.matching.fingerprint import SAME_DISTANCE, fingerprint, slots_of
 
 FOUND = 0.1  # closer than this, relaxation nearly always leads from one to the other
@@ -37,7 +37,7 @@ def evidence_and_found(index: TemplateIndex, rows: list[Row]) -> NDArray[np.floa
         elements, candidates = candidates_of
         features = candidate_features(candidates, elements, index.spacegroups, index.atomic_volumes)
         scores = index.ranker.score(features)
-        chosen = select_distinct(scores, candidates.distances, SHARED_BY, SAME_DISTANCE)
+        chosen, _ = select_distinct(scores, SHARED_BY, nearer_than(candidates.distances, SAME_DISTANCE))
         truth = fingerprint(row.crystal, slots_of(row.crystal.atomic_numbers))
         away = np.sqrt(((candidates.prints[chosen] - truth) ** 2).mean(axis=(1, 2, 3)))
         evidence = float(np.logaddexp.reduce(candidates.evidence)) / len(elements)

@@ -22,7 +22,7 @@ from templates import Row, load_or_build, read_split
 import dao_core.generate.templates.ranker as ranker_module
 from dao_core.generate.templates.index import TemplateIndex
 from dao_core.generate.templates.ranker import FEATURES, Ranker, candidate_features
-from dao_core.generate.templates.search import select_distinct
+from dao_core.generate.templates.search import nearer_than, select_distinct
 from dao_core.matching.alignment import Cell, Tolerances, best_mapping
 from dao_core.matching.fingerprint import SAME_DISTANCE, fingerprint, slots_of
 from dao_core.matching.rms import reduce_crystal
@@ -59,7 +59,7 @@ def label(index: TemplateIndex, rows: list[Row], *, leave_out: bool) -> dict[str
             continue
         elements, candidates = found
         x = candidate_features(candidates, elements, index.spacegroups, index.atomic_volumes)
-        chosen = select_distinct(x[:, LOG_SHARE], candidates.distances, KEPT, 0.04)
+        chosen, _ = select_distinct(x[:, LOG_SHARE], KEPT, nearer_than(candidates.distances, 0.04))
         truth = fingerprint(row.crystal, slots_of(row.crystal.atomic_numbers))
         away = np.sqrt(((candidates.prints[chosen] - truth) ** 2).mean(axis=(1, 2, 3)))
         reduced, n = reduce_crystal(row.crystal), len(chosen)
@@ -101,7 +101,7 @@ def hit_rates(scores: np.ndarray, queries: Queries) -> list[float]:
     hits = np.zeros(3)
     for s, y, known, between in zip(scores, queries.right, queries.known, queries.distances, strict=True):
         n = int(known.sum())
-        order = select_distinct(s[:n], between[:n, :n].astype(float), 20, SAME_DISTANCE)
+        order, _ = select_distinct(s[:n], 20, nearer_than(between[:n, :n].astype(float), SAME_DISTANCE))
         hits += [y[order[:k]].any() for k in (1, 5, 20)]
     return [round(float(h), 2) for h in hits / queries.asked * 100]
 

@@ -13,6 +13,9 @@ from dao_core.matching.fingerprint import SAME_DISTANCE, fingerprint, fingerprin
 from dao_core.matching.reduction import reduced_primitive
 from dao_core.matching.same import LOOSE, same_reduced
 
+NEAREST = 3  # of those with a near fingerprint are compared: polytypes can have a hundred
+LARGEST = 16  # atoms: in larger cells near fingerprints are taken for one crystal, as a comparison can take a second
+
 
 class SeenCrystals:
     """Crystals of one composition, in the order in which they were added.
@@ -61,11 +64,11 @@ class SeenCrystals:
         away = fingerprint_distance(np.stack(self._fingerprints), fingerprint_of(crystal) if print_ is None else print_)
         near = np.flatnonzero(away < SAME_DISTANCE)
         own = None
-        for i in near[np.argsort(away[near], kind="stable")].tolist():
+        for i in near[np.argsort(away[near], kind="stable")][:NEAREST].tolist():
             if surely(i):
                 return i
             own = own or reduced_primitive(crystal)
-            if same_reduced(self._cell(i), own, LOOSE):
+            if _same(self._cell(i), own):
                 return i
         return None
 
@@ -73,6 +76,11 @@ class SeenCrystals:
         if i not in self._reduced:
             self._reduced[i] = reduced_primitive(self._crystals[i])
         return self._reduced[i]
+
+
+def _same(first: Cell, second: Cell) -> bool:
+    n = len(first.numbers)
+    return n == len(second.numbers) and (n > LARGEST or same_reduced(first, second, LOOSE))
 
 
 def fingerprint_of(crystal: Crystal) -> NDArray[np.float32]:

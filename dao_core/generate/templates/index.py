@@ -15,7 +15,8 @@ from dao_core.generate.templates.elements import substitution_log_odds
 from dao_core.generate.templates.ranker import FEATURES, Ranker, candidate_features
 from dao_core.generate.templates.search import Candidates, find_candidates, log_coverage, log_shares, select_distinct
 from dao_core.matching.atomic_volumes import fit_atomic_volumes
-from dao_core.matching.fingerprint import SAME_DISTANCE, fingerprint, prototype_key, slots_of, symmetry_of
+from dao_core.matching.fingerprint import fingerprint, prototype_key, slots_of, symmetry_of
+from dao_core.matching.seen import SeenCrystals
 
 SHARED_BY = 20  # templates that share a query's probability
 
@@ -121,14 +122,14 @@ class TemplateIndex:
         elements, candidates = match
         features = candidate_features(candidates, elements, self.spacegroups, self.atomic_volumes)
         scores = self.ranker.score(features)
-        chosen = select_distinct(scores, candidates.distances, max(k, SHARED_BY), SAME_DISTANCE)
-        priors = log_shares(scores[chosen], candidates.distances[np.ix_(chosen, chosen)], SAME_DISTANCE)
-        priors += log_coverage(candidates)
+        crystals = _Substituted(self, candidates)
+        chosen, n_distinct = select_distinct(scores, max(k, SHARED_BY), crystals.repeats)
+        priors = log_shares(scores[chosen], n_distinct) + log_coverage(candidates)
         hits = []
         for i, prior in zip(chosen[:k], priors, strict=False):
-            row = int(candidates.bucket.members[candidates.rows[i]])
-            crystal = self.substitute(row, candidates.old[i], candidates.new[i])
+            crystal = crystals.of(int(i))
             if crystal is not None:
+                row = int(candidates.bucket.members[candidates.rows[i]])
                 facts = dict(zip(FEATURES, features[i].tolist(), strict=True))
                 hits.append(TemplateHit(crystal, self.ids[row], float(scores[i]), float(prior), facts))
         return hits
@@ -181,3 +182,28 @@ class TemplateIndex:
         if cached is None:
             cached = self.__dict__["_row_of_id"] = {i: row for row, i in enumerate(self.ids)}
         return cached
+
+
+class _Substituted:
+    """The structures of a query's candidates, made when they are asked for."""
+
+    def __init__(self, index: TemplateIndex, candidates: Candidates) -> None:
+        self.index, self.candidates = index, candidates
+        self.made: dict[int, Crystal | None] = {}
+        self.seen = SeenCrystals()
+
+    def of(self, i: int) -> Crystal | None:
+        """The structure of one; None if it is not a crystal."""
+        if i not in self.made:
+            c = self.candidates
+            self.made[i] = self.index.substitute(int(c.bucket.members[c.rows[i]]), c.old[i], c.new[i])
+        return self.made[i]
+
+    def repeats(self, i: int, kept: list[int]) -> bool:
+        """Whether one is the same crystal as a better one, or none."""
+        for k in kept[len(self.seen) :]:
+            crystal = self.of(k)
+            assert crystal is not None
+            self.seen.add(crystal, self.candidates.prints[k])
+        own = self.of(i)
+        return own is None or self.seen.find(own, self.candidates.prints[i]) is not None

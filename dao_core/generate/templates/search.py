@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,20 +97,19 @@ def find_candidates(
     )
 
 
-def log_shares(scores: NDArray[np.float64], distances: NDArray[np.float64], closest: float) -> NDArray[np.float64]:
+def log_shares(scores: NDArray[np.float64], n_distinct: int) -> NDArray[np.float64]:
     """Log of each candidate's share of the scores; the shares of distinct ones add up to one.
 
-    A near-repeat of a better one gets next to nothing: what speaks for it is in the better one's share already.
+    A repeat of a better one gets next to nothing: what speaks for it is in the better one's share already.
 
     Args:
-        scores: (C,), best first.
-        distances: Between fingerprints, (C, C).
-        closest: Below this distance two are near-repeats.
+        scores: (C,), as `select_distinct` orders them.
+        n_distinct: How many of them come first and are no repeats.
 
     Returns:
         (C,), natural logarithms.
     """
-    repeat = np.array([bool((distances[i, :i] < closest).any()) for i in range(len(scores))])
+    repeat = np.arange(len(scores)) >= n_distinct
     shared = scores - np.logaddexp.reduce(scores[~repeat])
     return np.where(repeat, REPEAT + shared, shared)
 
@@ -134,24 +134,32 @@ def _pair_distances(prints: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def select_distinct(
-    scores: NDArray[np.float64], distances: NDArray[np.float64], k: int, closest: float
-) -> NDArray[np.int64]:
-    """The best candidates, none too close to a better one; near-repeats only fill what is left.
+    scores: NDArray[np.float64], k: int, repeats: Callable[[int, list[int]], bool]
+) -> tuple[NDArray[np.int64], int]:
+    """The best candidates, none a repeat of a better one; repeats only fill what is left.
 
     Args:
         scores: (C,).
-        distances: Between fingerprints, (C, C).
         k: Most candidates.
-        closest: Below this distance two are near-repeats.
+        repeats: Told a candidate and the better ones that were taken: whether it is one of those.
 
     Returns:
-        Positions, best first.
+        Positions, distinct ones first, either kind best first; and how many are distinct.
     """
-    order = np.argsort(-scores, kind="stable")
     kept: list[int] = []
     spare: list[int] = []
-    for i in order:
+    for i in np.argsort(-scores, kind="stable").tolist():
         if len(kept) == k:
             break
-        (spare if kept and distances[i, kept].min() < closest else kept).append(int(i))
-    return np.array((kept + spare)[:k], dtype=np.int64)
+        (spare if repeats(i, kept) else kept).append(i)
+    return np.array((kept + spare)[:k], dtype=np.int64), len(kept)
+
+
+def nearer_than(distances: NDArray[np.float64], closest: float) -> Callable[[int, list[int]], bool]:
+    """Repeats by fingerprints alone, for `select_distinct`: whether any better one is nearer than that.
+
+    Args:
+        distances: Between fingerprints, (C, C).
+        closest: In the same units.
+    """
+    return lambda i, kept: bool(kept) and bool(distances[i, kept].min() < closest)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase.build import bulk
 
 from dao_core.crystal import Crystal
 from dao_core.elements import UnknownElementError
@@ -120,3 +121,12 @@ def test_priors_are_probabilities_and_grow_with_the_evidence(index: TemplateInde
     assert all(h.log_prior < near[0].log_prior - 5 for h in swapped)
     few = index.query({"Na": 1, "Cl": 1}, 2)  # how many are asked for changes nothing
     assert [h.log_prior for h in few] == [h.log_prior for h in near[:2]]
+
+
+def test_close_packed_and_body_centred_metals_are_not_one_template() -> None:
+    items = [(f"{form}-{s}", Crystal.from_ase(bulk(s, form, a=a))) for form, a in (("fcc", 4.0), ("bcc", 3.2)) for s in
+             ("Cu", "Ag", "Nb")]  # fmt: skip
+    hits = TemplateIndex.build(items, source="made for tests").query({"Au": 1}, 2)
+    assert {h.template_id.split("-")[0] for h in hits} == {"fcc", "bcc"}
+    assert sum(np.exp(h.log_prior) for h in hits) <= 1.0
+    assert min(h.log_prior for h in hits) > -5.0  # neither counts as a repeat of the other
