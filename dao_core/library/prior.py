@@ -10,9 +10,7 @@ from dao_core.library.known import KnownStructure
 # Fitted by benchmarks/known_prior.py on compositions of MP-20's validation split with several known polymorphs, among
 # values that put no fewer textbook ground states first than the energy alone.
 SCALE = 0.08  # eV/atom of the library's own hull distance
-ELEMENT_SCALE = (
-    0.02  # of elements, whose stable form nobody doubts: likelihood of 30 textbook elements at no loss of hits
-)
+ELEMENT_SCALE = 0.02  # of elements, whose stable form nobody doubts
 SMALL_CELL, CELL_EXPONENT = 6, 1.5  # larger cells are less likely by (n / SMALL_CELL)^-CELL_EXPONENT: polytypes
 LARGEST_FITTED = 20  # atoms: the fit saw no larger cell, so none counts as less likely than one of this size
 NO_ENERGY = 1.5  # log-odds against a structure of which the library has no energy
