@@ -3,7 +3,6 @@ from __future__ import annotations
 from math import exp, log
 
 import pytest
-from ase.build import bulk
 
 from dao_core.crystal import Crystal
 from dao_core.library.known import KnownStructure
@@ -20,16 +19,6 @@ def test_the_shares_add_up_and_follow_the_hull_distance() -> None:
     low, high = known_log_priors([known(0.02), known(0.10)])
     assert low - high == pytest.approx(0.08 / SCALE)
     assert exp(low) + exp(high) == pytest.approx(KNOWN_SHARE)
-
-
-def test_of_an_element_the_hull_distance_says_more() -> None:
-    fcc, hcp = (
-        KnownStructure("id", "oqmd-icsd", None, Crystal.from_ase(bulk("Ag", form, a=a)), None, above, None)
-        for form, a, above in (("fcc", 4.1, 0.0), ("hcp", 2.9, 0.02))
-    )
-    low, high = known_log_priors([fcc, hcp])
-    compound_low, compound_high = known_log_priors([known(0.0), known(0.02)])
-    assert low - high > 2 * (compound_low - compound_high)
 
 
 def test_a_polytype_of_equal_energy_is_less_likely_but_small_cells_are_alike() -> None:
