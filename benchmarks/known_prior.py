@@ -5,7 +5,7 @@ python benchmarks/known_prior.py --data ../shared/data --work DIR [--library DIR
 Compositions of MP-20's validation split that the library knows and whose listed structure lies on the hull; right is a
 known structure that matches the listed one at the benchmark tolerances. The constants of dao_core/library/prior.py are
 chosen on a grid: the best likelihood among those that put no fewer textbook ground states first than the hull distance
-alone. That is 0.02, 8 atoms, 1.5 (mean log share -0.52), but with the judge's energies it puts a polytype of PbI2 first:
+alone. That is a scale of 0.02 (mean log share -0.52), but with the judge's energies it puts a polytype of PbI2 first:
 0.03, 6 atoms, 1.0 ship (-0.54; 227 of 278 first, 208 with 0.08 and 1.5 before). Matches are kept in the work folder.
 """
 
@@ -26,6 +26,7 @@ from textbook import elements, further
 from dao_core.crystal import Crystal
 from dao_core.library.folder import Library, open_library
 from dao_core.library.known import known_structures
+from dao_core.library.prior import LARGEST_FITTED
 from dao_core.matching.same import LOOSE, STRICT, Tolerances, same_crystal
 
 GRID = {"scale": (0.02, 0.03, 0.05, 0.08, 0.1), "small_cell": (1, 4, 6, 8, 12), "exponent": (0.0, 0.5, 1.0, 1.5)}
@@ -61,7 +62,7 @@ def score(rows: Rows, scale: float, small_cell: int, exponent: float) -> dict[st
         if not right.any():
             continue
         weights = np.array([
-            -(NO_ENERGY if e is None else e / scale) - exponent * np.log(max(size, small_cell) / small_cell)
+            -(NO_ENERGY if e is None else e / scale) - exponent * np.log(min(max(size, small_cell), LARGEST_FITTED) / small_cell)
             for e, size, _ in row["entries"]
         ])  # fmt: skip
         order = np.argsort(-weights, kind="stable")
