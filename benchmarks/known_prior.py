@@ -61,10 +61,9 @@ def score(rows: Rows, scale: float, small_cell: int, exponent: float) -> dict[st
         right = np.array([e[2] for e in row["entries"]], dtype=bool)
         if not right.any():
             continue
-        weights = np.array([
-            -(NO_ENERGY if e is None else e / scale) - exponent * np.log(min(max(size, small_cell), LARGEST_FITTED) / small_cell)
-            for e, size, _ in row["entries"]
-        ])  # fmt: skip
+        sizes = np.clip([size for _, size, _ in row["entries"]], small_cell, LARGEST_FITTED)
+        energies = np.array([NO_ENERGY if e is None else e / scale for e, _, _ in row["entries"]])
+        weights = -energies - exponent * np.log(sizes / small_cell)
         order = np.argsort(-weights, kind="stable")
         shares = weights - np.logaddexp.reduce(weights)
         first, three, n = first + right[order[0]], three + right[order[:3]].any(), n + 1
