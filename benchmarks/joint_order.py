@@ -133,7 +133,7 @@ def order(pool: Pool, index: str, column: str, weights: JointWeights) -> list[Cr
 
 
 def by_posterior(pool: Pool, suggestions: Sequence[Suggestion]) -> list[Crystal]:
-    """Relaxed structures in the order of the posterior; those that weren't relaxed behind, as they come."""
+    """Relaxed structures in the order of the posterior, each once; those that weren't relaxed behind, as they come."""
     temperature = shipped_calibration().contexts["neither"].temperature["dao"]
     relaxed, others = [], []
     for s in suggestions:
@@ -143,7 +143,12 @@ def by_posterior(pool: Pool, suggestions: Sequence[Suggestion]) -> list[Crystal]
             others.append(s.crystal)
         else:
             relaxed.append((s.log_prior - end[1] / temperature, end[0]))
-    return [crystal for _, crystal in sorted(relaxed, key=lambda pair: -pair[0])] + others
+    seen, kept = SeenCrystals(), []
+    for _, crystal in sorted(relaxed, key=lambda pair: -pair[0]):
+        if seen.find(crystal) is None:
+            seen.add(crystal)
+            kept.append(crystal)
+    return kept + others
 
 
 @cache

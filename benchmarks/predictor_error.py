@@ -191,7 +191,7 @@ def record_rows(figure: dict[str, Any]) -> None:
               "details": figure}  # fmt: skip
     record_bar(
         row=1, what="formation energy MAE on the public MP-20 test half (MP-20's own energies), eV/atom",
-        value=energy["mae"], bar=0.040, met=energy["mae"] <= 0.040, n=energy["n"], n_failed=energy["n_failed"],
+        value=energy["mae"], bar=0.040, met=bool(energy["mae"] <= 0.040), n=energy["n"], n_failed=energy["n_failed"],
         interval=energy["interval"], **common,
     )  # fmt: skip
     value = [forces["force_mae"], forces["force_median_error"]]
@@ -202,13 +202,13 @@ def record_rows(figure: dict[str, Any]) -> None:
     correlation = energy["spearman_error_spread"]
     record_bar(
         row=11, what="rank correlation of the predicted spread with the error, MP-20 public test half",
-        value=correlation, bar=0.4, met=correlation >= 0.4, n=energy["n"], interval=None, **common,
+        value=correlation, bar=0.4, met=bool(correlation >= 0.4), n=energy["n"], interval=None, **common,
     )  # fmt: skip
     worst = max(map(abs, elements.values()))
     record_bar(
         row=5, what="elements in their known structure: largest error of the formation energy against the judge, "
         "eV/atom",
-        value=worst, bar=0.05, met=worst <= 0.05, n=len(elements), interval=None, **common,
+        value=worst, bar=0.05, met=bool(worst <= 0.05), n=len(elements), interval=None, **common,
     )  # fmt: skip
 
 
