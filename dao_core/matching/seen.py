@@ -22,7 +22,8 @@ class SeenCrystals:
 
     Near fingerprints alone don't make two crystals one: those of face-centred, body-centred and hexagonal metals, of
     polytypes, and of some structures of quite different cells, are nearer than those of one structure before and after
-    a relaxation. The matcher decides, at the tolerance of what a relaxation brings together.
+    a relaxation. The matcher decides, at the tolerance of what a relaxation brings together, in cells of up to LARGEST
+    atoms.
     """
 
     def __init__(self, crystals: Iterable[Crystal] = ()) -> None:
