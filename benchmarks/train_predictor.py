@@ -2,7 +2,7 @@
 
 python benchmarks/train_predictor.py --out runs/predictor --start-from predictor --learning-rate 4e-4 --labels LABELS
 The last run was with --repeat 2 --repeat-frames 4 --seconds 4200; what ships is the mean of its weights and of those it
-began with (cards/predictor.md says why).
+began with (average_predictors.py; cards/predictor.md says why).
 Energies: MP-20's training split, WBM and other Materials Project structures, all on MP-20's scale (mp_scale.py); forces
 and stresses: the DFT frames of forces/, of which every tenth is held out, and the judge's labels of label_structures.py
 where there are some. Beside MP-20's own training split, whose formulas its validation and test splits share, no formula
