@@ -89,12 +89,11 @@ def by_posterior(pool: Pool, suggestions: Sequence[Suggestion]) -> list[Crystal]
     temperature = shipped_calibration().contexts["neither"].temperature["dao"]
     relaxed, others = [], []
     for s in suggestions:
-        ends = [pool.by_predictor(found.crystal) for found in (s.hit, s.proposal) if found is not None]
-        end = next((e for e in ends if e is not None), None)
-        if end is None:
+        made = [pool.by_predictor(found.crystal) for found in (s.hit, s.proposal) if found is not None]
+        ends = next((m for m in made if m), [])
+        relaxed += [(s.log_prior + end.log_prior - end.energy / temperature, end.crystal) for end in ends]
+        if not ends:
             others.append(s.crystal)
-        else:
-            relaxed.append((s.log_prior - end[1] / temperature, end[0]))
     seen, kept = SeenCrystals(), []
     for _, crystal in sorted(relaxed, key=lambda pair: -pair[0]):
         if seen.find(crystal) is None:

@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -33,7 +33,6 @@ import torch
 
 from dao_core.crystal import Crystal
 from dao_core.energy.predictor import DaoPotential
-from dao_core.energy.relaxation.relax import RelaxSettings, relax
 from dao_core.generate.distinct_samples import SampleRequest, sample_distinct
 from dao_core.generate.integrate import SamplerSettings
 from dao_core.generate.sampler import Generator, Proposal
@@ -50,6 +49,10 @@ from dao_core.library.prior import known_log_priors
 from dao_core.matching.pairs import match_pairs
 from dao_core.matching.rms import Comparison
 from dao_core.matching.seen import SeenCrystals
+from dao_core.screening.candidate import Candidate
+from dao_core.screening.proposed import TEMPLATE, Proposed
+from dao_core.screening.relaxing import START_SUFFIX, Relaxer, proposal_candidate
+from dao_core.screening.settings import SearchSettings
 from dao_core.studies.benchmark_data import (
     BENCHMARK_TARGETS,
     POLYMORPHS,
@@ -61,7 +64,6 @@ from dao_core.studies.csp_benchmark import Target
 
 SHARD, DEPTH = 25, 20
 SYMMETRY, KNOWN, LIBRARY, FLOW, ENERGY = "symmetry", "known", "library", "flow", "energy"
-RELAXED = RelaxSettings(max_steps=40, fmax=0.05, batch_size=32)
 FLOW_STEPS = 50
 TRAIN, STRICT, WITHOUT = "train", "strict", "without"
 Cell = tuple[tuple[str, int], ...]
@@ -70,12 +72,20 @@ Made = dict[str, list[dict[str, Any]]]  # proposals of each target by its id
 Propose = Callable[[Sequence[Target]], Made]
 
 
+class Relaxed(NamedTuple):
+    """A structure after DAO-P, its energy in eV/atom, and what its log prior lost on the way."""
+
+    crystal: Crystal
+    energy: float
+    log_prior: float
+
+
 @dataclass(frozen=True, eq=False)
 class Pool:
     """What was suggested for one target: templates of each index, symmetry's structures, samples of the flow.
 
     `comparisons` holds that with the target by `id` of a crystal, `names` its origin and number there; `relaxed`
-    what DAO-P made of it and its energy, eV/atom; `parts` which parts were made, even where empty.
+    what DAO-P made of it; `parts` which parts were made, even where empty.
     """
 
     target: str
@@ -86,16 +96,16 @@ class Pool:
     samples: list[Crystal] = field(default_factory=list)
     comparisons: dict[int, Comparison] = field(default_factory=dict)
     names: dict[int, Name] = field(default_factory=dict)
-    relaxed: dict[Name, tuple[Crystal, float]] = field(default_factory=dict)
+    relaxed: dict[Name, list[Relaxed]] = field(default_factory=dict)
     parts: set[str] = field(default_factory=set)
 
     def right(self, crystal: Crystal) -> bool:
         """Whether a suggested structure matches the target."""
         return self.comparisons[id(crystal)].rms is not None
 
-    def by_predictor(self, crystal: Crystal) -> tuple[Crystal, float] | None:
-        """A suggested structure as DAO-P relaxed it, with its energy in eV/atom; None where it didn't."""
-        return self.relaxed.get(self.names[id(crystal)])
+    def by_predictor(self, crystal: Crystal) -> list[Relaxed]:
+        """What a search has of a suggested structure after DAO-P: the end, and the start too where they differ."""
+        return self.relaxed.get(self.names[id(crystal)], [])
 
     def add(self, part: str, row: Mapping[str, Any]) -> None:
         """Take one row of a part's shard."""
@@ -104,7 +114,7 @@ class Pool:
         self.comparisons[id(crystal)] = Comparison(row["rms"], None, row["reason"])
         name = row["origin"], row["id"]
         if part == ENERGY:
-            self.relaxed[name] = crystal, row["score"]
+            self.relaxed.setdefault(name, []).append(Relaxed(crystal, row["score"], row["log_prior"] or 0.0))
             return
         self.names[id(crystal)] = name
         if part == SYMMETRY:
@@ -226,7 +236,7 @@ SCHEMA = pa.schema(
 
 
 def energy_rows(potential: DaoPotential, n: int, pools: Mapping[str, Pool], targets: Sequence[Target]) -> Made:
-    """The first `n` structures of each origin as DAO-P relaxes them; those that are the same crystal once."""
+    """The first `n` structures of each origin as a search relaxes them; those that are the same crystal once."""
     starts: list[Crystal] = []
     wanted: list[tuple[str, Name, int]] = []  # target, name, number of its start
     for target in targets:
@@ -241,14 +251,17 @@ def energy_rows(potential: DaoPotential, n: int, pools: Mapping[str, Pool], targ
                 seen.add(crystal)
                 starts.append(crystal)
             wanted.append((target.id, pool.names[id(crystal)], before + same))
-    ends = relax(starts, potential, RELAXED)
-    usable = [i for i, end in enumerate(ends) if end.status in ("converged", "max_steps")]
-    predicted = potential.predict([ends[i].crystal for i in usable])
-    energies = {i: p.formation_energy_per_atom for i, p in zip(usable, predicted, strict=True)}
+    ends: dict[int, list[Candidate]] = {}
+    before_any = [proposal_candidate(Proposed(str(i), c, TEMPLATE, 0.0)) for i, c in enumerate(starts)]
+    for candidate in Relaxer(potential, SearchSettings()).first(before_any):
+        if candidate.usable:
+            ends.setdefault(int(candidate.id.removesuffix(START_SUFFIX)), []).append(candidate)
     made: Made = {t.id: [] for t in targets}
     for target_id, (origin, name), i in wanted:
-        if i in energies:
-            made[target_id].append({"origin": origin, "id": name, "score": energies[i], "crystal": ends[i].crystal})
+        made[target_id] += [
+            {"origin": origin, "id": name, "score": c.energy_per_atom, "log_prior": c.log_prior, "crystal": c.crystal}
+            for c in ends.get(i, [])
+        ]
     return made
 
 

@@ -3,7 +3,7 @@
 python benchmarks/label_structures.py --data ../shared/data --out runs/labels --n 60000
 Kinds: training crystals at rest, rattled and strained; pairs of small displacements (curvature); elements in all simple
 prototypes, alone and in supercells; DFT frames of trajectories, disturbed; other compositions' structures with
-substituted elements; samples; what DAO-P relaxes both to; two atoms near contact. Shards of 100 structures go round
+substituted elements; samples; what DAO-P relaxes both to; two atoms near contact; dense cells. Shards of 100 structures go round
 the kinds, so that labels made so far are balanced at any moment; killed or stopped, the same command goes on. `--kinds`
 adds more of some: the shipped weights learned from what was there of a round with seed 0, of `--seed 1 --n 7000 --kinds
 element_supercells elements frames` and of `--seed 2 --n 1600 --kinds usual_elements`. Energies are put on MP-20's scale
@@ -48,6 +48,7 @@ from dao_core.energy.predictor import DaoPotential
 from dao_core.energy.relaxation.relax import RelaxSettings, relax
 from dao_core.generate.sampler import DE_NOVO, Generator, SampleStart, sample_seed
 from dao_core.generate.templates.aflow import aflow_index
+from dao_core.generate.templates.elements import element_coordinates
 from dao_core.generate.templates.index import TemplateIndex
 from dao_core.generate.templates.store import load_index, save_index
 from dao_core.training.packed import PackedCrystals
@@ -57,6 +58,7 @@ MAX_ATOMS = 16
 MAX_FRAME_ATOMS = 24
 MAX_FORCE = 50.0  # eV/angstrom: beyond it the judge extrapolates
 MAX_FORMATION = 8.0  # eV/atom
+ALIKE = 0.4  # difference of standardised electronegativities of elements that are exchanged
 AT_REST = 20  # shards of crystals at rest before the element scale is fitted and everything else begins
 ROUND = ("rest", "rattled", "templates", "elements", "relaxed", "rattled", "templates", "strained", "pairs", "rest",
          "templates", "relaxed", "elements", "rattled", "samples", "contact", "supercells")  # fmt: skip
@@ -109,6 +111,23 @@ class StructureSource:
             if rng.random() < 0.1:
                 strain = np.eye(3) * rng.uniform(-0.2, 0.25)
             out += disturbed(crystal, rng, 0.0, strain)
+        return out
+
+    def squeezed(self, rng: np.random.Generator) -> list[Crystal]:
+        """Dense cells under strong forces: lengths of 0.78 to 1, half of them with elements exchanged for ones of
+        similar electronegativity but any size, displaced; what trajectories begin with after an exchange."""
+        out = []
+        known = np.array(sorted(self.atomic_volumes))
+        pull = element_coordinates()[:, 0]
+        for _, crystal, _ in self.crystals(rng):
+            numbers = crystal.atomic_numbers
+            if rng.random() < 0.5:
+                for z in set(numbers.tolist()):
+                    alike = known[np.abs(pull[known] - pull[z]) < ALIKE]
+                    numbers = np.where(crystal.atomic_numbers == z, int(rng.choice(alike)), numbers)
+            strain = rng.normal(scale=0.03, size=(3, 3)) + np.eye(3) * rng.uniform(-0.22, 0.0)
+            moved = crystal.replace(atomic_numbers=numbers)
+            out += disturbed(moved, rng, np.exp(rng.uniform(np.log(0.02), np.log(0.3))), strain)
         return out
 
     def pairs(self, rng: np.random.Generator) -> list[Crystal]:
