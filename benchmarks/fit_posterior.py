@@ -34,7 +34,7 @@ from dao_core.screening.search import search
 from dao_core.screening.settings import JudgeSettings, SearchSettings, proposal_shares
 
 FIRST = (0.04, 0.06, 0.1, 0.15, 0.25, 0.4, 0.7)  # eV/atom: temperatures tried for the first model
-SECOND = (0.015, 0.025, 0.04, 0.06, 0.1, 0.15)  # and for the judge
+SECOND = (0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.1)  # and for the judge
 WEIGHTS = (0.25, 0.5, 0.75, 1.0, 1.25)
 LARGEST = 20  # atoms: MP-20 lists nothing larger, so a larger candidate can't be right there and would bias the fit
 FOLDS = 5
@@ -58,6 +58,21 @@ def searched(targets: list[tuple[str, Crystal]], work: Path, n: int, judge: str)
         candidates = [c for c in load_candidates(path) if c.crystal.n_atoms <= LARGEST]
         right = [same_crystal(crystal, c.crystal, LOOSE) for c in candidates]
         pools.append((context_of(candidates), candidates, right))
+    return pools
+
+
+def textbook(work: Path) -> list[Pool]:
+    """The searches of textbook formulas, all with the judge, that ground_states.py has finished."""
+    from ground_states import references
+    from textbook import elements, further
+
+    pools = []
+    for formula, known in (elements() | references() | further()).items():
+        path = work / "library" / f"{formula}.parquet"
+        if path.exists():
+            candidates = load_candidates(path)
+            right = [same_crystal(known, c.crystal) for c in candidates]
+            pools.append((context_of(candidates), candidates, right))
     return pools
 
 
@@ -111,6 +126,8 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=120)
     parser.add_argument("--proposals", type=int, default=20)
     parser.add_argument("--judge", default="sevennet")
+    parser.add_argument("--textbook", type=Path, default=None, help="work folder of ground_states.py")
+    parser.add_argument("--contexts", nargs="+", default=get_args(Context), help="whose numbers are written")
     parser.add_argument("--done-only", action="store_true", help="fit on the searches that are in the folder already")
     parser.add_argument("--write", action="store_true")
     args = parser.parse_args()
@@ -120,6 +137,8 @@ def main() -> None:
     if args.done_only:
         targets = [t for i, t in enumerate(targets) if (args.work / f"{i % 2}-{t[0]}.parquet").exists()]
     pools = searched(targets, args.work, args.proposals, args.judge)
+    n_listed = len(pools)
+    pools += textbook(args.textbook) if args.textbook is not None else []
     names = load_search_models(judge=args.judge).names
     numbers = grid(args.judge)
     table = table_of(pools, numbers, names)
@@ -138,16 +157,21 @@ def main() -> None:
             known = np.isfinite(table).all(axis=1) & (fold != k)
             chosen = numbers[fit(table, np.flatnonzero(known & (contexts == context)), np.flatnonzero(known))]
             right += [first_is_right(pools[i], rule_of(chosen, names)) for i in mine if fold[i] == k]
+        listed = found[mine < n_listed]
+        coverage = float(listed.mean()) if len(listed) else shipped_calibration().contexts[context].coverage
         fitted[context] = {"temperature": best.temperature, "prior_weight": best.prior_weight,
-                           "coverage": round(float(found.mean()), 3)}  # fmt: skip
+                           "coverage": round(coverage, 3)}  # fmt: skip
         report[context] = {"n": len(mine), "found": int(found.sum()), "first_right_cross_fitted": int(sum(right)),
                            "dao": best.temperature["dao"], args.judge: best.temperature[args.judge],
                            "prior_weight": best.prior_weight}  # fmt: skip
     if args.write:
         path = Path(screening.__file__).parent / "data" / "calibration.json"
         old = json.loads(path.read_text())
-        old["contexts"] |= fitted
-        old["source"] = f"benchmarks/fit_posterior.py, {len(pools)} compositions of MP-20 validation"
+        old["contexts"] |= {k: v for k, v in fitted.items() if k in args.contexts}
+        old["source"] = (
+            f"benchmarks/fit_posterior.py, {n_listed} compositions of MP-20 validation and {len(pools) - n_listed} "
+            f"textbook formulas; fitted: {', '.join(k for k in fitted if k in args.contexts)}. Before: {old['source']}"
+        )
         path.write_text(json.dumps(old, indent=1) + "\n")
     print(json.dumps(report))
 
