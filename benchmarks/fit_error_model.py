@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from label_structures import disturbed
+from disturbed_crystals import disturbed
 from numpy.typing import NDArray
 from train_predictor import crystal_of
 
