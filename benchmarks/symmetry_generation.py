@@ -84,7 +84,7 @@ def labels_part(model: SymmetryModel, targets: Sequence[Target]) -> dict[str, An
     for target in targets:
         elements = ordered_elements(target.crystal.atomic_numbers)
         keys.append((elements, tuple(int((target.crystal.atomic_numbers == z).sum()) for z in elements)))
-    found = [row for k in range(0, len(keys), 50) for row in search_labels(model.label, keys[k : k + 50], SETTINGS)]
+    found = [row for k in range(0, len(keys), 50) for row in search_labels(model.labels, keys[k : k + 50], SETTINGS)]
     ranks = [
         next((i for i, s in enumerate(row) if s.label == truth), len(row) + KS[-1])
         for row, truth in zip(found, truths, strict=True)
@@ -98,7 +98,7 @@ SETTINGS = LabelSearchSettings(width=40, n=KS[-1])
 def fill_part(model: SymmetryModel, targets: Sequence[Target]) -> dict[str, Any]:
     """With the true label: matched by the first proposal, by any of 8; the same with many free coordinates."""
     pairs = [(t, label) for t in targets if (label := label_or_none(t.crystal)) is not None]
-    fills = search_fills(model.fill, [label for _, label in pairs], width=8)
+    fills = search_fills(model.fills, [label for _, label in pairs], width=8)
     predicted = [
         _overlapping_last([_made(label, f.values, model) for f in row], model)
         for (_, label), row in zip(pairs, fills, strict=True)

@@ -1,11 +1,13 @@
-"""Train DAO-G's symmetry model: the label network and the fill network, each for a given CPU time of one core.
+"""Train DAO-G's symmetry model: label networks and fill networks, each for a given CPU time of one core.
 
 python benchmarks/train_symmetry.py --out runs/symmetry --label-seconds 1500 --fill-seconds 2400
 Stages run one after the other or alone (--stage); stopped, the same command goes on. `--set mp-20` learns from MP-20's
 training split alone, the column of the benchmarks; `--set all` also from other Materials Project structures and from
 the experimental ones of --extra (the library's sources/oqmd-icsd.parquet), without any composition of the public MP-20
-and MPTS-52 validation and test splits. The label network is told which kind a structure is; the fill network ends with
---tune-seconds on the small structures near the hull alone, which are what it is asked for (none with `--set mp-20`).
+and MPTS-52 validation and test splits. The label network is told which kind a structure is; both networks end with some
+seconds on the small structures near the hull alone, which are what they are asked for (none with `--set mp-20`).
+`--start-from` a checkpoint or another run's folder; stages left out then take its networks as they are. `--join` packs
+the networks of other checkpoints in front: what they predict is averaged.
 """
 
 from __future__ import annotations
@@ -13,17 +15,18 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow.parquet as pq
 import torch
+from torch import nn
 from train_predictor import formula_key, held_formulas
 
 from dao_core.crystal import Crystal, InvalidCrystalError
-from dao_core.generate.symmetry.checkpoint import ElementFacts, SymmetryModel, save_symmetry
+from dao_core.generate.symmetry.checkpoint import ElementFacts, SymmetryModel, load_symmetry, save_symmetry
 from dao_core.generate.symmetry.description import Description, degrees_of_freedom, to_crystal
 from dao_core.generate.symmetry.fill_network import FillNetwork
 from dao_core.generate.symmetry.generator import closest_ratio
@@ -35,7 +38,7 @@ from dao_core.training.fit_symmetry_fill import FillExamples
 from dao_core.training.symmetry_data import atomic_volumes, describe_all, load_descriptions, save_descriptions
 from dao_core.training.symmetry_loop import STATE, SymmetryTrainingConfig, train
 
-STAGES = ("describe", "label", "fill", "tune", "pack")
+STAGES = ("describe", "label", "label-tune", "fill", "tune", "pack")
 MOST_ATOMS = {"mp-20": 20, "all": 40}
 CLOSEST_SHARE = 0.01  # structures that come closer than the limit of overlapping atoms
 LONGEST = 64  # tokens of a structure that the fill network learns from; longer ones cost the time of many
@@ -45,6 +48,7 @@ NetworkT = TypeVar("NetworkT", LabelNetwork, FillNetwork)
 TrainingRow = tuple[str, Crystal, Source]  # id, structure, kind
 LABEL = SymmetryNetworkConfig(n_blocks=4, dropout=0.1)
 FILL = SymmetryNetworkConfig(n_blocks=5, dropout=0.08)
+TUNED_DROPOUT, TUNED_SUBSTITUTION = 0.15, 0.25  # of the label network
 
 
 def rows_of(path: Path) -> Iterator[tuple[str, Crystal, float | None]]:
@@ -129,12 +133,108 @@ def n_atoms(description: Description) -> int:
     return sum(description.label.counts)
 
 
-def started(network: NetworkT, run: Path | None) -> NetworkT:
-    """A network with the averaged weights of another run, as it is without one."""
-    if run is not None:
-        name = "label" if isinstance(network, LabelNetwork) else "fill"
-        network.load_state_dict(torch.load(run / name / STATE, weights_only=True)["average"])
+def names_of(network: nn.Module) -> tuple[str, str]:
+    """Folders of a network's training and of its tuning."""
+    return ("label", "label-tune") if isinstance(network, LabelNetwork) else ("fill", "tune")
+
+
+def trained(network: NetworkT, run: Path) -> NetworkT | None:
+    """A network with the averaged weights that it has in a run's folder, tuned if it was; None where it has none."""
+    for name in reversed(names_of(network)):
+        if (run / name / STATE).exists():
+            network.load_state_dict(torch.load(run / name / STATE, weights_only=True)["average"])
+            return network
+    return None
+
+
+def started(network: NetworkT, start: str | None) -> NetworkT:
+    """A network with the weights of another run or checkpoint, as it is without one."""
+    if start is None:
+        return network
+    found = trained(network, Path(start))
+    if found is None:
+        model = load_symmetry(start)
+        members = model.labels if isinstance(network, LabelNetwork) else model.fills
+        network.load_state_dict(members[0].state_dict())
     return network
+
+
+class Trainer:
+    """The stages of one run, on the descriptions of its folder."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        (_, self.descriptions, self.sources) = load_descriptions(args.out / "train.parquet")
+        self.held = load_descriptions(args.out / "validation.parquet")[1]
+        self.facts: dict[str, Any] = {}
+        self.small = [
+            (d, s)
+            for d, s in zip(self.descriptions, self.sources, strict=True)
+            if s == Source.NEAR_HULL and n_atoms(d) <= MOST_ATOMS["mp-20"]
+        ]
+        self.label = LABEL.model_copy(update={"dropout": args.label_dropout})
+
+    def config(
+        self, network: SymmetryNetworkConfig, seconds: float, rate: float, **more: Any
+    ) -> SymmetryTrainingConfig:
+        return SymmetryTrainingConfig(
+            network=network, cpu_seconds=seconds, learning_rate=rate, seed=self.args.seed, **more
+        )
+
+    def train_labels(self) -> None:
+        config = self.config(self.label, self.args.label_seconds, 1e-3, substitution=self.args.label_substitution)
+        pairs = list(zip(self.descriptions, self.sources, strict=True))
+        self._labels(started(LabelNetwork(self.label), self.args.start_from), pairs, config, "label")
+
+    def tune_labels(self) -> None:
+        """A lower rate and more of what keeps a network from learning by heart: there are a quarter as many."""
+        form = self.label.model_copy(update={"dropout": TUNED_DROPOUT})
+        network = trained(LabelNetwork(form), self.args.out) or started(LabelNetwork(form), self.args.start_from)
+        config = self.config(form, self.args.label_tune_seconds, 3e-4, substitution=TUNED_SUBSTITUTION)
+        self._labels(network, self.small, config, "label-tune")
+
+    def _labels(
+        self,
+        network: LabelNetwork,
+        pairs: Sequence[tuple[Description, Source]],
+        config: SymmetryTrainingConfig,
+        name: str,
+    ) -> None:
+        torch.manual_seed(self.args.seed)
+        held = [d.label for d in self.held]
+        examples = LabelExamples([d.label for d, _ in pairs], [s for _, s in pairs], held, config)
+        self.facts[name] = train(network, examples, config, self.args.out / name)
+
+    def train_fills(self) -> None:
+        short = [d for d in self.descriptions if len(d.label.orbits) + len(degrees_of_freedom(d.label)) < LONGEST]
+        self._fills(started(FillNetwork(FILL), self.args.start_from), short, self.args.fill_seconds, "fill")
+
+    def tune_fills(self) -> None:
+        network = trained(FillNetwork(FILL), self.args.out) or started(FillNetwork(FILL), self.args.start_from)
+        self._fills(network, [d for d, _ in self.small], self.args.tune_seconds, "tune")
+
+    def _fills(self, network: FillNetwork, rows: Sequence[Description], seconds: float, name: str) -> None:
+        more = {"substitution": self.args.substitution, "equivalent": self.args.equivalent}
+        config = self.config(FILL, seconds, 1.5e-3, **more)
+        torch.manual_seed(self.args.seed)
+        examples = FillExamples(rows, self.held, atomic_volumes(self.descriptions), config)
+        self.facts[name] = train(network, examples, config, self.args.out / name)
+
+    def pack(self) -> None:
+        """One checkpoint of the networks joined and this run's own."""
+        joined = [load_symmetry(name) for name in self.args.join]
+        labels, fills = [n for m in joined for n in m.labels], [n for m in joined for n in m.fills]
+        for network, members in ((LabelNetwork(self.label), labels), (FillNetwork(FILL), fills)):
+            members.append(trained(network, self.args.out) or started(network, self.args.start_from))
+            for name in names_of(network):
+                if (self.args.out / name / STATE).exists():
+                    state = torch.load(self.args.out / name / STATE, weights_only=True)
+                    self.facts[name] = {k: round(state[k], 1) for k in ("spent", "steps", "epoch")}
+        about = {"set": self.args.set, "rows": len(self.descriptions), "seed": self.args.seed, **self.facts}
+        about |= {key: value for key in ("start_from", "join") if (value := getattr(self.args, key))}
+        facts = joined[0].facts if joined else element_facts(self.descriptions)
+        model = SymmetryModel(tuple(labels), tuple(fills), facts)
+        save_symmetry(self.args.out / "checkpoint", model, about, self.args.card.read_text())
 
 
 def main() -> None:
@@ -145,66 +245,33 @@ def main() -> None:
     parser.add_argument("--extra", type=Path, help="further structures, a Parquet file")
     parser.add_argument("--stage", choices=STAGES, action="append", help="only this one (repeatable)")
     parser.add_argument("--label-seconds", type=float, default=1500.0)
+    parser.add_argument("--label-tune-seconds", type=float, default=200.0)
+    parser.add_argument("--label-dropout", type=float, default=LABEL.dropout)
+    parser.add_argument("--label-substitution", type=float, default=0.1, help="share of replaced elements (labels)")
     parser.add_argument("--fill-seconds", type=float, default=2400.0)
-    parser.add_argument("--tune-seconds", type=float, default=400.0)
-    parser.add_argument("--start-from", type=Path, help="folder of another run: its averaged weights are the start")
+    parser.add_argument("--tune-seconds", type=float, default=400.0, help="of the fill network")
+    parser.add_argument("--start-from", help="folder of another run, or a checkpoint: its weights are the start")
+    parser.add_argument("--join", action="append", default=[], help="a checkpoint whose networks are packed as well")
     parser.add_argument("--equivalent", type=float, default=0.5, help="share of equivalent descriptions (fill)")
     parser.add_argument("--substitution", type=float, default=0.08, help="share of replaced elements (fill)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--card", type=Path, default=Path(__file__).parent / "cards" / "symmetry.md")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    stages, facts = args.stage or STAGES, {}
-    train_path, held_path = args.out / "train.parquet", args.out / "validation.parquet"
+    stages = args.stage or [s for s in STAGES if args.set != "mp-20" or not s.endswith("tune")]
     if "describe" in stages:
-        describe(training_rows(args.data, args.set, args.extra), train_path)
+        describe(training_rows(args.data, args.set, args.extra), args.out / "train.parquet")
         validation = rows_of(args.data / "mp_20/val.parquet")
-        describe(((name, crystal, Source.NEAR_HULL) for name, crystal, _ in validation), held_path)
-    (_, descriptions, sources), held = load_descriptions(train_path), load_descriptions(held_path)[1]
-    label_config = SymmetryTrainingConfig(network=LABEL, cpu_seconds=args.label_seconds, seed=args.seed)
-    fill_config = SymmetryTrainingConfig(
-        network=FILL, cpu_seconds=args.fill_seconds, seed=args.seed, learning_rate=1.5e-3,
-        substitution=args.substitution, equivalent=args.equivalent,
-    )  # fmt: skip
-    if "label" in stages:
-        torch.manual_seed(args.seed)
-        labels = [d.label for d in descriptions]
-        examples = LabelExamples(labels, sources, [d.label for d in held], label_config)
-        facts["label"] = train(
-            started(LabelNetwork(LABEL), args.start_from), examples, label_config, args.out / "label"
-        )
-        (args.out / "label" / "facts.json").write_text(json.dumps(facts["label"]))
-    if "fill" in stages:
-        torch.manual_seed(args.seed)
-        short = [d for d in descriptions if len(d.label.orbits) + len(degrees_of_freedom(d.label)) < LONGEST]
-        fills = FillExamples(short, held, atomic_volumes(descriptions), fill_config)
-        facts["fill"] = train(started(FillNetwork(FILL), args.start_from), fills, fill_config, args.out / "fill")
-        (args.out / "fill" / "facts.json").write_text(json.dumps(facts["fill"]))
-    if "tune" in stages and args.set != "mp-20":
-        small = [
-            d
-            for d, s in zip(descriptions, sources, strict=True)
-            if s == Source.NEAR_HULL and n_atoms(d) <= MOST_ATOMS["mp-20"]
-        ]
-        config = fill_config.model_copy(update={"cpu_seconds": args.tune_seconds})
-        torch.manual_seed(args.seed)
-        fills = FillExamples(small, held, atomic_volumes(descriptions), config)
-        facts["tune"] = train(started(FillNetwork(FILL), args.out), fills, config, args.out / "tune")
-    if "pack" in stages:
-        networks = LabelNetwork(LABEL), FillNetwork(FILL)
-        tuned = (args.out / "tune" / STATE).exists()
-        for network, name in zip(networks, ("label", "tune" if tuned else "fill"), strict=True):
-            state = torch.load(args.out / name / STATE, weights_only=True)
-            network.load_state_dict(state["average"])
-            facts[name] = {k: round(state[k], 1) for k in ("spent", "steps", "epoch")}
-        about = {"set": args.set, "rows": len(descriptions), "seed": args.seed, **facts}
-        if args.start_from is not None:
-            earlier = (torch.load(args.start_from / n / STATE, weights_only=True)["spent"] for n in ("label", "fill"))
-            about["seconds_before"] = [round(s, 1) for s in earlier]
-        card = args.card.read_text()
-        model = SymmetryModel(*networks, element_facts(descriptions))
-        save_symmetry(args.out / "checkpoint", model, about, card)
-    print(json.dumps({"figure": facts, "n": len(descriptions), "seed": args.seed, "machine": platform.machine()}))
+        described = ((name, crystal, Source.NEAR_HULL) for name, crystal, _ in validation)
+        describe(described, args.out / "validation.parquet")
+    trainer = Trainer(args)
+    actions = {"label": trainer.train_labels, "label-tune": trainer.tune_labels, "fill": trainer.train_fills,
+               "tune": trainer.tune_fills, "pack": trainer.pack}  # fmt: skip
+    for stage in STAGES[1:]:
+        if stage in stages:
+            actions[stage]()
+    rows = len(trainer.descriptions)
+    print(json.dumps({"figure": trainer.facts, "n": rows, "seed": args.seed, "machine": platform.machine()}))
 
 
 if __name__ == "__main__":

@@ -46,8 +46,9 @@ def random_structure(label: Label, seed: int = 0) -> Crystal:
     return to_crystal(from_values(label, random_values(label, seed), VOLUMES))
 
 
-def tiny_model(seed: int = 0, closest: float = 0.0) -> SymmetryModel:
-    """Untrained networks of width 16 that know the first 60 elements."""
+def tiny_model(seed: int = 0, closest: float = 0.0, networks: int = 1) -> SymmetryModel:
+    """Untrained networks of width 16, some of each kind, that know the first 60 elements."""
     torch.manual_seed(seed)
-    networks = LabelNetwork(TINY).eval(), FillNetwork(TINY).eval()
-    return SymmetryModel(*networks, ElementFacts(VOLUMES, frozenset(range(1, 61)), closest))
+    labels = tuple(LabelNetwork(TINY).eval() for _ in range(networks))
+    fills = tuple(FillNetwork(TINY).eval() for _ in range(networks))
+    return SymmetryModel(labels, fills, ElementFacts(VOLUMES, frozenset(range(1, 61)), closest))

@@ -90,7 +90,7 @@ def test_each_source_has_its_own_labels(tmp_path: Path) -> None:
     train(network, examples, CONFIG, tmp_path)
     for label, source in pairs[:2]:
         settings = LabelSearchSettings(source=source)
-        found = search_labels(network, [(label.elements, label.counts)], settings)[0]
+        found = search_labels([network], [(label.elements, label.counts)], settings)[0]
         assert found[0].label == label
         assert found[0].log_probability > np.log(0.8)
 

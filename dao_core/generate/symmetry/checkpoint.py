@@ -1,4 +1,4 @@
-"""The symmetry model on disk: both networks in one checkpoint, with what is known of elements."""
+"""The symmetry model on disk: all its networks in one checkpoint, with what is known of elements."""
 
 from __future__ import annotations
 
@@ -55,10 +55,13 @@ class Calibration:
 
 @dataclass(frozen=True, eq=False)
 class SymmetryModel:
-    """Label network, fill network, element facts and the calibration of the proposals' probabilities."""
+    """Label networks, fill networks, element facts and the calibration of the proposals' probabilities.
 
-    label: LabelNetwork
-    fill: FillNetwork
+    The networks of one kind were trained apart; what they predict is averaged.
+    """
+
+    labels: tuple[LabelNetwork, ...]
+    fills: tuple[FillNetwork, ...]
     facts: ElementFacts
     calibration: Calibration = field(default_factory=Calibration)
     identity: str = "unsaved"
@@ -69,7 +72,7 @@ def save_symmetry(directory: Path, model: SymmetryModel, about: dict[str, Any], 
 
     Args:
         directory: Where to.
-        model: Both networks and the element facts; its identity is that of the written weights.
+        model: The networks and the element facts; its identity is that of the written weights.
         about: Facts of the training, kept in the configuration under `training`.
         card: The model card, Markdown.
 
@@ -77,23 +80,30 @@ def save_symmetry(directory: Path, model: SymmetryModel, about: dict[str, Any], 
         The directory.
     """
     # half precision: half the size, and log probabilities change in the third digit
-    weights = {f"label.{k}": v.half() for k, v in model.label.state_dict().items()}
-    weights |= {f"fill.{k}": v.half() for k, v in model.fill.state_dict().items()}
+    members: dict[str, tuple[LabelNetwork | FillNetwork, ...]] = {"label": model.labels, "fill": model.fills}
+    weights = {
+        f"{kind}.{i}.{k}": v.half()
+        for kind, networks in members.items()
+        for i, network in enumerate(networks)
+        for k, v in network.state_dict().items()
+    }
     facts = model.facts
     extra = {
         "volumes": facts.volumes.round(4).tolist(), "elements": sorted(facts.elements), "closest": facts.closest,
         "calibration": {"slope": model.calibration.slope, "offset": model.calibration.offset}, "training": about,
     }  # fmt: skip
-    networks = {"label": model.label.config.model_dump(), "fill": model.fill.config.model_dump()}
-    return save_checkpoint(directory, weights, CheckpointContent(KIND, networks, extra, card))
+    configs = {kind: [n.config.model_dump() for n in networks] for kind, networks in members.items()}
+    return save_checkpoint(directory, weights, CheckpointContent(KIND, configs, extra, card))
 
 
 def load_symmetry(directory: Path | str = KIND) -> SymmetryModel:
     """Load and verify a checkpoint (the name of a shipped one, or a folder). Raises CheckpointError."""
     path, config, weights = read_checkpoint(directory, kind=KIND)
     with named_faults(path):
-        label = LabelNetwork(SymmetryNetworkConfig(**config["model"]["label"]))
-        fill = FillNetwork(SymmetryNetworkConfig(**config["model"]["fill"]))
+        # those of before networks voted have one of each kind
+        configs = {k: c if isinstance(c, list) else [c] for k, c in config["model"].items()}
+        labels = tuple(LabelNetwork(SymmetryNetworkConfig(**c)) for c in configs["label"])
+        fills = tuple(FillNetwork(SymmetryNetworkConfig(**c)) for c in configs["fill"])
         facts = ElementFacts(
             np.array(config["volumes"], dtype=float), frozenset(config["elements"]), float(config["closest"])
         )
@@ -102,13 +112,14 @@ def load_symmetry(directory: Path | str = KIND) -> SymmetryModel:
         raise CheckpointError(
             f"{path}/config.json lists {len(facts.volumes)} volumes, not 101: fetch or train it again"
         )
-    for name, network in (("label", label), ("fill", fill)):
-        own = {k.removeprefix(f"{name}."): v for k, v in weights.items() if k.startswith(f"{name}.")}
-        # older ones learned from canonical descriptions alone, and from one source
-        if isinstance(network, FillNetwork):
-            own.setdefault("equivalent", torch.zeros_like(network.equivalent))
-        else:
-            own.setdefault("source.weight", torch.zeros_like(network.source.weight))
-        load_weights(network, own, path)
-        network.eval()
-    return SymmetryModel(label, fill, facts, calibration, f"dao-{KIND}-{config['sha256'][:12]}")
+    numbered = isinstance(config["model"]["label"], list)
+    for kind, networks in (("label", labels), ("fill", fills)):
+        for i, network in enumerate(networks):
+            prefix = f"{kind}.{i}." if numbered else f"{kind}."
+            own = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+            # older ones learned from canonical descriptions alone, and from one source
+            missing = "equivalent" if isinstance(network, FillNetwork) else "source.weight"
+            own.setdefault(missing, torch.zeros_like(network.state_dict()[missing]))
+            load_weights(network, own, path)
+            network.eval()
+    return SymmetryModel(labels, fills, facts, calibration, f"dao-{KIND}-{config['sha256'][:12]}")

@@ -1,4 +1,7 @@
-"""The likeliest degrees of freedom of a label: a beam over the peaks of each predicted distribution."""
+"""The likeliest degrees of freedom of a label: a beam over the peaks of each predicted distribution.
+
+Several networks vote: a distribution is the mean of theirs.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +35,11 @@ class Fill:
 
 
 @torch.no_grad()
-def search_fills(network: FillNetwork, labels: Sequence[Label], width: int = 8) -> list[list[Fill]]:
+def search_fills(networks: Sequence[FillNetwork], labels: Sequence[Label], width: int = 8) -> list[list[Fill]]:
     """The likeliest fills of each label by beam search.
 
     Args:
-        network: Of the fills.
+        networks: Of the fills; their probabilities are averaged.
         labels: What is filled.
         width: Most fills of each label.
 
@@ -53,7 +56,7 @@ def search_fills(network: FillNetwork, labels: Sequence[Label], width: int = 8) 
         for begin in range(0, len(items), BATCH):
             part = items[begin : begin + BATCH]
             heads = [rows[i].head(fill.values) for i, fill in part]
-            for (i, fill), probabilities, kind in zip(part, *_predict(network, heads), strict=True):
+            for (i, fill), probabilities, kind in zip(part, *_predict(networks, heads), strict=True):
                 grown[i] += [
                     Fill((*fill.values, value), fill.log_probability + float(np.log(mass)))
                     for value, mass in peaks(kind, probabilities)
@@ -65,16 +68,20 @@ def search_fills(network: FillNetwork, labels: Sequence[Label], width: int = 8) 
     return beams
 
 
-def _predict(network: FillNetwork, heads: Sequence[EncodedFill]) -> tuple[list[NDArray[np.float64]], list[int]]:
+def _predict(
+    networks: Sequence[FillNetwork], heads: Sequence[EncodedFill]
+) -> tuple[list[NDArray[np.float64]], list[int]]:
     """Probabilities of the bins of each row's last degree of freedom, and its kind."""
-    hidden = network(FillBatch.of(heads))
-    last = hidden[torch.arange(len(heads)), torch.tensor([h.length - 1 for h in heads])]
+    batch, last = FillBatch.of(heads), torch.tensor([h.length - 1 for h in heads])
+    states = [network(batch)[torch.arange(len(heads)), last] for network in networks]
     kinds = [int(h.kinds[-1]) for h in heads]
     out: list[NDArray[np.float64]] = [np.zeros(0)] * len(heads)
     for kind in set(kinds):
         rows = [i for i, k in enumerate(kinds) if k == kind]
-        probabilities = torch.softmax(network.logits(last[rows], kind).double(), -1).numpy()
-        for i, row in zip(rows, probabilities, strict=True):
+        each = [
+            torch.softmax(n.logits(state[rows], kind).double(), -1) for n, state in zip(networks, states, strict=True)
+        ]
+        for i, row in zip(rows, torch.stack(each).mean(0).numpy(), strict=True):
             out[i] = row
     return out, kinds
 

@@ -121,7 +121,7 @@ class SymmetryGenerator:
         todo = [i for i, p in enumerate(out) if not p.refused]
         keys = [_key(compositions[i]) for i in todo]
         if seed is None:
-            labels = search_labels(self.model.label, keys, self.search, groups) if keys else []
+            labels = search_labels(self.model.labels, keys, self.search, groups) if keys else []
         else:
             labels = [self._drawn(key, n, groups, seed) for key in keys]
         for i, proposals in zip(todo, self._fill(labels, n), strict=True):
@@ -131,7 +131,7 @@ class SymmetryGenerator:
     def _drawn(self, key: Composition, n: int, groups: Collection[int] | None, seed: int) -> list[ScoredLabel]:
         """Labels in the order in which they were drawn most often; the log of their share is their probability."""
         draw = Draw(seed, groups=groups, source=self.search.source)
-        counts = Counter(sample_labels(self.model.label, key, 4 * n, draw))
+        counts = Counter(sample_labels(self.model.labels, key, 4 * n, draw))
         total = sum(counts.values())
         return [ScoredLabel(label, float(np.log(k / total))) for label, k in counts.most_common(self.search.n)]
 
@@ -154,7 +154,7 @@ class SymmetryGenerator:
     def _fill(self, found: Sequence[Sequence[ScoredLabel]], n: int) -> list[SymmetryProposals]:
         """Degrees of freedom for all labels; what overlaps is left out and counted."""
         labels = [scored.label for row in found for scored in row]
-        fills = iter(search_fills(self.model.fill, labels, self.fills))
+        fills = iter(search_fills(self.model.fills, labels, self.fills))
         out = []
         for row in found:
             items: list[SymmetryProposal] = []

@@ -1,4 +1,7 @@
-"""The likeliest symmetry labels of a composition by beam search, or labels drawn at a temperature."""
+"""The likeliest symmetry labels of a composition by beam search, or labels drawn at a temperature.
+
+Several networks vote: the probability of each step, and that of a whole label, is the mean of theirs.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +68,7 @@ class NoSpaceGroupError(ValueError):
 
 @torch.no_grad()
 def search_labels(
-    network: LabelNetwork,
+    networks: Sequence[LabelNetwork],
     compositions: Sequence[Composition],
     settings: LabelSearchSettings,
     groups: Collection[int] | None = None,
@@ -73,7 +76,7 @@ def search_labels(
     """The likeliest labels of each composition by beam search; equivalent letters count together.
 
     Args:
-        network: Of the labels.
+        networks: Of the labels; their probabilities are averaged.
         compositions: Elements and counts of primitive cells.
         settings: Width of the beam.
         groups: Limits the space groups; probabilities are then those given that limit.
@@ -81,22 +84,22 @@ def search_labels(
     Returns:
         Labels of each composition, best first; none where it fits none of the groups.
     """
-    live = _starts(network, compositions, settings, groups)
+    live = _starts(networks, compositions, settings, groups)
     done: list[dict[Label, float]] = [{} for _ in compositions]
     while live:
         grown: list[tuple[float, _Beam, int]] = []
-        for beam, log_probabilities in _next_letters(network, live):
+        for beam, log_probabilities in _next_letters(networks, live):
             grown += [
                 (beam.score + float(log_probabilities[k]), beam, int(k))
                 for k in np.flatnonzero(log_probabilities > IMPOSSIBLE / 2)
             ]
         live = _pruned(grown, done, settings)
-    return [_ranked(_rescored(network, _best(found, settings), settings), settings) for found in done]
+    return [_ranked(_rescored(networks, _best(found, settings), settings), settings) for found in done]
 
 
 @torch.no_grad()
 def sample_labels(
-    network: LabelNetwork,
+    networks: Sequence[LabelNetwork],
     composition: Composition,
     n: int,
     draw: Draw,
@@ -104,7 +107,7 @@ def sample_labels(
     """Labels drawn one by one; a draw whose last sites are taken by other elements is dropped.
 
     Args:
-        network: Of the labels.
+        networks: Of the labels; their probabilities are averaged.
         composition: Elements and counts of the primitive cell.
         n: Draws.
         draw: Source of chance and limits.
@@ -120,13 +123,13 @@ def sample_labels(
     allowed = _limited(state.allowed_groups()[None], draw.groups)[0]
     if not allowed.any():
         raise NoSpaceGroupError(f"no space group's sites hold {composition[1]} atoms of the elements")
-    logits = _group_scores(network, [state], allowed[None])[0]
+    logits = _group_scores(networks, [state], allowed[None])[0]
     picked = rng.choice(len(logits), size=n, p=_softmax(logits / temperature))
     live = [_Beam(i, 0.0, state.with_group(int(g))) for i, g in enumerate(picked)]
     out: list[Label] = []
     while live:
         after = []
-        for beam, scores in _next_letters(network, live):
+        for beam, scores in _next_letters(networks, live):
             if scores.max() < IMPOSSIBLE / 2:
                 continue  # the sites left are taken by other elements
             letter = int(rng.choice(len(scores), p=_softmax(scores / temperature)))
@@ -141,12 +144,12 @@ def sample_labels(
 
 @torch.no_grad()
 def score_labels(
-    network: LabelNetwork, labels: Sequence[Label], source: Source = Source.NEAR_HULL
+    networks: Sequence[LabelNetwork], labels: Sequence[Label], source: Source = Source.NEAR_HULL
 ) -> NDArray[np.float64]:
     """Log probability of labels as they are spelled, given their compositions.
 
     Args:
-        network: Of the labels.
+        networks: Of the labels; their probabilities are averaged.
         labels: What is scored.
         source: Kind of structures whose labels they are taken for.
 
@@ -159,12 +162,14 @@ def score_labels(
     for begin in range(0, len(order), BATCH):
         part = order[begin : begin + BATCH]
         chosen = [rows[i] for i in part]
-        group, letters = label_log_probabilities(network, chosen, [r.tokens for r in chosen])
-        out[part] = (group + letters).double().numpy()
+        scores = [torch.stack(label_log_probabilities(n, chosen, [r.tokens for r in chosen])).sum(0) for n in networks]
+        out[part] = _mean(scores).numpy()
     return out
 
 
-def _rescored(network: LabelNetwork, found: list[ScoredLabel], settings: LabelSearchSettings) -> list[ScoredLabel]:
+def _rescored(
+    networks: Sequence[LabelNetwork], found: list[ScoredLabel], settings: LabelSearchSettings
+) -> list[ScoredLabel]:
     """Probabilities averaged over orders of the elements, which the network was trained on as well.
 
     The total over the labels found stays: the network sees no limit of space groups in the other orders.
@@ -173,14 +178,14 @@ def _rescored(network: LabelNetwork, found: list[ScoredLabel], settings: LabelSe
         return found
     rng = np.random.default_rng(0)
     spelled = [orders_of(s.label, rng, settings.orders) for s in found]
-    scores = iter(score_labels(network, [label for row in spelled for label in row], settings.source))
+    scores = iter(score_labels(networks, [label for row in spelled for label in row], settings.source))
     mean = np.array([np.logaddexp.reduce([next(scores) for _ in row]) - np.log(len(row)) for row in spelled])
     mean += np.logaddexp.reduce([s.log_probability for s in found]) - np.logaddexp.reduce(mean)
     return [ScoredLabel(s.label, float(m)) for s, m in zip(found, mean, strict=True)]
 
 
 def _starts(
-    network: LabelNetwork,
+    networks: Sequence[LabelNetwork],
     compositions: Sequence[Composition],
     settings: LabelSearchSettings,
     groups: Collection[int] | None,
@@ -189,7 +194,7 @@ def _starts(
     allowed = np.array([s.allowed_groups() for s in states]).reshape(len(states), -1)
     allowed = _limited(allowed, groups)
     beams = []
-    for row, (state, scores) in enumerate(zip(states, _group_scores(network, states, allowed), strict=True)):
+    for row, (state, scores) in enumerate(zip(states, _group_scores(networks, states, allowed), strict=True)):
         best = scores.max()
         for group in np.argsort(-scores)[: settings.width]:
             if scores[group] > max(best - settings.range, IMPOSSIBLE / 2):
@@ -202,38 +207,53 @@ def _limited(allowed: NDArray[np.bool_], groups: Collection[int] | None) -> NDAr
 
 
 def _group_scores(
-    network: LabelNetwork, states: Sequence[PartialLabel], allowed: NDArray[np.bool_]
+    networks: Sequence[LabelNetwork], states: Sequence[PartialLabel], allowed: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     """Log probabilities of the space groups, (n, 231)."""
     out = []
     for begin in range(0, len(states), BATCH):
         part = states[begin : begin + BATCH]
-        hidden, groups, _, last = _forward(network, part)
-        logits = network.group_logits(hidden[torch.arange(len(part)), last], groups)
+        batch, last = _batch(part)
         mask = torch.from_numpy(allowed[begin : begin + BATCH])
-        out.append(torch.log_softmax(logits.masked_fill(~mask, IMPOSSIBLE), -1).masked_fill(~mask, IMPOSSIBLE))
-    return torch.cat(out).double().numpy()
+        scores = []
+        for network in networks:
+            hidden, groups, _ = network(batch)
+            scores.append(_log_softmax(network.group_logits(hidden[torch.arange(len(part)), last], groups), mask))
+        out.append(_mean(scores).masked_fill(~mask, IMPOSSIBLE))
+    return torch.cat(out).numpy()
 
 
-def _next_letters(network: LabelNetwork, beams: Sequence[_Beam]) -> Iterator[tuple[_Beam, NDArray[np.float64]]]:
+def _next_letters(
+    networks: Sequence[LabelNetwork], beams: Sequence[_Beam]
+) -> Iterator[tuple[_Beam, NDArray[np.float64]]]:
     """Log probabilities (27,) of the letter that follows each unfinished label."""
     ordered = sorted(beams, key=lambda b: len(b.state.tokens))
     for begin in range(0, len(ordered), BATCH):
         part = ordered[begin : begin + BATCH]
-        hidden, _, positions, last = _forward(network, [b.state for b in part])
+        batch, last = _batch([b.state for b in part])
         number = torch.tensor([b.state.spacegroup_number for b in part])
-        logits = network.letter_logits(hidden[torch.arange(len(part)), last], positions, number)
         mask = torch.from_numpy(np.stack([b.state.allowed_letters() for b in part]))
-        scores = torch.log_softmax(logits.masked_fill(~mask, IMPOSSIBLE), -1).masked_fill(~mask, IMPOSSIBLE)
-        yield from zip(part, scores.double().numpy(), strict=True)
+        scores = []
+        for network in networks:
+            hidden, _, positions = network(batch)
+            logits = network.letter_logits(hidden[torch.arange(len(part)), last], positions, number)
+            scores.append(_log_softmax(logits, mask))
+        yield from zip(part, _mean(scores).masked_fill(~mask, IMPOSSIBLE).numpy(), strict=True)
 
 
-def _forward(
-    network: LabelNetwork, states: Sequence[PartialLabel]
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+def _batch(states: Sequence[PartialLabel]) -> tuple[LabelBatch, torch.Tensor]:
+    """Unfinished labels as the networks read them, and the place of each one's last token."""
     rows = [np.array(s.tokens, dtype=np.int64) for s in states]
-    hidden, groups, positions = network(LabelBatch.of(rows, [len(s.elements) + 1 for s in states]))
-    return hidden, groups, positions, torch.tensor([len(r) - 1 for r in rows])
+    return LabelBatch.of(rows, [len(s.elements) + 1 for s in states]), torch.tensor([len(r) - 1 for r in rows])
+
+
+def _log_softmax(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    return torch.log_softmax(logits.masked_fill(~mask, IMPOSSIBLE), -1)
+
+
+def _mean(scores: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Log of the mean of the networks' probabilities, in double precision."""
+    return torch.logsumexp(torch.stack(list(scores)).double(), 0) - float(np.log(len(scores)))
 
 
 def _pruned(

@@ -15,7 +15,7 @@ from dao_core.generate.symmetry.description import (
     from_values,
     to_crystal,
 )
-from dao_core.generate.symmetry.fill_search import peaks, search_fills
+from dao_core.generate.symmetry.fill_search import _predict, peaks, search_fills
 from dao_core.generate.symmetry.fill_tokens import (
     COORDINATE_BINS,
     RANGES,
@@ -58,7 +58,7 @@ def test_values_outside_the_range_go_to_the_last_bin() -> None:
 
 @pytest.mark.parametrize("label", labels()[:12], ids=str)
 def test_fills_make_structures_of_the_label(label: Label) -> None:
-    fills = search_fills(tiny_model().fill, [label], width=4)[0]
+    fills = search_fills(tiny_model().fills, [label], width=4)[0]
     assert 0 < len(fills) <= 4
     scores = [f.log_probability for f in fills]
     assert scores == sorted(scores, reverse=True)
@@ -69,16 +69,29 @@ def test_fills_make_structures_of_the_label(label: Label) -> None:
 
 
 def test_labels_filled_together_get_what_each_gets_alone() -> None:
-    network, chosen = tiny_model().fill, [labels()[i] for i in (3, 12, 20)]
-    together = search_fills(network, chosen, width=2)
+    networks, chosen = tiny_model(networks=2).fills, [labels()[i] for i in (3, 12, 20)]
+    together = search_fills(networks, chosen, width=2)
     for label, found in zip(chosen, together, strict=True):
-        alone = search_fills(network, [label], width=2)[0]
+        alone = search_fills(networks, [label], width=2)[0]
         assert np.allclose([f.log_probability for f in alone], [f.log_probability for f in found], atol=1e-4)
+
+
+def test_networks_vote_with_the_mean_of_their_distributions() -> None:
+    """A network beside a copy of itself changes nothing; the volume of a rock salt is decided by both."""
+    first, second = tiny_model(networks=2).fills
+    label = Label(225, (11, 17), ("a", "b"))
+    alone, doubled = (search_fills(networks, [label])[0] for networks in ([first], [first, first]))
+    assert [f.values for f in doubled] == [f.values for f in alone]
+    heads = [encode_fill(label).head(())]
+    with torch.no_grad():
+        both, one, other = (_predict(n, heads)[0][0] for n in ([first, second], [first], [second]))
+    assert np.allclose(both, (one + other) / 2)
+    assert np.abs(one - other).max() > 1e-3
 
 
 def test_a_value_depends_on_those_before_it_only() -> None:
     """Changing the last values leaves the hidden states of earlier tokens as they are."""
-    network, label = tiny_model().fill, labels()[3]
+    network, label = tiny_model().fills[0], labels()[3]
     values = random_values(label, 0)
     changed = values.copy()
     changed[-2:] += 0.3
@@ -90,6 +103,6 @@ def test_a_value_depends_on_those_before_it_only() -> None:
 
 def test_a_rocksalt_has_nothing_to_decide_but_its_volume() -> None:
     label = Label(225, (11, 17), ("a", "b"))
-    fills = search_fills(tiny_model().fill, [label])[0]
+    fills = search_fills(tiny_model().fills, [label])[0]
     crystal = to_crystal(from_values(label, fills[0].values, VOLUMES))
     assert crystal.composition == {"Cl": 1, "Na": 1}
