@@ -4,8 +4,8 @@ python benchmarks/train_symmetry.py --out runs/symmetry --label-seconds 1500 --f
 Stages run one after the other or alone (--stage); stopped, the same command goes on. `--set mp-20` learns from MP-20's
 training split alone, the column of the benchmarks; `--set all` also from other Materials Project structures and from
 the experimental ones of --extra (the library's sources/oqmd-icsd.parquet), without any composition of the public MP-20
-and MPTS-52 validation and test splits. The label network is told which kind a structure is; both networks end with some
-seconds on the small structures near the hull alone, which are what they are asked for (none with `--set mp-20`).
+and MPTS-52 validation and test splits. The label network is told which kind a structure is; the fill network ends with
+--tune-seconds on the small structures near the hull alone, which are what it is asked for (none with `--set mp-20`).
 `--start-from` a checkpoint or another run's folder; stages left out then take its networks as they are. `--join` packs
 the networks of other checkpoints in front: what they predict is averaged.
 """
@@ -33,12 +33,13 @@ from dao_core.generate.symmetry.generator import closest_ratio
 from dao_core.generate.symmetry.label_network import LabelNetwork
 from dao_core.generate.symmetry.label_tokens import Source
 from dao_core.generate.symmetry.transformer import SymmetryNetworkConfig
+from dao_core.models.checkpoint_io import read_checkpoint
 from dao_core.training.fit_symmetry import LabelExamples
 from dao_core.training.fit_symmetry_fill import FillExamples
 from dao_core.training.symmetry_data import atomic_volumes, describe_all, load_descriptions, save_descriptions
 from dao_core.training.symmetry_loop import STATE, SymmetryTrainingConfig, train
 
-STAGES = ("describe", "label", "label-tune", "fill", "tune", "pack")
+STAGES = ("describe", "label", "fill", "tune", "pack")
 MOST_ATOMS = {"mp-20": 20, "all": 40}
 CLOSEST_SHARE = 0.01  # structures that come closer than the limit of overlapping atoms
 LONGEST = 64  # tokens of a structure that the fill network learns from; longer ones cost the time of many
@@ -48,7 +49,6 @@ NetworkT = TypeVar("NetworkT", LabelNetwork, FillNetwork)
 TrainingRow = tuple[str, Crystal, Source]  # id, structure, kind
 LABEL = SymmetryNetworkConfig(n_blocks=4, dropout=0.1)
 FILL = SymmetryNetworkConfig(n_blocks=5, dropout=0.08)
-TUNED_DROPOUT, TUNED_SUBSTITUTION = 0.15, 0.25  # of the label network
 
 
 def rows_of(path: Path) -> Iterator[tuple[str, Crystal, float | None]]:
@@ -133,9 +133,9 @@ def n_atoms(description: Description) -> int:
     return sum(description.label.counts)
 
 
-def names_of(network: nn.Module) -> tuple[str, str]:
-    """Folders of a network's training and of its tuning."""
-    return ("label", "label-tune") if isinstance(network, LabelNetwork) else ("fill", "tune")
+def names_of(network: nn.Module) -> tuple[str, ...]:
+    """Folders of a network's training, in the order of its stages."""
+    return ("label",) if isinstance(network, LabelNetwork) else ("fill", "tune")
 
 
 def trained(network: NetworkT, run: Path) -> NetworkT | None:
@@ -167,11 +167,6 @@ class Trainer:
         (_, self.descriptions, self.sources) = load_descriptions(args.out / "train.parquet")
         self.held = load_descriptions(args.out / "validation.parquet")[1]
         self.facts: dict[str, Any] = {}
-        self.small = [
-            (d, s)
-            for d, s in zip(self.descriptions, self.sources, strict=True)
-            if s == Source.NEAR_HULL and n_atoms(d) <= MOST_ATOMS["mp-20"]
-        ]
         self.label = LABEL.model_copy(update={"dropout": args.label_dropout})
 
     def config(
@@ -183,27 +178,11 @@ class Trainer:
 
     def train_labels(self) -> None:
         config = self.config(self.label, self.args.label_seconds, 1e-3, substitution=self.args.label_substitution)
-        pairs = list(zip(self.descriptions, self.sources, strict=True))
-        self._labels(started(LabelNetwork(self.label), self.args.start_from), pairs, config, "label")
-
-    def tune_labels(self) -> None:
-        """A lower rate and more of what keeps a network from learning by heart: there are a quarter as many."""
-        form = self.label.model_copy(update={"dropout": TUNED_DROPOUT})
-        network = trained(LabelNetwork(form), self.args.out) or started(LabelNetwork(form), self.args.start_from)
-        config = self.config(form, self.args.label_tune_seconds, 3e-4, substitution=TUNED_SUBSTITUTION)
-        self._labels(network, self.small, config, "label-tune")
-
-    def _labels(
-        self,
-        network: LabelNetwork,
-        pairs: Sequence[tuple[Description, Source]],
-        config: SymmetryTrainingConfig,
-        name: str,
-    ) -> None:
         torch.manual_seed(self.args.seed)
-        held = [d.label for d in self.held]
-        examples = LabelExamples([d.label for d, _ in pairs], [s for _, s in pairs], held, config)
-        self.facts[name] = train(network, examples, config, self.args.out / name)
+        labels, held = [d.label for d in self.descriptions], [d.label for d in self.held]
+        examples = LabelExamples(labels, self.sources, held, config)
+        network = started(LabelNetwork(self.label), self.args.start_from)
+        self.facts["label"] = train(network, examples, config, self.args.out / "label")
 
     def train_fills(self) -> None:
         short = [d for d in self.descriptions if len(d.label.orbits) + len(degrees_of_freedom(d.label)) < LONGEST]
@@ -211,7 +190,12 @@ class Trainer:
 
     def tune_fills(self) -> None:
         network = trained(FillNetwork(FILL), self.args.out) or started(FillNetwork(FILL), self.args.start_from)
-        self._fills(network, [d for d, _ in self.small], self.args.tune_seconds, "tune")
+        small = [
+            d
+            for d, s in zip(self.descriptions, self.sources, strict=True)
+            if s == Source.NEAR_HULL and n_atoms(d) <= MOST_ATOMS["mp-20"]
+        ]
+        self._fills(network, small, self.args.tune_seconds, "tune")
 
     def _fills(self, network: FillNetwork, rows: Sequence[Description], seconds: float, name: str) -> None:
         more = {"substitution": self.args.substitution, "equivalent": self.args.equivalent}
@@ -225,13 +209,20 @@ class Trainer:
         joined = [load_symmetry(name) for name in self.args.join]
         labels, fills = [n for m in joined for n in m.labels], [n for m in joined for n in m.fills]
         for network, members in ((LabelNetwork(self.label), labels), (FillNetwork(FILL), fills)):
-            members.append(trained(network, self.args.out) or started(network, self.args.start_from))
+            own = trained(network, self.args.out)
+            if own is None and self.args.start_from is None:
+                raise SystemExit(f"{self.args.out} has no trained {names_of(network)[0]} network: run its stage first")
+            members.append(own or started(network, self.args.start_from))
             for name in names_of(network):
                 if (self.args.out / name / STATE).exists():
                     state = torch.load(self.args.out / name / STATE, weights_only=True)
                     self.facts[name] = {k: round(state[k], 1) for k in ("spent", "steps", "epoch")}
         about = {"set": self.args.set, "rows": len(self.descriptions), "seed": self.args.seed, **self.facts}
-        about |= {key: value for key in ("start_from", "join") if (value := getattr(self.args, key))}
+        if self.args.start_from is not None:
+            about["start_from"] = Path(self.args.start_from).name
+        if joined:
+            configs = [read_checkpoint(name)[1] for name in self.args.join]
+            about["joined"] = {m.identity: c["training"] for m, c in zip(joined, configs, strict=True)}
         facts = joined[0].facts if joined else element_facts(self.descriptions)
         model = SymmetryModel(tuple(labels), tuple(fills), facts)
         save_symmetry(self.args.out / "checkpoint", model, about, self.args.card.read_text())
@@ -245,7 +236,6 @@ def main() -> None:
     parser.add_argument("--extra", type=Path, help="further structures, a Parquet file")
     parser.add_argument("--stage", choices=STAGES, action="append", help="only this one (repeatable)")
     parser.add_argument("--label-seconds", type=float, default=1500.0)
-    parser.add_argument("--label-tune-seconds", type=float, default=200.0)
     parser.add_argument("--label-dropout", type=float, default=LABEL.dropout)
     parser.add_argument("--label-substitution", type=float, default=0.1, help="share of replaced elements (labels)")
     parser.add_argument("--fill-seconds", type=float, default=2400.0)
@@ -258,14 +248,14 @@ def main() -> None:
     parser.add_argument("--card", type=Path, default=Path(__file__).parent / "cards" / "symmetry.md")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    stages = args.stage or [s for s in STAGES if args.set != "mp-20" or not s.endswith("tune")]
+    stages = args.stage or [s for s in STAGES if args.set != "mp-20" or s != "tune"]
     if "describe" in stages:
         describe(training_rows(args.data, args.set, args.extra), args.out / "train.parquet")
         validation = rows_of(args.data / "mp_20/val.parquet")
         described = ((name, crystal, Source.NEAR_HULL) for name, crystal, _ in validation)
         describe(described, args.out / "validation.parquet")
     trainer = Trainer(args)
-    actions = {"label": trainer.train_labels, "label-tune": trainer.tune_labels, "fill": trainer.train_fills,
+    actions = {"label": trainer.train_labels, "fill": trainer.train_fills,
                "tune": trainer.tune_fills, "pack": trainer.pack}  # fmt: skip
     for stage in STAGES[1:]:
         if stage in stages:
