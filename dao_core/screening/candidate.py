@@ -13,6 +13,7 @@ import numpy as np
 from dao_core.crystal import Crystal
 from dao_core.hull.label import EnergyKind, EnergyLabel
 from dao_core.matching.distances import shortest_distance
+from dao_core.screening.proposed import KNOWN
 
 # Statuses of a relaxation that leave an energy worth ranking; `start` is a structure that its relaxation left.
 START, NOT_RELAXED = "start", "not_relaxed"
@@ -105,6 +106,11 @@ class Candidate:
     def start_kept(self) -> bool:
         """Whether it is the start of a relaxation that ended in another structure."""
         return self.relaxation_status == START
+
+    @property
+    def known_without_energy(self) -> bool:
+        """Whether a library lists it but has no energy of it: a measured structure."""
+        return self.origin == KNOWN and self.library_id is not None and self.library_e_above_hull is None
 
     @property
     def shown_formula(self) -> str:

@@ -9,6 +9,7 @@ from dao_core.matching.alignment import Cell, Tolerances
 from dao_core.matching.reduction import reduced_primitive
 from dao_core.matching.same import STRICT, same_reduced
 from dao_core.screening.candidate import NOT_RELAXED, Candidate
+from dao_core.screening.proposed import KNOWN
 
 SAME_ENERGY = 0.002  # eV/atom: closer than this, structures in different space groups may still be one
 CLOSE = Tolerances(lengths=0.05, sites=0.08, angles=2.0)  # two ends of relaxations that went to one minimum
@@ -84,17 +85,20 @@ class _Group:
         chosen = next(c for c in near if c is best or (_as_good(c, best) and _same_energy(c, best)))
         everyone = [m.candidate for m in self.members]
         others = [c for c in everyone if c is not chosen]
-        known = next((c for c in everyone if c.library_id is not None), chosen)
+        own = next((c for c in everyone if c.origin == KNOWN), first.candidate)
+        listed = next((c for c in (own, *everyone) if c.library_id is not None), chosen)
         # the most probable way here counts, not all together: false minima of an energy model have many ways to them
         # (160 validation compositions of MP-20: the first was right in 75.6 %, with sums in 71.2 %)
         return chosen.replace(
             n_merged=sum(c.n_merged for c in everyone),
             merged_ids=_ids(chosen, others),
-            log_prior=first.candidate.log_prior,
-            origin=first.candidate.origin,
-            library=known.library,
-            library_id=known.library_id,
-            library_e_above_hull=known.library_e_above_hull,
+            # a known structure stays one when a guess leads there as well; without an energy in the library it keeps
+            # its own prior, which rises once the judge finds one
+            log_prior=(own if own.known_without_energy else first.candidate).log_prior,
+            origin=own.origin,
+            library=listed.library,
+            library_id=listed.library_id,
+            library_e_above_hull=listed.library_e_above_hull,
         )
 
 

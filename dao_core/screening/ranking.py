@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from dao_core.library.prior import energy_found_later
 from dao_core.screening.calibration import Calibration, Context, ContextCalibration, context_of, shipped_calibration
-from dao_core.screening.proposed import KNOWN
 from dao_core.units import STABLE_BELOW
 
 if TYPE_CHECKING:
@@ -250,7 +249,7 @@ def _log_judged(c: Candidate, judged: Sequence[Candidate], rule: RankingRule, co
     numbers = rule.calibration.contexts[context]
     floor = _believed_down_to(judged, rule)
     prior, energy = _log_prior(c, judged, numbers), max(c.energy_per_atom or 0.0, floor)
-    if c.origin == KNOWN and c.library_id is not None and c.library_e_above_hull is None:
+    if c.known_without_energy:
         lowest = min(max(o.energy_per_atom or 0.0, floor) for o in judged)
         prior += numbers.prior_weight * energy_found_later(energy - lowest)
     return prior - energy / rule.temperature(c.energy_identity, context)

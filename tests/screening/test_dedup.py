@@ -98,3 +98,17 @@ def test_what_one_library_lists_twice_stays_apart_until_it_is_relaxed() -> None:
     assert len(deduplicate([listed[0], foreign])) == 1
     relaxed = [c.replace(relaxation_status="converged", energy_per_atom=-3.0, energy_identity="e") for c in listed]
     assert len(deduplicate(relaxed)) == 1
+
+
+def test_a_known_structure_stays_known_when_a_guess_that_is_likelier_leads_there() -> None:
+    """A library without its energy: its own prior, to which finding one adds, is kept; with one, the higher counts."""
+    fields = {"origin": "known", "library": "test", "library_id": "t-1", "relaxation_status": "not_relaxed"}
+    measured = candidate("k", rocksalt(), None, log_prior=-5.1, **fields)
+    guess = candidate("g", rocksalt(), -3.0, origin="de novo", log_prior=-5.0)
+    (found,) = deduplicate([measured, guess])
+    assert (found.id, found.n_merged, found.origin, found.library_id) == ("g", 2, "known", "t-1")
+    assert found.known_without_energy
+    assert found.log_prior == -5.1
+    (listed,) = deduplicate([measured.replace(library_e_above_hull=0.01), guess])
+    assert (listed.origin, listed.log_prior) == ("known", -5.0)
+    assert not listed.known_without_energy

@@ -23,6 +23,7 @@ from dao_core.screening.load_models import OnDemand, SearchModels, load_search_m
 from dao_core.screening.proposals import cells_of
 from dao_core.screening.search import Conductor, NothingProposedError, search
 from dao_core.screening.settings import JudgeSettings, SearchSettings
+from tests.helpers.candidates import rocksalt
 from tests.helpers.potentials import Scripted, emt, untested_predictor
 from tests.helpers.search_models import context, models, propose
 from tests.helpers.small_runs import crystals
@@ -104,6 +105,17 @@ def test_of_equally_likely_known_structures_the_smaller_cell_is_judged_first() -
     assert [c.library_id for c in outcome.candidates if c.judged] == ["short"]
     assert any("1 known structure has no probability: the judge looks at the 1 most" in n for n in outcome.info.notes)
     assert not any("larger --budget" in note for note in outcome.info.notes)  # time was not what cut it short
+
+
+def test_a_known_structure_that_lacks_only_an_energy_is_judged_before_one_above_the_hull() -> None:
+    alloy = next(c for c in crystals(6) if c.formula_reduced == "CuAu")
+    known = StructureList("the library", (
+        KnownStructure("listed", "the library", None, rocksalt("Cu", "Au", 5.3), None, 0.02, -0.1),
+        KnownStructure("measured", "the library", None, alloy, None, None, None),
+    ))  # fmt: skip
+    only_one = {"n_templates": 0, "judge": JudgeSettings(n_judged=1, relax=RELAX)}
+    outcome = search(["CuAu"], judged_models(known), SETTINGS.model_copy(update=only_one))
+    assert [c.library_id for c in outcome.candidates if c.judged] == ["measured"]
 
 
 def test_rankings_on_the_way_are_heard(tmp_path: Path) -> None:
