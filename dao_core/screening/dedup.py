@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
+from dao_core.generate.symmetry.wyckoff_tables import point_group_order
 from dao_core.matching.alignment import Cell, Tolerances
 from dao_core.matching.reduction import reduced_primitive
 from dao_core.matching.same import STRICT, same_reduced
@@ -30,7 +31,8 @@ def deduplicate(candidates: Iterable[Candidate], tolerances: Tolerances = STRICT
     that just missed its symmetry is not a second polymorph. Rejected candidates merge only among each other.
 
     The member of highest prior stands for its group: one of lower energy that is merely similar would take a right
-    structure's place. Only among those that ended at the same minimum does the lowest energy decide.
+    structure's place. Only among those that ended at the same minimum does the lowest energy decide, and among those of
+    about the same energy the symmetry: a description that just misses it is shown as what it is.
 
     Args:
         candidates: Any.
@@ -71,18 +73,20 @@ class _Group:
         self.members = [first]
 
     def holds(self, other: _Member, tolerances: Tolerances) -> bool:
-        a, b = self.members[0], other
-        if _listed_apart(a.candidate, b.candidate):
-            return False
-        if a.candidate.spacegroup_after != b.candidate.spacegroup_after and not _may_merge(a.candidate, b.candidate):
-            return False
-        return same_reduced(a.cell, b.cell, tolerances)
+        return any(_same(member, other, tolerances) for member in self._one_of_each_space_group())
+
+    def _one_of_each_space_group(self) -> list[_Member]:
+        found: dict[int | None, _Member] = {}
+        for member in self.members:
+            found.setdefault(member.candidate.spacegroup_after, member)
+        return list(found.values())
 
     def result(self) -> Candidate:
         first = self.members[0]
         near = [m.candidate for m in self.members if m is first or same_reduced(first.cell, m.cell, CLOSE)]
         best = min(near, key=_quality)
-        chosen = next(c for c in near if c is best or (_as_good(c, best) and _same_energy(c, best)))
+        equal = [c for c in near if c is best or (_as_good(c, best) and _same_energy(c, best))]
+        chosen = max(equal, key=_symmetry)  # of the equally symmetric the first, whose prior is highest
         everyone = [m.candidate for m in self.members]
         others = [c for c in everyone if c is not chosen]
         own = next((c for c in everyone if c.origin == KNOWN), first.candidate)
@@ -100,6 +104,19 @@ class _Group:
             library_id=listed.library_id,
             library_e_above_hull=listed.library_e_above_hull,
         )
+
+
+def _same(a: _Member, b: _Member, tolerances: Tolerances) -> bool:
+    if _listed_apart(a.candidate, b.candidate):
+        return False
+    if a.candidate.spacegroup_after != b.candidate.spacegroup_after and not _may_merge(a.candidate, b.candidate):
+        return False
+    return same_reduced(a.cell, b.cell, tolerances)
+
+
+def _symmetry(c: Candidate) -> int:
+    """Order of the point group: OQMD lists zincblende of ZnTe a second time as P3_1, at the same energy."""
+    return 0 if c.spacegroup_after is None else point_group_order(c.spacegroup_after)
 
 
 def _ids(chosen: Candidate, others: Sequence[Candidate]) -> tuple[str, ...]:

@@ -112,3 +112,24 @@ def test_a_known_structure_stays_known_when_a_guess_that_is_likelier_leads_there
     (listed,) = deduplicate([measured.replace(library_e_above_hull=0.01), guess])
     assert (listed.origin, listed.log_prior) == ("known", -5.0)
     assert not listed.known_without_energy
+
+
+def test_of_equal_energies_the_most_symmetric_description_is_shown() -> None:
+    """A likelier description that just misses the symmetry: its prior stays, the structure is shown as what it is."""
+    broken = rattled(rocksalt(), 0.03)
+    crooked, exact = (known(i, c, -3.0005 if i == "c" else -3.0) for i, c in (("c", broken), ("e", rocksalt())))
+    assert exact.spacegroup_after == 225 != crooked.spacegroup_after
+    (found,) = deduplicate([crooked.replace(log_prior=-1.0), exact.replace(log_prior=-2.0)])
+    assert (found.id, found.spacegroup_after, found.log_prior) == ("e", 225, -1.0)
+    clearly_lower = crooked.replace(log_prior=-1.0, energy_per_atom=-3.05, spacegroup_after=225)
+    (found,) = deduplicate([clearly_lower, exact.replace(log_prior=-2.0)])
+    assert found.id == "c"
+
+
+def test_what_equals_a_member_of_another_space_group_than_the_first_joins() -> None:
+    """The first is judged, the last was only relaxed: their energies can't be compared, but the second is its equal."""
+    first = known("f", rattled(rocksalt(), 0.03), -3.0, log_prior=-1.0)
+    second = known("s", rocksalt(), -3.0005, log_prior=-2.0)
+    last = known("l", rocksalt(), -0.5, energy_identity="another", log_prior=-3.0)
+    (found,) = deduplicate([first, second, last])
+    assert set(found.merged_ids) | {found.id} == {"f", "s", "l"}

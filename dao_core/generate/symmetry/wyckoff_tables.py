@@ -128,6 +128,12 @@ def multiplicities() -> NDArray[np.int64]:
     return table
 
 
+def point_group_order(number: int) -> int:
+    """Operations of a space group apart from translations: atoms of its general position in the primitive cell."""
+    row = multiplicities()[number]
+    return int(row[row != NO_MULTIPLICITY].max())
+
+
 @lru_cache(maxsize=1)
 def repeatable() -> NDArray[np.bool_]:
     """Letters that several orbits of a structure can share because they have a free coordinate, (231, 27)."""

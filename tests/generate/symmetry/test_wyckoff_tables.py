@@ -10,12 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pymatgen.symmetry.groups import SpaceGroup
 
 from dao_core.generate.symmetry.wyckoff_tables import (
     LETTERS,
     conventional_cell,
     multiplicities,
     orbit,
+    point_group_order,
     position_ids,
     reachable,
     repeatable,
@@ -78,3 +80,9 @@ def test_reachable_counts_are_those_of_brute_force() -> None:
 def test_every_position_has_its_own_number() -> None:
     ids = position_ids()[multiplicities() < 999]
     assert len(set(ids.tolist())) == len(ids) == 1731
+
+
+@pytest.mark.parametrize("number", range(1, 231, 7))
+def test_the_order_of_the_point_group_is_that_of_pymatgens_operations(number: int) -> None:
+    rotations = {tuple(np.round(op.rotation_matrix).ravel()) for op in SpaceGroup.from_int_number(number).symmetry_ops}
+    assert point_group_order(number) == len(rotations)
