@@ -92,7 +92,7 @@ def real_library(tmp_path_factory: pytest.TempPathFactory) -> PseudoLibrary:
     try:
         return find_library(os.environ.get("DAO_PSEUDO_DIR"))
     except PseudopotentialError:
-        development = SHARED / "pseudopotentials" / "apns_pbe"
+        development = SHARED / "pseudopotentials" / "sg15_pbe_sr"
         if not development.is_dir():
             pytest.skip("no pseudopotentials: run `dao validate setup` (infra/install_qe.sh does)")
         target = tmp_path_factory.mktemp("pseudo")
