@@ -192,6 +192,7 @@ def test_a_script_that_got_into_the_page_does_not_run(page: Page) -> None:
 
 
 def test_something_is_painted(page: Page) -> None:
+    page.frame()  # the page paints when the browser asks for a frame
     colours = page.run(
         "(() => { const c = document.querySelector('#viewer'); const d = c.getContext('2d').getImageData(0, 0, c.width,"
         " c.height).data; const s = new Set(); for (let i = 0; i < d.length; i += 40) s.add(d.slice(i, i + 3).join());"
