@@ -7,6 +7,7 @@ residual over a linear model of the composition. Forces and stress are exact der
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -222,6 +223,21 @@ class DaoPotential:
             for i, e, s, h in zip(rows, energies, spread.tolist(), read.above_hull.tolist(), strict=True):
                 out[i] = Prediction(e, s, max(0.0, h))
         return [out[i] for i in range(len(crystals))]
+
+    def cautious_energies(self, crystals: Sequence[Crystal]) -> list[float]:
+        """What an unrelaxed structure is chosen by among others of its composition.
+
+        Args:
+            crystals: Structures as they were drawn.
+
+        Returns:
+            Formation energy plus its spread in eV/atom; infinite outside the trained domain.
+        """
+        inside = [self.outside(c) is None for c in crystals]
+        predicted = self.predict(crystals) if crystals else []
+        return [
+            p.formation_energy_per_atom + p.std if ok else math.inf for p, ok in zip(predicted, inside, strict=True)
+        ]
 
     def read(self, crystals: Sequence[Crystal]) -> Reading:
         """What the network says of a batch, before its spread is calibrated.

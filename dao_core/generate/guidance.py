@@ -1,4 +1,5 @@
-"""Energy-guided sampling: flow and diffusion are tilted towards low intermediate energy of DAO-P.
+"""Energy-guided sampling: flow and diffusion are tilted towards low intermediate energy of DAO-P, and of several
+samples those of lowest energy are kept.
 
 Method section 7: grad log p_t = grad log q_t - beta grad E_t. On a straight path x_t = (1 - t) x_0 + t x_1 with
 Gaussian x_0 the velocity is v = (x + (1 - t) score) / t, so a change of the score by -beta grad E changes v by
@@ -9,11 +10,16 @@ dE/dL.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor, nn
 
+from dao_core.crystal import Crystal
+from dao_core.generate.distinct_samples import repeats
 from dao_core.generate.flow_matching import FlowState
 from dao_core.generate.guidance_settings import GuidanceSettings
+from dao_core.generate.sampler import Proposal
 from dao_core.models.checkpoint_io import Checkpoint
 from dao_core.models.lattice_base import LatticeBase
 
@@ -100,3 +106,24 @@ def guidance_for(
     if process == "diffusion":
         return DiffusionGuidance(guide.network, settings)
     return EnergyGuidance(guide.network, base, settings)
+
+
+def lowest_drawn(
+    drawn: Sequence[Proposal], n: int, energies: Callable[[Sequence[Crystal]], Sequence[float]]
+) -> list[Proposal]:
+    """Of the draws of one cell content, those of lowest energy: different structures first, failures last.
+
+    Args:
+        drawn: Samples with the same atoms.
+        n: How many are kept.
+        energies: By which they are chosen, the lower the better.
+
+    Returns:
+        At most n of them, best first.
+    """
+    there = [p for p in drawn if p.crystal is not None]
+    known = energies([p.crystal for p in there if p.crystal is not None])
+    there = [there[i] for i in sorted(range(len(there)), key=lambda i: known[i])]
+    again = repeats([p.crystal for p in there])
+    ordered = [p for wanted in (False, True) for p, repeat in zip(there, again, strict=True) if repeat == wanted]
+    return (ordered + [p for p in drawn if p.crystal is None])[:n]

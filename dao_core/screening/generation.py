@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 from math import log
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,8 @@ from dao_core.screening.proposed import DE_NOVO, SEEDED, Proposals, Proposed
 from dao_core.screening.suggestions import Suggested, suggest
 
 if TYPE_CHECKING:
+    from dao_core.energy.predictor import DaoPotential
     from dao_core.generate.constraints import Constraint
-    from dao_core.generate.guidance import DiffusionGuidance, EnergyGuidance
     from dao_core.generate.sampler import Generator, Proposal
     from dao_core.screening.joint import Suggestion
 
@@ -174,36 +175,43 @@ def _draw(
 ) -> list[Proposal]:
     """So many samples of each cell; a repeat is drawn anew, unless something is given or steers the samples."""
     from dao_core.generate.distinct_samples import SampleRequest, sample_distinct
+    from dao_core.generate.guidance import guidance_for, lowest_drawn
     from dao_core.generate.sampler import SampleStart, numbers_of, sample_seed
 
     generator, seed = proposer.models.generator, proposer.settings.seed
     assert generator is not None
-    guidance = _guidance(proposer)
-    if constraint is None and guidance is None:
+    steered = proposer.settings.guidance
+    if constraint is None and steered is None:
         requests = [
             SampleRequest(cell, n, tuple(c for c in found if c.composition == cell))
             for cell, n in zip(cells, counts, strict=True)
         ]
         return [p for row in sample_distinct(generator, requests, seed) for p in row]
+    draws = 1 if steered is None else steered.draws
     tasks = []
     for cell, n in zip(cells, counts, strict=True):
         numbers = numbers_of(cell) if constraint is None else constraint.numbers(cell)
-        tasks += [SampleStart(numbers, sample_seed(seed, cell, j), constraint=constraint) for j in range(n)]
-    return generator.sample(tasks, guidance)
+        tasks += [SampleStart(numbers, sample_seed(seed, cell, j), constraint=constraint) for j in range(n * draws)]
+    if steered is None:
+        return generator.sample(tasks)
+    guide = _guide(proposer)
+    pull = guidance_for(generator.process, guide.checkpoint, generator.base, steered) if steered.scale else None
+    made = iter(generator.sample(tasks, pull))
+    rows = [(list(islice(made, n * draws)), n) for n in counts]
+    if draws == 1:
+        return [p for row, _ in rows for p in row]
+    return [p for row, n in rows for p in lowest_drawn(row, n, guide.cautious_energies)]
 
 
-def _guidance(proposer: Proposer) -> EnergyGuidance | DiffusionGuidance | None:
-    """What steers the samples. Raises GuidanceError where the potential is not a DAO-P of the generator's process."""
-    settings, generator = proposer.settings.guidance, proposer.models.generator
-    if settings is None or generator is None:
-        return None
+def _guide(proposer: Proposer) -> DaoPotential:
+    """What steers the samples. Raises GuidanceError where the potential of the search is no DAO-P."""
     from dao_core.energy.predictor import DaoPotential
-    from dao_core.generate.guidance import GuidanceError, guidance_for
+    from dao_core.generate.guidance import GuidanceError
 
     potential = proposer.models.potential
     if not isinstance(potential, DaoPotential):
         raise GuidanceError(f"guidance needs DAO-P as the potential of the search, not {potential.identity}")
-    return guidance_for(generator.process, potential.checkpoint, generator.base, settings)
+    return potential
 
 
 def _proposals(proposer: Proposer, made: Sequence[Proposal], priors: Sequence[float | None], first: int) -> Proposals:

@@ -16,8 +16,10 @@ from dao_core.generate.guidance import (
     GuidanceError,
     GuidanceSettings,
     guidance_for,
+    lowest_drawn,
 )
 from dao_core.generate.integrate import SamplerSettings, Steering, integrate
+from dao_core.generate.sampler import Proposal
 from dao_core.models.checkpoint_io import Checkpoint
 from dao_core.models.geometry import cell_volume
 from dao_core.models.heads import Outputs
@@ -93,3 +95,18 @@ def test_a_guide_of_the_other_process_is_refused(tmp_path: Path) -> None:
         guidance_for("flow", guide, base, settings)
     old = Checkpoint(CellEnergy(), "predictor", {}, tmp_path)  # before the setting existed there was only the flow
     assert isinstance(guidance_for("flow", old, base, settings), EnergyGuidance)
+
+
+def test_the_lowest_draws_are_kept_each_once_and_failures_last() -> None:
+    big, small, other = random_crystals(3, (3, 3, 3))
+    turned = small.replace(frac_coords=small.frac_coords + 0.25)  # the same crystal in another place
+    failed = Proposal(None, "de novo", 4, "model", "diverged")
+    drawn = [failed] + [Proposal(c, "de novo", i, "model") for i, c in enumerate((big, small, turned, other))]
+    worth = {id(big): 3.0, id(small): 1.0, id(turned): 1.0, id(other): 2.0}
+
+    def energies(crystals):
+        return [worth[id(c)] for c in crystals]
+
+    assert [p.seed for p in lowest_drawn(drawn, 3, energies)] == [1, 3, 0]
+    assert [p.seed for p in lowest_drawn(drawn, 9, energies)] == [1, 3, 0, 2, 4]
+    assert lowest_drawn([failed], 2, energies) == [failed]

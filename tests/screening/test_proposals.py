@@ -193,6 +193,23 @@ def test_guidance_moves_the_samples_from_noise_and_nothing_else() -> None:
     assert moved == {"template": False, "generated from template": False, "de novo": True}
 
 
+def test_of_several_draws_a_search_keeps_those_that_dao_p_puts_lowest() -> None:
+    from dao_core.energy.predictor import DaoPotential
+
+    guide = DaoPotential.load("predictor")
+    tools = SearchModels(guide, models().generator, None)
+    settings = SETTINGS.model_copy(update={"z": 2, "n_templates": 0, "n_seeded": 0, "n_generated": 2})
+
+    def energies(draws: int) -> list[float]:
+        chosen = settings.model_copy(update={"guidance": GuidanceSettings(scale=0.0, draws=draws)})
+        return guide.cautious_energies([p.crystal for p in propose("CuAu", tools, chosen).items])
+
+    one, many = energies(1), energies(6)
+    assert len(one) == len(many) == 2
+    assert many == sorted(many)
+    assert many[0] < min(one)  # the first draws are among those that it chooses from
+
+
 def test_guidance_without_dao_p_is_refused() -> None:
     with pytest.raises(GuidanceError, match="not EMT"):
         propose("CuAu", models(), SETTINGS.model_copy(update={"guidance": GuidanceSettings()}))
