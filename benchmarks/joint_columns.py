@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from joint_pools import ENERGY, FLOW, LIBRARY, SYMMETRY, Pool
+from joint_pools import ENERGY, FLOW, JUDGE, LIBRARY, SYMMETRY, Pool, Relaxed
 
 from dao_core.crystal import Crystal
 from dao_core.matching.seen import SeenCrystals
@@ -17,10 +17,11 @@ from dao_core.studies.csp_benchmark import Target
 
 DEPTH = 20  # structures of a column that count
 RELAXED = " + DAO-P"
+JUDGED = RELAXED + " + judge"
 RANKED = (SYMMETRY + RELAXED, "joint" + RELAXED)
-COLUMNS = ("templates", SYMMETRY, FLOW, "joint", *RANKED)
+COLUMNS = ("templates", SYMMETRY, FLOW, "joint", *RANKED, "joint" + JUDGED)
 NEEDED: dict[str, set[str]] = {"templates": set(), SYMMETRY: {SYMMETRY}, FLOW: {FLOW}, "joint": {SYMMETRY}}
-NEEDED |= {column: {SYMMETRY, ENERGY} for column in RANKED}
+NEEDED |= {column: {SYMMETRY, ENERGY} for column in RANKED} | {"joint" + JUDGED: {SYMMETRY, ENERGY, JUDGE}}
 STAND_IN = (
     "MP structures up to 52 atoms without the ids of MPTS-52's validation and test as library (its training split "
     "isn't at hand"
@@ -70,6 +71,8 @@ def order(pool: Pool, index: str, column: str, weights: JointWeights) -> list[Cr
         return by_posterior(pool, [Suggestion(proposal=p, log_prior=p.log_prior) for p in pool.proposals])[:DEPTH]
     if column == "joint" + RELAXED:
         return (known + by_posterior(pool, suggested(pool, index, weights)))[:DEPTH]
+    if column == "joint" + JUDGED:
+        return by_judge(pool, by_posterior(pool, suggested(pool, index, weights)))[:DEPTH]
     if column == "templates":
         return (known + [hit.crystal for hit in pool.hits.get(index, [])])[:DEPTH]
     if column == SYMMETRY:
@@ -86,20 +89,41 @@ def order(pool: Pool, index: str, column: str, weights: JointWeights) -> list[Cr
 
 def by_posterior(pool: Pool, suggestions: Sequence[Suggestion]) -> list[Crystal]:
     """Relaxed structures in the order of the posterior, each once; those that weren't relaxed behind, as they come."""
+    return [end.crystal for end in relaxed_order(pool, suggestions)] + [
+        s.crystal for s in suggestions if not ends_of(pool, s)
+    ]
+
+
+def relaxed_order(pool: Pool, suggestions: Sequence[Suggestion]) -> list[Relaxed]:
+    """What DAO-P made of the suggestions, likeliest first, each once; with the suggestion's prior and what it lost."""
     temperature = shipped_calibration().contexts["neither"].temperature["dao"]
-    relaxed, others = [], []
-    for s in suggestions:
-        made = [pool.by_predictor(found.crystal) for found in (s.hit, s.proposal) if found is not None]
-        ends = next((m for m in made if m), [])
-        relaxed += [(s.log_prior + end.log_prior - end.energy / temperature, end.crystal) for end in ends]
-        if not ends:
-            others.append(s.crystal)
+    ends = [
+        end._replace(log_prior=s.log_prior + end.log_prior) for s in suggestions for end in ends_of(pool, s)
+    ]  # fmt: skip
     seen, kept = SeenCrystals(), []
-    for _, crystal in sorted(relaxed, key=lambda pair: -pair[0]):
+    for end in sorted(ends, key=lambda e: e.energy / temperature - e.log_prior):
+        if seen.find(end.crystal) is None:
+            seen.add(end.crystal)
+            kept.append(end)
+    return kept
+
+
+def ends_of(pool: Pool, suggestion: Suggestion) -> list[Relaxed]:
+    """What DAO-P made of one suggestion: of its template, else of symmetry's structure."""
+    made = [pool.by_predictor(x.crystal) for x in (suggestion.hit, suggestion.proposal) if x is not None]
+    return next((m for m in made if m), [])
+
+
+def by_judge(pool: Pool, others: Sequence[Crystal]) -> list[Crystal]:
+    """What the judge relaxed, in the order of prior and its energy; behind it the others that it didn't."""
+    temperature = shipped_calibration().contexts["neither"].temperature["sevennet"]
+    seen, kept = SeenCrystals(), []
+    judged = [end.crystal for end in sorted(pool.judged, key=lambda e: e.energy / temperature - e.log_prior)]
+    for crystal in judged + list(others):
         if seen.find(crystal) is None:
             seen.add(crystal)
             kept.append(crystal)
-    return kept + others
+    return kept
 
 
 @cache

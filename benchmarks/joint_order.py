@@ -6,8 +6,9 @@ that have them), `joint`: templates and symmetry in one order, samples where the
 at k = 1, 5, 20, unfiltered and filtered by validity; `joint` is paired with the other columns (bootstrap interval).
 Nothing is relaxed in these. Where the pools have DAO-P's relaxations, `symmetry + DAO-P` and `joint + DAO-P` are what a
 search has before its judge: relaxed structures in the order of log prior - energy / temperature, what DAO-P did not
-relax behind them. Libraries: `train`, the training split; `strict`, the same without any composition of validation and
-test; `without` and `library`, a user's library without the test's compositions and as it is, what it knows first.
+relax behind them; `joint + DAO-P + judge` has the judge's word on the first of these too (joint_judge.py).
+Libraries: `train`, the training split; `strict`, the same without any composition of validation and test; `without` and
+`library`, a user's library without the test's compositions and as it is, what it knows first.
 --set polymorphs: METRe and cRMSE, as many predictions for a composition as it has structures; `--single DIR` are pools
 of --set mp-20, whose targets of a composition of their own give the figure over the whole split.
 """
@@ -23,8 +24,8 @@ from typing import Any
 
 import numpy as np
 from bars import show_bar
-from joint_columns import COLUMNS, DEPTH, NEEDED, RANKED, RELAXED, Measured, places_for_samples
-from joint_pools import ENERGY, FLOW, LIBRARY, SYMMETRY, Pool, load_pools
+from joint_columns import COLUMNS, DEPTH, JUDGED, NEEDED, RANKED, RELAXED, Measured, places_for_samples
+from joint_pools import ENERGY, FLOW, JUDGE, LIBRARY, SYMMETRY, Pool, load_pools
 
 from dao_core.crystal import Crystal
 from dao_core.evaluate.polymorphs import polymorph_figures
@@ -97,7 +98,7 @@ def bars_of(measured: Measured, column: str) -> tuple[str, int, dict[int, float]
 def in_words(measured: Measured, column: str) -> str:
     """A column, what its templates come from, and whether anything is relaxed."""
     library = f", {measured.library}" if column == "templates" or column.startswith("joint") else ""
-    return f"{column}{library}" + ("" if column.endswith(RELAXED) else ", nothing relaxed")
+    return f"{column}{library}" + ("" if RELAXED in column else ", nothing relaxed")
 
 
 def column_line(measured: Measured, column: str, subsets: dict[str, set[str]]) -> dict[str, Any]:
@@ -244,7 +245,7 @@ def lines(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     if args.set == "mpts-52":
         pools = [p for p in pools if p.target in subsets[UNSEEN]]
     columns = [c for c in COLUMNS if NEEDED[c] <= models.keys()]
-    for index in [n for n in models if n not in (SYMMETRY, FLOW, ENERGY)]:
+    for index in [n for n in models if n not in (SYMMETRY, FLOW, ENERGY, JUDGE)]:
         weights = JointWeights.from_json(Path(files[index]).read_text()) if index in files else shipped_weights()
         other = f" --weights {index}=FILE" if index in files else ""
         facts = {
@@ -268,6 +269,9 @@ def lines(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 if column in RANKED:
                     plain, ours = measured.orders(column.removesuffix(RELAXED)), measured.orders(column)
                     more = {"against the same unrelaxed": {str(k): difference(own, ours, plain, k) for k in KS}}
+                if column.endswith(JUDGED):
+                    before, ours = measured.orders("joint" + RELAXED), measured.orders(column)
+                    more = {"against DAO-P alone": {str(k): difference(own, ours, before, k) for k in KS}}
                 yield column_line(measured, column, subsets) | facts | more
         columns = [c for c in columns if c not in (SYMMETRY, FLOW, SYMMETRY + RELAXED)]
 

@@ -63,7 +63,7 @@ from dao_core.studies.benchmark_data import (
 from dao_core.studies.csp_benchmark import Target
 
 SHARD, DEPTH = 25, 20
-SYMMETRY, KNOWN, LIBRARY, FLOW, ENERGY = "symmetry", "known", "library", "flow", "energy"
+SYMMETRY, KNOWN, LIBRARY, FLOW, ENERGY, JUDGE = "symmetry", "known", "library", "flow", "energy", "judge"
 FLOW_STEPS = 50
 TRAIN, STRICT, WITHOUT = "train", "strict", "without"
 Cell = tuple[tuple[str, int], ...]
@@ -73,7 +73,7 @@ Propose = Callable[[Sequence[Target]], Made]
 
 
 class Relaxed(NamedTuple):
-    """A structure after DAO-P, its energy in eV/atom, and what its log prior lost on the way."""
+    """A structure after DAO-P, its energy in eV/atom, and what its log prior lost on the way (after the judge: it)."""
 
     crystal: Crystal
     energy: float
@@ -85,7 +85,8 @@ class Pool:
     """What was suggested for one target: templates of each index, symmetry's structures, samples of the flow.
 
     `comparisons` holds that with the target by `id` of a crystal, `names` its origin and number there; `relaxed`
-    what DAO-P made of it; `parts` which parts were made, even where empty.
+    what DAO-P made of it, `judged` what the judge made of the first of these; `parts` which parts were made, even where
+    empty.
     """
 
     target: str
@@ -97,6 +98,7 @@ class Pool:
     comparisons: dict[int, Comparison] = field(default_factory=dict)
     names: dict[int, Name] = field(default_factory=dict)
     relaxed: dict[Name, list[Relaxed]] = field(default_factory=dict)
+    judged: list[Relaxed] = field(default_factory=list)
     parts: set[str] = field(default_factory=set)
 
     def right(self, crystal: Crystal) -> bool:
@@ -113,8 +115,9 @@ class Pool:
         crystal = Crystal(lattice, places, np.array(row["atomic_numbers"]))
         self.comparisons[id(crystal)] = Comparison(row["rms"], None, row["reason"])
         name = row["origin"], row["id"]
-        if part == ENERGY:
-            self.relaxed.setdefault(name, []).append(Relaxed(crystal, row["score"], row["log_prior"] or 0.0))
+        if part in (ENERGY, JUDGE):
+            made = self.judged if part == JUDGE else self.relaxed.setdefault(name, [])
+            made.append(Relaxed(crystal, row["score"], row["log_prior"] or 0.0))
             return
         self.names[id(crystal)] = name
         if part == SYMMETRY:

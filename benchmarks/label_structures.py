@@ -124,6 +124,19 @@ class StructureSource:
             out += disturbed(moved, rng, np.exp(rng.uniform(np.log(0.02), np.log(0.3))), strain)
         return out
 
+    def others(self, rng: np.random.Generator) -> list[Crystal]:
+        """Structures beyond MP-20's, to 24 atoms, displaced by 0.02 to 0.5 angstrom, half of them dense: forces of
+        many elements and coordinations, as frames of trajectories have them."""
+        out: list[Crystal] = []
+        while len(out) < SHARD:
+            crystal = crystal_of(self.other_frame.iloc[int(rng.integers(len(self.other_frame)))])
+            if crystal is None:
+                continue
+            change = rng.uniform(-0.2, 0.0) if rng.random() < 0.5 else rng.uniform(-0.05, 0.08)
+            strain = rng.normal(scale=0.03, size=(3, 3)) + np.eye(3) * change
+            out += disturbed(crystal, rng, np.exp(rng.uniform(np.log(0.02), np.log(0.5))), strain)
+        return out
+
     def pairs(self, rng: np.random.Generator) -> list[Crystal]:
         """Two crystals that differ by the displacement of one atom by +-0.01 to 0.05 angstrom: the curvature."""
         out = []
@@ -229,6 +242,16 @@ class StructureSource:
             edge = max(4.5, 2.2 * distance)
             out += built(np.eye(3) * edge, np.array([[0, 0, 0], [distance / edge, 0, 0]]), np.array([a, b]))
         return out
+
+    @cached_property
+    def other_frame(self) -> pd.DataFrame:
+        """Materials Project and WBM structures that no split of a benchmark has a composition of."""
+        columns = ["lattice", "frac_coords", "atomic_numbers"]
+        tables = [pd.read_parquet(self.data / f"{name}.parquet", columns=columns)
+                  for name in ("mp_structures", "wbm_val")]  # fmt: skip
+        frame = pd.concat(tables, ignore_index=True)
+        frame = frame[[2 <= len(z) <= MAX_FRAME_ATOMS for z in frame.atomic_numbers]]
+        return frame[[formula_key(z) not in self.held for z in frame.atomic_numbers]].reset_index(drop=True)
 
     @cached_property
     def index(self) -> TemplateIndex:

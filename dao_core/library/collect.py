@@ -51,7 +51,7 @@ def collect(source: Source, root: Path, *, description: str, origin: str) -> Lib
 
 def collected(root: Path) -> list[LibrarySource]:
     """The sources that a library's folder holds, in the order in which their structures are preferred."""
-    order = {"delta-elements": 0, "oqmd-icsd": 1, "aflow-encyclopedia": 3}
+    order = {"delta-elements": 0, "oqmd-icsd": 1, "aflow-encyclopedia": 3, "amcsd": 4}
     found = [LibrarySource(**json.loads(p.read_text())) for p in sorted((root / SOURCES).glob("*.json"))]
     return sorted(found, key=lambda s: (order.get(s.name, 2), s.name))
 

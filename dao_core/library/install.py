@@ -10,6 +10,7 @@ from pathlib import Path
 from dao_core.crysdb.sources import oqmd_icsd
 from dao_core.crysdb.sources.base import Source, SourceError
 from dao_core.generate.templates import encyclopedia
+from dao_core.library import mineral_source
 from dao_core.library.build import build_library
 from dao_core.library.collect import collect, collected
 from dao_core.library.element_source import NAME as ELEMENTS
@@ -45,6 +46,13 @@ CARRIED = (
         lambda name: name.startswith(encyclopedia.MEMBERS) and name.endswith("/info.json"),
         EncyclopediaSource,
         "AFLOW Encyclopedia of Crystallographic Prototypes, experimental structures",
+    ),
+    Carried(
+        mineral_source.NAME,
+        mineral_source.CARRIER,
+        mineral_source.MEMBER.__eq__,
+        lambda folder: mineral_source.MineralSource(folder / mineral_source.MEMBER),
+        "American Mineralogist Crystal Structure Database, measured minerals and synthetic compounds",
     ),
 )
 

@@ -40,9 +40,10 @@ def install(
     encyclopedia: Annotated[
         Path | None, typer.Option(help="Wheel file of kim-tools to use instead of the download.")
     ] = None,
+    amcsd: Annotated[Path | None, typer.Option(help="Wheel file of xraylarch to use instead of the download.")] = None,
     workers: Workers = 2,
 ) -> None:
-    """Download OQMD's ICSD structures and the AFLOW encyclopedia (40 MB) and build the library from them.
+    """Download OQMD's ICSD structures, the AFLOW encyclopedia and measured minerals (61 MB) and build the library.
 
     The elements' stable forms, which ASE carries, come with it. Once is enough; repeating is safe. Without a network,
     searches use what is there.
@@ -53,7 +54,7 @@ def install(
 
     require("deltalake")
     quiet_libraries()
-    given = {"oqmd-icsd": oqmd_icsd, "aflow-encyclopedia": encyclopedia}
+    given = {"oqmd-icsd": oqmd_icsd, "aflow-encyclopedia": encyclopedia, "amcsd": amcsd}
     wheels = {name: path for name, path in given.items() if path is not None}
     with interruptible("the same command goes on where it was"), working("install the library"):
         report = install_library(folder, wheels=wheels, workers=workers, log=_log)

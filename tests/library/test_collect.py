@@ -47,7 +47,7 @@ def test_a_server_that_stops_at_sixty_percent_is_gone_on_with(
 @pytest.mark.peers
 def test_a_provider_joins_the_library_without_a_key(library: Library, optimade: FaultProxy) -> None:
     made = add_source("cod", library.folder, base_url=optimade.url)
-    assert [s.name for s in made.sources] == ["delta-elements", "oqmd-icsd", "cod", "aflow-encyclopedia"]
+    assert [s.name for s in made.sources] == ["delta-elements", "oqmd-icsd", "cod", "aflow-encyclopedia", "amcsd"]
     assert made.n_structures > library.n_structures
 
 

@@ -18,13 +18,14 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
 
 
-def test_both_packages_make_one_library_with_their_refusals_counted(library: Library) -> None:
-    elements, oqmd, aflow = library.sources
+def test_all_packages_make_one_library_with_their_refusals_counted(library: Library) -> None:
+    elements, oqmd, aflow, minerals = library.sources
     assert (elements.name, elements.n_read, elements.n_refused) == ("delta-elements", 63, 0)
     assert (oqmd.name, oqmd.license, oqmd.n_read, oqmd.n_refused) == ("oqmd-icsd", "CC-BY-4.0", 7, 2)
     assert any("beyond 6 eV/atom" in reason for reason in oqmd.reasons)
     assert (aflow.name, aflow.license, aflow.n_read, aflow.n_refused) == ("aflow-encyclopedia", "CDDL-1.0", 2, 0)
-    assert library.n_structures == 6 + 63  # rutile is in both
+    assert (minerals.name, minerals.n_read, minerals.reasons) == ("amcsd", 2, {"measured above 400 K": 1})
+    assert library.n_structures == 7 + 63  # rutile is in two of them
     assert {"oqmd-icsd-104", "aflow-ABC2_hR4_166_a_b_c-001"} <= set(library.templates().ids)
 
 
@@ -41,7 +42,7 @@ def test_a_second_installation_needs_neither_wheel_nor_network(library: Library,
 def test_without_a_network_there_is_no_library_and_the_reason_is_said(tmp_path: Path) -> None:
     report = install_library(tmp_path / "library")
     assert report.library is None
-    assert sum("could not download" in note for note in report.notes) == 2
+    assert sum("could not download" in note for note in report.notes) == 3
     assert "no library is installed" in report.notes[-1]
 
 
@@ -50,7 +51,7 @@ def test_a_package_that_is_missing_leaves_the_other(small_wheels: dict[str, Path
     del small_wheels["aflow-encyclopedia"]
     report = install_library(tmp_path / "library", wheels=small_wheels)
     assert report.library is not None
-    assert [s.name for s in report.library.sources] == ["delta-elements", "oqmd-icsd"]
+    assert [s.name for s in report.library.sources] == ["delta-elements", "oqmd-icsd", "amcsd"]
     assert "aflow-encyclopedia is not installed" in report.notes[0]
 
 
@@ -76,7 +77,7 @@ def test_a_library_that_was_half_built_is_not_used(
     assert open_library(tmp_path / "library") is None
     report = install_library(tmp_path / "library")  # what was read is kept
     assert report.library is not None
-    assert report.library.n_structures == 6 + 63
+    assert report.library.n_structures == 7 + 63
 
 
 @pytest.mark.parametrize("name", ["structures.parquet", "index.npz"])

