@@ -34,7 +34,7 @@ from dao_core.package_data import CarrierPackage
 NAME = "amcsd"
 CARRIER = CarrierPackage("xraylarch==0.9.81", "3a7eb4fe22825c7fb4ff58f5c4f1e45ec701a0caf8e0593a7d02e0d3725bd654")
 MEMBER = "larch/xrd/amcsd_cif1.db"
-LICENSE = "AMCSD: free with citation"
+LICENSE = "AMCSD, freely accessible: cite Downs 2003"  # its authors name no licence
 COLUMNS = ("id", "formula", "pub_title", "a", "b", "c", "alpha", "beta", "gamma", "atoms_sites", "atoms_x", "atoms_y",
            "atoms_z", "atoms_occupancy", "symmetry_xyz")  # fmt: skip
 UNIT = 4e6
