@@ -32,6 +32,7 @@ from dao_core.library.folder import (
     open_library,
     write_library_manifest,
 )
+from dao_core.library.measured import measured_counts
 from dao_core.matching.same import MatchSettings
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def make_usable(
     Raises:
         ArtifactError: No room or no permission; the last library stays in use.
     """
-    key = content_key(content=content, code=code_version(template_index, write_structures), format=format_version())
+    key = content_key(content=content, code=code_version(template_index, structure_rows), format=format_version())
 
     def work(directory: Path) -> dict[str, Any]:
         rows = structure_rows(CrysTable(root / CRYSDB / "table"), version)
@@ -130,7 +131,7 @@ def structure_rows(table: CrysTable, version: int) -> pa.Table:
 
     Returns:
         The rows; `e_above_hull` (eV/atom) is the larger of ours and the source's own, at least zero, because missing
-        rows shorten distances.
+        rows shorten distances; `n_measured` says how often a structure was measured at ordinary conditions.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -138,7 +139,9 @@ def structure_rows(table: CrysTable, version: int) -> pa.Table:
     from dao_core.crysdb.steps.energies import known_distance
     from dao_core.crysdb.views import select_view
 
-    rows = select_view(table.read(columns=COLUMNS, version=version), "all")
+    everything = table.read(columns=COLUMNS, version=version)
+    rows = select_view(everything, "all")
+    rows = rows.append_column("n_measured", pa.array(measured_counts(rows, everything), pa.int32()))
     distance = known_distance(rows["e_above_hull"], rows["e_above_hull_source"])
     distance = pc.max_element_wise(distance, pa.scalar(0.0), skip_nulls=False)
     rows = rows.set_column(rows.column_names.index("e_above_hull"), "e_above_hull", distance)

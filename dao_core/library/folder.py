@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 LIBRARY_VARIABLE = "DAO_LIBRARY"
 MANIFEST = "library.json"
-FORMAT = 1
+FORMAT = 2
 CRYSDB, LEDGER, STAGE = "crysdb", "ledger", "library"
 STRUCTURES = "structures.parquet"  # in the stage, beside the template index
 

@@ -25,6 +25,7 @@ class KnownStructure:
         spacegroup_number: At CrysDB's tolerance.
         e_above_hull: In eV/atom above its own source's hull, at least 0; None where the source has no energy.
         formation_energy_per_atom: In eV, the source's own.
+        n_measured: How often it was measured at ordinary conditions, as far as the library knows.
     """
 
     material_id: str
@@ -34,6 +35,7 @@ class KnownStructure:
     spacegroup_number: int | None
     e_above_hull: float | None
     formation_energy_per_atom: float | None
+    n_measured: int = 0
 
     @property
     def formula_reduced(self) -> str:
@@ -106,6 +108,7 @@ def _read(library: Library, reduced: str) -> Iterator[KnownStructure]:
             row["spacegroup_number"],
             row["e_above_hull"],
             row["formation_energy_per_atom_source"],
+            row["n_measured"],
         )
 
 

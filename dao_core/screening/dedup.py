@@ -89,7 +89,10 @@ class _Group:
         chosen = max(equal, key=_symmetry)  # of the equally symmetric the first, whose prior is highest
         everyone = [m.candidate for m in self.members]
         others = [c for c in everyone if c is not chosen]
-        own = next((c for c in everyone if c.origin == KNOWN), first.candidate)
+        known = [c for c in everyone if c.origin == KNOWN]
+        # a library that lists a structure twice, with and without an energy, has an energy of it
+        own = next((c for c in known if not c.known_without_energy), known[0] if known else first.candidate)
+        weighed = own if own.known_without_energy else next(c for c in everyone if not c.known_without_energy)
         listed = next((c for c in (own, *everyone) if c.library_id is not None), chosen)
         # the most probable way here counts, not all together: false minima of an energy model have many ways to them
         # (160 validation compositions of MP-20: the first was right in 75.6 %, with sums in 71.2 %)
@@ -98,11 +101,13 @@ class _Group:
             merged_ids=_ids(chosen, others),
             # a known structure stays one when a guess leads there as well; without an energy in the library it keeps
             # its own prior, which rises once the judge finds one
-            log_prior=(own if own.known_without_energy else first.candidate).log_prior,
+            log_prior=weighed.log_prior,
             origin=own.origin,
             library=listed.library,
             library_id=listed.library_id,
             library_e_above_hull=listed.library_e_above_hull,
+            library_spacegroup=listed.library_spacegroup,
+            n_measured=max(c.n_measured for c in everyone),
         )
 
 

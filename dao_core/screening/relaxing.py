@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -34,6 +35,8 @@ def proposal_candidate(p: Proposed, display_formula: str | None = None) -> Candi
         library=None if known is None else known.source,
         library_id=None if known is None else known.material_id,
         library_e_above_hull=None if known is None else known.e_above_hull,
+        library_spacegroup=None if known is None else known.spacegroup_number,
+        n_measured=0 if known is None else known.n_measured,
         given=p.given,
         held=p.held,
         provenance=dict(p.provenance),
@@ -176,7 +179,9 @@ class Relaxer:
         )
 
 
-_UNKNOWN = {"library": None, "library_id": None, "library_e_above_hull": None}  # of what is no longer the library's
+_UNKNOWN: dict[str, Any] = {  # of what is no longer the library's
+    "library": None, "library_id": None, "library_e_above_hull": None, "library_spacegroup": None, "n_measured": 0,
+}  # fmt: skip
 
 
 def _on(c: Candidate, crystal: Crystal) -> Candidate:

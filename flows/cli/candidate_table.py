@@ -38,15 +38,12 @@ def candidate_table(candidates: Sequence[Candidate], *, limit: int, title: str |
 
 
 def _row(place: int, c: Candidate, above: float | None) -> tuple[object, ...]:
-    from dao_core.screening.symmetry import spacegroup_symbol
-
-    number = c.spacegroup_after or c.spacegroup_before
     spread = "" if c.energy_std is None or above is None else f" ± {c.energy_std:.3f}"
     return (
         place,
         c.shown_formula,
         c.z,
-        f"{spacegroup_symbol(number)} ({number})" if number else None,
+        _group(c),
         _percent(c),
         None if above is None else f"{above:.4f}{spread}{' ?' if c.undecided else ''}",
         _decimals(c.e_above_hull, 3),
@@ -57,6 +54,18 @@ def _row(place: int, c: Candidate, above: float | None) -> tuple[object, ...]:
         c.n_merged,
         _known(c),
     )
+
+
+def _group(c: Candidate) -> str | None:
+    """Its space group, and of a known structure whose relaxation changed it also the one that it is known in."""
+    from dao_core.screening.symmetry import spacegroup_symbol
+
+    number = c.spacegroup_after or c.spacegroup_before
+    if not number:
+        return None
+    listed = c.library_spacegroup
+    known = f", known as {spacegroup_symbol(listed)}" if listed and listed != number else ""
+    return f"{spacegroup_symbol(number)} ({number}){known}"
 
 
 def _percent(c: Candidate) -> str | None:
@@ -76,10 +85,11 @@ def _relaxed_by(c: Candidate) -> str:
 
 
 def _known(c: Candidate) -> str | None:
-    """`known: oqmd-icsd-5713`, a known prototype, or new."""
+    """`known: oqmd-icsd-5713, measured 3 times`, a known prototype, or new."""
     if c.novelty is None:
         return None
-    return c.novelty if c.novelty_reference is None else f"{_WORDS[c.novelty]}: {c.novelty_reference}"
+    times = "" if not c.n_measured else ", measured once" if c.n_measured == 1 else f", measured {c.n_measured} times"
+    return c.novelty if c.novelty_reference is None else f"{_WORDS[c.novelty]}: {c.novelty_reference}{times}"
 
 
 _WORDS = {"match": "known", "same prototype": "prototype", "new": "new"}

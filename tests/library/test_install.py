@@ -78,6 +78,8 @@ def test_a_library_that_was_half_built_is_not_used(
     report = install_library(tmp_path / "library")  # what was read is kept
     assert report.library is not None
     assert report.library.n_structures == 7 + 63
+    (mineral,) = known_structures(report.library, "SnO2")
+    assert mineral.n_measured == 1
 
 
 @pytest.mark.parametrize("name", ["structures.parquet", "index.npz"])

@@ -10,9 +10,9 @@ from dao_core.library.prior import KNOWN_SHARE, SCALE, known_log_priors
 from tests.helpers.structures import rocksalt
 
 
-def known(e_above_hull: float | None, copies: int = 1) -> KnownStructure:
+def known(e_above_hull: float | None, copies: int = 1, n_measured: int = 0) -> KnownStructure:
     crystal = Crystal.from_pymatgen(rocksalt().to_pymatgen() * (copies, 1, 1))
-    return KnownStructure("id", "oqmd-icsd", None, crystal, None, e_above_hull, None)
+    return KnownStructure("id", "oqmd-icsd", None, crystal, None, e_above_hull, None, n_measured)
 
 
 def test_the_shares_add_up_and_follow_the_hull_distance() -> None:
@@ -30,6 +30,13 @@ def test_a_polytype_of_equal_energy_is_less_likely_but_small_cells_are_alike() -
 def test_no_energy_is_neither_first_nor_out() -> None:
     ground, measured, high = known_log_priors([known(0.0), known(None), known(0.3)])
     assert ground > measured > high
+
+
+def test_what_was_measured_often_is_likelier_than_a_slightly_lower_energy_and_not_than_a_much_lower_one() -> None:
+    lowest, often, high = known_log_priors([known(0.0), known(0.01, n_measured=10), known(0.3, n_measured=10)])
+    assert often > lowest > high
+    once, twice, never = known_log_priors([known(0.0, n_measured=1), known(0.0, n_measured=2), known(0.0)])
+    assert twice > once > never
 
 
 def test_one_or_none() -> None:

@@ -114,6 +114,17 @@ def test_a_known_structure_stays_known_when_a_guess_that_is_likelier_leads_there
     assert not listed.known_without_energy
 
 
+def test_of_a_structure_listed_with_and_without_an_energy_the_one_with_it_counts() -> None:
+    """Chalcopyrite's P-4m2 stands in two sources: the one without an energy must not hide that it lies high."""
+    fields = {"origin": "known", "library": "test", "relaxation_status": "converged", "judged": True}
+    measured = candidate("m", rocksalt(), -3.0, log_prior=-1.5, library_id="t-1", n_measured=2, **fields)
+    listed = candidate("l", rocksalt(), -3.0, log_prior=-3.7, library_id="t-2", library_e_above_hull=0.11, **fields)
+    for order in ([measured, listed], [listed, measured]):
+        (found,) = deduplicate(order)
+        assert (found.library_id, found.log_prior, found.n_measured) == ("t-2", -3.7, 2)
+        assert not found.known_without_energy
+
+
 def test_of_equal_energies_the_most_symmetric_description_is_shown() -> None:
     """A likelier description that just misses the symmetry: its prior stays, the structure is shown as what it is."""
     broken = rattled(rocksalt(), 0.03)

@@ -162,7 +162,7 @@ _TEXT = ("id", "formula", "shown_formula", "origin", "energy_identity", "energy_
 _FLOATS = ("energy_per_atom", "first_energy_per_atom", "energy_std", "e_above_hull", "formation_energy_per_atom",
            "library_e_above_hull", "p_stable", "symprec", "min_distance", "density", "log_prior",
            "probability")  # fmt: skip
-_INTS = ("spacegroup_before", "spacegroup_after", "n_merged")
+_INTS = ("spacegroup_before", "spacegroup_after", "n_merged", "library_spacegroup", "n_measured")
 _FLAGS = ("judged", "undecided", "held")
 _SCALARS = (*_TEXT, *_FLOATS, *_INTS, *_FLAGS)
 

@@ -34,7 +34,8 @@ function answerText() {
     const hull = CANDIDATES.some((c) => known(c.e_above_hull)) ? `, ${stable} within ${meV(DATA.info.stable_below)} meV/atom of the hull${onHull ? `, ${onHull} on it` : ""}` : "";
     return `${FORMULAS.length} formulas${hull}. First: <b>${formulaHtml(best.formula)}</b> ${group}.`;
   }
-  const whose = known(best.library_id) ? `, known (${escapeHtml(entryName(best.library_id))})` : "";
+  const other = best.library_sg && best.sg && best.library_sg.number !== best.sg.number ? ` as ${groupHtml(best.library_sg)}` : "";
+  const whose = known(best.library_id) ? `, known${other} (${escapeHtml(entryName(best.library_id))}${measuredText(best)})` : "";
   const sure = `${whose}${known(best.probability) ? `, ${percent(best.probability)} probability` : ", not relaxed"}`;
   const rivals = CANDIDATES.filter((c) => c.undecided && c !== best).length;
   if (best.undecided && rivals) return `First: <b>${group}</b>${sure}. ${rivals} more ${rivals > 1 ? "lie" : "lies"} closer to the lowest energy than ${escapeHtml(best.energy_model)} can tell: undecided.`;

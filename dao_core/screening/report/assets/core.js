@@ -85,7 +85,8 @@ function noveltyLabel(c) {
   if (!novelty) return "";
   return c.novelty === "match" && known(c.novelty_reference) ? `known: ${escapeHtml(entryName(c.novelty_reference))}` : novelty.label;
 }
-const entryName = (id) => String(id).replace(/^oqmd-icsd-/, "OQMD-ICSD ").replace(/^aflow-/, "AFLOW ");
+const entryName = (id) => String(id).replace(/^oqmd-icsd-/, "OQMD-ICSD ").replace(/^aflow-/, "AFLOW ").replace(/^amcsd-/, "AMCSD row ");
+const measuredText = (c) => (c.n_measured ? `, measured ${c.n_measured === 1 ? "once" : `${c.n_measured} times`}` : "");
 function noveltyBadge(c) {
   const novelty = NOVELTY[c.novelty];
   return novelty ? `<span class="badge ${novelty.tone}" title="${novelty.title}${known(c.novelty_reference) ? `: ${escapeHtml(c.novelty_reference)}` : ""}">${noveltyLabel(c)}</span>` : `<span class="muted">${DASH}</span>`;

@@ -35,6 +35,7 @@ function energyPart(c) {
     cell("Above the lowest of this formula", `${meV(c.above_best, 1)}${c.undecided ? ' <span class="badge info" title="closer to the lowest than the energy model can tell">undecided</span>' : ""}`, "meV/atom"),
     ...(known(c.first_energy) ? [cell(`Before, by ${escapeHtml(c.first_energy_model)}`, fixed(c.first_energy, 4), `eV/atom, ${escapeHtml(c.first_energy_kind)}`)] : []),
     ...(known(c.library_e_above_hull) ? [cell(`Above hull in ${escapeHtml(c.library)}`, meV(c.library_e_above_hull, 1), "meV/atom")] : []),
+    ...(c.n_measured ? [cell("Measured at ordinary conditions", `${c.n_measured}×`)] : []),
     cell("Formation energy", fixed(c.formation_energy, 4), "eV/atom"),
     cell("Relaxation", `<span class="state ${status.tone}"><i></i>${status.label}</span>`),
     cell("Steps", plainText(p.n_steps)),
@@ -58,7 +59,7 @@ function cellPart(c) {
 function symmetryPart(c) {
   const before = c.sg_before ? `${groupHtml(c.sg_before)} <span class="sgn">${c.sg_before.number}</span>` : DASH;
   const after = c.sg ? `${groupHtml(c.sg)} <span class="sgn">${c.sg.number}</span>` : DASH;
-  return section("Symmetry", `<dl class="grid">${[cell("As relaxed", before), cell("Symmetrised", after), cell("Tolerance", fixed(c.symprec, 3), "Å"), cell("Crystal system", c.sg ? c.sg.system : DASH), cell("Prototype label", plainText(c.prototype))].join("")}</dl>`);
+  return section("Symmetry", `<dl class="grid">${[...(c.library_sg ? [cell("In the library", `${groupHtml(c.library_sg)} <span class="sgn">${c.library_sg.number}</span>`)] : []), cell("As relaxed", before), cell("Symmetrised", after), cell("Tolerance", fixed(c.symprec, 3), "Å"), cell("Crystal system", c.sg ? c.sg.system : DASH), cell("Prototype label", plainText(c.prototype))].join("")}</dl>`);
 }
 
 /** Occupied sites of the conventional standard cell. */

@@ -1,0 +1,51 @@
+"""Measurements are counted for every description of the crystal that they gave, and for no other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from dao_core.crystal import Crystal
+from dao_core.library.measured import measured_counts
+from tests.helpers.structures import rocksalt
+
+
+def row(name: str, crystal: Crystal, source: str = "amcsd", group: int = 225) -> dict[str, Any]:
+    return {
+        "material_id": name, "source": source, "formula_reduced": crystal.formula_reduced, "spacegroup_number": group,
+        "n_atoms": crystal.n_atoms, "lattice": crystal.lattice.ravel().tolist(),
+        "frac_coords": crystal.frac_coords.ravel().tolist(), "atomic_numbers": crystal.atomic_numbers.tolist(),
+    }  # fmt: skip
+
+
+def counted(structures: list[dict[str, Any]], more: list[dict[str, Any]]) -> list[int]:
+    return measured_counts(pa.Table.from_pylist(structures), pa.Table.from_pylist([*structures, *more]))
+
+
+def moved(crystal: Crystal) -> Crystal:
+    """The same crystal from another origin, its atoms in another order."""
+    return Crystal(crystal.lattice, (crystal.frac_coords[::-1] + 0.3) % 1.0, crystal.atomic_numbers[::-1])
+
+
+def test_each_measurement_counts_for_every_description_of_its_crystal() -> None:
+    small, large = rocksalt(), Crystal(1.02 * rocksalt().lattice, rocksalt().frac_coords, rocksalt().atomic_numbers)
+    structures = [row("calculated", moved(small), "oqmd-icsd"), row("m-1", small)]
+    assert counted(structures, [row("m-2", large), row("m-3", moved(large))]) == [3, 3]
+
+
+def test_other_crystals_groups_and_formulas_count_apart() -> None:
+    shifted = Crystal(rocksalt().lattice, [[0, 0, 0], [0.25, 0.25, 0.25]], rocksalt().atomic_numbers)
+    structures = [
+        row("salt", rocksalt(), "oqmd-icsd"),
+        row("blende", shifted, "oqmd-icsd"),
+        row("other group", rocksalt(), "oqmd-icsd", 1),
+        row("other formula", rocksalt("K", "Cl"), "oqmd-icsd"),
+    ]
+    assert counted(structures, [row("m-1", rocksalt()), row("m-2", rocksalt())]) == [2, 0, 0, 0]
+
+
+@pytest.mark.parametrize("source", ["oqmd-icsd", "aflow-encyclopedia", "cod"])
+def test_only_sources_that_tell_temperature_and_pressure_count(source: str) -> None:
+    assert counted([row("one", rocksalt(), "oqmd-icsd")], [row("two", rocksalt(), source)]) == [0]
