@@ -32,7 +32,7 @@ from dao_core.library.folder import (
     open_library,
     write_library_manifest,
 )
-from dao_core.library.measured import measured_counts
+from dao_core.library.measured import measurements
 from dao_core.matching.same import MatchSettings
 
 if TYPE_CHECKING:
@@ -131,7 +131,8 @@ def structure_rows(table: CrysTable, version: int) -> pa.Table:
 
     Returns:
         The rows; `e_above_hull` (eV/atom) is the larger of ours and the source's own, at least zero, because missing
-        rows shorten distances; `n_measured` says how often a structure was measured at ordinary conditions.
+        rows shorten distances; `n_measured` says how often a structure was measured at ordinary conditions, and
+        `mineral` its name.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -141,7 +142,9 @@ def structure_rows(table: CrysTable, version: int) -> pa.Table:
 
     everything = table.read(columns=COLUMNS, version=version)
     rows = select_view(everything, "all")
-    rows = rows.append_column("n_measured", pa.array(measured_counts(rows, everything), pa.int32()))
+    counts, minerals = measurements(rows, everything)
+    rows = rows.append_column("n_measured", pa.array(counts, pa.int32()))
+    rows = rows.append_column("mineral", pa.array(minerals, pa.string()))
     distance = known_distance(rows["e_above_hull"], rows["e_above_hull_source"])
     distance = pc.max_element_wise(distance, pa.scalar(0.0), skip_nulls=False)
     rows = rows.set_column(rows.column_names.index("e_above_hull"), "e_above_hull", distance)

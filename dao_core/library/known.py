@@ -26,6 +26,7 @@ class KnownStructure:
         e_above_hull: In eV/atom above its own source's hull, at least 0; None where the source has no energy.
         formation_energy_per_atom: In eV, the source's own.
         n_measured: How often it was measured at ordinary conditions, as far as the library knows.
+        mineral: Its name, such as "quartz".
     """
 
     material_id: str
@@ -36,6 +37,7 @@ class KnownStructure:
     e_above_hull: float | None
     formation_energy_per_atom: float | None
     n_measured: int = 0
+    mineral: str | None = None
 
     @property
     def formula_reduced(self) -> str:
@@ -109,6 +111,7 @@ def _read(library: Library, reduced: str) -> Iterator[KnownStructure]:
             row["e_above_hull"],
             row["formation_energy_per_atom_source"],
             row["n_measured"],
+            row["mineral"],
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from dao_core.matching.alignment import Cell
 
 MEASURED_SOURCES = (mineral_source.NAME,)  # those that say at which temperature and pressure
+# left- and right-handed forms, quartz among them, are one structure
+MIRRORED = {78: 76, 95: 91, 96: 92, 145: 144, 153: 151, 154: 152, 170: 169, 172: 171, 179: 178, 181: 180, 213: 212}
 STRUCTURE_COLUMNS = ("material_id", "formula_reduced", "spacegroup_number", "n_atoms", "lattice", "frac_coords",
                      "atomic_numbers")  # fmt: skip
 
 
-def measured_counts(structures: pa.Table, everything: pa.Table) -> list[int]:
-    """Of each structure the number of measurements at ordinary conditions that gave it.
+def measurements(structures: pa.Table, everything: pa.Table) -> tuple[list[int], list[str | None]]:
+    """Of each structure the number of measurements at ordinary conditions that gave it, and the mineral's name.
 
     A measurement counts for every structure of its formula, space group and number of atoms that it matches, so that
     one that stands in the library more than once, as two calculations of it, counts the same each time.
@@ -33,24 +35,27 @@ def measured_counts(structures: pa.Table, everything: pa.Table) -> list[int]:
         everything: The same columns and `source` of all rows, duplicates among them.
 
     Returns:
-        One number a structure, in order.
+        One number and one name a structure, in order; of several names the commonest, None where there is none.
     """
     import pyarrow.compute as pc
 
     chosen = pc.is_in(everything["source"], value_set=_strings(MEASURED_SOURCES))
-    measured: dict[tuple[Any, ...], list[Cell]] = defaultdict(list)
+    measured: dict[tuple[Any, ...], list[tuple[str, Cell]]] = defaultdict(list)
     for row in everything.filter(chosen).select(list(STRUCTURE_COLUMNS)).to_pylist():
         cell = _reduced(row)
         if cell is not None:
-            measured[_kind(row)].append(cell)
-    counts = np.zeros(structures.num_rows, dtype=int)
+            measured[_kind(row)].append((row["material_id"], cell))
+    counts = [0] * structures.num_rows
+    names: list[str | None] = [None] * structures.num_rows
     formulas = _strings({formula for formula, *_ in measured})
     asked = np.flatnonzero(pc.is_in(structures["formula_reduced"], value_set=formulas))
     for i, row in zip(asked, structures.select(list(STRUCTURE_COLUMNS)).take(asked).to_pylist(), strict=True):
         cell = _reduced(row) if _kind(row) in measured else None
         if cell is not None:
-            counts[i] = sum(same_reduced(cell, other) for other in measured[_kind(row)])
-    return counts.tolist()
+            found = [name for name, other in measured[_kind(row)] if same_reduced(cell, other)]
+            minerals = Counter(m for m in map(mineral_source.mineral_of, found) if m)
+            counts[i], names[i] = len(found), next((m for m, _ in minerals.most_common(1)), None)
+    return counts, names
 
 
 def _strings(values: Any) -> pa.Array:
@@ -60,7 +65,8 @@ def _strings(values: Any) -> pa.Array:
 
 
 def _kind(row: dict[str, Any]) -> tuple[Any, ...]:
-    return row["formula_reduced"], row["spacegroup_number"], row["n_atoms"]
+    group = row["spacegroup_number"]
+    return row["formula_reduced"], MIRRORED.get(group, group), row["n_atoms"]
 
 
 def _reduced(row: dict[str, Any]) -> Cell | None:

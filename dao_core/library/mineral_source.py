@@ -36,7 +36,7 @@ CARRIER = CarrierPackage("xraylarch==0.9.81", "3a7eb4fe22825c7fb4ff58f5c4f1e45ec
 MEMBER = "larch/xrd/amcsd_cif1.db"
 LICENSE = "AMCSD, freely accessible: cite Downs 2003"  # its authors name no licence
 COLUMNS = ("id", "formula", "pub_title", "a", "b", "c", "alpha", "beta", "gamma", "atoms_sites", "atoms_x", "atoms_y",
-           "atoms_z", "atoms_occupancy", "symmetry_xyz")  # fmt: skip
+           "atoms_z", "atoms_occupancy", "symmetry_xyz", "name")  # fmt: skip
 UNIT = 4e6
 SAME_SITE = 0.15  # angstrom: four digits of a coordinate leave copies of one atom so far apart
 SYMPREC = (0.02, 0.005)  # angstrom
@@ -54,9 +54,9 @@ Operations = tuple[NDArray[np.float64], NDArray[np.float64]]
 class MineralSource:
     """Entries in the order of their numbers in the database; the cursor is the last number.
 
-    Ids are `amcsd-` and that number. What is partly occupied, lacks atoms of its formula, was computed, or was measured
-    beyond 400 K or 0.5 GPa is a Refusal, and so are elements: their stable forms come from elsewhere, and the database
-    has 48 structures of carbon.
+    Ids are `amcsd-`, that number and the mineral, such as `amcsd-13895-magnetite`. What is partly occupied, lacks
+    atoms of its formula, was computed, or was measured beyond 400 K or 0.5 GPa is a Refusal, and so are elements: their
+    stable forms come from elsewhere, and the database has 48 structures of carbon.
     """
 
     name = NAME
@@ -87,7 +87,7 @@ class MineralSource:
         """
         query = (
             "SELECT cif.id, " + ", ".join(COLUMNS[1:]) + " FROM cif JOIN spacegroups ON spacegroups.id = spacegroup_id"
-            " WHERE cif.id > ? ORDER BY cif.id"
+            " LEFT JOIN minerals ON minerals.id = mineral_id WHERE cif.id > ? ORDER BY cif.id"
         )
         try:
             with closing(sqlite3.connect(self.path)) as connection:
@@ -98,7 +98,7 @@ class MineralSource:
             raise SourceError(f"{self.path} is damaged ({error}): fetch {CARRIER.requirement} again") from error
 
     def _value(self, row: Mapping[str, Any]) -> CrysRecord | Refusal:
-        name = f"{NAME}-{row['id']}"
+        name = "-".join([NAME, str(row["id"]), *_words(row["name"])])
         try:
             return CrysRecord.from_crystal(
                 entry_crystal(row), material_id=name, source=NAME, functional=EXPERIMENT, source_version=self.version,
@@ -106,6 +106,16 @@ class MineralSource:
             )  # fmt: skip
         except ROW_ERRORS as error:
             return Refusal(name, reason_of(error))
+
+
+def mineral_of(material_id: str) -> str | None:
+    """The mineral in an entry's id, such as "magnetite"; None where the database names none."""
+    source, _, rest = material_id.partition("-")
+    return rest.partition("-")[2] or None if source == NAME else None
+
+
+def _words(name: str | None) -> list[str]:
+    return [] if name in (None, "<missing>") else re.findall(r"[a-z0-9]+", str(name).lower())
 
 
 def entry_crystal(row: Mapping[str, Any]) -> Crystal:

@@ -41,7 +41,8 @@ class Candidate:
         start_id: The candidate from whose structure this one came, where its relaxation left that structure.
         library_id: The library's id of the structure, with `library`, and `library_e_above_hull` on its own hull
             and `library_spacegroup` before any relaxation.
-        n_measured: How often the library's structure was measured at ordinary conditions.
+        mineral: The name of the library's structure, such as "quartz".
+        n_measured: How often it was measured at ordinary conditions.
         given: What of the structure the user gave; `held` says that its cell and those atoms stay as they are.
         extras: Results of optional stages (phonons, pressure, DFT).
         cost: Seconds (or counts) by stage.
@@ -78,6 +79,7 @@ class Candidate:
     library_id: str | None = None
     library_e_above_hull: float | None = None
     library_spacegroup: int | None = None
+    mineral: str | None = None
     n_measured: int = 0
     relaxation_status: str = "not_relaxed"
     start_id: str | None = None

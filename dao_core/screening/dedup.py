@@ -107,6 +107,7 @@ class _Group:
             library_id=listed.library_id,
             library_e_above_hull=listed.library_e_above_hull,
             library_spacegroup=listed.library_spacegroup,
+            mineral=listed.mineral or next((c.mineral for c in everyone if c.mineral), None),
             n_measured=max(c.n_measured for c in everyone),
         )
 

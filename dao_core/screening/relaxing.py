@@ -36,6 +36,7 @@ def proposal_candidate(p: Proposed, display_formula: str | None = None) -> Candi
         library_id=None if known is None else known.material_id,
         library_e_above_hull=None if known is None else known.e_above_hull,
         library_spacegroup=None if known is None else known.spacegroup_number,
+        mineral=None if known is None else known.mineral,
         n_measured=0 if known is None else known.n_measured,
         given=p.given,
         held=p.held,
@@ -180,7 +181,8 @@ class Relaxer:
 
 
 _UNKNOWN: dict[str, Any] = {  # of what is no longer the library's
-    "library": None, "library_id": None, "library_e_above_hull": None, "library_spacegroup": None, "n_measured": 0,
+    "library": None, "library_id": None, "library_e_above_hull": None, "library_spacegroup": None,
+    "mineral": None, "n_measured": 0,
 }  # fmt: skip
 
 

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 COLUMNS = ("rank", "formula", "Z", "space group", "probability", "above lowest", "above hull", "in library", "eV/atom",
            "relaxed by", "origin", "found", "known?")  # fmt: skip
 
+# of a row with --json
 VALUES = ("formula", "z", "spacegroup_after", "probability", "energy_per_atom", "energy_std", "energy_identity",
-          "e_above_hull", "relaxation_status", "origin", "novelty")  # fmt: skip # of a row with --json
+          "e_above_hull", "relaxation_status", "origin", "novelty", "mineral", "n_measured")  # fmt: skip
 
 
 def candidate_table(candidates: Sequence[Candidate], *, limit: int, title: str | None = None) -> None:
@@ -85,11 +86,12 @@ def _relaxed_by(c: Candidate) -> str:
 
 
 def _known(c: Candidate) -> str | None:
-    """`known: oqmd-icsd-5713, measured 3 times`, a known prototype, or new."""
+    """`known: oqmd-icsd-3547, calcite, measured 12 times`, a known prototype, or new."""
     if c.novelty is None:
         return None
     times = "" if not c.n_measured else ", measured once" if c.n_measured == 1 else f", measured {c.n_measured} times"
-    return c.novelty if c.novelty_reference is None else f"{_WORDS[c.novelty]}: {c.novelty_reference}{times}"
+    name = f", {c.mineral.replace('-', ' ')}" if c.mineral else ""
+    return c.novelty if c.novelty_reference is None else f"{_WORDS[c.novelty]}: {c.novelty_reference}{name}{times}"
 
 
 _WORDS = {"match": "known", "same prototype": "prototype", "new": "new"}

@@ -6,9 +6,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from pymatgen.core import Lattice, Structure
+from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from dao_core.crystal import Crystal
-from dao_core.library.measured import measured_counts
+from dao_core.library.measured import measurements
 from tests.helpers.structures import rocksalt
 
 
@@ -21,7 +23,7 @@ def row(name: str, crystal: Crystal, source: str = "amcsd", group: int = 225) ->
 
 
 def counted(structures: list[dict[str, Any]], more: list[dict[str, Any]]) -> list[int]:
-    return measured_counts(pa.Table.from_pylist(structures), pa.Table.from_pylist([*structures, *more]))
+    return measurements(pa.Table.from_pylist(structures), pa.Table.from_pylist([*structures, *more]))[0]
 
 
 def moved(crystal: Crystal) -> Crystal:
@@ -35,6 +37,16 @@ def test_each_measurement_counts_for_every_description_of_its_crystal() -> None:
     assert counted(structures, [row("m-2", large), row("m-3", moved(large))]) == [3, 3]
 
 
+def test_the_commonest_name_of_the_measurements_is_the_mineral_s() -> None:
+    names = ["amcsd-1-halite", "amcsd-2", "amcsd-3-halite", "amcsd-4-rock-salt"]
+    structures = [row("calculated", rocksalt(), "oqmd-icsd"), row("other", rocksalt("K", "Cl"), "oqmd-icsd")]
+    everything = [*structures, *(row(name, rocksalt()) for name in names)]
+    assert measurements(pa.Table.from_pylist(structures), pa.Table.from_pylist(everything)) == (
+        [4, 0],
+        ["halite", None],
+    )
+
+
 def test_other_crystals_groups_and_formulas_count_apart() -> None:
     shifted = Crystal(rocksalt().lattice, [[0, 0, 0], [0.25, 0.25, 0.25]], rocksalt().atomic_numbers)
     structures = [
@@ -44,6 +56,20 @@ def test_other_crystals_groups_and_formulas_count_apart() -> None:
         row("other formula", rocksalt("K", "Cl"), "oqmd-icsd"),
     ]
     assert counted(structures, [row("m-1", rocksalt()), row("m-2", rocksalt())]) == [2, 0, 0, 0]
+
+
+def test_left_and_right_handed_forms_are_one() -> None:
+    quartz = Structure.from_spacegroup(
+        "P3_121", Lattice.hexagonal(4.91, 5.40), ["Si", "O"], [[0.470, 0, 1 / 3], [0.413, 0.267, 0.119 + 1 / 3]]
+    )
+    left = Structure(quartz.lattice, quartz.species, quartz.frac_coords * [1, 1, -1])
+    groups = [SpacegroupAnalyzer(s).get_space_group_number() for s in (quartz, left)]
+    assert set(groups) == {152, 154}
+    right, mirrored = (
+        row(name, Crystal.from_pymatgen(s), source, group)
+        for name, s, source, group in zip(("r", "l"), (quartz, left), ("oqmd-icsd", "amcsd"), groups, strict=True)
+    )
+    assert counted([right], [mirrored]) == [1]
 
 
 @pytest.mark.parametrize("source", ["oqmd-icsd", "aflow-encyclopedia", "cod"])

@@ -10,7 +10,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
 from dao_core.crysdb.sources.base import SourceError, SourceItem
-from dao_core.library.mineral_source import MineralSource
+from dao_core.library.mineral_source import MineralSource, mineral_of
 from tests.helpers.carriers import CASSITERITE, packed, write_minerals
 
 CALCITE = {
@@ -84,6 +84,22 @@ def test_reading_goes_on_after_the_cursor(tmp_path: Path) -> None:
     [last] = source.iter_records(cursor="2")
     assert last.record is not None
     assert last.record.material_id == "amcsd-3"
+
+
+@pytest.mark.parametrize(
+    ("name", "id", "mineral"),
+    [
+        ("Magnetite", "amcsd-1-magnetite", "magnetite"),
+        ("Deveroite-(Ce)", "amcsd-1-deveroite-ce", "deveroite-ce"),
+        ("<missing>", "amcsd-1", None),
+    ],
+)
+def test_the_mineral_stands_in_the_id(tmp_path: Path, name: str, id: str, mineral: str | None) -> None:
+    [item] = read(tmp_path, CALCITE | {"mineral": name})
+    assert item.record is not None
+    assert item.record.material_id == id
+    assert mineral_of(id) == mineral
+    assert mineral_of("oqmd-icsd-1-magnetite") is None
 
 
 def test_a_damaged_or_missing_file_is_named(tmp_path: Path) -> None:

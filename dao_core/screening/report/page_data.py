@@ -135,6 +135,7 @@ def _row(c: Candidate, position: int, above_best: float | None, file_name: str |
         "library_id": c.library_id,
         "library_e_above_hull": _number(c.library_e_above_hull),
         "library_sg": _spacegroup(c.library_spacegroup),
+        "mineral": c.mineral,
         "n_measured": c.n_measured,
         "hull_identity": c.hull_identity,
         "provenance": plain(c.provenance),

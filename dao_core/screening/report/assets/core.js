@@ -79,14 +79,15 @@ const NOVELTY = {
   "same prototype": { label: "known type", title: "this prototype is known with other elements, or other parameters", tone: "info" },
   new: { label: "new", title: "no match and no known prototype in the database", tone: "accent" },
 };
-/** "known: OQMD-ICSD 5713", "known type", or "new". */
+/** "known: quartz" or "known: OQMD-ICSD 5713", "known type", or "new". */
 function noveltyLabel(c) {
   const novelty = NOVELTY[c.novelty];
   if (!novelty) return "";
-  return c.novelty === "match" && known(c.novelty_reference) ? `known: ${escapeHtml(entryName(c.novelty_reference))}` : novelty.label;
+  return c.novelty === "match" && known(c.novelty_reference) ? `known: ${escapeHtml(c.mineral ? mineralName(c) : entryName(c.novelty_reference))}` : novelty.label;
 }
-const entryName = (id) => String(id).replace(/^oqmd-icsd-/, "OQMD-ICSD ").replace(/^aflow-/, "AFLOW ").replace(/^amcsd-/, "AMCSD row ");
-const measuredText = (c) => (c.n_measured ? `, measured ${c.n_measured === 1 ? "once" : `${c.n_measured} times`}` : "");
+const entryName = (id) => String(id).replace(/^oqmd-icsd-/, "OQMD-ICSD ").replace(/^aflow-/, "AFLOW ").replace(/^amcsd-(\d+).*/, "AMCSD $1");
+const mineralName = (c) => c.mineral.replace(/-/g, " ");
+const measuredText = (c) => (c.mineral ? `, ${escapeHtml(mineralName(c))}` : "") + (c.n_measured ? `, measured ${c.n_measured === 1 ? "once" : `${c.n_measured} times`}` : "");
 function noveltyBadge(c) {
   const novelty = NOVELTY[c.novelty];
   return novelty ? `<span class="badge ${novelty.tone}" title="${novelty.title}${known(c.novelty_reference) ? `: ${escapeHtml(c.novelty_reference)}` : ""}">${noveltyLabel(c)}</span>` : `<span class="muted">${DASH}</span>`;

@@ -35,6 +35,7 @@ function energyPart(c) {
     cell("Above the lowest of this formula", `${meV(c.above_best, 1)}${c.undecided ? ' <span class="badge info" title="closer to the lowest than the energy model can tell">undecided</span>' : ""}`, "meV/atom"),
     ...(known(c.first_energy) ? [cell(`Before, by ${escapeHtml(c.first_energy_model)}`, fixed(c.first_energy, 4), `eV/atom, ${escapeHtml(c.first_energy_kind)}`)] : []),
     ...(known(c.library_e_above_hull) ? [cell(`Above hull in ${escapeHtml(c.library)}`, meV(c.library_e_above_hull, 1), "meV/atom")] : []),
+    ...(c.mineral ? [cell("Mineral", escapeHtml(mineralName(c)))] : []),
     ...(c.n_measured ? [cell("Measured at ordinary conditions", `${c.n_measured}×`)] : []),
     cell("Formation energy", fixed(c.formation_energy, 4), "eV/atom"),
     cell("Relaxation", `<span class="state ${status.tone}"><i></i>${status.label}</span>`),

@@ -30,7 +30,7 @@ function visibleColumns() {
 }
 
 function searchable(c) {
-  if (!c._search) c._search = [c.id, c.formula, c.sg && c.sg.symbol, c.sg && c.sg.number, c.sg && c.sg.system, c.origin, c.prototype, c.novelty, c.novelty_reference, c.library_id, c.status].filter(known).join(" ").toLowerCase();
+  if (!c._search) c._search = [c.id, c.formula, c.sg && c.sg.symbol, c.sg && c.sg.number, c.sg && c.sg.system, c.origin, c.prototype, c.novelty, c.novelty_reference, c.library_id, c.mineral, c.status].filter(known).join(" ").toLowerCase();
   return c._search;
 }
 
