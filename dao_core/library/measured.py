@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 MEASURED_SOURCES = (mineral_source.NAME,)  # those that say at which temperature and pressure
 # left- and right-handed forms, quartz among them, are one structure
 MIRRORED = {78: 76, 95: 91, 96: 92, 145: 144, 153: 151, 154: 152, 170: 169, 172: 171, 179: 178, 181: 180, 213: 212}
-STRUCTURE_COLUMNS = ("material_id", "formula_reduced", "spacegroup_number", "n_atoms", "lattice", "frac_coords",
+STRUCTURE_COLUMNS = ("material_id", "formula_reduced", "spacegroup_number", "lattice", "frac_coords",
                      "atomic_numbers")  # fmt: skip
 
 
 def measurements(structures: pa.Table, everything: pa.Table) -> tuple[list[int], list[str | None]]:
     """Of each structure the number of measurements at ordinary conditions that gave it, and the mineral's name.
 
-    A measurement counts for every structure of its formula, space group and number of atoms that it matches, so that
-    one that stands in the library more than once, as two calculations of it, counts the same each time.
+    A measurement counts for every structure of its formula and space group that it matches, so that one that stands in
+    the library more than once, as two calculations of it, counts the same each time.
 
     Args:
-        structures: STRUCTURE_COLUMNS of the library's distinct structures, primitive cells.
+        structures: STRUCTURE_COLUMNS of the library's distinct structures.
         everything: The same columns and `source` of all rows, duplicates among them.
 
     Returns:
@@ -66,7 +66,7 @@ def _strings(values: Any) -> pa.Array:
 
 def _kind(row: dict[str, Any]) -> tuple[Any, ...]:
     group = row["spacegroup_number"]
-    return row["formula_reduced"], MIRRORED.get(group, group), row["n_atoms"]
+    return row["formula_reduced"], MIRRORED.get(group, group)
 
 
 def _reduced(row: dict[str, Any]) -> Cell | None:

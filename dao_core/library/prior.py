@@ -14,9 +14,8 @@ SMALL_CELL, CELL_EXPONENT = 6, 1.0  # larger cells are less likely by (n / SMALL
 LARGEST_FITTED = 20  # atoms: the fit saw no larger cell, so none counts as less likely than one of this size
 NO_ENERGY = 1.5  # log-odds against a structure of which the library has no energy
 # A structure measured n times is (1 + n)^MEASURED_EXPONENT times as likely (benchmarks/known_prior.py). Of 95 textbook
-# forms the prior alone puts 92 first with 1 and 88 with 0, mean log share -0.29 and -0.41; what is lowest in a
-# calculation follows it less: 96 of 125 with either, -0.78 and -0.75, and fewer with 1.5 (88). PBE puts cristobalite
-# below quartz; of magnetite's formula 29 measurements found magnetite.
+# forms the prior alone puts 93 first with 1 and 88 with 0, mean log share -0.28 and -0.41. What is lowest in a
+# calculation follows it less: of 125 compositions 94 and 96, -0.78 and -0.75, and fewer with 1.5 (87).
 MEASURED_EXPONENT = 1.0
 KNOWN_SHARE = 0.87  # how often the structure that is asked for is one of the known ones
 

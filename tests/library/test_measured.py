@@ -17,7 +17,7 @@ from tests.helpers.structures import rocksalt
 def row(name: str, crystal: Crystal, source: str = "amcsd", group: int = 225) -> dict[str, Any]:
     return {
         "material_id": name, "source": source, "formula_reduced": crystal.formula_reduced, "spacegroup_number": group,
-        "n_atoms": crystal.n_atoms, "lattice": crystal.lattice.ravel().tolist(),
+        "lattice": crystal.lattice.ravel().tolist(),
         "frac_coords": crystal.frac_coords.ravel().tolist(), "atomic_numbers": crystal.atomic_numbers.tolist(),
     }  # fmt: skip
 
@@ -33,8 +33,9 @@ def moved(crystal: Crystal) -> Crystal:
 
 def test_each_measurement_counts_for_every_description_of_its_crystal() -> None:
     small, large = rocksalt(), Crystal(1.02 * rocksalt().lattice, rocksalt().frac_coords, rocksalt().atomic_numbers)
-    structures = [row("calculated", moved(small), "oqmd-icsd"), row("m-1", small)]
-    assert counted(structures, [row("m-2", large), row("m-3", moved(large))]) == [3, 3]
+    double = Crystal.from_pymatgen(small.to_pymatgen() * (2, 1, 1))
+    structures = [row("calculated", moved(small), "oqmd-icsd"), row("m-1", small), row("twice", double, "oqmd-icsd")]
+    assert counted(structures, [row("m-2", large), row("m-3", moved(large))]) == [3, 3, 3]
 
 
 def test_the_commonest_name_of_the_measurements_is_the_mineral_s() -> None:
