@@ -6,8 +6,9 @@ prototypes, alone and in supercells; DFT frames of trajectories, disturbed; othe
 substituted elements; samples; what DAO-P relaxes both to; two atoms near contact; dense cells. Shards of 100 structures
 go round the kinds, so that labels made so far are balanced at any moment; killed or stopped, the same command goes on.
 `--kinds` adds more of some: the weights that ship learned from what was there of a round with seed 0, of `--seed 1 --n
-7000 --kinds element_supercells elements frames`, of `--seed 2 --n 1600 --kinds usual_elements` and of `--seed 3 --n
-6000 --kinds frames`; later seeds, with `squeezed` and `others`, are not in what ships. Energies are put on MP-20's
+7000 --kinds element_supercells elements frames`, of `--seed 2 --n 1600 --kinds usual_elements`, of `--seed 3 --n 6000
+--kinds frames`, and of seeds 5 to 10, mostly `others` and `squeezed` first and then every kind with many elements:
+60,381 structures. Energies are put on MP-20's
 scale by one correction an element, fitted on crystals at rest (`elements.npy`), those of elements by the judge's energy
 of their usual structure (`references.npy`); each shard keeps the judge's own total energies beside it (`*.energy.npy`).
 
