@@ -86,7 +86,7 @@ def _relaxed_by(c: Candidate) -> str:
 
 
 def _known(c: Candidate) -> str | None:
-    """`known: oqmd-icsd-3547, calcite, measured 12 times`, a known prototype, or new."""
+    """`known: oqmd-icsd-3547, calcite, measured 11 times`, a known prototype, or new."""
     if c.novelty is None:
         return None
     times = "" if not c.n_measured else ", measured once" if c.n_measured == 1 else f", measured {c.n_measured} times"

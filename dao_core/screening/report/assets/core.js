@@ -85,7 +85,7 @@ function noveltyLabel(c) {
   if (!novelty) return "";
   return c.novelty === "match" && known(c.novelty_reference) ? `known: ${escapeHtml(c.mineral ? mineralName(c) : entryName(c.novelty_reference))}` : novelty.label;
 }
-const entryName = (id) => String(id).replace(/^oqmd-icsd-/, "OQMD-ICSD ").replace(/^aflow-/, "AFLOW ").replace(/^amcsd-(\d+).*/, "AMCSD $1");
+const entryName = (id) => String(id).replace(/^oqmd-icsd-/, "OQMD-ICSD ").replace(/^aflow-/, "AFLOW ").replace(/^amcsd-(\d+).*/, "AMCSD row $1");
 const mineralName = (c) => c.mineral.replace(/-/g, " ");
 const measuredText = (c) => (c.mineral ? `, ${escapeHtml(mineralName(c))}` : "") + (c.n_measured ? `, measured ${c.n_measured === 1 ? "once" : `${c.n_measured} times`}` : "");
 function noveltyBadge(c) {
