@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,11 +47,15 @@ def _label(name: str) -> str:
     return "{{ event.resource.get('" + name + "') }}"
 
 
-def deployments() -> list[Deployment]:
-    """All deployments of the project."""
+def deployments(crysdb: Mapping[str, Any] | None = None) -> list[Deployment]:
+    """All deployments of the project.
+
+    Args:
+        crysdb: Settings of the database that the schedules rebuild and update; None: those of the sample.
+    """
     campaign = _settings("campaign-demo.yaml")
     training = {k: v for k, v in campaign.items() if k not in ("formulas", "search", "handoff")}
-    database = {"name": "crysdb", "root": "runs/crysdb", "crysdb": _settings("crysdb-sample.yaml")}
+    database = {"name": "crysdb", "root": "runs/crysdb", "crysdb": dict(crysdb or _settings("crysdb-sample.yaml"))}
     pretraining = {**training, "name": "pretrain", "root": "runs/pretrain"}
     validation = {"name": "validate", "root": "runs/validate", "candidates": "runs/screen/report/candidates.parquet"}
     screening = {"name": "screen", "root": "runs/screen", "formulas": ["NaCl", "SrTiO3"], "search": campaign["search"]}
@@ -125,11 +130,16 @@ def deployments() -> list[Deployment]:
     ]
 
 
-def prefect_yaml(*, chain: bool = False) -> str:
-    """The text of `infra/prefect.yaml`; with `chain` the events may start what waits for them."""
+def prefect_yaml(*, chain: bool = False, crysdb: Mapping[str, Any] | None = None) -> str:
+    """The text of `infra/prefect.yaml`.
+
+    Args:
+        chain: The events may start what waits for them.
+        crysdb: As for `deployments`.
+    """
     import yaml
 
-    entries = [_entry(d, chain=chain) for d in deployments()]
+    entries = [_entry(d, chain=chain) for d in deployments(crysdb)]
     step = {"prefect.deployments.steps.set_working_directory": {"directory": "{{ $DAO_HOME }}"}}
     document = {"name": "dao", "prefect-version": "3.8.8", "pull": [step], "deployments": entries}
 

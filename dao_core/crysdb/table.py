@@ -213,11 +213,11 @@ class CrysTable:
         """The versions, newest first."""
         return list(self._open().history())
 
-    def vacuum(self, *, retention_hours: int = 0, dry_run: bool = False) -> list[str]:
+    def vacuum(self, *, retention_hours: int, dry_run: bool = False) -> list[str]:
         """Delete the files that only old versions need; those versions are gone then.
 
         Args:
-            retention_hours: Versions younger than this keep their files.
+            retention_hours: Versions younger than this keep their files; 0 keeps the newest version alone.
             dry_run: Only name the files.
 
         Returns:

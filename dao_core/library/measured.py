@@ -10,7 +10,7 @@ import numpy as np
 from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.library import mineral_source
 from dao_core.matching.reduction import reduced_primitive
-from dao_core.matching.same import same_reduced
+from dao_core.matching.same import same_reduced, without_hand
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from dao_core.matching.alignment import Cell
 
 MEASURED_SOURCES = (mineral_source.NAME,)  # those that say at which temperature and pressure
-# left- and right-handed forms, quartz among them, are one structure
-MIRRORED = {78: 76, 95: 91, 96: 92, 145: 144, 153: 151, 154: 152, 170: 169, 172: 171, 179: 178, 181: 180, 213: 212}
 STRUCTURE_COLUMNS = ("material_id", "formula_reduced", "spacegroup_number", "lattice", "frac_coords",
                      "atomic_numbers")  # fmt: skip
 
@@ -65,8 +63,7 @@ def _strings(values: Any) -> pa.Array:
 
 
 def _kind(row: dict[str, Any]) -> tuple[Any, ...]:
-    group = row["spacegroup_number"]
-    return row["formula_reduced"], MIRRORED.get(group, group)
+    return row["formula_reduced"], without_hand(row["spacegroup_number"])
 
 
 def _reduced(row: dict[str, Any]) -> Cell | None:

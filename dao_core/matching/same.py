@@ -23,6 +23,15 @@ STRICT = Tolerances(lengths=0.2, sites=0.3, angles=5.0)  # pymatgen's defaults: 
 LOOSE = Tolerances(
     lengths=0.3, sites=0.5, angles=10.0
 )  # the published benchmarks': did a relaxation keep the structure?
+# space groups that are mirror images of one another, such as those of left and right quartz
+_OTHER_HAND = {
+    78: 76, 95: 91, 96: 92, 145: 144, 153: 151, 154: 152, 170: 169, 172: 171, 179: 178, 181: 180, 213: 212,
+}  # fmt: skip
+
+
+def without_hand(spacegroup: int | None) -> int | None:
+    """The number of a space group, of two that are mirror images the first."""
+    return None if spacegroup is None else _OTHER_HAND.get(spacegroup, spacegroup)
 
 
 class MatchSettings(BaseModel):

@@ -17,6 +17,7 @@ from dao_core.screening.proposed import KNOWN
 
 # Statuses of a relaxation that leave an energy worth ranking; `start` is a structure that its relaxation left.
 START, NOT_RELAXED = "start", "not_relaxed"
+START_SUFFIX = "-start"  # of the id of a start that its relaxation left
 USABLE_STATUSES = frozenset({"converged", "max_steps", NOT_RELAXED, START})
 RELAXED_STATUSES = frozenset({"converged", "max_steps"})
 AMU_PER_A3_IN_G_PER_CM3 = 1.66053906660

@@ -8,7 +8,7 @@ from functools import cached_property
 from dao_core.generate.symmetry.wyckoff_tables import point_group_order
 from dao_core.matching.alignment import Cell, Tolerances
 from dao_core.matching.reduction import reduced_primitive
-from dao_core.matching.same import STRICT, same_reduced
+from dao_core.matching.same import STRICT, same_reduced, without_hand
 from dao_core.screening.candidate import NOT_RELAXED, Candidate
 from dao_core.screening.proposed import KNOWN
 
@@ -26,9 +26,11 @@ def merge_key(candidate: Candidate) -> tuple[bool, float, bool, float, str]:
 def deduplicate(candidates: Iterable[Candidate], tolerances: Tolerances = STRICT) -> list[Candidate]:
     """Merge equal structures: one stands for all, with their count.
 
-    Inside a bucket of equal formula and space group two candidates merge when they are the same crystal. Across
-    space groups of one formula they merge only when their energies also agree within 2 meV/atom: a relaxed structure
-    that just missed its symmetry is not a second polymorph. Rejected candidates merge only among each other.
+    Inside a bucket of equal formula and space group (left- and right-handed ones are equal) two candidates merge when
+    they are the same crystal. Across space groups of one formula they merge only when their energies also agree within
+    2 meV/atom: a relaxed structure that just missed its symmetry is not a second polymorph. Before anybody relaxed
+    them, guesses merge across space groups too, but never with what a library lists: of BaTiO3 it lists three
+    ferroelectric phases that differ by less than the tolerances. Rejected candidates merge only among each other.
 
     The member of highest prior stands for its group: one of lower energy that is merely similar would take a right
     structure's place. Only among those that ended at the same minimum does the lowest energy decide, and among those of
@@ -46,7 +48,8 @@ def deduplicate(candidates: Iterable[Candidate], tolerances: Tolerances = STRICT
     for candidate in ordered:
         groups = kept.setdefault((candidate.formula, candidate.rejected), [])
         entry = _Member(candidate)
-        home = next((g for g in groups if g.holds(entry, tolerances)), None)
+        homes = [g for g in groups if g.holds(entry, tolerances)]
+        home = next((g for g in homes if entry.group in g.one_of_each_space_group()), homes[0] if homes else None)
         if home is None:
             groups.append(_Group(entry))
         else:
@@ -65,6 +68,11 @@ class _Member:
     def cell(self) -> Cell:
         return reduced_primitive(self.candidate.crystal)
 
+    @property
+    def group(self) -> int | None:
+        """Space group, of left- and right-handed ones the same."""
+        return without_hand(self.candidate.spacegroup_after)
+
 
 class _Group:
     """One distinct structure: its first member has the highest prior."""
@@ -73,25 +81,28 @@ class _Group:
         self.members = [first]
 
     def holds(self, other: _Member, tolerances: Tolerances) -> bool:
-        return any(_same(member, other, tolerances) for member in self._one_of_each_space_group())
+        return any(_same(member, other, tolerances) for member in self.one_of_each_space_group().values())
 
-    def _one_of_each_space_group(self) -> list[_Member]:
+    def one_of_each_space_group(self) -> dict[int | None, _Member]:
+        """The first member of each space group."""
         found: dict[int | None, _Member] = {}
         for member in self.members:
-            found.setdefault(member.candidate.spacegroup_after, member)
-        return list(found.values())
+            found.setdefault(member.group, member)
+        return found
 
     def result(self) -> Candidate:
         first = self.members[0]
         near = [m.candidate for m in self.members if m is first or same_reduced(first.cell, m.cell, CLOSE)]
         best = min(near, key=_quality)
         equal = [c for c in near if c is best or (_as_good(c, best) and _same_energy(c, best))]
-        chosen = max(equal, key=_symmetry)  # of the equally symmetric the first, whose prior is highest
         everyone = [m.candidate for m in self.members]
-        others = [c for c in everyone if c is not chosen]
         known = [c for c in everyone if c.origin == KNOWN]
         # a library that lists a structure twice, with and without an energy, has an energy of it
         own = next((c for c in known if not c.known_without_energy), known[0] if known else first.candidate)
+        # of the equally symmetric the first, whose prior is highest; what the library lists is shown as it lists it
+        # until somebody has relaxed it
+        chosen = own if known and not (best.relaxed or best.judged) else max(equal, key=_symmetry)
+        others = [c for c in everyone if c is not chosen]
         weighed = own if own.known_without_energy else next(c for c in everyone if not c.known_without_energy)
         listed = next((c for c in (own, *everyone) if c.library_id is not None), chosen)
         # the most probable way here counts, not all together: false minima of an energy model have many ways to them
@@ -115,7 +126,7 @@ class _Group:
 def _same(a: _Member, b: _Member, tolerances: Tolerances) -> bool:
     if _listed_apart(a.candidate, b.candidate):
         return False
-    if a.candidate.spacegroup_after != b.candidate.spacegroup_after and not _may_merge(a.candidate, b.candidate):
+    if a.group != b.group and not _may_merge(a.candidate, b.candidate):
         return False
     return same_reduced(a.cell, b.cell, tolerances)
 
@@ -146,8 +157,10 @@ def _listed_apart(a: Candidate, b: Candidate) -> bool:
 
 
 def _may_merge(a: Candidate, b: Candidate) -> bool:
-    """Whether structures of different space groups can be one: nobody relaxed one of them, or the energies agree."""
-    return a.relaxation_status == b.relaxation_status == NOT_RELAXED or _same_energy(a, b)
+    """Whether structures of different space groups can be one: two guesses as they stand, or the energies agree."""
+    if a.relaxation_status == b.relaxation_status == NOT_RELAXED:
+        return a.library_id is None and b.library_id is None
+    return _same_energy(a, b)
 
 
 def _same_energy(a: Candidate, b: Candidate) -> bool:

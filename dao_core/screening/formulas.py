@@ -81,10 +81,14 @@ class Formula:
         return "-".join(sorted(self.unit))
 
 
-def parse_formula(text: str) -> Formula:
+def parse_formula(text: str, *, typed: bool = True) -> Formula:
     """Read a chemical formula such as `SrTiO3`, `Ca(OH)2`, `Fe₂O₃` or the adduct `CuSO4.5H2O`.
 
     A period joins a molecule (`.5H2O`); the dots of `CuSO4·5H2O` and `CuSO4*5H2O` join anything.
+
+    Args:
+        text: The formula.
+        typed: A person wrote it, so what may be meant otherwise is refused. A database's `FeC3SO3` is what it says.
 
     Raises:
         FormulaError: Names the token: unknown element, zero or fractional count, a bracket without partner, an empty
@@ -97,9 +101,9 @@ def parse_formula(text: str) -> Formula:
         raise FormulaError("empty formula: give one such as SrTiO3")
     if len(clean) > MAX_LENGTH:
         raise FormulaError(f"formula {shown(text)} has {len(clean)} characters, {MAX_LENGTH} at most: give one formula")
-    if mistake := mistake_in(clean):
+    if typed and (mistake := mistake_in(clean)):
         raise FormulaError(f"formula {shown(text)}: {mistake}")
-    pieces = _adduct_parts(clean)
+    pieces = _adduct_parts(clean, typed=typed)
     parts = [_multiplied(p, text) for p in pieces] if len(pieces) > 1 else [(Fraction(1), _counts(clean, text))]
     scale = lcm(*(factor.denominator for factor, _ in parts))
     total: dict[str, int] = {}
@@ -108,13 +112,14 @@ def parse_formula(text: str) -> Formula:
     return Formula(text.strip(), tuple(total.items()), adduct=len(parts) > 1)
 
 
-def _adduct_parts(clean: str) -> list[str]:
+def _adduct_parts(clean: str, *, typed: bool) -> list[str]:
     """The formulas that dots join, each with its multiple before it."""
     pieces = []
     for part in _ADDUCT_DOTS.split(clean):
         number, formula = _split_multiple(part)
         first, *others = [piece for piece in _PERIOD.split(formula) if piece] or [""]
-        _check_ambiguous(first, others, clean)
+        if typed:
+            _check_ambiguous(first, others, clean)
         pieces += [number + first, *others]
     return pieces
 

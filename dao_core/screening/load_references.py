@@ -74,7 +74,7 @@ def load_references(
 
     crysdb = CrysTable(settings.crysdb)
     at = crysdb.version if settings.version is None else settings.version
-    parsed = [parse_formula(f) if isinstance(f, str) else f for f in formulas]
+    parsed = [parse_formula(f, typed=False) if isinstance(f, str) else f for f in formulas]
     systems = [set(f.unit) for f in parsed]
     records = [r for r in crysdb.records("all", version=at) if any(set(r.chemsys.split("-")) <= s for s in systems)]
     where = str(crysdb.path.resolve())

@@ -9,9 +9,10 @@ from math import gcd
 from typing import Any, Protocol
 
 from dao_core.crystal import Crystal
+from dao_core.library.known import KnownStructure
 from dao_core.matching.alignment import Cell
 from dao_core.matching.reduction import reduced_primitive
-from dao_core.matching.same import same_reduced
+from dao_core.matching.same import same_reduced, without_hand
 from dao_core.screening.candidate import Candidate
 from dao_core.screening.known import KnownStructures
 from dao_core.screening.symmetry import SNAP_SYMPREC, SymmetryError, prototype_label
@@ -78,8 +79,9 @@ class NoveltyIndex:
         return NEW, None
 
     def _matching(self, candidate: Candidate) -> str | None:
-        cell = reduced_primitive(candidate.crystal)
-        for record in self._by_formula.get(candidate.formula, []):
+        cell, group = reduced_primitive(candidate.crystal), without_hand(candidate.spacegroup_after)
+        records = self._by_formula.get(candidate.formula, [])
+        for record in sorted(records, key=lambda r: without_hand(r.spacegroup_number) != group):
             if id(record) not in self._cells:
                 self._cells[id(record)] = reduced_primitive(record.crystal)
             if same_reduced(cell, self._cells[id(record)]):
@@ -130,8 +132,9 @@ def with_novelty(candidates: Iterable[Candidate], index: NoveltyIndex) -> list[C
 def with_library_novelty(candidates: Iterable[Candidate], library: KnownStructures) -> list[Candidate]:
     """Fill `novelty` and `novelty_reference` from the library that the search proposes from.
 
-    A candidate is known where one of the library's structures of its formula is the same crystal. One that came from
-    another compound's structure has a known prototype; anything else is new.
+    A candidate is known where one of the library's structures of its formula is the same crystal; the one of its own
+    space group is named if several are, and `library_spacegroup` says in which it is listed. One that came from another
+    compound's structure has a known prototype; anything else is new.
 
     Args:
         candidates: Any.
@@ -140,16 +143,18 @@ def with_library_novelty(candidates: Iterable[Candidate], library: KnownStructur
     Returns:
         The candidates in the same order.
     """
-    known: dict[str, list[tuple[str, Cell]]] = {}
+    known: dict[str, list[tuple[KnownStructure, Cell]]] = {}
     out = []
     for c in candidates:
         if c.formula not in known:
-            found = library.of_formula(c.formula)
-            known[c.formula] = [(k.material_id, reduced_primitive(k.crystal)) for k in found]
-        reference = c.library_id or _same_as(c, known[c.formula])
+            known[c.formula] = [(k, reduced_primitive(k.crystal)) for k in library.of_formula(c.formula)]
+        same = None if c.library_id else _same_as(c, known[c.formula])
         template = c.provenance.get("template_id")
-        if reference is not None:
-            out.append(c.replace(novelty=MATCH, novelty_reference=reference))
+        if c.library_id is not None:
+            out.append(c.replace(novelty=MATCH, novelty_reference=c.library_id))
+        elif same is not None:
+            named = {"novelty_reference": same.material_id, "library_spacegroup": same.spacegroup_number}
+            out.append(c.replace(novelty=MATCH, **named))
         elif template is not None and c.start_id is None:
             out.append(c.replace(novelty=SAME_PROTOTYPE, novelty_reference=str(template)))
         else:
@@ -157,8 +162,10 @@ def with_library_novelty(candidates: Iterable[Candidate], library: KnownStructur
     return out
 
 
-def _same_as(c: Candidate, known: Sequence[tuple[str, Cell]]) -> str | None:
+def _same_as(c: Candidate, known: Sequence[tuple[KnownStructure, Cell]]) -> KnownStructure | None:
+    """The known structure that a candidate is: of several within the tolerances one of its own space group."""
     if not known:
         return None
-    cell = reduced_primitive(c.crystal)
-    return next((material_id for material_id, other in known if same_reduced(cell, other)), None)
+    cell, group = reduced_primitive(c.crystal), without_hand(c.spacegroup_after)
+    ordered = sorted(known, key=lambda entry: without_hand(entry[0].spacegroup_number) != group)  # stable: by hull
+    return next((k for k, other in ordered if same_reduced(cell, other)), None)

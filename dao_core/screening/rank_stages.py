@@ -159,7 +159,7 @@ def search_info(
         "relax": seconds_of([p for r in records for p in r.relaxed]),
         "judge": seconds_of([p for r in records for p in r.judged]),
     }
-    unrelaxed = [c for c in candidates if c.relaxation_status == "not_relaxed"]
+    unrelaxed = [c for c in found.candidates if c.relaxation_status == "not_relaxed"]
     work = {
         "proposals": sum(not c.start_kept for c in candidates),
         "relaxed": sum(c.relaxed for c in candidates),
@@ -180,7 +180,7 @@ def search_info(
 
 def _limits(records: Sequence[FormulaRecords], unrelaxed: Sequence[Candidate], context: SearchContext) -> list[str]:
     """What cut the search short, each with what lifts it, and what is unusual about its formulas."""
-    lines = [note for r in records if (note := balance_note(parse_formula(r.formula))) is not None]
+    lines = [note for r in records if (note := balance_note(parse_formula(r.formula, typed=False))) is not None]
     lines += context.loaded.notes
     budget, most = context.settings.budget_seconds, context.settings.max_relaxed
     # steps stop at their own shares of the budget, so the clock says nothing here: what is missing does

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from dao_core.library.prior import energy_found_later
 from dao_core.screening.calibration import Calibration, Context, ContextCalibration, context_of, shipped_calibration
+from dao_core.screening.candidate import START_SUFFIX
 from dao_core.units import STABLE_BELOW
 
 if TYPE_CHECKING:
@@ -236,13 +237,19 @@ def _log_first(c: Candidate, group: Sequence[Candidate], rule: RankingRule, cont
     what moving to the model's own lattice costs: a right structure does not fall far.
     """
     prior = _log_prior(c, group, rule.calibration.contexts[context])
-    end = next((o for o in group if o.start_id == c.id), c) if c.start_kept else c
+    end = _end_of(c, group) if c.start_kept else c
     energy, identity = first_energy(end)
     if energy is None:  # nobody here has relaxed it: the library's own word stands in for an energy
         return prior - (c.library_e_above_hull or 0.0) / rule.calibration.contexts[context].temperature[LIBRARY]
     others = [e for e, i in map(first_energy, group) if e is not None and i == identity]
     fall = max(0.0, (first_energy(c)[0] or energy) - energy - USUAL_FALL)
     return prior - (energy + fall - min(others)) / rule.temperature(identity, context)
+
+
+def _end_of(start: Candidate, group: Sequence[Candidate]) -> Candidate:
+    """What the relaxation of a start ended in, whether or not it was merged with others; itself where that is gone."""
+    name = start.id.removesuffix(START_SUFFIX)
+    return next((o for o in group if o is not start and name in (o.id, *o.merged_ids)), start)
 
 
 def _log_judged(c: Candidate, judged: Sequence[Candidate], rule: RankingRule, context: Context) -> float:

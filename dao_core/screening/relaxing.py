@@ -14,13 +14,12 @@ from dao_core.energy.potential import Potential, PotentialResult, label_of
 from dao_core.energy.relaxation.relax import RelaxationResult, relax
 from dao_core.energy.relaxation.settings import RelaxSettings
 from dao_core.matching.same import same_crystal
-from dao_core.screening.candidate import START, Candidate, new_candidate
+from dao_core.screening.candidate import START, START_SUFFIX, Candidate, new_candidate
 from dao_core.screening.held_atoms import HeldPotential, restored
 from dao_core.screening.proposed import DE_NOVO, Proposed
 from dao_core.screening.settings import SearchSettings
 
 LEFT_PRIOR = -1.6  # log of what a structure keeps of its start's prior where the relaxation left the start
-START_SUFFIX = "-start"
 
 
 def proposal_candidate(p: Proposed, display_formula: str | None = None) -> Candidate:
@@ -106,17 +105,17 @@ class Relaxer:
             if c.origin != DE_NOVO and relaxed.rejected and result.n_steps and relaxed.energy_per_atom is not None:
                 out.append(relaxed.replace(relaxation_status=START))  # the way was wrong, not where it began
             elif c.origin != DE_NOVO and relaxed.relaxed and not same_crystal(c.crystal, relaxed.crystal):
-                prior = None if c.log_prior is None else c.log_prior + LEFT_PRIOR
                 start = self._start(c, result)
-                out += [relaxed.replace(start_id=start.id, log_prior=prior, **_UNKNOWN), start]
+                out += [_left(relaxed, c, start), start]
             else:
                 out.append(relaxed)
         return out
 
-    def judge(self, candidate: Candidate) -> Candidate:
+    def judge(self, candidate: Candidate) -> list[Candidate]:
         """Relax one candidate with the judge; the energy that it had stays beside the new one.
 
-        A relaxation that was rejected leaves the candidate as it was, with the reason in its provenance.
+        A relaxation that was rejected leaves the candidate as it was, with the reason in its provenance. Where that of
+        a known structure ends in another one, the known one follows as a candidate of its own, as it stands.
         """
         begin = time.monotonic()
         result = self._run([candidate], self.settings.judge.relax)[0]
@@ -125,15 +124,19 @@ class Relaxer:
         judged = self._relaxed(candidate, result)
         if not judged.relaxed:
             facts = {**candidate.provenance, "judge": f"{self.potential.identity}: {result.reason or result.status}"}
-            return candidate.replace(provenance=facts, cost=cost)
-        return judged.replace(
-            judged=True,
-            energy_std=None,
-            first_energy_per_atom=candidate.energy_per_atom,
-            first_energy_identity=candidate.energy_identity,
-            first_energy_kind=candidate.energy_kind,
-            cost=cost,
-        )
+            return [candidate.replace(provenance=facts, cost=cost)]
+        by_judge: dict[str, Any] = {
+            "judged": True,
+            "energy_std": None,
+            "first_energy_per_atom": candidate.energy_per_atom,
+            "first_energy_identity": candidate.energy_identity,
+            "first_energy_kind": candidate.energy_kind,
+        }
+        judged = judged.replace(**by_judge, cost=cost)
+        if candidate.library_id is None or same_crystal(candidate.crystal, judged.crystal):
+            return [judged]
+        start = self._start(candidate, result).replace(**by_judge)
+        return [_left(judged, candidate, start), start]
 
     def _run(self, candidates: Sequence[Candidate], settings: RelaxSettings) -> list[RelaxationResult]:
         given = self.settings.given
@@ -180,10 +183,36 @@ class Relaxer:
         )
 
 
+_MERGED = (  # what a candidate takes from those that are merged into it
+    "origin", "log_prior", "library", "library_id", "library_e_above_hull", "library_spacegroup", "mineral",
+    "n_measured", "n_merged", "merged_ids",
+)  # fmt: skip
 _UNKNOWN: dict[str, Any] = {  # of what is no longer the library's
     "library": None, "library_id": None, "library_e_above_hull": None, "library_spacegroup": None,
     "mineral": None, "n_measured": 0,
 }  # fmt: skip
+
+
+def _left(end: Candidate, before: Candidate, start: Candidate) -> Candidate:
+    """What a relaxation ended in that left its start: less probable, and no longer the library's."""
+    prior = None if before.log_prior is None else before.log_prior + LEFT_PRIOR
+    return end.replace(start_id=start.id, log_prior=prior, **_UNKNOWN)
+
+
+def on_its_own(judged: Candidate, before: Candidate) -> Candidate:
+    """What the judge made of a merged candidate, without what it was merged with: that is merged anew in the end.
+
+    Args:
+        judged: By the judge.
+        before: The candidate of that id, or of the id of which this is the start, before it was merged.
+    """
+    alone: dict[str, Any] = {name: getattr(before, name) for name in _MERGED}
+    if before.library_id is None:
+        return judged.replace(**alone, start_id=before.start_id)
+    if judged.library_id is None:
+        prior = None if before.log_prior is None else before.log_prior + LEFT_PRIOR
+        alone |= {**_UNKNOWN, "log_prior": prior}
+    return judged.replace(**alone)
 
 
 def _on(c: Candidate, crystal: Crystal) -> Candidate:

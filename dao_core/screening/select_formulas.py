@@ -110,7 +110,7 @@ def formulas_in_system(request: SystemRequest) -> Selection:
     """
     elements = parse_chemical_system(request.chemsys)
     chosen = {f.reduced: f for f in _enumerated(elements, request.unit_atoms) if _allowed(f, request)}
-    known = [_in_order(parse_formula(text), elements) for text in request.known]
+    known = [_in_order(parse_formula(text, typed=False), elements) for text in request.known]
     known = [f for f in known if set(f.unit) == set(elements)]
     chosen |= {f.reduced: f for f in known if f.atoms_per_unit <= request.max_atoms and f.reduced not in chosen}
     left_out = []

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dao_core.artifacts import StageRecord
-from dao_core.screening.candidate import Candidate
+from dao_core.screening.candidate import START_SUFFIX, Candidate
 from dao_core.screening.candidate_table import load_candidates, save_candidates
 from dao_core.screening.context import SearchContext, Stage
 from dao_core.screening.formulas import Formula, parse_formula
@@ -20,7 +20,7 @@ from dao_core.screening.pipeline import ScreenInputs, counts_of, screen
 from dao_core.screening.proposals import Proposer, propose_at_once, propose_known
 from dao_core.screening.proposed import Proposals
 from dao_core.screening.ranking import RankingRule, log_posteriors
-from dao_core.screening.relaxing import Relaxer, proposal_candidate, with_energies, with_spread
+from dao_core.screening.relaxing import Relaxer, on_its_own, proposal_candidate, with_energies, with_spread
 from dao_core.screening.settings import SearchSettings
 
 CANDIDATES, NOTES, INFO = "candidates.parquet", "notes.json", "info.json"
@@ -78,7 +78,7 @@ def propose_stage(text: str, context: SearchContext) -> StageRecord | None:
     """
     if context.late():
         return None
-    formula = parse_formula(text)
+    formula = parse_formula(text, typed=False)
 
     def parts() -> dict[str, Any]:
         models = context.loaded
@@ -108,7 +108,7 @@ def first_look(text: str, context: SearchContext) -> list[Candidate]:
         context: Of the search.
     """
     made = propose_at_once(_proposer(text, context.loaded, context.settings))
-    candidates = _likeliest_first(made, parse_formula(text))
+    candidates = _likeliest_first(made, parse_formula(text, typed=False))
     return screen(candidates, ScreenInputs(library=context.loaded.library)).candidates
 
 
@@ -129,7 +129,7 @@ def generate_stage(text: str, context: SearchContext) -> StageRecord | None:
     """
     if context.late(0.6):
         return None
-    formula = parse_formula(text)
+    formula = parse_formula(text, typed=False)
 
     def parts() -> dict[str, Any]:
         models = context.loaded
@@ -156,7 +156,7 @@ def generate_stage(text: str, context: SearchContext) -> StageRecord | None:
 @lru_cache(maxsize=64)
 def _proposer(text: str, models: SearchModels, settings: SearchSettings) -> Proposer:
     """The same one for all stages in one process: what it has suggested is not worked out again."""
-    return Proposer(parse_formula(text), models, settings)
+    return Proposer(parse_formula(text, typed=False), models, settings)
 
 
 def _write_proposals(directory: Path, rows: list[Candidate], made: Proposals, formula: Formula) -> dict[str, Any]:
@@ -242,7 +242,8 @@ def judge_stage(piece: Piece, context: SearchContext, share: float = 1.0) -> Sta
         }
 
     def work(directory: Path) -> dict[str, Any]:
-        judged = [Relaxer(judge, settings).judge(c) for c in candidates]
+        relaxer = Relaxer(judge, settings)
+        judged = [made for c in candidates for made in relaxer.judge(c)]
         save_candidates(judged, directory / CANDIDATES)
         return {"counts": _counts(judged), "facts": dict(piece.record.facts)}
 
@@ -255,10 +256,15 @@ def _counts(candidates: Sequence[Candidate]) -> dict[str, int]:
 
 
 def gather(records: FormulaRecords) -> list[Candidate]:
-    """Every candidate of a formula once, as far as it has come: proposed, relaxed, judged."""
+    """Every candidate of a formula once, as far as it has come: proposed, relaxed, judged; none of them merged."""
     found: dict[str, Candidate] = {}
-    for record in (*records.proposed, *records.relaxed, *records.judged):
+    for record in (*records.proposed, *records.relaxed):
         found |= {c.id: c for c in load_candidates(record.file(CANDIDATES))}
+    for record in records.judged:
+        for c in load_candidates(record.file(CANDIDATES)):
+            before = found.get(c.id) or found[c.id.removesuffix(START_SUFFIX)]
+            if c.id in found or before.library_id is not None:  # else the library's own is among them by itself
+                found[c.id] = on_its_own(c, before)
     return list(found.values())
 
 

@@ -192,19 +192,22 @@ def leaks(root: Root = Path("runs/crysdb")) -> None:
 @app.command()
 def vacuum(
     root: Root = Path("runs/crysdb"),
-    hours: Annotated[int, typer.Option(min=0, help="Keep the files of versions younger than this, in hours.")] = 0,
+    hours: Annotated[
+        int, typer.Option(min=0, help="Keep the files of versions younger than this, in hours; 0 keeps the newest alone.")
+    ] = 90 * 24,
     yes: Annotated[
         bool, typer.Option("--yes", help="Delete; without it, only the number of files is printed.")
     ] = False,
 ) -> None:
-    """Delete the files that only old versions need; those versions cannot be read any more.
+    """Delete for good the files that only versions older than 90 days (or --hours) need; models may name such a version.
 
     Example:  dao crysdb vacuum --root runs/crysdb --hours 720 --yes
     """
     from dao_core.crysdb.table import CrysTable
 
     files = CrysTable(root / "table").vacuum(retention_hours=hours, dry_run=not yes)
-    print(f"{len(files)} files " + ("deleted" if yes else "only old versions need: delete them with --yes"))
+    age = f"versions older than {hours} hours" if hours else "old versions"
+    print(f"{len(files)} files " + (f"of {age} deleted" if yes else f"only {age} need: delete them with --yes"))
 
 
 @app.command()

@@ -25,16 +25,34 @@ def deploy(
         float, typer.Option(min=90, help="Seconds without a heartbeat after which a run counts as crashed.")
     ] = 180.0,
     pool: Annotated[str, typer.Option(help="Type of the work pool, if it is new: process or kubernetes.")] = "process",
+    crysdb: Annotated[
+        Path | None,
+        typer.Option(help="YAML settings of the database that is rebuilt and updated on schedule; default: the sample."),
+    ] = None,
 ) -> None:
     """Register the work pool, deployments, schedules and automations with the Prefect server at PREFECT_API_URL.
 
-    Examples:  dao deploy    dao deploy --chain
+    Examples:  dao deploy    dao deploy --chain --crysdb configs/crysdb-full.yaml
     """
     from flows.cli.errors import fail
 
     if pool not in ("process", "kubernetes"):
         fail(f"--pool {pool}: use process or kubernetes")
-    register_deployments(chain=chain, silence_seconds=silence, pool=pool)
+    database = None if crysdb is None else crysdb_settings(crysdb)
+    register_deployments(chain=chain, silence_seconds=silence, pool=pool, crysdb=database)
+
+
+def crysdb_settings(path: Path) -> dict[str, Any]:
+    """The settings of a database as plain values; relative paths in them count from the worker's DAO_HOME.
+
+    Raises what reading and checking them raises.
+    """
+    from dao_core.crysdb.config import BuildConfig
+    from flows.cli.crysdb import config_path
+    from tasks.config import load_config
+
+    settings: dict[str, Any] = load_config(config_path(path), BuildConfig).model_dump(mode="json", exclude_unset=True)
+    return settings
 
 
 SILENCE = "dao: a run without a heartbeat has crashed"
@@ -46,7 +64,9 @@ HEARTBEAT = "prefect.flow-run.heartbeat"
 ENDED = tuple(f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed", "Paused"))
 
 
-def register_deployments(*, chain: bool, silence_seconds: float, pool: str = "process") -> None:
+def register_deployments(
+    *, chain: bool, silence_seconds: float, pool: str = "process", crysdb: dict[str, Any] | None = None
+) -> None:
     """Make the server know the flows. Repeating it changes what changed; without `chain` events start nothing.
 
     Raises PreflightError where no server of this version answers.
@@ -62,7 +82,7 @@ def register_deployments(*, chain: bool, silence_seconds: float, pool: str = "pr
     _work_pool(pool)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "prefect.yaml"
-        path.write_text(prefect_yaml(chain=chain))
+        path.write_text(prefect_yaml(chain=chain, crysdb=crysdb))
         _prefect("--no-prompt", "deploy", "--all", "--prefect-file", str(path))
     crash_on_silence(silence_seconds)
     for d in deployments():

@@ -66,7 +66,7 @@ Phonons = Annotated[
 ]
 PhononPotential = Annotated[
     str,
-    typer.Option(help="Energy model for --phonons; default: the judge. DAO-P's forces are too coarse and refused."),
+    typer.Option(help="Energy model for --phonons; default: the judge. Your own DAO-P has to pass benchmarks/vibrations.py --approve first."),
 ]
 Pressures = Annotated[
     str | None, typer.Option(help="Pressures in GPa, such as 0,10,20, at which the best are compared by enthalpy.")

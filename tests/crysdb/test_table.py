@@ -104,7 +104,9 @@ def test_vacuum_drops_old_versions_only(tmp_path: Path) -> None:
     with table.writer():
         table.publish(records_to_table(salt_records()[:1]))
     assert table.read(version=0).num_rows == 6
-    assert len(table.vacuum()) > 0
+    assert table.vacuum(retention_hours=24) == []
+    assert table.read(version=0).num_rows == 6
+    assert len(table.vacuum(retention_hours=0)) > 0
     assert table.read().num_rows == 1
     with pytest.raises((TableError, FileNotFoundError, OSError)):
         table.read(version=0)

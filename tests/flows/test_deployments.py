@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from flows.deployments import Deployment, deployments, prefect_yaml
 
@@ -44,6 +44,23 @@ def test_parameters_are_a_typed_form_and_load(d: Deployment) -> None:
     assert model.model_validate(d.config)
     assert set(inspect.signature(flow.fn).parameters) == {"config", "command"}
     assert "config" in flow.parameters.properties  # what the dashboard's form is made from
+
+
+def test_the_schedules_rebuild_the_database_that_is_named(tmp_path: Path) -> None:
+    from flows.cli.deploy import crysdb_settings
+
+    path = tmp_path / "mine.yaml"
+    path.write_text("sources: [{kind: oqmd, release: '1.7', filter: natoms<31}]\nguards: {max_shrink: 0.1}\n")
+    settings = crysdb_settings(path)
+    configs = {
+        e["name"]: e["parameters"]["config"] for e in yaml.safe_load(prefect_yaml(crysdb=settings))["deployments"]
+    }
+    for name in ("rebuild-crysdb", "update-crysdb"):
+        assert configs[name]["crysdb"] == yaml.safe_load(path.read_text())
+        assert configs[name]["root"] == "runs/crysdb"
+    path.write_text("sources: [{kind: oqmd, releas: '1.7'}]\n")
+    with pytest.raises(ValidationError, match="releas"):
+        crysdb_settings(path)
 
 
 def test_events_start_nothing_unless_asked_and_hand_over_what_they_are_about() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from dao_core.crystal import Crystal
 from dao_core.screening.dedup import deduplicate
 from dao_core.screening.symmetry import spacegroup_number
-from tests.helpers.candidates import candidate, cesium_chloride, rattled, rocksalt
+from tests.helpers.candidates import candidate, cesium_chloride, perovskite, rattled, rocksalt
 
 
 def known(id: str, crystal: Crystal, energy: float | None, **fields: object):
@@ -98,6 +98,45 @@ def test_what_one_library_lists_twice_stays_apart_until_it_is_relaxed() -> None:
     assert len(deduplicate([listed[0], foreign])) == 1
     relaxed = [c.replace(relaxation_status="converged", energy_per_atom=-3.0, energy_identity="e") for c in listed]
     assert len(deduplicate(relaxed)) == 1
+
+
+def tetragonal(c_over_a: float) -> Crystal:
+    """Barium titanate's perovskite, stretched; at 1 it is cubic."""
+    cubic = perovskite("Ba", "Ti", length=4.0)
+    stretched = cubic.lattice * np.array([1.0, 1.0, c_over_a])
+    return cubic.replace(lattice=stretched)
+
+
+def test_listed_structures_of_other_space_groups_are_not_one_before_they_are_relaxed() -> None:
+    """The library lists several phases of BaTiO3 that differ by less than the tolerances, each with its own id."""
+    waiting = {"origin": "known", "relaxation_status": "not_relaxed"}
+    cubic = known("c", tetragonal(1.0), None, log_prior=-1.0, library="L", library_id="L-1", **waiting)
+    drawn_out = known(
+        "t", tetragonal(1.03), None, log_prior=-2.0, library="M", library_id="M-1", n_measured=3, **waiting
+    )
+    assert (cubic.spacegroup_after, drawn_out.spacegroup_after) == (221, 123)
+    found = deduplicate([cubic, drawn_out])
+    assert [(c.library_id, c.n_measured) for c in found] == [("L-1", 0), ("M-1", 3)]
+    guess = known("g", tetragonal(1.02), -3.0, log_prior=-0.5, origin="de novo", relaxation_status="not_relaxed")
+    with_guess = deduplicate([cubic, drawn_out, guess])  # joins the one of its own space group and takes its shape
+    assert {c.library_id: (c.spacegroup_after, c.n_merged) for c in with_guess} == {"L-1": (221, 1), "M-1": (123, 2)}
+    guesses = [guess, guess.replace(id="h", crystal=cubic.crystal, spacegroup_after=221)]
+    assert len(deduplicate(guesses)) == 1
+
+
+def test_left_and_right_handed_space_groups_are_one() -> None:
+    right = known("r", rattled(rocksalt(), 0.0), None, relaxation_status="not_relaxed").replace(spacegroup_after=152)
+    left = right.replace(id="l", spacegroup_after=154, library_id="L-1", library="L", origin="known")
+    assert len(deduplicate([right, left])) == 1
+
+
+def test_what_is_listed_keeps_its_own_structure_until_somebody_relaxed_it() -> None:
+    waiting = {"origin": "known", "relaxation_status": "not_relaxed"}
+    measured = known("a", rocksalt(length=5.4), None, log_prior=-0.5, library="M", library_id="M-1", **waiting)
+    listed = known("b", rocksalt(length=5.7), None, log_prior=-1.0, library="L", library_id="L-1",
+                   library_e_above_hull=0.0, **waiting)  # fmt: skip
+    (found,) = deduplicate([measured, listed])
+    assert (found.library_id, found.crystal) == ("L-1", listed.crystal)
 
 
 def test_a_known_structure_stays_known_when_a_guess_that_is_likelier_leads_there() -> None:

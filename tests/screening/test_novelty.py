@@ -2,9 +2,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from dao_core.crystal import Crystal
-from dao_core.screening.novelty import NoveltyIndex, stoichiometry, with_novelty
+from dao_core.library.known import KnownStructure
+from dao_core.screening.novelty import NoveltyIndex, stoichiometry, with_library_novelty, with_novelty
 from tests.helpers.candidates import candidate, cesium_chloride, perovskite, rattled, rocksalt
+from tests.helpers.structure_list import StructureList
 
 
 @dataclass
@@ -58,3 +62,18 @@ def test_without_records_nothing_is_called_new() -> None:
 
 def test_stoichiometry() -> None:
     assert stoichiometry([38, 22, 8, 8, 8]) == stoichiometry([8, 8, 8, 8, 8, 8, 20, 20, 40, 40]) == (1, 1, 3)
+
+
+def test_of_known_structures_within_the_tolerances_the_one_of_its_space_group_is_named() -> None:
+    """Phases of BaTiO3 differ by less than the tolerances: none gets the id of another if its own is there."""
+    stretched = perovskite("Ba", "Ti", length=4.0)
+    stretched = stretched.replace(lattice=stretched.lattice * np.array([1.0, 1.0, 1.03]))
+    cubic = KnownStructure("cubic", "L", None, perovskite("Ba", "Ti", length=4.0), 221, 0.0, None)
+    tall = KnownStructure("tall", "L", None, stretched, 123, 0.1, None)
+    guess = candidate("g", stretched, spacegroup_after=123)
+    (found,) = with_library_novelty([guess], StructureList("L", (cubic, tall)))
+    assert (found.novelty, found.novelty_reference, found.library_spacegroup) == ("match", "tall", 123)
+    (found,) = with_library_novelty([guess], StructureList("L", (cubic,)))
+    assert (found.novelty_reference, found.library_spacegroup) == ("cubic", 221)  # the page says that it is listed so
+    records = [Known("cubic", cubic.crystal, 221), Known("tall", stretched, 123)]
+    assert with_novelty([guess], NoveltyIndex(records))[0].novelty_reference == "tall"

@@ -210,6 +210,9 @@ def test_a_start_that_was_left_counts_with_what_it_became() -> None:
     assert with_probability([end, start], RULE)[1].probability is not None
     usual, far = (log_posteriors([end, start.replace(energy_per_atom=-3.0 + fall)], RULE) for fall in (0.2, 2.0))
     assert usual["x-start"] - usual["x"] == pytest.approx(RULE.calibration.contexts["neither"].prior_weight * 1.6)
+    taken_in = end.replace(id="y", start_id=None, merged_ids=("x",))  # the end was merged into another way there
+    merged = log_posteriors([taken_in, start], RULE)
+    assert merged["x-start"] - merged["y"] == pytest.approx(usual["x-start"] - usual["x"])
     assert far["x-start"] < far["x"]  # it fell by 2 eV/atom: what it was is no crystal that anybody lists
 
 

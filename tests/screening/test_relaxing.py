@@ -11,7 +11,7 @@ from dao_core.hull.label import EnergyLabel
 from dao_core.library.known import KnownStructure
 from dao_core.screening.candidate import Candidate
 from dao_core.screening.proposed import KNOWN, Proposed
-from dao_core.screening.relaxing import START_SUFFIX, Relaxer, proposal_candidate, with_energies
+from dao_core.screening.relaxing import Relaxer, on_its_own, proposal_candidate, with_energies
 from dao_core.screening.settings import JudgeSettings, SearchSettings
 from dao_core.screening.symmetry import spacegroup_number
 from tests.helpers.candidates import candidate, cesium_chloride, rocksalt
@@ -85,7 +85,7 @@ def test_a_start_that_its_relaxation_leaves_stays_a_candidate() -> None:
     shifted = rocksalt().replace(frac_coords=np.array([[0, 0, 0], [0.5, 0.5, 0.47]]))
     item = candidate("x", shifted, None, relaxation_status="not_relaxed", log_prior=-0.5)
     end, start = Relaxer(Elsewhere(), settings).first([item])
-    assert (end.id, start.id, end.start_id) == ("x", "x" + START_SUFFIX, start.id)
+    assert (end.id, start.id, end.start_id) == ("x", "x-start", start.id)
     assert end.log_prior < start.log_prior == -0.5
     assert start.start_kept
     assert start.usable
@@ -100,7 +100,7 @@ def test_the_judge_s_energy_comes_beside_the_first_one() -> None:
     alloy = proposals()[0].replace(
         energy_per_atom=-0.25, energy_identity="elsewhere", energy_kind="formation", relaxation_status="converged"
     )
-    seen = Relaxer(emt(), SETTINGS).judge(alloy)
+    (seen,) = Relaxer(emt(), SETTINGS).judge(alloy)
     assert seen.judged
     assert seen.energy_label == EnergyLabel("EMT")
     assert (seen.first_energy_per_atom, seen.first_energy_label) == (-0.25, EnergyLabel("elsewhere", "formation"))
@@ -108,10 +108,32 @@ def test_the_judge_s_energy_comes_beside_the_first_one() -> None:
     assert first.judged is False
 
 
+def test_a_listed_structure_that_the_judge_leaves_stays_beside_what_it_became() -> None:
+    loose = JudgeSettings(relax=RelaxSettings(max_steps=60, relax_cell=False))
+    settings = SETTINGS.model_copy(update={"keep_symmetry": False, "judge": loose})
+    shifted = rocksalt().replace(frac_coords=np.array([[0, 0, 0], [0.5, 0.5, 0.47]]))
+    listed = candidate("x", shifted, None, relaxation_status="not_relaxed", log_prior=-0.5, origin=KNOWN,
+                       library="L", library_id="L-1", n_measured=2, mineral="salt")  # fmt: skip
+    end, start = Relaxer(Elsewhere(), settings).judge(listed)
+    assert (end.id, start.id, end.start_id) == ("x", "x-start", "x-start")
+    assert (end.library_id, end.n_measured, end.mineral) == (None, 0, None)
+    assert end.log_prior < start.log_prior == -0.5
+    assert (start.library_id, start.n_measured, start.judged, start.start_kept) == ("L-1", 2, True, True)
+    assert start.energy_per_atom > end.energy_per_atom
+    assert np.array_equal(start.crystal.frac_coords, shifted.frac_coords)
+    merged = listed.replace(n_merged=3, merged_ids=("y", "z"))
+    alone = [on_its_own(c, listed) for c in Relaxer(Elsewhere(), settings).judge(merged)]
+    assert [(c.n_merged, c.merged_ids, c.library_id, c.log_prior) for c in alone] == [
+        (1, (), None, end.log_prior), (1, (), "L-1", -0.5),
+    ]  # fmt: skip
+    (guess,) = Relaxer(Elsewhere(), settings).judge(listed.replace(library_id=None))
+    assert guess.start_id is None
+
+
 def test_a_judge_that_fails_leaves_the_candidate_as_it_was() -> None:
     before = candidate("x", rocksalt(), -3.0)
     broken = Scripted(lambda _, __: PotentialFailure("no such chemistry"))
-    after = Relaxer(broken, SETTINGS).judge(before)
+    (after,) = Relaxer(broken, SETTINGS).judge(before)
     assert (after.judged, after.energy_per_atom, after.energy_identity) == (False, -3.0, before.energy_identity)
     assert "no such chemistry" in after.provenance["judge"]
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ase.calculators.emt import EMT
 
@@ -23,6 +24,7 @@ from dao_core.screening.load_models import OnDemand, SearchModels, load_search_m
 from dao_core.screening.proposals import cells_of
 from dao_core.screening.search import Conductor, NothingProposedError, search
 from dao_core.screening.settings import JudgeSettings, SearchSettings
+from dao_core.screening.symmetry import spacegroup_number
 from tests.helpers.candidates import rocksalt
 from tests.helpers.potentials import Scripted, emt, untested_predictor
 from tests.helpers.search_models import context, models, propose
@@ -92,12 +94,27 @@ def test_what_the_library_knows_is_always_a_candidate_and_goes_straight_to_the_j
     assert next(c for c in without_judge.candidates if c.library_id == "L-1").relaxed
 
 
+def test_what_the_judge_looked_at_is_counted_once_whatever_was_merged_before() -> None:
+    """A merged candidate goes to the judge; in the answer its members stand beside it again and merge anew."""
+    alloy = next(c for c in crystals(6) if c.formula_reduced == "CuAu")
+    larger = alloy.replace(lattice=1.01 * alloy.lattice)
+    entries = tuple(
+        KnownStructure(name, source, None, crystal, spacegroup_number(alloy), hull, None, n_measured=2)
+        for name, source, crystal, hull in (("L-1", "calculated", alloy, 0.0), ("M-1", "measured", larger, None))
+    )
+    outcome = search(["CuAu"], judged_models(StructureList("the library", entries)), SETTINGS)
+    merged = [i for c in outcome.candidates for i in (c.id, *c.merged_ids)]
+    assert any(c.n_merged > 1 and c.judged for c in outcome.candidates)
+    assert len(merged) == len(set(merged)) == sum(c.n_merged for c in outcome.candidates)
+    assert [c.n_measured for c in outcome.candidates if c.library_id] == [2]
+
+
 def test_of_equally_likely_known_structures_the_smaller_cell_is_judged_first() -> None:
     alloy = next(c for c in crystals(6) if c.formula_reduced == "CuAu")
-    long = Crystal.from_pymatgen(alloy.to_pymatgen() * (1, 1, 2))
-    moved = Crystal(long.lattice * 1.2, long.frac_coords, long.atomic_numbers)
+    layers = np.array([[(i % 2) / 2, (i % 2) / 2, i / 8] for i in range(8)])
+    long = Crystal(np.diag([2.9, 2.9, 15.0]), layers, np.repeat([29, 79], 4))
     known = StructureList("the library", (
-        KnownStructure("long", "the library", None, moved, None, 0.0, -0.1),
+        KnownStructure("long", "the library", None, long, None, 0.0, -0.1),
         KnownStructure("short", "the library", None, alloy, None, 0.001, -0.1),
     ))  # fmt: skip
     only_one = {"n_templates": 0, "judge": JudgeSettings(n_judged=1, relax=RELAX), "budget_seconds": 1e6}

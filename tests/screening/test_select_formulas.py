@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dao_core.screening.formulas import FormulaError, charge_balanced
+from dao_core.screening.formulas import FormulaError, charge_balanced, parse_formula
 from dao_core.screening.select_formulas import SystemRequest, formulas_in_system, read_formulas, select_formulas
 
 
@@ -30,6 +30,17 @@ def test_a_system_takes_what_the_library_knows_and_says_what_its_limits_leave_ou
     oxides = formulas_in_system(SystemRequest("Fe-O", unit_atoms=4))
     assert "Fe2O3" not in [f.shown for f in oxides.formulas]
     assert any("Fe2O3" in line and "--unit-atoms 8" in line for line in oxides.left_out)
+
+
+def test_what_a_library_lists_or_a_system_has_is_what_it_says() -> None:
+    """FeC3SO3 may mean an adduct when somebody types it; the library's own formula can't be another one."""
+    with pytest.raises(FormulaError, match="3SO3 may be"):
+        select_formulas(["FeC3SO3"])
+    known = ["FeC3SO3", "NaCl"]
+    assert [f.shown for f in formulas_in_system(SystemRequest("Na-Cl", unit_atoms=2, known=known)).formulas] == ["NaCl"]
+    found = formulas_in_system(SystemRequest("Fe-C-S-O", unit_atoms=8, known=known, unbalanced=True)).formulas
+    assert "FeC3SO3" in {f.text for f in found}
+    assert all(parse_formula(f.text, typed=False).unit == f.unit for f in found)
 
 
 def test_unbalanced_formulas_of_a_system_are_asked_for() -> None:

@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal, InvalidCrystalError
+from dao_core.energy.potential import label_of
 from dao_core.screening.analysis.settings import PhononSettings
 from dao_core.screening.candidate import Candidate, new_candidate
+from dao_core.screening.relaxing import LEFT_PRIOR
 
 if TYPE_CHECKING:
     from phonopy import Phonopy
@@ -271,15 +273,19 @@ def follow(
         or best.energy_per_atom > parent.energy_per_atom - settings.min_gain
     ):
         return None
+    label = label_of(potential)
     return new_candidate(
         f"{parent.id}-soft",
         best.crystal,
         origin="soft mode",
         energy_per_atom=best.energy_per_atom,
         relaxation_status=str(best.status),
-        energy_identity=potential.identity,
+        energy_identity=label.made_by,
+        energy_kind=label.kind,
+        display_formula=parent.display_formula,
+        log_prior=None if parent.log_prior is None else parent.log_prior + LEFT_PRIOR,
         provenance={
-            **parent.provenance,
+            **{k: v for k, v in parent.provenance.items() if not k.startswith("template")},
             "parent": parent.id,
             "q": result.softest.q.tolist(),
             "frequency_thz": result.softest.frequency,

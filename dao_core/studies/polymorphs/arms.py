@@ -28,7 +28,13 @@ def from_templates(index: TemplateIndex, cell: Cell, k: int) -> list[Crystal]:
 
 
 def from_dao_g(
-    generator: Generator, cell: Cell, k: int, seed: int, symmetry: SymmetryGenerator | None = None
+    generator: Generator,
+    cell: Cell,
+    k: int,
+    seed: int,
+    symmetry: SymmetryGenerator | None = None,
+    *,
+    with_symmetry: bool = True,
 ) -> list[Crystal]:
     """K structures without any template: the symmetry model's and the flow's in turn, each side's best first.
 
@@ -40,6 +46,7 @@ def from_dao_g(
         k: At most so many.
         seed: Of the draws.
         symmetry: The symmetry model; None: the generator's own, if it has one.
+        with_symmetry: Else the flow draws all, for compositions that the symmetry model has learned from.
     """
     from dao_core.generate.distinct_samples import SampleRequest, sample_distinct
     from dao_core.generate.sampler import UnseenElementError
@@ -48,7 +55,7 @@ def from_dao_g(
         generator.check(dict(cell))
     except UnseenElementError:
         return []
-    symmetry = symmetry or generator.symmetry
+    symmetry = (symmetry or generator.symmetry) if with_symmetry else None
     symmetric = [] if symmetry is None else [p.crystal for p in symmetry.propose(cell, k // 2).items]
     request = SampleRequest(dict(cell), k - len(symmetric), tuple(symmetric))
     drawn = [p.crystal for p in sample_distinct(generator, [request], seed)[0] if p.crystal is not None]

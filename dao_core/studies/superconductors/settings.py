@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from dao_core.crysdb.sources import oqmd_icsd
 from dao_core.studies.study import StudySettings
 from dao_core.studies.superconductors.crystals import CRYSTALS
 
@@ -33,7 +34,11 @@ class SuperconductorSettings(StudySettings):
     kind: Literal["superconductors"] = "superconductors"
     library: str | None = Field(None, description="folder of the library of templates; none: what is installed")
     generator: str = Field("generator", description="DAO-G checkpoint: a name or a folder")
-    trained_on: str = Field("mp_20/train.parquet", description="below `data`: the rows that DAO-G has learned from")
+    trained_on: str = Field("mp_20/train.parquet", description="below `data`: the rows that DAO-G's flow learned from")
+    symmetry_trained_on: tuple[str, ...] = Field(
+        ("mp_structures.parquet", oqmd_icsd.NAME),
+        description="what its symmetry model learned from as well: files below `data`, or sources of the library",
+    )
     crystals: tuple[str, ...] = tuple(CRYSTALS)
     n: int = Field(20, ge=1, description="structures proposed for each crystal and arm; the paper's 20")
     largest_drawn: int = Field(64, ge=0, description="atoms; DAO-G draws nothing for larger cells, templates do")

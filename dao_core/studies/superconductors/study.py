@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -12,6 +13,8 @@ import numpy as np
 
 from dao_core.crystal import Crystal
 from dao_core.evaluate.statistics import wilson
+from dao_core.library.collect import source_file
+from dao_core.library.folder import library_folder
 from dao_core.studies.left_out import library_content, library_templates, own_entries, query_without
 from dao_core.studies.polymorphs.arms import from_dao_g
 from dao_core.studies.polymorphs.compositions import leaks_into_training
@@ -27,22 +30,26 @@ if TYPE_CHECKING:
     from dao_core.generate.sampler import Generator
     from dao_core.generate.templates.index import TemplateHit
 
+KNOWN_TO_SYMMETRY = "known_to_symmetry.json"
 ARMS = ("templates", "dao-g", "seeded")
 
 
 def prepare(settings: SuperconductorSettings, folder: Path) -> dict[str, Any]:
-    """Prove that DAO-G has learned from no structure of these compositions, and count what the library has of them.
+    """Look for these compositions among what DAO-G has learned from, and count what the library has of them.
+
+    Where its flow has learned from one the study is refused. Where only its symmetry model has, that model is left out
+    for the crystal.
 
     Args:
         settings: Of the study.
-        folder: Gets what the trainings on critical temperatures share.
+        folder: Gets which crystals the symmetry model knows, and what the trainings on critical temperatures share.
 
     Returns:
-        The leak audit's table, by crystal the library's entries of its own, which are left out, and, where they are
-        asked for, the counts of the critical temperatures.
+        The leak audit's table, by crystal the rows that the symmetry model has learned from and the library's entries
+        of its own, which are left out, and, where they are asked for, the counts of the critical temperatures.
 
     Raises:
-        StudyError: A composition is among the training rows.
+        StudyError: A composition is among the training rows of the flow, or a file of training rows is missing.
     """
     formulas = {name: reference(name).formula_reduced for name in settings.crystals}
     seen, table = leaks_into_training(settings.data / settings.trained_on, formulas.values(), "superconductors")
@@ -52,10 +59,35 @@ def prepare(settings: SuperconductorSettings, folder: Path) -> dict[str, Any]:
             f"held-out compositions are among the {table[0]['rows']} rows of {settings.trained_on} ({named}): name a "
             "generator that was trained without them, and its rows (generator, trained_on)"
         )
+    known = _known_to_symmetry(settings, formulas)
+    (folder / KNOWN_TO_SYMMETRY).write_text(json.dumps(known))
     index = library_templates(settings.library)
     own = {name: own_entries(index, CRYSTALS[name]) for name in settings.crystals}
-    facts = {"leak_audit_of_training": table, "own_entries_left_out": {name: len(ids) for name, ids in own.items()}}
+    facts = {
+        "leak_audit_of_training": table,
+        "symmetry_model_left_out": known,
+        "own_entries_left_out": {name: len(ids) for name, ids in own.items()},
+    }
     return facts if settings.tc is None else {**facts, "tc": prepare_tc(settings, settings.tc, folder)}
+
+
+def _known_to_symmetry(settings: SuperconductorSettings, formulas: Mapping[str, str]) -> dict[str, list[str]]:
+    """Ids of the rows that the symmetry model has learned from, by crystal; the others are not named."""
+    found: dict[str, list[str]] = {}
+    for path in _learned_by_symmetry(settings):
+        seen, _ = leaks_into_training(path, formulas.values(), "superconductors")
+        for name, formula in formulas.items():
+            if formula in seen:
+                found.setdefault(name, []).extend(seen[formula])
+    return found
+
+
+def _learned_by_symmetry(settings: SuperconductorSettings) -> list[Path]:
+    root = library_folder(settings.library)
+    return [
+        settings.data / name if name.endswith(".parquet") else source_file(root, name)
+        for name in settings.symmetry_trained_on
+    ]
 
 
 def parts(settings: SuperconductorSettings, folder: Path) -> list[str]:  # noqa: ARG001 - nothing is shared
@@ -81,8 +113,9 @@ def measure(part: str, settings: SuperconductorSettings, folder: Path) -> dict[s
         return measure_tc(part, settings, settings.tc, folder)
 
     known = reference(part)
+    known_to_symmetry = json.loads((folder / KNOWN_TO_SYMMETRY).read_text())
     rows: Rows = []
-    for arm, (crystals, seconds) in _proposed(CRYSTALS[part], settings).items():
+    for arm, (crystals, seconds) in _proposed(CRYSTALS[part], settings, part not in known_to_symmetry).items():
         compared = match_pairs(predicted=crystals, reference=[known] * len(crystals))[0]
         each = round(seconds / max(1, len(crystals)), 3)
         about = {"crystal": part, "arm": arm, "cpu_seconds": each}
@@ -92,7 +125,10 @@ def measure(part: str, settings: SuperconductorSettings, folder: Path) -> dict[s
     return {"matches": rows}
 
 
-def _proposed(cell: dict[str, int], settings: SuperconductorSettings) -> dict[str, tuple[list[Crystal], float]]:
+def _proposed(
+    cell: dict[str, int], settings: SuperconductorSettings, with_symmetry: bool
+) -> dict[str, tuple[list[Crystal], float]]:
+    """Structures of each arm with the processor seconds of all."""
     begin = time.process_time()
     hits, _ = query_without(library_templates(settings.library), cell, settings.n)
     middle = time.process_time()
@@ -100,7 +136,7 @@ def _proposed(cell: dict[str, int], settings: SuperconductorSettings) -> dict[st
     seeded: list[Crystal] = []
     end = middle
     if sum(cell.values()) <= settings.largest_drawn:
-        drawn = from_dao_g(_generator(settings.generator), cell, settings.n, settings.seed)
+        drawn = from_dao_g(_generator(settings.generator), cell, settings.n, settings.seed, with_symmetry=with_symmetry)
         end = time.process_time()
         seeded = _seeded(_generator(settings.generator), hits, cell, settings)
     last = time.process_time()
@@ -204,7 +240,7 @@ def inputs(settings: SuperconductorSettings) -> dict[str, Any]:
     tc, files = settings.tc, [settings.trained_on]
     files += [] if tc is None else [MEASURED, COMPOSITIONS, STRUCTURES]
     return {
-        "files": identity_of([settings.data / name for name in files]),
+        "files": identity_of([*(settings.data / name for name in files), *_learned_by_symmetry(settings)]),
         "library": library_content(settings.library),
         "generator": load_checkpoint(settings.generator, kind="generator").identity,
         "predictor": None if tc is None else load_checkpoint(tc.predictor, kind="predictor").identity,

@@ -141,9 +141,10 @@ def test_nothing_is_deleted_unless_asked(folder: Path, tmp_path: Path) -> None:
     import shutil
 
     root = Path(shutil.copytree(folder / "db", tmp_path / "db"))
-    assert "delete them with --yes" in dao("crysdb", "vacuum", "--root", root)
+    assert "delete them with --yes" in dao("crysdb", "vacuum", "--root", root, "--hours", 0)
+    assert "0 files of versions older than 2160 hours deleted" in dao("crysdb", "vacuum", "--root", root, "--yes")
     dao("crysdb", "query", "SELECT 1 AS one FROM crysdb LIMIT 1", "--root", root, "--version", 0)
-    assert "deleted" in dao("crysdb", "vacuum", "--root", root, "--yes")
+    assert "files of old versions deleted" in dao("crysdb", "vacuum", "--root", root, "--hours", 0, "--yes")
     assert "failed" not in dao("crysdb", "doctor", "--root", root)
 
 
