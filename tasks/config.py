@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -100,13 +101,29 @@ class Workers(Settings):
         return value
 
 
+def _has_seed(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel) and "seed" in annotation.model_fields
+
+
 class RunSettings(Settings):
     """What every run has: a name, a folder, a seed, and where its tasks run."""
 
     name: str = Field(pattern=r"^[\w.-]+$")
     root: Path
-    seed: int = 0
+    seed: int = Field(0, description="of all parts that don't give their own")
     workers: Workers = Workers()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hand_down_the_seed(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping) or "seed" not in data:
+            return data
+        parts = {
+            name: {"seed": data["seed"], **data.get(name, {})}
+            for name, field in cls.model_fields.items()
+            if _has_seed(field.annotation) and isinstance(data.get(name, {}), Mapping)
+        }
+        return {**data, **parts}
 
 
 class RebuildConfig(RunSettings):

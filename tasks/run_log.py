@@ -284,9 +284,11 @@ def _facts(results: Sequence[Any]) -> dict[str, Any]:
 def read_state(root: Path) -> dict[str, Any] | None:
     """The state of the run in `root`, or None where there is none. A run whose process is gone is `interrupted`."""
     try:
-        state: dict[str, Any] = json.loads((root / STATE).read_text())
+        state: Any = json.loads((root / STATE).read_text())
     except (OSError, ValueError):
         return None
+    if not isinstance(state, dict) or not {"id", "name", "status", "command"} <= set(state):
+        return None  # somebody else's file of that name
     if state.get("status") == "running" and not _lives(root, state):
         state["status"] = "interrupted"
     return state
@@ -295,7 +297,8 @@ def read_state(root: Path) -> dict[str, Any] | None:
 def _lives(root: Path, state: Mapping[str, Any]) -> bool:
     """Whether the run's process is there; on another machine, whether it has given a sign of life lately."""
     if state.get("host", platform.node()) == platform.node():
-        return process_start(int(state["pid"])) == state.get("pid_started")
+        pid = state.get("pid")
+        return isinstance(pid, int) and process_start(pid) == state.get("pid_started")
     try:
         return time.time() - (root / HEARTBEAT).stat().st_mtime < SILENT_SECONDS
     except OSError:

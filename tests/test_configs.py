@@ -14,7 +14,7 @@ from dao_core.settings_file import ConfigFileError
 from dao_core.training.config import TrainingConfig
 from dao_core.training.property_config import PropertySettings
 from flows.cli.errors import explain
-from tasks.config import CampaignConfig, Profile, StudyConfig, load_config
+from tasks.config import CampaignConfig, Profile, ScreenConfig, StudyConfig, load_config
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 MODELS: dict[str, type[BaseModel]] = {
@@ -88,3 +88,11 @@ def test_a_wrong_value_names_key_and_remedy(change: dict[str, object], message: 
     with pytest.raises(ValidationError) as error:
         load_config(CONFIGS / "campaign-demo.yaml", CampaignConfig, **change)
     assert message in str(explain(error.value))
+
+
+def test_the_seed_of_a_run_is_that_of_its_parts_unless_they_give_their_own() -> None:
+    own = {"seed": 7, "stage2": {"max_steps": 1, "seed": 3}}
+    config = load_config(CONFIGS / "campaign-demo.yaml", CampaignConfig, **own)
+    assert (config.seed, config.search.seed, config.stage1.seed, config.predictor.seed) == (7, 7, 7, 7)
+    assert config.stage2.seed == 3
+    assert ScreenConfig.model_validate({"name": "x", "root": "x", "formulas": ["Si"], "seed": 4}).search.seed == 4

@@ -66,7 +66,7 @@ class DftSettings(BaseModel):
 
     protocol: ProtocolName = "fast"
     protocols_file: Path | None = None
-    command: str = "pw.x"
+    command: str = Field("pw.x", pattern=r"\S")
     ranks: int = Field(1, ge=1, description="MPI ranks of one calculation")
     mpi_command: str = "mpirun -np {ranks}"
     pseudo_dir: Path | None = None

@@ -43,9 +43,9 @@ MAX_E_ABOVE_HULL = 0.5  # eV/atom; beyond it a structure is an artefact of its c
 # Repeats of one relaxation are nearly equal; looser tolerances spend minutes on polytypes, which are no repeats.
 SAME = MatchSettings(ltol=0.05, stol=0.1, angle_tol=2.0)
 COLUMNS = (
-    "material_id", "source", "license", "formula_reduced", "spacegroup_number", "n_atoms", "atomic_numbers", "lattice",
-    "frac_coords", "e_above_hull", "e_above_hull_source", "formation_energy_per_atom_source", "duplicate_of",
-    "relaxation", "leaks_into", "is_stable",
+    "material_id", "source", "license", "formula_reduced", "spacegroup_number", "n_atoms",
+    "atomic_numbers", "lattice", "frac_coords", "e_above_hull", "e_above_hull_source",
+    "formation_energy_per_atom_source", "duplicate_of", "relaxation", "leaks_into", "is_stable",
 )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from dao_core.artifacts import Ledger, StageRecord, write_atomic, written_whole
@@ -19,7 +19,7 @@ SNAPSHOT = "one reading"  # a finished reading is deleted, so the next one start
 COMMON_REASONS = 10
 
 
-def collect(source: Source, root: Path, *, description: str, origin: str) -> LibrarySource:
+def collect(source: Source, root: Path, *, description: str, origin: str, revision: int = 1) -> LibrarySource:
     """Read a source into `sources/<name>.parquet`; the file appears whole or not at all.
 
     Args:
@@ -27,6 +27,7 @@ def collect(source: Source, root: Path, *, description: str, origin: str) -> Lib
         root: Folder of the library.
         description: What the source is, for people.
         origin: Where it is read from.
+        revision: Of the way in which it is read.
 
     Returns:
         What was read and refused.
@@ -37,7 +38,7 @@ def collect(source: Source, root: Path, *, description: str, origin: str) -> Lib
     """
     ledger = Ledger(root / READING)
     shards = ingest(source, ledger, shard_rows=ROWS_A_SHARD, snapshot=SNAPSHOT)
-    found = _summary(source, shards, description, origin)
+    found = replace(_summary(source, shards, description, origin), revision=revision)
     if found.n_read == found.n_refused:
         raise LibraryError(f"{origin} has no usable structure: {found.n_read} rows read, reasons {found.reasons}")
     target = root / SOURCES

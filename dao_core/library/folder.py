@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 LIBRARY_VARIABLE = "DAO_LIBRARY"
 MANIFEST = "library.json"
-FORMAT = 2
+FORMAT = 3
 CRYSDB, LEDGER, STAGE = "crysdb", "ledger", "library"
 STRUCTURES = "structures.parquet"  # in the stage, beside the template index
 
@@ -37,6 +37,7 @@ class LibrarySource:
         origin: Where it was read from (a package and its version, an address, a file).
         n_read: Rows read; n_refused of them were not taken.
         reasons: The commonest reasons of refusals with their counts.
+        revision: Of the program's reading of it: `dao library install` reads one of an older revision anew.
     """
 
     name: str
@@ -46,6 +47,7 @@ class LibrarySource:
     n_read: int
     n_refused: int
     reasons: dict[str, int] = field(default_factory=dict)
+    revision: int = 1
 
 
 @dataclass(frozen=True)

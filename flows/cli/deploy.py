@@ -27,7 +27,7 @@ def deploy(
     pool: Annotated[str, typer.Option(help="Type of the work pool, if it is new: process or kubernetes.")] = "process",
     crysdb: Annotated[
         Path | None,
-        typer.Option(help="YAML settings of the database that is rebuilt and updated on schedule; default: the sample."),
+        typer.Option(help="YAML settings of the database that is rebuilt and updated on schedule; default: sample."),
     ] = None,
 ) -> None:
     """Register the work pool, deployments, schedules and automations with the Prefect server at PREFECT_API_URL.

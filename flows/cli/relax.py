@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -67,13 +67,27 @@ def relax_files(files: Sequence[Path], out: Path, potential: str, settings: Mapp
         done = _relax_all(structures, [out / f"{name}.cif" for name in names], model, asked)
         rows = [*refused, *done]
         lines = io.StringIO()
-        csv.writer(lines).writerows([COLUMNS, *rows])
+        csv.writer(lines).writerows([COLUMNS, *kept_results(out, set(names)), *rows])
         write_atomic(out / TABLE, lines.getvalue())
     values = [
         dict(zip(COLUMNS, (*row[:2], _number(row[2]), row[3], _number(row[4]), *row[5:]), strict=True)) for row in rows
     ]
     table(f"energies in eV/atom from {model.identity}", COLUMNS, rows, values=values)
     return 1 if refused or any("rejected" in str(row[1]) or "failed" in str(row[1]) for row in done) else 0
+
+
+def kept_results(out: Path, names: Collection[str]) -> list[list[str]]:
+    """Lines of an earlier run's table in the same folder whose results are still there and not written anew."""
+    import csv
+
+    if not (out / TABLE).is_file():
+        return []
+    earlier = csv.DictReader((out / TABLE).read_text().splitlines())
+    anew = {f"{name}.cif" for name in names}
+    return [
+        [row.get(column) or "" for column in COLUMNS] for row in earlier
+        if (result := row.get("result")) and result not in anew and (out / result).is_file()
+    ]  # fmt: skip
 
 
 def _relax_all(

@@ -66,7 +66,7 @@ Phonons = Annotated[
 ]
 PhononPotential = Annotated[
     str,
-    typer.Option(help="Energy model for --phonons; default: the judge. Your own DAO-P has to pass benchmarks/vibrations.py --approve first."),
+    typer.Option(help="Energy model for --phonons; default: the judge. Your own DAO-P must pass a test first (docs)."),
 ]
 Pressures = Annotated[
     str | None, typer.Option(help="Pressures in GPa, such as 0,10,20, at which the best are compared by enthalpy.")
@@ -149,8 +149,8 @@ def screen(
     started = time.time()
     if hull not in ("auto", "database", "relaxed", "none"):
         fail(f"--hull {hull}: use auto, database, relaxed or none")
-    if hull == "database" and crysdb is None:
-        fail("--hull database needs a database: name its table with --crysdb, or use --hull relaxed")
+    if hull in ("database", "relaxed") and crysdb is None:
+        fail(f"--hull {hull} needs a database: name its table with --crysdb")
     settings: dict[str, Any] = {
         **split_proposals(n, generator), "max_atoms": max_atoms, "generated_atoms": generated_atoms, "seed": seed,
         "max_relaxed": relax_only, "budget_seconds": None if budget is None else 60 * budget,

@@ -76,7 +76,9 @@ def run(
     line: Annotated[
         list[str] | None, typer.Option(help="Line to add to the job script, such as 'module load qe'; may be repeated.")
     ] = None,
-    poll: Annotated[float, typer.Option(min=0.01, help="Seconds between two looks at the Slurm queue.")] = 30.0,
+    poll: Annotated[
+        float | None, typer.Option(min=0.01, help="Seconds between two looks at the Slurm queue; default: 30.")
+    ] = None,
     crysdb: Annotated[Path | None, typer.Option(help="Folder of a CrysDB to add the validated structures to.")] = None,
     crysdb_config: Annotated[Path | None, typer.Option(help="YAML settings that the CrysDB was built with.")] = None,
     root: Annotated[Path, typer.Option(help="Folder of the calculations.")] = Path("runs/dft"),
@@ -98,8 +100,12 @@ def run(
         "partition": partition,
         "account": account,
         "extra": tuple(line or ()),
-        "poll_seconds": poll,
+        "poll_seconds": 30.0 if poll is None else poll,
     }
+    if not slurm and any(value is not None for value in (partition, account, line, poll)):
+        fail("--partition, --account, --line and --poll say how Slurm runs pw.x: add --slurm, or leave them out")
+    if crysdb_config is not None and crysdb is None:
+        fail("--crysdb-config says how a CrysDB was built: name it with --crysdb")
     with interruptible("the same command continues from the last good structure"), working("pw.x"):
         options = ValidateOptions(settings, root, queue if slurm else None, reference or (), top, max_atoms, compare,
                                   crysdb, crysdb_config, properties, pages_of(files))  # fmt: skip
@@ -305,12 +311,12 @@ def _structures(path: Path, options: ValidateOptions) -> list[NamedStructure]:
     from dao_core.crystal import Crystal
     from dao_core.readers.base import Refusal
     from dao_core.readers.read import named_rows
-    from dao_core.screening.report.files import best_rows
+    from dao_core.screening.report.files import best_rows, is_report
 
     listed = path / "candidates.parquet" if path.is_dir() else path
-    if listed.suffix == ".parquet":
-        if not listed.is_file():
-            fail(f"{listed} is not there: name a CIF, or the report folder of a screening")
+    if listed.suffix == ".parquet" and not listed.is_file():
+        fail(f"{listed} is not there: name a CIF, or the report folder of a screening")
+    if listed.suffix == ".parquet" and is_report(listed):
         best = best_rows(listed, top=options.top, max_atoms=options.max_atoms)
         if best.left_out:
             print(f"left out: {best.left_out}; a larger --max-atoms takes them")

@@ -16,8 +16,8 @@ from tests.helpers.structures import rocksalt
 
 def row(name: str, crystal: Crystal, source: str = "amcsd", group: int = 225) -> dict[str, Any]:
     return {
-        "material_id": name, "source": source, "formula_reduced": crystal.formula_reduced, "spacegroup_number": group,
-        "lattice": crystal.lattice.ravel().tolist(),
+        "material_id": name, "source": source, "spacegroup_number": group,
+        "formula_reduced": crystal.formula_reduced, "lattice": crystal.lattice.ravel().tolist(),
         "frac_coords": crystal.frac_coords.ravel().tolist(), "atomic_numbers": crystal.atomic_numbers.tolist(),
     }  # fmt: skip
 
@@ -34,8 +34,12 @@ def moved(crystal: Crystal) -> Crystal:
 def test_each_measurement_counts_for_every_description_of_its_crystal() -> None:
     small, large = rocksalt(), Crystal(1.02 * rocksalt().lattice, rocksalt().frac_coords, rocksalt().atomic_numbers)
     double = Crystal.from_pymatgen(small.to_pymatgen() * (2, 1, 1))
-    structures = [row("calculated", moved(small), "oqmd-icsd"), row("m-1", small), row("twice", double, "oqmd-icsd")]
-    assert counted(structures, [row("m-2", large), row("m-3", moved(large))]) == [3, 3, 3]
+    structures = [
+        row("calculated", moved(small), "oqmd-icsd"),
+        row("amcsd-1", small),
+        row("twice", double, "oqmd-icsd"),
+    ]
+    assert counted(structures, [row("amcsd-2", large), row("amcsd-3", moved(large))]) == [3, 3, 3]
 
 
 def test_the_commonest_name_of_the_measurements_is_the_mineral_s() -> None:
@@ -56,7 +60,7 @@ def test_other_crystals_groups_and_formulas_count_apart() -> None:
         row("other group", rocksalt(), "oqmd-icsd", 1),
         row("other formula", rocksalt("K", "Cl"), "oqmd-icsd"),
     ]
-    assert counted(structures, [row("m-1", rocksalt()), row("m-2", rocksalt())]) == [2, 0, 0, 0]
+    assert counted(structures, [row("amcsd-1", rocksalt()), row("amcsd-2", rocksalt())]) == [2, 0, 0, 0]
 
 
 def test_left_and_right_handed_forms_are_one() -> None:
@@ -68,9 +72,14 @@ def test_left_and_right_handed_forms_are_one() -> None:
     assert set(groups) == {152, 154}
     right, mirrored = (
         row(name, Crystal.from_pymatgen(s), source, group)
-        for name, s, source, group in zip(("r", "l"), (quartz, left), ("oqmd-icsd", "amcsd"), groups, strict=True)
+        for name, s, source, group in zip(("r", "amcsd-1"), (quartz, left), ("oqmd-icsd", "amcsd"), groups, strict=True)
     )
     assert counted([right], [mirrored]) == [1]
+
+
+def test_what_was_measured_cold_does_not_count() -> None:
+    cold = row("amcsd-2-halite-cold", rocksalt())
+    assert counted([row("one", rocksalt(), "oqmd-icsd")], [cold, row("amcsd-3-halite", rocksalt())]) == [1]
 
 
 @pytest.mark.parametrize("source", ["oqmd-icsd", "aflow-encyclopedia", "cod"])

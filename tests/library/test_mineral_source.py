@@ -10,7 +10,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
 from dao_core.crysdb.sources.base import SourceError, SourceItem
-from dao_core.library.mineral_source import MineralSource, mineral_of
+from dao_core.library.mineral_source import MineralSource, is_counted, mineral_of
 from tests.helpers.carriers import CASSITERITE, packed, write_minerals
 
 CALCITE = {
@@ -51,6 +51,11 @@ def test_an_entry_is_the_crystal_that_pymatgen_builds(tmp_path: Path, entry: dic
         ({"title": "Calcite\n T = 900 K"}, "above 400 K"),
         ({"title": "Calcite\n T = 300 C"}, "above 400 K"),
         ({"title": "Calcite\n P = 15.4 kbar"}, "above 0.5 GPa"),
+        ({"title": "Calcite at 6.95 GPa"}, "above 0.5 GPa"),
+        ({"title": "Calcite\n Sample: Pressure = 21 kbar"}, "above 0.5 GPa"),
+        ({"title": "Calcite at 1073 K"}, "above 400 K"),
+        ({"title": "The structure of potassium bicarbonate"}, "hydrogen"),
+        ({"title": "Calcite hexahydrate, CaCO3*6H2O"}, "hydrogen"),
         ({"title": "Calcite from density-functional theory"}, "computed"),
         ({"occupancy": packed([1, 0.5, 1])}, "partially occupied"),
         ({"formula": "Ca.5 Mg.5 C O3"}, "partially occupied"),
@@ -69,6 +74,48 @@ def test_what_is_no_ordered_structure_at_ordinary_conditions_is_refused(
     assert item.refusal is not None
     assert item.refusal.row == "amcsd-1"
     assert reason in item.refusal.reason
+
+
+def test_an_entry_without_the_hydrogen_that_its_mineral_has_is_refused(tmp_path: Path) -> None:
+    """Brucite without its hydrogen would pass for MgO2; another mineral of that formula is what it says."""
+    bare = BRUCITE | {"formula": "Mg O2", "labels": ["Mg", "O"], "points": BRUCITE["points"][:2], "title": "X-rays"}
+    whole, without, other = read(
+        tmp_path, BRUCITE | {"mineral": "Brucite"}, bare | {"mineral": "Brucite"}, bare | {"mineral": "Another"}
+    )
+    assert whole.record is not None
+    assert without.refusal is not None
+    assert "hydrogen" in without.refusal.reason
+    assert other.record is not None
+    assert other.record.crystal.formula_reduced == "MgO2"
+
+
+def test_nitrogen_of_an_ammonium_salt_lacks_hydrogen_and_the_potassium_salt_beside_it_does_not(tmp_path: Path) -> None:
+    title = "The crystal structures of potassium and ammonium bromide; their hydration"
+    bromide = WURTZITE | {"title": title, "formula": "N Br", "labels": ["N", "Br"]}
+    salt, other = read(tmp_path, bromide, bromide | {"formula": "K Br", "labels": ["K", "Br"]})
+    assert salt.refusal is not None
+    assert "hydrogen" in salt.refusal.reason
+    assert other.record is not None
+
+
+@pytest.mark.parametrize(
+    ("title", "id"),
+    [
+        ("Calcite", "amcsd-1-calcite"),
+        ("Calcite\n Sample: T = 298 K", "amcsd-1-calcite"),
+        ("Calcite at 250 K and T = 20 C", "amcsd-1-calcite"),
+        ("Calcite synthesized at 13 GPa and 1600 K", "amcsd-1-calcite"),
+        ("Calcite\n T = 15 K", "amcsd-1-calcite-cold"),
+        ("Calcite\n Temperature = -100 C", "amcsd-1-calcite-cold"),
+        ("Calcite at 25 K", "amcsd-1-calcite-cold"),
+    ],
+)
+def test_what_was_measured_cold_says_so(tmp_path: Path, title: str, id: str) -> None:
+    [item] = read(tmp_path, CALCITE | {"title": title, "mineral": "Calcite"})
+    assert item.record is not None, item.refusal
+    assert item.record.material_id == id
+    assert mineral_of(id) == "calcite"
+    assert is_counted(id) is not id.endswith("cold")
 
 
 def test_elements_are_left_to_other_sources(tmp_path: Path) -> None:

@@ -109,6 +109,20 @@ def test_what_the_judge_looked_at_is_counted_once_whatever_was_merged_before() -
     assert [c.n_measured for c in outcome.candidates if c.library_id] == [2]
 
 
+def test_known_structures_keep_to_the_size_limit_and_what_it_leaves_out_is_said() -> None:
+    alloy = next(c for c in crystals(6) if c.formula_reduced == "CuAu")
+    large = Crystal.from_pymatgen(alloy.to_pymatgen() * (1, 1, 2))
+    entries = tuple(
+        KnownStructure(name, "the library", None, crystal, None, 0.0, None)
+        for name, crystal in (("small", alloy), ("large", large))
+    )
+    settings = SETTINGS.model_copy(update={"max_atoms": alloy.n_atoms})
+    outcome = search(["CuAu"], judged_models(StructureList("the library", entries)), settings)
+    assert {c.library_id for c in outcome.candidates} - {None} == {"small"}
+    told = f"1 known structure has more than {alloy.n_atoms} atoms a cell (--max-atoms {large.n_atoms} takes it)"
+    assert any(told in note for note in outcome.info.notes)
+
+
 def test_of_equally_likely_known_structures_the_smaller_cell_is_judged_first() -> None:
     alloy = next(c for c in crystals(6) if c.formula_reduced == "CuAu")
     layers = np.array([[(i % 2) / 2, (i % 2) / 2, i / 8] for i in range(8)])
@@ -117,7 +131,8 @@ def test_of_equally_likely_known_structures_the_smaller_cell_is_judged_first() -
         KnownStructure("long", "the library", None, long, None, 0.0, -0.1),
         KnownStructure("short", "the library", None, alloy, None, 0.001, -0.1),
     ))  # fmt: skip
-    only_one = {"n_templates": 0, "judge": JudgeSettings(n_judged=1, relax=RELAX), "budget_seconds": 1e6}
+    judge = JudgeSettings(n_judged=1, relax=RELAX)
+    only_one = {"max_atoms": 8, "n_templates": 0, "judge": judge, "budget_seconds": 1e6}
     outcome = search(["CuAu"], judged_models(known), SETTINGS.model_copy(update=only_one))
     assert [c.library_id for c in outcome.candidates if c.judged] == ["short"]
     assert any("1 known structure has no probability: the judge looks at the 1 most" in n for n in outcome.info.notes)
@@ -130,7 +145,7 @@ def test_a_known_structure_that_lacks_only_an_energy_is_judged_before_one_above_
         KnownStructure("listed", "the library", None, rocksalt("Cu", "Au", 5.3), None, 0.02, -0.1),
         KnownStructure("measured", "the library", None, alloy, None, None, None),
     ))  # fmt: skip
-    only_one = {"n_templates": 0, "judge": JudgeSettings(n_judged=1, relax=RELAX)}
+    only_one = {"max_atoms": 8, "n_templates": 0, "judge": JudgeSettings(n_judged=1, relax=RELAX)}
     outcome = search(["CuAu"], judged_models(known), SETTINGS.model_copy(update=only_one))
     assert [c.library_id for c in outcome.candidates if c.judged] == ["measured"]
 

@@ -84,8 +84,12 @@ def test_runs_are_found_by_id_or_beginning(tmp_path: Path) -> None:
 
 def test_a_damaged_run_log_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "run.json").write_text("{")
-    assert find_runs(tmp_path) == []
+    other = {"id": "x", "name": "x", "command": "c", "status": "running", "pid": None}
+    for text in ("{", "[1]", '{"a": 1}'):
+        (tmp_path / "a" / "run.json").write_text(text)
+        assert find_runs(tmp_path) == []
+    (tmp_path / "a" / "run.json").write_text(json.dumps(other))
+    assert [state["status"] for _, state in find_runs(tmp_path)] == ["interrupted"]
 
 
 def test_a_command_is_listed_with_its_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

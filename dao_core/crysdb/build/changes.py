@@ -40,6 +40,10 @@ class Reading:
         """Whether an id that no source gives is gone."""
         return not (self.partial or self.since)
 
+    def is_whole(self, source: Source) -> bool:
+        """Whether a source gives everything that it has: those that know no dates do so whatever is asked."""
+        return self.complete or not (self.partial or getattr(source, "knows_dates", False))
+
 
 WHOLE = Reading()
 
@@ -108,17 +112,18 @@ def find_changes(
     mask = pa.array(cleaned.publishable, type=pa.bool_())
     entries = cleaned.sound.select(list(ENTRY_COLUMNS)).append_column("publishable", mask)
     standard, failed = standardise(cleaned.sound.filter(mask))
-    names = {s.name for s in sources}
-    gone = sorted(i for i, (s, _) in known.items() if s in names and i not in seen) if reading.complete else []
+    whole = {s.name for s in sources if reading.is_whole(s)}
+    gone = sorted(i for i, (s, _) in known.items() if s in whole and i not in seen)
     replaced = set(raw["material_id"].to_pylist()) | set(gone)
+    changed = key_columns(standard, symprec=config.symprec)
     return Changes(
-        changed=key_columns(standard, symprec=config.symprec),
+        changed=changed,
         entries=entries,
         gone=gone,
         replaced=replaced,
         n_in=n_in,
         n_same=n_in - n_refused - raw.num_rows,
-        n_new=sum(i not in known for i in raw["material_id"].to_pylist()),
+        n_new=sum(i not in known for i in changed["material_id"].to_pylist()),
         n_refused=n_refused + len(cleaned.refused) + len(failed),
         n_by_source=dict(by_source) if reading.complete else None,
         functionals={s.name: s.functional for s in sources},

@@ -46,6 +46,7 @@ class MaterialsProjectSource:
     The API key is sent to the server and told to nobody else. Raises SourceInterrupted (with cursor) or SourceError.
     """
 
+    knows_dates = True  # gives only what changed after `since`
     name = "materials_project"
     functional = THERMO_TYPE
 

@@ -50,6 +50,8 @@ class OptimadeSource:
     `last_modified`. Raises SourceInterrupted (with cursor) or SourceError.
     """
 
+    knows_dates = True  # gives only what changed after `since`
+
     def __init__(self, config: OptimadeConfig, *, session: type[PoliteSession] | None = None) -> None:
         self.config = config
         self._report = HttpReport()

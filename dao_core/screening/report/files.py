@@ -127,8 +127,19 @@ class BestRows:
     left_out: str = ""
 
 
+def is_report(path: Path) -> bool:
+    """Whether a Parquet file holds the candidates of a report; other tables of structures and damaged ones don't."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return {"rank", "file", "model_formation_energy"} <= set(pq.read_schema(path).names)
+    except pa.ArrowInvalid:
+        return False
+
+
 def best_rows(path: Path, *, top: int, max_atoms: int | None = None) -> BestRows:
-    """The best candidate of each formula in a `candidates.parquet`, in rank order, as plain records.
+    """The best candidate of each formula in a report's `candidates.parquet`, in rank order, as plain records.
 
     Args:
         path: The file of a report.

@@ -127,6 +127,19 @@ def test_a_copy_of_a_row_that_is_not_published_stands_for_itself(tmp_path: Path)
     assert "far" not in content(tmp_path / "updated")
 
 
+def test_a_source_that_knows_no_dates_is_read_whole_whatever_is_asked(tmp_path: Path) -> None:
+    rows = salt_records()
+    build(CONFIG, tmp_path / "a", sources=[ListSource(rows)])
+    report = update(CONFIG, tmp_path / "a", sources=[ListSource(rows[:-1])], reading=Reading(since="2031-01-01"))
+    assert report.n_gone == 1
+
+    class Dated(ListSource):
+        knows_dates = True
+
+    report = update(CONFIG, tmp_path / "a", sources=[Dated(rows[:-2])], reading=Reading(since="2031-01-01"))
+    assert report.n_gone == 0
+
+
 def test_partial_takes_nothing_as_gone(tmp_path: Path) -> None:
     build(CONFIG, tmp_path, sources=[ListSource(crowd())])
     delta = [record("new-1", rocksalt("K", "O", 5.3), -2.4)]

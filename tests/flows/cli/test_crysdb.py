@@ -133,6 +133,12 @@ def test_exports_of_a_view(folder: Path, name: str) -> None:
     assert (folder / name).exists()
 
 
+def test_a_level_without_a_view_and_a_word_that_is_no_date_are_refused(folder: Path) -> None:
+    out = ("crysdb", "export", folder / "x.npz", "--root", folder / "db", "--level", "composition")
+    assert "name one, such as --view leak_free" in dao(*out, code=2)
+    assert "write a date such as 2025-01-31" in dao("crysdb", "update", "--since", "yesterday", code=2)
+
+
 def test_an_update_without_news_is_no_version(folder: Path) -> None:
     assert "version 1: " in dao("crysdb", "update", folder / "db.yaml", "--root", folder / "db")
 

@@ -71,6 +71,16 @@ def test_results_never_take_the_place_of_a_file_that_is_read_or_of_somebody_else
     assert isinstance(row["fmax"], float)
 
 
+def test_results_of_earlier_runs_in_the_folder_stay_its_own(tmp_path: Path) -> None:
+    for name in ("x", "y"):
+        (tmp_path / f"{name}.cif").write_text(rocksalt().to_cif())
+    for name in ("x", "y", "x"):
+        result = dao("relax", f"{name}.cif", *FAST, "--out", "done", cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+    listed = list(csv.DictReader((tmp_path / "done" / "relaxed.csv").read_text().splitlines()))
+    assert sorted(row["result"] for row in listed) == ["x.cif", "y.cif"]
+
+
 def test_nothing_readable_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "x.cif").write_text("data_x\n")
     result = dao("relax", "x.cif", "missing.cif", *FAST, cwd=tmp_path)

@@ -35,6 +35,8 @@ def test_formulas_from_everywhere_come_once(tmp_path: Path, capsys: pytest.Captu
         (("screen", "NaCl", "--judge", "none", "--phonons", "--phonon-potential", "oracle"), "no potential 'oracle'"),
         (("screen", "NaCl", "--hull", "mine"), "--hull mine: use auto, database, relaxed or none"),
         (("screen", "NaCl", "--hull", "database"), "--hull database needs a database: name its table with --crysdb"),
+        (("screen", "NaCl", "--hull", "relaxed"), "--hull relaxed needs a database: name its table with --crysdb"),
+        (("predict", "NaCl", "--judge", "none", "--dispersion"), "added to the judge's energies, and judge is none"),
         (("screen", "NaCl", "--pressure", "much"), "--pressure much: give GPa"),
         (("screen", "NaCl", "--pressure", "0,5000"), "pressures are in GPa, between -50 and 1000"),
         (("screen", "NaCl", "--keep", "Na"), "--keep names elements of a --framework"),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -129,6 +130,28 @@ def test_the_best_of_a_screening(dao: Dao, folder: Path, capsys: pytest.CaptureF
     assert "#1 Si" in capsys.readouterr().out
     assert dao("other.parquet") == 2
     assert "other.parquet is not there" in capsys.readouterr().err
+
+
+def test_a_table_of_structures_is_no_report_and_a_damaged_one_is_one_line(
+    dao: Dao, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crystal = silicon()
+    pq.write_table(pa.table({
+        "material_id": ["mine"], "lattice": [crystal.lattice.ravel()], "frac_coords": [crystal.frac_coords.ravel()],
+        "atomic_numbers": [crystal.atomic_numbers],
+    }), folder / "mine.parquet")  # fmt: skip
+    assert dao("mine.parquet") == 0
+    assert "1 of 1 validated" in capsys.readouterr().out
+    (folder / "mine.parquet").write_bytes(b"PAR1" * 9)
+    assert dao("mine.parquet") == 2
+    assert "mine.parquet" in capsys.readouterr().err
+
+
+def test_options_of_what_was_not_asked_for_are_refused(dao: Dao, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dao("si.cif", "--partition", "long") == 2
+    assert "add --slurm" in capsys.readouterr().err
+    assert dao("si.cif", "--crysdb-config", "x.yaml") == 2
+    assert "name it with --crysdb" in capsys.readouterr().err
 
 
 def test_what_a_limit_of_size_leaves_out_is_said(dao: Dao, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
