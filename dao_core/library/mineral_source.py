@@ -42,7 +42,9 @@ UNIT = 4e6
 SAME_SITE = 0.15  # angstrom: four digits of a coordinate leave copies of one atom so far apart
 SYMPREC = (0.02, 0.005)  # angstrom
 HOTTEST, DENSEST = 400.0, 0.5  # kelvin and GPa: beyond it another structure may be the stable one
-COLDEST = 250.0  # kelvin: below it another structure may be the usual one, so what was measured there isn't counted
+COLDEST = (
+    280.0  # kelvin: what was measured below isn't counted; BaTiO3 has another structure than at room temperature there
+)
 COLD = "cold"  # the last word of such an entry's id
 _KELVIN = re.compile(r"\b(?:T|temperature)\s*=\s*(-?\d+(?:\.\d*)?)\s*(?:deg\.?\s*)?([CK])\b", re.IGNORECASE)
 _PRESSURE = re.compile(r"\b(?:P|pressure)\s*=\s*(\d*\.?\d+)\s*(kbar|kb|GPa|MPa|atm|bar)\b", re.IGNORECASE)
@@ -66,7 +68,7 @@ class MineralSource:
     """Entries in the order of their numbers in the database; the cursor is the last number.
 
     Ids are `amcsd-`, that number and the mineral, such as `amcsd-13895-magnetite`, and end with `-cold` where the
-    title tells a temperature below 250 K. What is partly occupied, lacks
+    title tells a temperature below 280 K. What is partly occupied, lacks
     atoms of its formula, was computed, or was measured beyond 400 K or 0.5 GPa is a Refusal, and so are elements: their
     stable forms come from elsewhere, and the database has 48 structures of carbon. Many formulas lack hydrogen that
     nobody located; such an entry would pass for another compound (goethite for FeO2), so one without hydrogen is

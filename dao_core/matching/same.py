@@ -19,6 +19,7 @@ from dao_core.crystal import Crystal
 from dao_core.matching.alignment import Cell, Tolerances, can_be_mapped
 from dao_core.matching.reduction import reduced_primitive
 
+CLOSE = Tolerances(lengths=0.05, sites=0.08, angles=2.0)  # two ends of relaxations that went to one minimum
 STRICT = Tolerances(lengths=0.2, sites=0.3, angles=5.0)  # pymatgen's defaults: duplicates, novelty
 LOOSE = Tolerances(
     lengths=0.3, sites=0.5, angles=10.0

@@ -8,12 +8,11 @@ from functools import cached_property
 from dao_core.generate.symmetry.wyckoff_tables import point_group_order
 from dao_core.matching.alignment import Cell, Tolerances
 from dao_core.matching.reduction import reduced_primitive
-from dao_core.matching.same import STRICT, same_reduced, without_hand
+from dao_core.matching.same import CLOSE, STRICT, same_reduced, without_hand
 from dao_core.screening.candidate import NOT_RELAXED, Candidate
 from dao_core.screening.proposed import KNOWN
 
 SAME_ENERGY = 0.002  # eV/atom: closer than this, structures in different space groups may still be one
-CLOSE = Tolerances(lengths=0.05, sites=0.08, angles=2.0)  # two ends of relaxations that went to one minimum
 
 
 def merge_key(candidate: Candidate) -> tuple[bool, float, bool, float, str]:

@@ -12,7 +12,7 @@ from dao_core.crystal import Crystal
 from dao_core.library.known import KnownStructure
 from dao_core.matching.alignment import Cell
 from dao_core.matching.reduction import reduced_primitive
-from dao_core.matching.same import same_reduced, without_hand
+from dao_core.matching.same import CLOSE, same_reduced, without_hand
 from dao_core.screening.candidate import Candidate
 from dao_core.screening.known import KnownStructures
 from dao_core.screening.symmetry import SNAP_SYMPREC, SymmetryError, prototype_label
@@ -132,9 +132,9 @@ def with_novelty(candidates: Iterable[Candidate], index: NoveltyIndex) -> list[C
 def with_library_novelty(candidates: Iterable[Candidate], library: KnownStructures) -> list[Candidate]:
     """Fill `novelty` and `novelty_reference` from the library that the search proposes from.
 
-    A candidate is known where one of the library's structures of its formula is the same crystal; the one of its own
-    space group is named if several are, and `library_spacegroup` says in which it is listed. One that came from another
-    compound's structure has a known prototype; anything else is new.
+    A candidate is known where one of the library's structures of its formula and space group is the same crystal, or
+    one of another space group is hardly distorted from it; `library_spacegroup` says in which it is listed. One that
+    came from another compound's structure has a known prototype; anything else is new.
 
     Args:
         candidates: Any.
@@ -163,9 +163,11 @@ def with_library_novelty(candidates: Iterable[Candidate], library: KnownStructur
 
 
 def _same_as(c: Candidate, known: Sequence[tuple[KnownStructure, Cell]]) -> KnownStructure | None:
-    """The known structure that a candidate is: of several within the tolerances one of its own space group."""
+    """The known structure that a candidate is: one of its own space group, or one that is hardly distorted."""
     if not known:
         return None
     cell, group = reduced_primitive(c.crystal), without_hand(c.spacegroup_after)
-    ordered = sorted(known, key=lambda entry: without_hand(entry[0].spacegroup_number) != group)  # stable: by hull
-    return next((k for k, other in ordered if same_reduced(cell, other)), None)
+    own = [without_hand(k.spacegroup_number) in (group, None) for k, _ in known]
+    found = (k for (k, other), same in zip(known, own, strict=True) if same and same_reduced(cell, other))
+    near = (k for (k, other), same in zip(known, own, strict=True) if not same and same_reduced(cell, other, CLOSE))
+    return next(found, None) or next(near, None)

@@ -260,12 +260,13 @@ def gather(records: FormulaRecords) -> list[Candidate]:
     found: dict[str, Candidate] = {}
     for record in (*records.proposed, *records.relaxed):
         found |= {c.id: c for c in load_candidates(record.file(CANDIDATES))}
+    judged: dict[str, Candidate] = {}
     for record in records.judged:
         for c in load_candidates(record.file(CANDIDATES)):
             before = found.get(c.id) or found[c.id.removesuffix(START_SUFFIX)]
             if c.id in found or before.library_id is not None:  # else the library's own is among them by itself
-                found[c.id] = on_its_own(c, before)
-    return list(found.values())
+                judged[c.id] = on_its_own(c, before)
+    return list((found | judged).values())
 
 
 def first_rule(context: SearchContext) -> RankingRule:

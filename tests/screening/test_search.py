@@ -109,6 +109,20 @@ def test_what_the_judge_looked_at_is_counted_once_whatever_was_merged_before() -
     assert [c.n_measured for c in outcome.candidates if c.library_id] == [2]
 
 
+def test_a_listed_structure_that_the_judge_leaves_is_in_the_answer_beside_its_end() -> None:
+    stretched = rocksalt("Cu", "Au", 5.8)
+    off = stretched.replace(frac_coords=np.array([[0, 0, 0], [0.5, 0.5, 0.40]]))
+    entry = KnownStructure("L-1", "the library", None, off, spacegroup_number(off), 0.0, None, n_measured=2)
+    judge = JudgeSettings(n_judged=4, relax=RelaxSettings(max_steps=80))
+    settings = SETTINGS.model_copy(update={"n_templates": 0, "judge": judge, "keep_symmetry": False})
+    outcome = search(["CuAu"], judged_models(StructureList("the library", (entry,))), settings)
+    (listed,) = (c for c in outcome.candidates if c.library_id == "L-1")
+    assert (listed.start_kept, listed.judged, listed.n_measured) == (True, True, 2)
+    (end,) = (c for c in outcome.candidates if c.start_id == listed.id)
+    assert (end.library_id, end.n_measured, end.n_merged) == (None, 0, 1)
+    assert end.energy_per_atom < listed.energy_per_atom
+
+
 def test_known_structures_keep_to_the_size_limit_and_what_it_leaves_out_is_said() -> None:
     alloy = next(c for c in crystals(6) if c.formula_reduced == "CuAu")
     large = Crystal.from_pymatgen(alloy.to_pymatgen() * (1, 1, 2))
