@@ -255,11 +255,24 @@ def _end_of(start: Candidate, group: Sequence[Candidate]) -> Candidate:
 def _log_judged(c: Candidate, judged: Sequence[Candidate], rule: RankingRule, context: Context) -> float:
     numbers = rule.calibration.contexts[context]
     floor = _believed_down_to(judged, rule)
-    prior, energy = _log_prior(c, judged, numbers), max(c.energy_per_atom or 0.0, floor)
+    prior, energy = _log_prior(c, judged, numbers), max(_counted_energy(c, judged), floor)
     if c.known_without_energy:
-        lowest = min(max(o.energy_per_atom or 0.0, floor) for o in judged)
+        lowest = min(max(_counted_energy(o, judged), floor) for o in judged)
         prior += numbers.prior_weight * energy_found_later(energy - lowest)
     return prior - energy / rule.temperature(c.energy_identity, context)
+
+
+def _counted_energy(c: Candidate, judged: Sequence[Candidate]) -> float:
+    """The judge's energy, eV/atom; of a start that it left, where the library has an energy of it, that of its end.
+
+    Somebody's calculation has kept that structure at rest: that the judge doesn't is the judge's error. What was only
+    measured counts as it stands.
+    """
+    own = c.energy_per_atom or 0.0
+    if not c.start_kept or c.library_e_above_hull is None:
+        return own
+    end = _end_of(c, judged).energy_per_atom
+    return own if end is None else end + max(0.0, own - end - USUAL_FALL)
 
 
 def _believed_down_to(judged: Sequence[Candidate], rule: RankingRule) -> float:
@@ -270,7 +283,7 @@ def _believed_down_to(judged: Sequence[Candidate], rule: RankingRule) -> float:
     0.01 to 0.06 does.
     """
     on_hull = [
-        c.energy_per_atom
+        _counted_energy(c, judged)
         for c in judged
         if c.energy_per_atom is not None and c.library_e_above_hull is not None and c.library_e_above_hull <= ON_HULL
     ]

@@ -216,6 +216,21 @@ def test_a_start_that_was_left_counts_with_what_it_became() -> None:
     assert far["x-start"] < far["x"]  # it fell by 2 eV/atom: what it was is no crystal that anybody lists
 
 
+def test_a_listed_structure_that_the_judge_left_counts_with_its_end_if_somebody_calculated_it() -> None:
+    """Tenorite: PBE keeps copper oxide in C2/c, the judge takes it to P4_2/mmc, 0.04 eV/atom lower."""
+    fields = {"relaxation_status": "start", "log_prior": -1.0, **_KNOWN}
+    start = judged("x-start", rocksalt(), -2.96, None, library_e_above_hull=0.0, **fields)
+    end = judged("x", cesium_chloride(), -3.0, None, log_prior=-2.6, start_id="x-start", origin="known")
+    weight = RULE.calibration.contexts["composition"].prior_weight
+
+    def odds(energy: float, **changes: float | None) -> float:
+        logs = log_posteriors([end, start.replace(energy_per_atom=energy, **changes)], RULE)
+        return logs["x-start"] - logs["x"]
+
+    assert odds(-2.96) == pytest.approx(odds(-2.9)) == pytest.approx(1.6 * weight)
+    assert odds(-2.96, library_e_above_hull=None) > odds(-2.9, library_e_above_hull=None)  # nobody has calculated it
+
+
 def test_gaps_below_the_error_are_undecided() -> None:
     close = [judged("a", rocksalt(), -7.0, None), judged("b", cesium_chloride(), -7.0 + 0.9 * ERROR, None)]
     far = judged("c", rocksalt(length=7), -7.0 + 1.1 * ERROR, None)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dao_core.crystal import Crystal
-from dao_core.energy.potential import PotentialFailure
+from dao_core.energy.potential import PotentialFailure, label_of
 from dao_core.energy.relaxation.relax import RelaxSettings
 from dao_core.screening.analysis.phonons import (
     PhononError,
@@ -81,7 +81,8 @@ def test_simple_cubic_argon_falls_down_its_soft_mode() -> None:
     potential = LennardJonesPotential()
     start = simple_cubic()
     energy = potential.compute([start])[0].energy
-    parent = candidate("sc", start, energy, energy_identity=potential.identity)
+    parent = candidate("sc", start, energy, energy_identity=potential.identity, log_prior=-1.0, display_formula="Ar2",
+                       provenance={"template_id": "t"})  # fmt: skip
     judged, found = phonon_gate([parent], potential, SETTINGS, RelaxSettings(max_steps=60))
     facts = judged[0].extras["phonons"]
     assert facts["stable"] is False
@@ -89,7 +90,10 @@ def test_simple_cubic_argon_falls_down_its_soft_mode() -> None:
     assert facts["followed_to"] == "sc-soft"
     assert found[0].energy_per_atom < energy - 0.001
     assert found[0].provenance["parent"] == "sc"
-    assert found[0].energy_identity == potential.identity
+    assert found[0].energy_label == label_of(potential)
+    assert found[0].display_formula == "Ar2"
+    assert found[0].log_prior < parent.log_prior  # less likely than its parent, whatever the others are
+    assert "template_id" not in found[0].provenance
 
 
 def test_a_potential_that_fails_leaves_stability_unknown() -> None:
