@@ -179,9 +179,11 @@ def _resume(start: PwInput, launcher: Launcher, scratch: Path) -> tuple[PwInput,
     if running or _finished_unseen(folder, output):
         return previous, numbers[-1]
     if (folder / OUTCOME).exists():
-        # a new call begins with a clean slate of repairs, at the last structure and with the last parameters
+        # a new call begins with a clean slate of repairs, at the last structure and with the last parameters; that the
+        # smearing is not the protocol's stays known, or its energy would pass for one of the protocol
         moved = replace(previous, crystal=output.crystal or previous.crystal, restart="scratch")
-        return replace(moved, history=()), numbers[-1] + 1
+        smeared = tuple(a for a in previous.history if "smearing" in a.changes)
+        return replace(moved, history=smeared), numbers[-1] + 1
     repaired, action = repair(previous, output, "interrupted")
     _note(folder, RunOutcome("lost", note="the worker ended first"), action)
     return repaired, numbers[-1] + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from dao_core.artifacts import Ledger, content_key
 from dao_core.crystal import Crystal
@@ -132,6 +133,11 @@ NOT_IN_ENERGIES = {
 }  # fmt: skip
 
 
+def stated_cutoffs(row: Mapping[str, Any]) -> list[Any]:
+    """Cutoffs of a pseudopotential as its table states them: the same file with others gives other energies."""
+    return [row[name] for name in ("cutoff_hartree", "ecutwfc", "ecutrho") if name in row]
+
+
 def functional_label(library: PseudoLibrary, settings: DftSettings, hubbard: Mapping[str, float] | None = None) -> str:
     """What the energies are: functional, code, pseudopotentials, protocol and magnetism by name, and a hash of them.
 
@@ -160,7 +166,7 @@ def functional_label(library: PseudoLibrary, settings: DftSettings, hubbard: Map
         electronic_type=settings.electronic_type,
         spin=[settings.spin, settings.orderings, settings.max_orderings, settings.max_magnetic_cell],
         pressure_gpa=settings.pressure_gpa,
-        pseudopotentials={element: row["sha256"] for element, row in library.table.items()},
+        pseudopotentials={element: [row["sha256"], *stated_cutoffs(row)] for element, row in library.table.items()},
     )
     return "|".join([*parts, content[:8], *([hubbard_label(hubbard)] if hubbard else [])])
 

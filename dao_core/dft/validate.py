@@ -218,10 +218,15 @@ def _stages(
 
 
 def _on_hull(run: Session, result: ValidationResult, references: Mapping[str, Crystal] | None) -> ValidationResult:
-    """Record the energy and place it on the hull of its own level; elements have no U, so with U there is none."""
+    """Record the energy and place it on the hull of its own level; elements have no U, so with U there is none.
+
+    Under pressure enthalpies decide, which energies without the work of compression are not: there is no hull either.
+    """
     crystal, energy = result.crystal, result.energy_per_atom
     assert crystal is not None
     assert energy is not None
+    if run.settings.pressure_gpa:
+        return result
     entry = DftEntry(result.functional, crystal, energy, result.key, parent_id=result.material_id)
     add_entry(run.ledger, entry)
     if run.settings.elements and not result.hubbard:
@@ -248,6 +253,8 @@ def _message(run: Session, result: ValidationResult, note: str) -> str:
     if result.moments is not None and result.crystal is not None:
         words.append(result.moments.warning(result.crystal.symbols))
     words.append(note)
+    if run.settings.pressure_gpa:
+        words.append(f"relaxed at {run.settings.pressure_gpa:g} GPa: no formation energy, the energy is without pV")
     if run.settings.spin == "auto" and (unknown := without_moment(result.crystal_input)):
         words.append(f"no starting moment is known for {', '.join(unknown)}: computed without their spin")
     if result.hubbard:

@@ -99,6 +99,21 @@ def test_blocked_calculation_is_not_recorded_and_goes_on_later(
     assert not np.allclose(started["lattice"], pw_input.crystal.lattice)
 
 
+def test_a_smearing_of_a_repair_is_known_to_the_call_that_goes_on(
+    library: PseudoLibrary, settings: DftSettings, plan: Plan, ledger: Ledger
+) -> None:
+    """Its energy is not the protocol's: a metal goes back to its own smearing, whenever the run was cut."""
+    plan("smearing_stalls", "max_seconds", "crossing_bands")
+    pw_input = an_input(library)
+    first = calculate(pw_input, launcher(settings), ledger, RunLimits(max_rounds=2))
+    assert first.status == "blocked"
+    second = calculate(pw_input, launcher(settings), ledger, RunLimits(max_rounds=4))
+    assert second.status == "done"
+    last = max(Path(second.directory).glob("round_*"), key=lambda p: int(p.name.split("_")[1]))
+    namelists = json.loads((last / "input.json").read_text())["namelists"]
+    assert namelists["system"]["smearing"] == "cold"
+
+
 def test_failure_for_good_is_recorded_with_its_files(
     library: PseudoLibrary, settings: DftSettings, plan: Plan, ledger: Ledger
 ) -> None:

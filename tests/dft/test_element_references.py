@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from dao_core.dft.element_references import BOX_VACUUM, element_reference
+from dao_core.elements import SYMBOLS
+from dao_core.screening.symmetry import spacegroup_number
 from tests.helpers.fake_pw import silicon
 
 
@@ -14,6 +16,18 @@ def test_solids(element: str, atoms: int) -> None:
     reference = element_reference(element)
     assert reference is not None
     assert (reference.crystal.n_atoms, reference.molecule) == (atoms, False)
+
+
+def test_every_element_has_a_reference_or_none_and_the_chains_are_trigonal() -> None:
+    """ASE's table calls selenium and tellurium hcp without a place for their atoms."""
+    for number in range(1, len(SYMBOLS)):
+        reference = element_reference(SYMBOLS[number])
+        assert reference is None or set(reference.crystal.symbols) == {SYMBOLS[number]}
+    for element in ("Se", "Te"):
+        reference = element_reference(element)
+        assert reference is not None
+        assert spacegroup_number(reference.crystal) in (152, 154)
+        assert reference.crystal.n_atoms == 3
 
 
 @pytest.mark.parametrize("element", ["H", "N", "O", "F", "Cl"])

@@ -198,6 +198,23 @@ def test_with_u_there_is_no_formation_energy_and_a_hull_of_its_own(validate: Val
     assert "computed without U" in result.message
 
 
+def test_under_pressure_there_is_no_formation_energy(validate: Validate, si: Crystal) -> None:
+    result = validate(si, pressure_gpa=5.0, elements=True)
+    assert result.status == "validated"
+    assert (result.formation_energy_per_atom, result.e_above_hull) == (None, None)
+    assert "relaxed at 5 GPa: no formation energy" in result.message
+
+
+def test_an_insulator_s_elements_are_computed_as_metals(validate: Validate, si: Crystal, tmp_path: Path) -> None:
+    result = validate(si, electronic_type="insulator", elements=True)
+    assert result.status == "validated"
+    occupations = {
+        json.loads(path.read_text())["namelists"]["system"]["occupations"]
+        for path in (tmp_path / "ledger").glob("**/round_1/input.json")
+    }
+    assert occupations == {"fixed", "smearing"}
+
+
 def test_unvalidated_result_is_no_row(si: Crystal) -> None:
     result = ValidationResult("Si", "validated", "", si)
     with pytest.raises(ValueError, match="only validated"):

@@ -70,7 +70,7 @@ def search_orderings(run: Session, crystal: Crystal) -> MagneticSearch:
     """
     orderings = possible_orderings(run, crystal)
     if not orderings.kept:
-        return MagneticSearch()
+        return MagneticSearch(note=f"computed ferromagnetic only: {orderings.note}" if orderings.note else "")
     results, energies, failed = [], {}, None
     for ordering in orderings.kept:
         result = run.do(f"scf, {ordering.label}", run.build(ordering.crystal, "scf", ordering.moments))

@@ -59,6 +59,7 @@ class Pseudopotential:
     z_valence: float
     ecutwfc: tuple[float, float, float] | None
     ecutrho: tuple[float, float, float] | None
+    dual: float  # ecutrho over ecutwfc where nobody states it: 4, for ultrasoft and PAW files 8
 
 
 def read_header(path: Path) -> UpfHeader:
@@ -188,7 +189,7 @@ class PseudoLibrary:
         rho_given = _number(str(row.get("ecutrho", "")))
         factor = 4.0 if header.pseudo_type == "NC" else 8.0
         rho = _three([rho_given or factor * x for x in wfc]) if wfc else None
-        return Pseudopotential(element, path, digest, header.z_valence, wfc, rho)
+        return Pseudopotential(element, path, digest, header.z_valence, wfc, rho, factor)
 
 
 def _three(values: list[float]) -> tuple[float, float, float]:

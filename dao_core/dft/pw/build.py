@@ -80,14 +80,18 @@ def build_input(
     ecutwfc, ecutrho = settings.ecutwfc, settings.ecutrho
     if ecutwfc is None:
         ecutwfc, ecutrho = library.cutoffs(elements, protocol.cutoff_level)
+    if ecutrho is None:
+        ecutrho = ecutwfc * max(p.dual for p in files.values())
     n = crystal.n_atoms
+    valence = {e: p.z_valence for e, p in files.items()}
     control: dict[str, Any] = {
         "calculation": calculation, "restart_mode": "from_scratch", "outdir": OUTDIR, "prefix": PREFIX,
         "tprnfor": True, "tstress": True, "verbosity": "high", "disk_io": "low",
         "etot_conv_thr": protocol.etot_conv_thr_per_atom * n, "forc_conv_thr": protocol.forc_conv_thr,
     }  # fmt: skip
-    system: dict[str, Any] = {"ecutwfc": ecutwfc, "ecutrho": ecutrho or 4 * ecutwfc}
-    if settings.electronic_type == "metal":
+    system: dict[str, Any] = {"ecutwfc": ecutwfc, "ecutrho": ecutrho}
+    magnetisation = starting_magnetisation(crystal, valence, settings.spin, moments)
+    if settings.electronic_type == "metal" or magnetisation:  # fixed occupations would need the total moment, too
         system |= {"occupations": "smearing", "smearing": protocol.smearing, "degauss": protocol.degauss}
     else:
         system |= {"occupations": "fixed"}
@@ -104,8 +108,6 @@ def build_input(
             "cell_dynamics": "bfgs", "press_conv_thr": protocol.press_conv_thr,
             "press": settings.pressure_gpa * KBAR_PER_GPA,
         }  # fmt: skip
-    valence = {e: p.z_valence for e, p in files.items()}
-    magnetisation = starting_magnetisation(crystal, valence, settings.spin, moments)
     if magnetisation:
         system["nspin"] = 2
     return PwInput(

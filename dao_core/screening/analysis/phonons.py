@@ -165,7 +165,7 @@ def displaced_along(crystal: Crystal, mode: SoftMode, amplitude: float, phase: f
         crystal: The unit cell.
         mode: With its wave vector and displacements u.
         amplitude: Of the atom that moves most, angstrom.
-        phase: Radians; atoms of cell R move by Re(u exp(2 pi i q R + phase)).
+        phase: Radians; the atom at r moves by Re(u exp(2 pi i q r + phase)), r with the place in its own cell.
 
     Returns:
         The displaced crystal.
@@ -173,7 +173,8 @@ def displaced_along(crystal: Crystal, mode: SoftMode, amplitude: float, phase: f
     repeats = [_denominator(x) for x in mode.q]
     cells = np.array(np.meshgrid(*[range(n) for n in repeats], indexing="ij")).reshape(3, -1).T  # (R, 3)
     waves = np.exp(1j * (2 * np.pi * cells @ mode.q + phase))  # (R,)
-    moves = np.real(mode.displacements[None] * waves[:, None, None])  # (R, N, 3)
+    inside = mode.displacements * np.exp(2j * np.pi * crystal.frac_coords @ mode.q)[:, None]  # (N, 3)
+    moves = np.real(inside[None] * waves[:, None, None])  # (R, N, 3)
     largest = float(np.linalg.norm(moves, axis=-1).max())
     if largest < 1e-12:
         return displaced_along(crystal, mode, amplitude, phase + np.pi / 3)

@@ -47,6 +47,16 @@ def chromium() -> Crystal:
     return Crystal.from_ase(bulk("Cr", "bcc", a=2.885))
 
 
+def test_too_many_magnetic_sites_to_order_are_said(chromium: Crystal) -> None:
+    large = Crystal.from_pymatgen(chromium.to_pymatgen() * (3, 2, 2))
+    found = search_orderings(Magnet(), large)  # type: ignore[arg-type]
+    assert found.lowest is None
+    assert "computed ferromagnetic only" in found.note
+    assert "magnetic sites" in found.note
+    silicon = Crystal.from_ase(bulk("Si"))
+    assert search_orderings(Magnet(), silicon).note == ""  # type: ignore[arg-type]
+
+
 def test_the_mesh_of_a_larger_cell_does_not_decide(chromium: Crystal) -> None:
     magnet: Any = Magnet()
     search = search_orderings(magnet, chromium)

@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dao_core.artifacts import file_sha256
 from dao_core.crystal import Crystal
 from dao_core.dft.pseudo.library import MissingElementError, PseudoLibrary
 from dao_core.dft.pw.build import build_input, check_distances, kpoint_grid
 from dao_core.dft.pw.input import InputError
 from dao_core.dft.settings import DftSettings
-from tests.helpers.fake_pw import an_input, silicon
+from tests.helpers.fake_pw import an_input, silicon, upf_text
 
 
 @pytest.mark.parametrize("distance", [0.1, 0.15, 0.3, 0.7])
@@ -41,6 +42,22 @@ def test_insulators_can_go_without_smearing(si: Crystal, library: PseudoLibrary)
     fixed = build_input(si, library, DftSettings(electronic_type="insulator"), "scf")
     assert fixed.get("system", "occupations") == "fixed"
     assert fixed.get("system", "degauss") is None
+
+
+def test_a_magnetic_crystal_keeps_its_smearing(nio: Crystal, library: PseudoLibrary) -> None:
+    """With fixed occupations pw.x asks for the total moment of a spin-polarised crystal."""
+    fixed = build_input(nio, library, DftSettings(electronic_type="insulator"), "scf")
+    assert (fixed.get("system", "nspin"), fixed.get("system", "occupations")) == (2, "smearing")
+
+
+def test_a_cutoff_of_the_user_s_has_the_density_s_of_the_files(si: Crystal, library: PseudoLibrary) -> None:
+    own = DftSettings(ecutwfc=40.0)
+    assert build_input(si, library, own, "scf").get("system", "ecutrho") == 160.0
+    path = library.folder / "Si.upf"
+    path.write_text(upf_text("Si", valence=4).replace('pseudo_type="NC"', 'pseudo_type="US"'))
+    table = {**library.table, "Si": {**library.table["Si"], "sha256": file_sha256(path)}}
+    ultrasoft = replace(library, table=table)
+    assert build_input(si, ultrasoft, own, "scf").get("system", "ecutrho") == 320.0
 
 
 def test_protocol_and_pressure_reach_the_namelists(si: Crystal, library: PseudoLibrary) -> None:

@@ -10,6 +10,9 @@ from dao_core.screening.analysis.phonons import (
     PhononError,
     PhononSettings,
     SoftMode,
+    _crystal,
+    _forces,
+    _phonopy,
     displaced_along,
     phonon_gate,
     phonons,
@@ -94,6 +97,34 @@ def test_simple_cubic_argon_falls_down_its_soft_mode() -> None:
     assert found[0].display_formula == "Ar2"
     assert found[0].log_prior < parent.log_prior  # less likely than its parent, whatever the others are
     assert "template_id" not in found[0].provenance
+
+
+def test_a_displacement_along_a_mode_has_the_mode_s_frequency() -> None:
+    """The curvature of the energy along it is omega squared: in a cell of two atoms their phases decide."""
+    potential = LennardJonesPotential()
+    pair = Crystal(fcc().lattice * 1.26, np.array([[0, 0, 0], [0.5, 0.5, 0.5]]), np.array([18, 36]))
+    model = _phonopy(pair, (2, 2, 2))
+    model.generate_displacements(distance=0.005)
+    cells = [_crystal(c) for c in (model.supercell, *model.supercells_with_displacements)]
+    model.forces = _forces(cells, potential)
+    model.produce_force_constants()
+    q = np.array([0.5, 0.5, 0.0])
+    result = model.run_qpoints([q], with_eigenvectors=True)
+    masses = np.array(model.primitive.masses)
+    for squared, vector in zip(np.array(result.frequencies)[0], np.array(result.eigenvectors)[0].T, strict=True):
+        moves = vector.reshape(-1, 3) / np.sqrt(masses)[:, None]
+        mode = SoftMode(float(squared), q, moves)
+        energies, mass = [], 0.0
+        for step in (0.01, 1e-9, -0.01):
+            moved = displaced_along(pair, mode, abs(step), 0.0 if step > 0 else np.pi)
+            energies.append(potential.compute([moved])[0].energy)
+            if step == 0.01:
+                still = displaced_along(pair, mode, 1e-9)
+                away = (moved.frac_coords - still.frac_coords + 0.5) % 1.0 - 0.5
+                mass = float((np.tile(masses, moved.n_atoms // 2)[:, None] * (away @ moved.lattice) ** 2).sum())
+        curvature = (energies[0] - 2 * energies[1] + energies[2]) / mass
+        found = np.sign(curvature) * np.sqrt(abs(curvature)) * 15.633302
+        assert found == pytest.approx(squared, abs=0.05)
 
 
 def test_a_potential_that_fails_leaves_stability_unknown() -> None:
