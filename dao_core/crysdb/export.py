@@ -25,6 +25,7 @@ PROVIDER_FIELDS = (
     "source",
     "functional",
     "energy_per_atom",
+    "energy_correction_per_atom",
     "formation_energy_per_atom",
     "e_above_hull",
     "is_stable",
@@ -73,7 +74,8 @@ def _extxyz_frame(record: CrysRecord) -> str:
     for name in EXTXYZ_NUMBERS:
         if (value := getattr(record, name)) is not None:
             head.append(f"{name}={value!r}")
-    head += [f"{name}={extxyz_text(getattr(record, name))}" for name in ("source", "functional")]
+    words = ("source", "functional", "relaxation", "parent_id")
+    head += [f"{name}={extxyz_text(value)}" for name in words if (value := getattr(record, name)) is not None]
     columns = record.frac_coords @ record.lattice
     if record.forces is not None:
         columns = np.concatenate([columns, record.forces], axis=1)

@@ -102,16 +102,16 @@ def _precedence(cell: Cell) -> tuple[float, ...]:
 
 
 class Matcher:
-    """`same(a, b)` with the reduction of each structure kept by its name."""
+    """`same(a, b)` with the reduction of each structure kept; two structures may have the same name."""
 
     def __init__(self, settings: MatchSettings) -> None:
         self._tolerances = settings.tolerances
-        self._reduced: dict[str, Cell] = {}
+        self._reduced: dict[int, tuple[Member, Cell]] = {}  # the member is kept, so that its number stays its own
 
     def _reduce(self, member: Member) -> Cell:
-        if member.name not in self._reduced:
-            self._reduced[member.name] = reduced_primitive(member.crystal)
-        return self._reduced[member.name]
+        if id(member) not in self._reduced:
+            self._reduced[id(member)] = (member, reduced_primitive(member.crystal))
+        return self._reduced[id(member)][1]
 
     def same(self, a: Member, b: Member) -> bool:
         """Whether two structures are one crystal."""

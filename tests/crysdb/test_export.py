@@ -34,8 +34,21 @@ def test_extxyz_reads_back_exactly(tmp_path: Path) -> None:
     assert first.energy_per_atom == pytest.approx(-7.0)
     assert first.forces is not None
     assert np.array_equal(first.forces, rows[0].forces)
+    assert first.relaxation == "frame"  # nobody said what it is, and its forces are large
     assert np.allclose(first.lattice, rows[0].lattice, atol=1e-12)
     assert second.energy_per_atom is None
+
+
+def test_what_was_relaxed_stays_so_and_structures_at_rest_are_no_frames(tmp_path: Path) -> None:
+    still = np.full((2, 3), 0.01)
+    rows = [
+        record("a", rocksalt(), -3.4, forces=np.full((2, 3), 0.25), relaxation="converged", parent_id="p"),
+        record("b", rocksalt(), -3.4, forces=still),
+    ]
+    write_extxyz([records_to_table(rows)], tmp_path / "out.xyz")
+    items = FileSource(tmp_path / "out.xyz", MappingOptions(name="x", functional="f")).iter_records()
+    found = [(item.record.relaxation, item.record.parent_id) for item in items if item.record]
+    assert found == [("converged", "p"), (None, None)]
 
 
 def test_any_id_and_every_number_come_back_equal(tmp_path: Path) -> None:

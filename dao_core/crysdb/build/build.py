@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dao_core.artifacts import Ledger, StageRecord, content_key, write_atomic
+from dao_core.artifacts import Ledger, StageRecord, content_key, file_sha256, write_atomic
 from dao_core.crysdb.build.assemble import Computed, assemble
-from dao_core.crysdb.build.ingest import REFUSED, ingest, read_jsonl
+from dao_core.crysdb.build.ingest import REFUSED, ids_of, ingest, read_jsonl, without_taken
 from dao_core.crysdb.build.stages import DROPPED, ENTRIES, dedup_stage, hull_stage, leak_stage, prepare_shards
 from dao_core.crysdb.build.state import write_state
 from dao_core.crysdb.config import BuildConfig, GuardSettings, sources_of
@@ -120,7 +120,8 @@ def build(
         report.seconds = {k: round(v, 3) for k, v in clock.seconds.items()}
         write_atomic(root / REPORT, json.dumps(asdict(report), indent=1))
         if not config.keep_old_stages:
-            _prune(ledger, [*flat, *cleaned, *standard, *vars(computed).values(), final])
+            originals = [ledger.find("ingest", s.facts["of"]) for s in flat if "of" in s.facts]
+            _prune(ledger, [*flat, *filter(None, originals), *cleaned, *standard, *vars(computed).values(), final])
         return report
 
 
@@ -138,7 +139,14 @@ def ingest_all(sources: Sequence[Source], ledger: Ledger, config: BuildConfig) -
     Raises:
         SourceError: A source cannot be read.
     """
-    return [ingest(s, ledger, shard_rows=config.shard_rows, snapshot=config.snapshot) for s in sources]
+    taken: dict[str, str] = {}
+    read: list[list[StageRecord]] = []
+    for source in sources:
+        shards = ingest(source, ledger, shard_rows=config.shard_rows, snapshot=config.snapshot)
+        read.append([without_taken(shard, taken, ledger) for shard in shards])
+        for shard in read[-1]:
+            taken |= dict.fromkeys(ids_of(shard), source.name)
+    return read
 
 
 def _prepare(
@@ -261,7 +269,10 @@ def publish_hulls(record: StageRecord, root: Path) -> None:
 def settings_key(config: BuildConfig) -> str:
     """Hash of the settings that decide a row's values; an update must have the same."""
     names = {"clean", "symprec", "dedup", "hull", "benchmarks"}
-    return content_key(**config.model_dump(mode="json", include=names))
+    given = [path for benchmark in config.benchmarks for path in benchmark.paths]
+    files = [file for path in given for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
+    tests = [file_sha256(file) for file in files if file.is_file()]
+    return content_key(**config.model_dump(mode="json", include=names), **({"test_files": tests} if tests else {}))
 
 
 def _write_state(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -101,18 +101,21 @@ def find_changes(
     by_source: Counter[str] = Counter()
     shard_keys: list[str] = []
     n_refused = 0
+    owners = Owners(known, [s.name for s in sources], {s.name for s in sources if reading.is_whole(s)})
     for source in sources:
         shards = ingest(source, ledger, shard_rows=config.shard_rows, snapshot=config.snapshot, since=reading.since)
         shard_keys += [s.key for s in shards]
         by_source[source.name] += sum(s.counts["n_in"] for s in shards)
         n_refused += sum(s.counts["n_refused"] for s in shards)
-        tables += _different(shards, known, seen)
+        tables += _different(shards, owners, seen)
     raw, n_in = pa.concat_tables(tables), by_source.total()
     cleaned = clean(raw, config.clean)
     mask = pa.array(cleaned.publishable, type=pa.bool_())
     entries = cleaned.sound.select(list(ENTRY_COLUMNS)).append_column("publishable", mask)
     standard, failed = standardise(cleaned.sound.filter(mask))
     whole = {s.name for s in sources if reading.is_whole(s)}
+    if reading.complete:
+        whole |= {s for s, _ in known.values()} - {s.name for s in sources}  # sources that the settings no longer have
     gone = sorted(i for i, (s, _) in known.items() if s in whole and i not in seen)
     replaced = set(raw["material_id"].to_pylist()) | set(gone)
     changed = key_columns(standard, symprec=config.symprec)
@@ -140,8 +143,32 @@ def _known_rows(state: State) -> dict[str, tuple[str, str]]:
     return known
 
 
-def _different(shards: Sequence[StageRecord], known: dict[str, tuple[str, str]], seen: set[str]) -> Iterator[pa.Table]:
-    """Rows that are not known with the same hash, shard by shard; another source's id is left to its owner."""
+@dataclass(frozen=True)
+class Owners:
+    """Which source's row an id names: of several sources that have it, the first in the settings.
+
+    Attributes:
+        known: Id -> source and row hash, as of the published version.
+        order: Names of the sources in the order of the settings, which is the order of the reading.
+        whole: Those that give everything that they have.
+    """
+
+    known: Mapping[str, tuple[str, str]]
+    order: Sequence[str]
+    whole: Collection[str]
+
+    def is_new(self, name: str, source: str, value: str) -> bool:
+        """Whether a row that no earlier source gave is to be worked on: another one, or one that changes its source."""
+        owner, before = self.known.get(name, (source, None))
+        if owner == source:
+            return before != value
+        if owner not in self.order or self.order.index(owner) > self.order.index(source):
+            return True
+        return owner in self.whole  # it was read before this one and doesn't have the row any more
+
+
+def _different(shards: Sequence[StageRecord], owners: Owners, seen: set[str]) -> Iterator[pa.Table]:
+    """Rows that are not known with the same hash, shard by shard; an id that an earlier source has is left to it."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -150,7 +177,6 @@ def _different(shards: Sequence[StageRecord], known: dict[str, tuple[str, str]],
         keep = np.zeros(table.num_rows, dtype=bool)
         columns = ("material_id", "source", "row_hash")
         for i, (name, source, value) in enumerate(zip(*(table[c].to_pylist() for c in columns), strict=True)):
-            owner, before = known.get(name, (source, None))
-            keep[i] = name not in seen and owner == source and before != value
+            keep[i] = name not in seen and owners.is_new(name, source, value)
             seen.add(name)
         yield table.filter(pa.array(keep, type=pa.bool_()))

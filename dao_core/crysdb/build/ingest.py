@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -77,7 +77,7 @@ def ingest(
     while True:
         key = content_key(code=code, identity=identity, since=since, rows=shard_rows, cursor=cursor, index=len(shards))
         shard = ledger.run("ingest", key, _shard_work(feed, cursor, shard_rows, seen))
-        seen.update(_ids(shard))
+        seen.update(ids_of(shard))
         shards.append(shard)
         cursor = shard.facts["cursor"]
         if shard.counts["n_in"] < shard_rows:
@@ -90,7 +90,38 @@ def reading_code(source: Source) -> str:
     return code_version(ingest, type(source)) if own else code_version(ingest)
 
 
-def _ids(shard: StageRecord) -> list[str]:
+def without_taken(shard: StageRecord, taken: Mapping[str, str], ledger: Ledger) -> StageRecord:
+    """A shard without the rows whose ids an earlier source has; itself where there are none.
+
+    Everything after this knows a row by its id alone: its hull, its duplicates and its kinship with benchmarks.
+
+    Args:
+        shard: Of one source.
+        taken: Id -> the source that has it.
+        ledger: Of the database.
+    """
+    repeated = [name for name in ids_of(shard) if name in taken]
+    if not repeated:
+        return shard
+
+    def work(directory: Path) -> dict[str, Any]:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+        import pyarrow.parquet as pq
+
+        rows = pq.read_table(shard.file(ROWS))
+        keep = pc.invert(pc.is_in(rows["material_id"], value_set=pa.array(repeated, type=pa.string())))
+        pq.write_table(rows.filter(keep), directory / ROWS, compression="zstd")
+        more = [{"row": name, "reason": f"id already used by source {taken[name]}"} for name in repeated]
+        write_jsonl(directory / REFUSED, [*read_jsonl(shard.file(REFUSED)), *more])
+        counts = {**shard.counts, "n_refused": shard.counts["n_refused"] + len(repeated)}
+        return {"counts": counts, "facts": {**shard.facts, "of": shard.key}}
+
+    return ledger.run("ingest", content_key(of=shard.key, taken=[(name, taken[name]) for name in repeated]), work)
+
+
+def ids_of(shard: StageRecord) -> list[str]:
+    """Ids of a shard's rows."""
     import pyarrow.parquet as pq
 
     return list(pq.read_table(shard.file(ROWS), columns=["material_id"])["material_id"].to_pylist())
@@ -157,6 +188,7 @@ HASHED = (
     "parent_id",
     "relaxation",
 )
+HASHED_IF_THERE = ("forces", "stress")  # rows without them keep the hash that earlier versions gave them
 
 
 def with_row_hashes(table: pa.Table) -> pa.Table:
@@ -168,10 +200,13 @@ def with_row_hashes(table: pa.Table) -> pa.Table:
     numbers = np.asarray(table["atomic_numbers"].combine_chunks().flatten())
     ends = np.cumsum(np.asarray(table["n_atoms"]).astype(np.int64)).tolist()
     plain = zip(*(table[name].to_pylist() for name in HASHED), strict=True)
+    labels = zip(*(table[name].to_pylist() for name in HASHED_IF_THERE), strict=True)
     hashes = []
     begin = 0
-    for lattice, end, values in zip(lattices, ends, plain, strict=True):
+    for lattice, end, values, more in zip(lattices, ends, plain, labels, strict=True):
         digest = hashlib.blake2b(repr(values).encode(), digest_size=8)
+        if any(value is not None for value in more):
+            digest.update(repr(more).encode())
         digest.update(lattice.tobytes())
         digest.update(frac[3 * begin : 3 * end].tobytes())
         digest.update(numbers[begin:end].tobytes())

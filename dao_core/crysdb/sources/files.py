@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from dao_core.crysdb.schema import CrysRecord
 from dao_core.crysdb.sources.base import Refusal, SourceError, SourceItem
 from dao_core.crysdb.sources.mapping import MappingOptions, RowError, column_names, row_to_record, with_nested
@@ -19,6 +21,7 @@ ENDINGS = (".parquet", ".csv", ".tsv", ".cif", ".mcif", ".xyz", ".extxyz", ".jso
 NAMES = ("poscar", "contcar")  # of files without an ending
 LMDB_LOCK = "lock.mdb"  # lies beside data.mdb and holds no row
 TOTAL_ENERGY = ("extxyz", "lmdb")  # their `energy` is the whole cell's
+AT_REST = 0.05  # eV/angstrom: a row with larger forces is a frame on the way somewhere
 
 
 class FileSource:
@@ -35,6 +38,7 @@ class FileSource:
     def __init__(self, paths: str | Path | Sequence[str | Path], options: MappingOptions) -> None:
         given = [paths] if isinstance(paths, str | Path) else list(paths)
         self.paths = [file for path in given for file in _expand(Path(path))]
+        self._folders = {file: _folders_of(file, [Path(path) for path in given]) for file in self.paths}
         self.options = options
 
     @property
@@ -85,10 +89,11 @@ class FileSource:
             begin = row if index == first else 0
             try:
                 content = read_content(path)
+                stem = "-".join([*self._folders[path], content.stem])
                 for offset, row_read in enumerate(read_rows(content, begin), start=begin):
                     entry = replace(row_read, columns=with_nested(row_read.columns))
                     seen |= column_names(entry.columns)
-                    yield SourceItem(self._record(entry, content, offset), f"{index}:{offset + 1}")
+                    yield SourceItem(self._record(entry, content, stem, offset), f"{index}:{offset + 1}")
                 n_read += 1
             except UnreadableError as error:
                 if len(self.paths) == 1:
@@ -98,18 +103,27 @@ class FileSource:
         if self.paths[first:] and n_read == 0:
             raise SourceError(f"none of {len(self.paths)} files could be read; the last: {last}")
 
-    def _record(self, row: Row[Crystal | str | None], content: Content, index: int) -> CrysRecord | Refusal:
+    def _record(self, row: Row[Crystal | str | None], content: Content, stem: str, index: int) -> CrysRecord | Refusal:
         options = self.options
         if content.format in TOTAL_ENERGY and options.mapping.energy is None:
             options = options.model_copy(update={"mapping": options.mapping.model_copy(update={"energy": "energy"})})
         named_by_file = content.format in ("cif", "poscar")
         try:
-            record = row_to_record(row, options, content.stem + (row.part if named_by_file else f"-{index}"))
+            record = row_to_record(row, options, stem + (row.part if named_by_file else f"-{index}"))
         except RowError as error:
             return Refusal(row.where, str(error))
-        if content.format in TOTAL_ENERGY and record.forces is not None:
-            record.relaxation = "frame"
+        if content.format in TOTAL_ENERGY:
+            said, parent = (row.columns.get(name) for name in ("relaxation", "parent_id"))  # our own export says so
+            moves = record.forces is not None and np.abs(record.forces).max() > AT_REST
+            record.relaxation = str(said) if said else "frame" if moves else None
+            record.parent_id = str(parent) if parent else None
         return record
+
+
+def _folders_of(file: Path, given: Sequence[Path]) -> tuple[str, ...]:
+    """Folders between a given folder and a file in it: `calc1/POSCAR` and `calc2/POSCAR` are two structures."""
+    inside = next((file.relative_to(path) for path in given if path.is_dir() and file.is_relative_to(path)), file)
+    return inside.parts[:-1] if inside is not file else ()
 
 
 def _expand(path: Path) -> list[Path]:

@@ -174,6 +174,8 @@ def _record(row: Row[Crystal | str | None], options: MappingOptions, fallback_id
     forces = None if mapping.forces is None else columns.get(mapping.forces)
     volume = abs(float(np.linalg.det(lattice))) or 1.0  # a flat cell is refused later, with the reason
     own_id = first_value(columns, mapping.material_id)
+    if own_id is not None and first_value(columns, tuple(filter(None, mapping.material_id))) is None:
+        own_id = None if str(own_id).isdecimal() else own_id  # a column without a name that counts rows is no id
     return CrysRecord(
         material_id=f"{mapping.id_prefix}{fallback_id if own_id is None else own_id}",
         source=options.name,

@@ -38,6 +38,8 @@ _STRUCTURE = [
     "species_at_sites",
     "nsites",
     "structure_features",
+    "dimension_types",
+    "nperiodic_dimensions",
 ]
 _UNUSABLE = {"disorder", "implicit_atoms", "site_attachments", "assemblies"}
 
@@ -224,6 +226,9 @@ def _crystal(attributes: dict[str, Any]) -> Crystal:
     unusable = _UNUSABLE & set(attributes.get("structure_features") or [])
     if unusable:
         raise RowError(f"structure has {', '.join(sorted(unusable))}")
+    periods = attributes.get("dimension_types") or [1, 1, 1]
+    if list(periods) != [1, 1, 1] or attributes.get("nperiodic_dimensions") not in (3, None):
+        raise RowError(f"dimension_types {list(periods)}: not periodic in three directions, so no crystal")
     symbols = {}
     for species in required(attributes, "species"):
         kinds, shares = species["chemical_symbols"], species["concentration"]

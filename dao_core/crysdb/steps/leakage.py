@@ -65,7 +65,8 @@ def formula_of(text: str) -> str:
     """Reduced formula of a formula's text, in the table's spelling."""
     from pymatgen.core import Composition
 
-    return reduced_formula([e.Z for e, n in Composition(text).items() for _ in range(int(n))])
+    whole = Composition(Composition(text).get_integer_formula_and_factor(max_denominator=1000)[0])
+    return reduced_formula([e.Z for e, n in whole.items() for _ in range(round(n))])
 
 
 def prepare_benchmark(config: BenchmarkConfig, *, symprec: float = SYMPREC) -> tuple[pa.Table, int]:

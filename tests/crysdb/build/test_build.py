@@ -112,8 +112,23 @@ def test_sources_keep_their_own_hulls_and_ids(tmp_path: Path) -> None:
     rows = rows_of(tmp_path)
     assert rows["other-cscl"].e_above_hull == pytest.approx(0.1)
     assert rows["other-salt"].duplicate_of is None  # never across hulls by default
-    assert report.dropped["id already used by source test"] == 1
+    assert report.refused["id already used by source test"] == 1
     assert rows["test-salt"].source == "test"
+
+
+def test_a_row_whose_id_an_earlier_source_has_changes_nothing_of_that_one(tmp_path: Path) -> None:
+    """Everything after the reading knows a row by its id: the other one's duplicate would be taken for this one's."""
+    first = [record("1", rocksalt(), -3.4)]
+    copies = [
+        record("2", rocksalt("K", "O", 5.3), -2.4, source="b", functional="SCAN"),
+        record("1", rocksalt("K", "O", 5.3), -2.3, source="b", functional="SCAN"),
+    ]
+    for across in (False, True):
+        root = tmp_path / str(across)
+        config = CONFIG.model_copy(update={"dedup": DedupSettings(across_sources=across)})
+        build(config, root, sources=[ListSource(first), ListSource(copies, "b", "SCAN")])
+        rows = rows_of(root)
+        assert {name: (r.source, r.duplicate_of) for name, r in rows.items()} == {"1": ("test", None), "2": ("b", None)}
 
 
 def test_duplicates_across_sources_on_request(tmp_path: Path) -> None:

@@ -140,6 +140,35 @@ def test_a_source_that_knows_no_dates_is_read_whole_whatever_is_asked(tmp_path: 
     assert report.n_gone == 0
 
 
+def test_an_id_of_two_sources_goes_from_one_to_the_other_as_in_a_fresh_build(tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"guards": GuardSettings(max_shrink=1.0, allow=("b",))})
+    mine, scan = salt_records(), {"source": "b", "functional": "SCAN"}
+    other = [record("x", rocksalt("K", "O", 5.3), -2.4, **scan), record("y", rocksalt("K", "S", 6.1), -2.0, **scan)]
+    with_x = [*mine, record("x", rocksalt("Na", "F", 4.7), -2.9)]
+    steps = [  # a source gets the other's id, loses it again, and is alone at last
+        [ListSource(mine), ListSource(other, "b", "SCAN")],
+        [ListSource(with_x), ListSource(other, "b", "SCAN")],
+        [ListSource(mine), ListSource(other, "b", "SCAN")],
+        [ListSource(mine)],
+    ]
+    build(config, tmp_path / "updated", sources=steps[0])
+    for i, sources in enumerate(steps[1:]):
+        update(config, tmp_path / "updated", sources=sources)
+        build(config, tmp_path / f"fresh{i}", sources=sources)
+        assert content(tmp_path / "updated") == content(tmp_path / f"fresh{i}")
+
+
+def test_changed_forces_are_a_change(tmp_path: Path) -> None:
+    rows = salt_records()
+    build(CONFIG, tmp_path, sources=[ListSource(rows)])
+    moved = [CrysRecord(**vars(r)) for r in rows]
+    salt = next(r for r in moved if r.material_id == "test-salt")
+    salt.forces = np.full((salt.n_atoms, 3), 0.01)
+    later = ListSource(moved)
+    later.version = "2"  # another reading
+    assert update(CONFIG, tmp_path, sources=[later]).n_changed == 1
+
+
 def test_partial_takes_nothing_as_gone(tmp_path: Path) -> None:
     build(CONFIG, tmp_path, sources=[ListSource(crowd())])
     delta = [record("new-1", rocksalt("K", "O", 5.3), -2.4)]

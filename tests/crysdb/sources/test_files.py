@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -22,6 +23,10 @@ def read(path: Path | list[Path], **options: object) -> list[CrysRecord | Refusa
     source = FileSource(path, MappingOptions.model_validate({"name": "mine", "functional": "PBE", **options}))
     assert isinstance(source, Source)
     return [item.value for item in source.iter_records()]
+
+
+def ids(path: Path | list[Path]) -> list[str]:
+    return [value.material_id for value in read(path) if isinstance(value, CrysRecord)]
 
 
 def row(crystal: Crystal, name: object, **values: object) -> dict[str, object]:
@@ -115,6 +120,21 @@ def test_csv_with_a_cif_column_keeps_the_good_rows(tmp_path: Path) -> None:
     assert out[1].row == "test.csv.gz row 1"
     assert "unreadable CIF" in out[1].reason
     assert "formation_energy_per_atom" in out[2].reason
+
+
+def test_files_of_one_name_in_several_folders_and_counted_rows_have_ids_of_their_own(tmp_path: Path) -> None:
+    for i, crystal in enumerate((rocksalt(), rocksalt("K", "O", 5.3)), 1):
+        (tmp_path / f"calc{i}").mkdir()
+        (tmp_path / f"calc{i}" / "POSCAR").write_text(crystal.to_pymatgen().to(fmt="poscar"))
+    assert ids(tmp_path) == ["calc1-POSCAR", "calc2-POSCAR"]
+    paths = []
+    for name in ("train", "val"):
+        paths.append(tmp_path / f"{name}.csv")
+        pd.DataFrame({"cif": [rocksalt().to_cif()]}).to_csv(paths[-1])  # with pandas' own index
+    assert ids(paths) == ["train-0", "val-0"]
+    named = pd.DataFrame({"cif": [rocksalt().to_cif()]}, index=["mp-1"])
+    named.to_csv(paths[0])
+    assert ids(paths[0]) == ["mp-1"]
 
 
 def test_a_folder_of_cifs_in_order_of_name(tmp_path: Path) -> None:

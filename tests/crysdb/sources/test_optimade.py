@@ -204,6 +204,13 @@ def test_disorder_and_shared_sites_are_refused() -> None:
         record_from_resource(row, "x", CONFIG)
 
 
+def test_slabs_and_molecules_are_no_crystals() -> None:
+    row = resource(12)
+    row["attributes"] |= {"dimension_types": [1, 1, 0], "nperiodic_dimensions": 2}
+    with pytest.raises(RowError, match="not periodic in three directions"):
+        record_from_resource(row, "x", CONFIG)
+
+
 def test_missing_sites_are_refused() -> None:
     row = resource(12)
     row["attributes"]["nsites"] = 3

@@ -89,6 +89,22 @@ def test_the_three_superconductors_are_held_out_by_formula() -> None:
     assert reachability(table, benchmark, leaks)["structure"] == 1
 
 
+def test_a_formula_with_fractions_is_the_compound_of_whole_numbers() -> None:
+    assert formula_of("Nb0.75Sn0.25") == formula_of("Nb3Sn")
+    assert formula_of("La1.85Sr0.15CuO4") == formula_of("La37Sr3Cu20O80")
+
+
+def test_test_entries_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    for folder, crystal in (("x", rocksalt()), ("y", caesium_chloride())):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "POSCAR").write_text(crystal.to_pymatgen().to(fmt="poscar"))
+    benchmark = load_benchmark(BenchmarkConfig(name="held", paths=(tmp_path,)))
+    rows = [record("first", rocksalt(edge=5.7), -3.4), record("second", caesium_chloride(), -3.3)]
+    table = key_columns(records_to_table(rows), symprec=0.1)
+    leaks = audit([table], [benchmark], MatchSettings())
+    assert leaks == {"first": ["held:structure"], "second": ["held:structure"]}
+
+
 def test_ids_alone_are_a_benchmark() -> None:
     benchmark = load_benchmark(BenchmarkConfig(name="b", ids=("salt",)))
     table = key_columns(records_to_table([record("salt", rocksalt())]))
