@@ -44,5 +44,5 @@ docs: $(VENV)/.stamp-docs ## the documentation site, into site/ (warnings are er
 server: $(VENV)/.stamp-all ## a Prefect server with a process worker (PostgreSQL where DAO_DATABASE_URL names one)
 	@bash infra/server.sh $(BIN)
 
-clean: ## what runs and builds left behind (not the virtual environment)
-	rm -rf runs site .pytest_cache .mypy_cache .ruff_cache .hypothesis lightning_logs
+clean: ## what the demo and builds left behind (not the virtual environment, nor your runs)
+	rm -rf runs/demo site .pytest_cache .mypy_cache .ruff_cache .hypothesis lightning_logs

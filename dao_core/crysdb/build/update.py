@@ -170,7 +170,7 @@ class _Update:
         names = list(dict.fromkeys((*DEDUP_COLUMNS, *STRUCTURE_COLUMNS)))
         old = pa.concat_tables([self.table.read(list(DEDUP_COLUMNS), version=self.version),
                                 self.state.aside.select(list(DEDUP_COLUMNS))])  # fmt: skip
-        changed = pa_strings(self.replaced | values.moved)
+        changed = pa_strings(self.replaced | values.moved | self._crossing(values))
         before = old.filter(pc.is_in(old["material_id"], value_set=changed))["structure_key"].to_pylist()
         keys = pa.array(sorted({k for k in [*before, *fresh["structure_key"].to_pylist()] if k}), type=pa.string())
         members = self.table.read(names, filters=pc.field("structure_key").isin(keys), version=self.version)
@@ -191,6 +191,13 @@ class _Update:
         twins = duplicates(buckets, load, self.config.dedup, workers=1)
         return twins, set(pool["material_id"].to_pylist())
 
+    def _crossing(self, values: TouchedValues) -> set[str]:
+        """Rows that the new hulls put on the other side of the limit of what is published, with whom they stand for."""
+        limit = self.config.clean.max_e_above_hull
+        aside = set(self.state.aside["material_id"].to_pylist())
+        far = {name for name, (_, above) in values.by_id.items() if above is not None and above >= limit}
+        return (far - aside) | (aside & (values.by_id.keys() - far))
+
     def _moved(self, values: TouchedValues, twins: dict[str, str], in_buckets: set[str], gone: pa.Array) -> pa.Table:
         """Unchanged rows (published or set aside) that get another hull distance, formation energy or duplicate."""
         import pyarrow as pa
@@ -204,14 +211,17 @@ class _Update:
             [now, aside.filter(pc.is_in(aside["material_id"], value_set=touched)).select(columns)]
         )
         candidates = candidates.filter(pc.invert(pc.is_in(candidates["material_id"], value_set=gone)))
-        moved = []
+        moved, twins_of = set(), {}
         for name, formation, above, twin in zip(*(candidates[c].to_pylist() for c in columns), strict=True):
             new = values.by_id.get(name, (formation, above))
             new_twin = twins.get(name) if name in in_buckets else twin
             same = _close(new[1], above) and (new[0] is None or _close(new[0], formation))
+            twins_of[name] = {twin, new_twin}
             if not same or new_twin != twin:
-                moved.append(name)
-        ids = pa.array(moved, type=pa.string())
+                moved.add(name)
+        # whoever stands for others may have crossed the limit of what is published: their links are made anew
+        moved |= {name for name, those in twins_of.items() if those & moved}
+        ids = pa.array(sorted(moved), type=pa.string())
         rows = self.table.read(filters=pc.field("material_id").isin(ids), version=self.version)
         return conform(pa.concat_tables([rows, aside.filter(pc.is_in(aside["material_id"], value_set=ids))]))
 

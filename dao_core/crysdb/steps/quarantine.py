@@ -23,6 +23,7 @@ from dao_core.hull.plausible import ALLOYS, ELEMENT, lowest_formation_energy
 
 SPREAD = 10.0  # eV/atom: structures of one composition are no further apart; free atoms lie up to 9 above their solid
 TOO_STABLE = 2.0  # eV per atom of an element: what its reference may cost every one of its compounds
+UNSTABLE = 1.0  # eV/atom of a compound: dilute compounds and those that want to fall apart lie below, by physics
 MIN_COMPOUNDS = 2  # fewer say nothing about a reference
 
 if TYPE_CHECKING:
@@ -148,17 +149,20 @@ def wrong_references(
     Returns:
         Atomic number -> why its reference is not believed; where one explains others, only that one.
     """
-    cheapest: dict[int, list[float]] = {
-        z: [] for z in references
-    }  # excess of each compound, eV per atom of the element
+    # of each compound its excess in eV per atom of the element, and in eV/atom
+    cheapest: dict[int, list[tuple[float, float]]] = {z: [] for z in references}
     for counts, row in zip(compositions.counts, compositions.lowest(energy), strict=True):
         if row < 0 or len(counts) < 2 or not counts.keys() <= references.keys():
             continue
         total = sum(counts.values())
         formation = energy[row] - sum(n * energy[references[z]] for z, n in counts.items()) / total
         for z, n in counts.items():
-            cheapest[z].append(formation * total / n)
-    wrong = {z: min(v) for z, v in cheapest.items() if len(v) >= MIN_COMPOUNDS and min(v) > TOO_STABLE}
+            cheapest[z].append((formation * total / n, formation))
+    wrong = {
+        z: min(excess for excess, _ in v)
+        for z, v in cheapest.items()
+        if len(v) >= MIN_COMPOUNDS and all(excess > TOO_STABLE and energy > UNSTABLE for excess, energy in v)
+    }
     # a wrong reference lifts all its compounds, and so those of its partners: the culprit is in the most of them
     most = max((len(cheapest[z]) for z in wrong), default=0)
     return {

@@ -12,6 +12,7 @@ from dao_core.crysdb.build.update import update
 from dao_core.crysdb.config import BuildConfig, GuardSettings
 from dao_core.crysdb.schema import COLUMNS, CrysRecord, table_to_records
 from dao_core.crysdb.steps.clean import CleanSettings
+from dao_core.crysdb.steps.dedup import DedupSettings
 from dao_core.crysdb.steps.leakage import BenchmarkConfig
 from dao_core.crysdb.steps.quarantine import QUARANTINE, read_quarantine
 from dao_core.crysdb.table import CrysTable
@@ -153,6 +154,22 @@ def test_an_id_of_two_sources_goes_from_one_to_the_other_as_in_a_fresh_build(tmp
     ]
     build(config, tmp_path / "updated", sources=steps[0])
     for i, sources in enumerate(steps[1:]):
+        update(config, tmp_path / "updated", sources=sources)
+        build(config, tmp_path / f"fresh{i}", sources=sources)
+        assert content(tmp_path / "updated") == content(tmp_path / f"fresh{i}")
+
+
+def test_a_duplicate_whose_representative_leaves_the_table_stands_for_itself_and_goes_back(tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"dedup": DedupSettings(across_sources=True)})
+    rows = [*salt_records(), record("r", rocksalt("K", "O", 5.3), -2.4), record("k", element("K"), -1.0),
+            record("o", element("O"), -1.0)]  # fmt: skip
+    twin = record("twin", rocksalt("K", "O", 5.31), None, source="b", functional="none")
+    low = record("low", caesium_chloride("K", "O", 3.3), -4.5)
+    steps = [[*rows], [*rows, low], [*rows]]
+    build(config, tmp_path / "updated", sources=[ListSource(steps[0]), ListSource([twin], "b", "none")])
+    assert content(tmp_path / "updated")["twin"][PLAIN.index("duplicate_of")] == "r"
+    for i, mine in enumerate(steps[1:]):
+        sources = [ListSource(mine), ListSource([twin], "b", "none")]
         update(config, tmp_path / "updated", sources=sources)
         build(config, tmp_path / f"fresh{i}", sources=sources)
         assert content(tmp_path / "updated") == content(tmp_path / f"fresh{i}")

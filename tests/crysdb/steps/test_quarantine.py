@@ -15,6 +15,7 @@ from dao_core.crysdb.steps.quarantine import (
     read_quarantine,
     write_quarantine,
 )
+from dao_core.crystal import crystal_from_symbols
 from tests.helpers.records import caesium_chloride, element, record, rocksalt, salt_records
 
 
@@ -77,6 +78,21 @@ def test_a_reference_that_leaves_no_compound_is_not_believed() -> None:
     assert set(reasons) == {"sodium"}
     assert "leaves all 2 compounds of Na unstable" in reasons["sodium"]
     assert above["test-salt"] == 0.0
+
+
+def test_a_reference_is_believed_where_its_compounds_are_dilute_or_fall_apart() -> None:
+    """Lead hardly dissolves in iron: its few atoms cost more than 2 eV each, and the alloys little an atom."""
+    places = np.array([[i, j, k] for i in range(4) for j in range(2) for k in range(2)]) / [4, 2, 2]
+
+    def alloy(name: str, n_lead: int) -> CrysRecord:
+        symbols = ["Fe"] * (16 - n_lead) + ["Pb"] * n_lead
+        crystal = crystal_from_symbols(np.diag([11.6, 5.8, 5.8]), symbols, places)
+        return record(name, crystal, ((16 - n_lead) * -8.0 + n_lead * (2.3 - 3.5)) / 16)
+
+    rows = [record("fe", element("Fe"), -8.0), record("pb", element("Pb"), -3.5), alloy("one", 1), alloy("two", 2)]
+    reasons, above = made(rows)
+    assert reasons == {}
+    assert above["one"] == pytest.approx(2.3 / 16)
 
 
 def test_of_structures_of_one_formula_the_one_far_from_the_others_is_wrong() -> None:
