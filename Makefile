@@ -16,8 +16,9 @@ setup: $(VENV)/.stamp-library ## virtual environment with the tested packages (C
 $(VENV)/.stamp-all: pyproject.toml infra/setup.sh infra/constraints.txt
 	@bash infra/setup.sh $(VENV) all && touch $@
 
-# once for the user, whatever the environment; without a network it says so and everything else works
-$(VENV)/.stamp-library: $(VENV)/.stamp-all
+# once for the user, whatever the environment, and again where the program reads it anew; without a network it says so
+# and everything else works
+$(VENV)/.stamp-library: $(VENV)/.stamp-all dao_core/library/folder.py dao_core/library/install.py
 	@$(BIN)/dao library install && touch $@
 
 $(VENV)/.stamp-test: pyproject.toml infra/setup.sh infra/constraints.txt
