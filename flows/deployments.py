@@ -48,11 +48,7 @@ def _label(name: str) -> str:
 
 
 def deployments(crysdb: Mapping[str, Any] | None = None) -> list[Deployment]:
-    """All deployments of the project.
-
-    Args:
-        crysdb: Settings of the database that the schedules rebuild and update; None: those of the sample.
-    """
+    """All deployments; `crysdb` are settings of the database that the schedules rebuild, None those of the sample."""
     campaign = _settings("campaign-demo.yaml")
     training = {k: v for k, v in campaign.items() if k not in ("formulas", "search", "handoff")}
     database = {"name": "crysdb", "root": "runs/crysdb", "crysdb": dict(crysdb or _settings("crysdb-sample.yaml"))}

@@ -102,14 +102,19 @@ def run(
         "extra": tuple(line or ()),
         "poll_seconds": 30.0 if poll is None else poll,
     }
-    if not slurm and any(value is not None for value in (partition, account, line, poll)):
-        fail("--partition, --account, --line and --poll say how Slurm runs pw.x: add --slurm, or leave them out")
-    if crysdb_config is not None and crysdb is None:
-        fail("--crysdb-config says how a CrysDB was built: name it with --crysdb")
+    check_companions(slurm, (partition, account, line, poll), crysdb, crysdb_config)
     with interruptible("the same command continues from the last good structure"), working("pw.x"):
         options = ValidateOptions(settings, root, queue if slurm else None, reference or (), top, max_atoms, compare,
                                   crysdb, crysdb_config, properties, pages_of(files))  # fmt: skip
         raise typer.Exit(validate_files(files, options))
+
+
+def check_companions(slurm: bool, queue: Sequence[object], crysdb: Path | None, config: Path | None) -> None:
+    """End with one line where an option is given without the one that it belongs to."""
+    if not slurm and any(value is not None for value in queue):
+        fail("--partition, --account, --line and --poll say how Slurm runs pw.x: add --slurm, or leave them out")
+    if config is not None and crysdb is None:
+        fail("--crysdb-config says how a CrysDB was built: name it with --crysdb")
 
 
 @app.command()
