@@ -96,12 +96,8 @@ def run(
                 "max_orderings": orderings}  # fmt: skip
     properties = tuple(name for name, asked in (("electrons", electrons), ("phonons", phonons)) if asked)
     properties += (f"dispersion {dispersion}",) if dispersion else ()
-    queue: dict[str, Any] = {
-        "partition": partition,
-        "account": account,
-        "extra": tuple(line or ()),
-        "poll_seconds": 30.0 if poll is None else poll,
-    }
+    queue: dict[str, Any] = {"partition": partition, "account": account, "extra": tuple(line or ()),
+                             "poll_seconds": 30.0 if poll is None else poll}  # fmt: skip
     check_companions(slurm, (partition, account, line, poll), crysdb, crysdb_config)
     with interruptible("the same command continues from the last good structure"), working("pw.x"):
         options = ValidateOptions(settings, root, queue if slurm else None, reference or (), top, max_atoms, compare,
