@@ -39,7 +39,7 @@ def element_energies(run: Session, functional: str, crystal: Crystal, references
 
 def _run_element(run: Session, functional: str, reference: ElementReference) -> None:
     name = f"element {reference.element}"
-    if run.settings.electronic_type == "insulator":  # the compound is one; with smearing its energy would be the same
+    if run.settings.electronic_type == "insulator":  # the compound is one, its elements may be metals
         run = replace(run, settings=run.settings.model_copy(update={"electronic_type": "metal"}))
     try:
         if reference.molecule:

@@ -117,7 +117,8 @@ def _collect(carried: Carried, root: Path, wheel: Path | None, log: Callable[[st
                 revision=carried.revision,
             )  # fmt: skip
         except (PackageDataError, SourceError, LibraryError) as error:
-            return f"{carried.name} is not installed: {error}"
+            there = any(s.name == carried.name for s in collected(root))
+            return f"{carried.name} is not {'read anew' if there else 'installed'}: {error}"
     _log_read(found, log)
     return None
 

@@ -42,9 +42,7 @@ UNIT = 4e6
 SAME_SITE = 0.15  # angstrom: four digits of a coordinate leave copies of one atom so far apart
 SYMPREC = (0.02, 0.005)  # angstrom
 HOTTEST, DENSEST = 400.0, 0.5  # kelvin and GPa: beyond it another structure may be the stable one
-COLDEST = (
-    280.0  # kelvin: what was measured below isn't counted; BaTiO3 has another structure than at room temperature there
-)
+COLDEST = 280.0  # kelvin: what was measured below is not counted. BaTiO3 is tetragonal above 278 K
 COLD = "cold"  # the last word of such an entry's id
 _KELVIN = re.compile(r"\b(?:T|temperature)\s*=\s*(-?\d+(?:\.\d*)?)\s*(?:deg\.?\s*)?([CK])\b", re.IGNORECASE)
 _PRESSURE = re.compile(r"\b(?:P|pressure)\s*=\s*(\d*\.?\d+)\s*(kbar|kb|GPa|MPa|atm|bar)\b", re.IGNORECASE)

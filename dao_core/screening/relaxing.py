@@ -195,8 +195,12 @@ _UNKNOWN: dict[str, Any] = {  # of what is no longer the library's
 
 def _left(end: Candidate, before: Candidate, start: Candidate) -> Candidate:
     """What a relaxation ended in that left its start: less probable, and no longer the library's."""
-    prior = None if before.log_prior is None else before.log_prior + LEFT_PRIOR
-    return end.replace(start_id=start.id, log_prior=prior, **_UNKNOWN)
+    return end.replace(start_id=start.id, log_prior=prior_of_end(before), **_UNKNOWN)
+
+
+def prior_of_end(before: Candidate) -> float | None:
+    """Log prior of a structure that a relaxation reached by leaving a candidate's."""
+    return None if before.log_prior is None else before.log_prior + LEFT_PRIOR
 
 
 def on_its_own(judged: Candidate, before: Candidate) -> Candidate:
@@ -210,8 +214,7 @@ def on_its_own(judged: Candidate, before: Candidate) -> Candidate:
     if before.library_id is None:
         return judged.replace(**alone, start_id=before.start_id)
     if judged.library_id is None:
-        prior = None if before.log_prior is None else before.log_prior + LEFT_PRIOR
-        alone |= {**_UNKNOWN, "log_prior": prior}
+        alone |= {**_UNKNOWN, "log_prior": prior_of_end(before)}
     return judged.replace(**alone)
 
 

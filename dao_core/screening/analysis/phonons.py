@@ -17,7 +17,7 @@ from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.energy.potential import label_of
 from dao_core.screening.analysis.settings import PhononSettings
 from dao_core.screening.candidate import Candidate, new_candidate
-from dao_core.screening.relaxing import LEFT_PRIOR
+from dao_core.screening.relaxing import prior_of_end
 
 if TYPE_CHECKING:
     from phonopy import Phonopy
@@ -284,7 +284,7 @@ def follow(
         energy_identity=label.made_by,
         energy_kind=label.kind,
         display_formula=parent.display_formula,
-        log_prior=None if parent.log_prior is None else parent.log_prior + LEFT_PRIOR,
+        log_prior=prior_of_end(parent),
         provenance={
             **{k: v for k, v in parent.provenance.items() if not k.startswith("template")},
             "parent": parent.id,
