@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from dao_core.crysdb.schema import CrysRecord
 from dao_core.crysdb.sources.base import Refusal, SourceError, SourceItem
 from dao_core.crystal import Crystal
 from dao_core.generate.templates.encyclopedia import CARRIER, read_entry
+from dao_core.library.encyclopedia_errata import not_its_formula
 
 NAME = "aflow-encyclopedia"
 LICENSE = "CDDL-1.0"
@@ -45,7 +47,8 @@ class EncyclopediaSource:
         for path in self.files:
             label = path.parent.name
             if cursor is None or label > cursor:
-                yield SourceItem(self._value(label, read_entry(path)), label)
+                wrong = not_its_formula(json.loads(path.read_text()))
+                yield SourceItem(self._value(label, wrong or read_entry(path)), label)
 
     def _value(self, label: str, found: Crystal | str) -> CrysRecord | Refusal:
         if isinstance(found, str):

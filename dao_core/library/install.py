@@ -47,6 +47,7 @@ CARRIED = (
         lambda name: name.startswith(encyclopedia.MEMBERS) and name.endswith("/info.json"),
         EncyclopediaSource,
         "AFLOW Encyclopedia of Crystallographic Prototypes, experimental structures",
+        revision=2,
     ),
     Carried(
         mineral_source.NAME,
