@@ -21,7 +21,7 @@ WURTZITE = {"parameter_symbols": ["a", "c/a", "z1", "z2"], "parameter_values": [
         (r"TaTi (BCC SQS-16) Structure", "", "random alloy"),
         (r"Predicted SiO$_{2}$ ($P2$) Structure", "", "not a measured"),
         (r"Hypothetical BCT5 Si Structure", "", "not a measured"),
-        (r"H$_{3}$S (60 GPa) Structure", "This structure was found by first-principles calculations.", "not a measured"),
+        (r"H$_{3}$S (60 GPa) Structure", "This structure was found via first-principles work.", "not a measured"),
         (r"CdPt$_{3}$ Structure", "This structure has not been experimentally confirmed, but ...", "not a measured"),
     ],
 )
