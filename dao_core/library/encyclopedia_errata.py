@@ -59,6 +59,8 @@ _BY_LABEL = {
     "A13BC18D20E5_cF228_216_ah_c_gh_2eh_be-001": _LACKS_HYDROGEN,  # zunyite
     "A2B3C3DE7_hP48_145_2a_3a_3a_a_7a-001": _LACKS_HYDROGEN,  # sheldrickite
     "A4B14C3_hP21_143_ad_bc4d_d-001": _LACKS_HYDROGEN,  # simpsonite
+    "A7BC_oC36_38_3d2f_d_d-001": _LACKS_HYDROGEN,  # weeksite
+    "A10B3_oF52_42_2abce_ab-001": _LACKS_HYDROGEN,  # three WO3 with one H2O
     "AB_mP24_14_3e_3e-001": _LACKS_HYDROGEN,  # C6H6Cl6 as CCl
     "AB_cF32_227_c_d-001": _REPLACED,  # cubic CuPt
 }

@@ -55,7 +55,7 @@ CARRIED = (
         mineral_source.MEMBER.__eq__,
         lambda folder: mineral_source.MineralSource(folder / mineral_source.MEMBER),
         "American Mineralogist Crystal Structure Database, measured minerals and synthetic compounds",
-        revision=2,
+        revision=3,
     ),
 )
 

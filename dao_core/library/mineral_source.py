@@ -28,6 +28,7 @@ from dao_core.crystal import Crystal
 from dao_core.elements import UnknownElementError, atomic_number
 from dao_core.generate.templates.encyclopedia import MAX_ATOMS, MIN_DISTANCE
 from dao_core.library.encyclopedia_source import EXPERIMENT
+from dao_core.library.missing_atoms import missing_atoms
 from dao_core.matching.symmetry_dataset import symmetry_dataset
 from dao_core.package_data import CarrierPackage
 
@@ -69,8 +70,9 @@ class MineralSource:
     title tells a temperature below 280 K. What is partly occupied, lacks
     atoms of its formula, was computed, or was measured beyond 400 K or 0.5 GPa is a Refusal, and so are elements: their
     stable forms come from elsewhere, and the database has 48 structures of carbon. Many formulas lack hydrogen that
-    nobody located; such an entry would pass for another compound (goethite for FeO2), so one without hydrogen is
-    refused where its title speaks of some, or where another entry of its mineral is the same but for hydrogen.
+    nobody located, and some the ammonium or the oxygen; such an entry would pass for another compound (goethite for
+    FeO2), so it is refused where its title speaks of hydrogen, where another entry of its mineral is the same but for
+    hydrogen or oxygen, and where `missing_atoms` finds that the structure cannot be whole.
     """
 
     name = NAME
@@ -105,20 +107,21 @@ class MineralSource:
         )
         try:
             with closing(sqlite3.connect(self.path)) as connection:
-                hydrous = _hydrous(connection)
+                fuller = _fuller_entries(connection)
                 for values in connection.execute(query, (int(cursor or 0),)):
                     row = dict(zip(COLUMNS, values, strict=True))
-                    yield SourceItem(self._value(row, hydrous), str(row["id"]))
+                    yield SourceItem(self._value(row, fuller), str(row["id"]))
         except sqlite3.DatabaseError as error:
             raise SourceError(f"{self.path} is damaged ({error}): fetch {CARRIER.requirement} again") from error
 
-    def _value(self, row: Mapping[str, Any], hydrous: Set[tuple[str, str]]) -> CrysRecord | Refusal:
+    def _value(self, row: Mapping[str, Any], fuller: Set[tuple[str, str]]) -> CrysRecord | Refusal:
         cold = [COLD] if _is_cold(str(row["pub_title"])) else []
         name = "-".join([NAME, str(row["id"]), *_words(row["name"]), *cold])
         try:
             crystal = entry_crystal(row)
-            if _lacks_hydrogen(row, hydrous):
-                raise RowError("its hydrogen atoms are not in it")
+            missing = _missing_elements(row, fuller) or missing_atoms(crystal)
+            if missing:
+                raise RowError(missing)
             return CrysRecord.from_crystal(
                 crystal, material_id=name, source=NAME, functional=EXPERIMENT, source_version=self.version,
                 license=LICENSE,
@@ -127,31 +130,39 @@ class MineralSource:
             return Refusal(name, reason_of(error))
 
 
-def _hydrous(connection: sqlite3.Connection) -> set[tuple[str, str]]:
-    """Name of the mineral and formula without its hydrogen, of every entry that has some."""
+def _fuller_entries(connection: sqlite3.Connection) -> set[tuple[str, str]]:
+    """Name of the mineral and formula without its hydrogen or oxygen, of every entry that has some."""
     rows = connection.execute("SELECT name, formula FROM cif JOIN minerals ON minerals.id = mineral_id").fetchall()
-    return {(name, dry) for name, formula in rows if name != "<missing>" and (dry := _without_hydrogen(str(formula)))}
+    return {
+        (name, poorer)
+        for name, formula in rows
+        for symbol in ("H", "O")
+        if name != "<missing>" and (poorer := _without(symbol, str(formula)))
+    }
 
 
-def _without_hydrogen(text: str) -> str | None:
-    """Reduced formula of what is not hydrogen; None where there is none of it, or nothing else, or no formula."""
+def _without(symbol: str, text: str) -> str | None:
+    """Reduced formula of all but one element; None where there is none of it, or nothing else, or no formula."""
     from pymatgen.core import Composition
 
     try:
         counts = Composition(_formula(text)).get_el_amt_dict()
     except RowError:
         return None
-    dry = {symbol: n for symbol, n in counts.items() if symbol != "H"}
-    return str(Composition(dry).reduced_formula) if dry and "H" in counts else None
+    rest = {other: n for other, n in counts.items() if other != symbol}
+    return str(Composition(rest).reduced_formula) if rest and symbol in counts else None
 
 
-def _lacks_hydrogen(row: Mapping[str, Any], hydrous: Set[tuple[str, str]]) -> bool:
+def _missing_elements(row: Mapping[str, Any], fuller: Set[tuple[str, str]]) -> str | None:
+    """What the title or another entry of the mineral has and this one lacks."""
     formula = _formula(str(row["formula"]))
-    if _without_hydrogen(formula) is not None:
-        return False
-    title, elements = str(row["pub_title"]), {_element(label) for label in json.loads(row["atoms_sites"])}
-    spoken_of = _HYDROGEN.search(title) or (NITROGEN in elements and _AMMONIUM.search(title))
-    return bool(spoken_of) or (row["name"], formula) in hydrous
+    if _without("H", formula) is None:
+        title, elements = str(row["pub_title"]), {_element(label) for label in json.loads(row["atoms_sites"])}
+        if _HYDROGEN.search(title) or (NITROGEN in elements and _AMMONIUM.search(title)):
+            return "its hydrogen atoms are not in it"
+    if (row["name"], formula) in fuller:
+        return "another entry of the mineral has hydrogen or oxygen that this one lacks"
+    return None
 
 
 def mineral_of(material_id: str) -> str | None:

@@ -77,16 +77,41 @@ def test_what_is_no_ordered_structure_at_ordinary_conditions_is_refused(
 
 
 def test_an_entry_without_the_hydrogen_that_its_mineral_has_is_refused(tmp_path: Path) -> None:
-    """Brucite without its hydrogen would pass for MgO2; another mineral of that formula is what it says."""
-    bare = BRUCITE | {"formula": "Mg O2", "labels": ["Mg", "O"], "points": BRUCITE["points"][:2], "title": "X-rays"}
+    """Pyrochroite without its hydrogen would pass for MnO2; another mineral of that formula is what it says."""
+    whole_one = BRUCITE | {"formula": "Mn (O H)2", "labels": ["Mn", "O", "H"]}
+    bare = BRUCITE | {"formula": "Mn O2", "labels": ["Mn", "O"], "points": BRUCITE["points"][:2], "title": "X-rays"}
     whole, without, other = read(
-        tmp_path, BRUCITE | {"mineral": "Brucite"}, bare | {"mineral": "Brucite"}, bare | {"mineral": "Another"}
+        tmp_path, whole_one | {"mineral": "A"}, bare | {"mineral": "A"}, bare | {"mineral": "Another"}
     )
     assert whole.record is not None
     assert without.refusal is not None
     assert "hydrogen" in without.refusal.reason
     assert other.record is not None
-    assert other.record.crystal.formula_reduced == "MgO2"
+    assert other.record.crystal.formula_reduced == "MnO2"
+
+
+def test_a_sulphate_without_its_oxygen_is_no_sulphide(tmp_path: Path) -> None:
+    anhydrite = {
+        "formula": "Ca S O4", "group": "Cmcm", "cell": (6.993, 6.995, 6.245, 90, 90, 90),
+        "labels": ["Ca", "S", "O", "O"],
+        "points": [[0, 0.6524, 0.25], [0, 0.1556, 0.25], [0.1699, 0.0162, 0.25], [0, 0.2975, 0.0818]],
+    }  # fmt: skip
+    bare = {**anhydrite, "formula": "Ca S", "labels": ["Ca", "S"], "points": anhydrite["points"][:2]}
+    whole, without = read(tmp_path, *({**e, "title": "Anhydrite", "mineral": "Anhydrite"} for e in (anhydrite, bare)))
+    assert whole.record is not None, whole.refusal
+    assert without.refusal is not None
+    assert "oxygen that this one lacks" in without.refusal.reason
+
+
+def test_a_structure_that_cannot_be_whole_is_refused(tmp_path: Path) -> None:
+    """Ammonium chloride without hydrogen, under a title that says nothing of it."""
+    salt = {
+        "formula": "N Cl", "group": "Pm-3m", "cell": (3.876, 3.876, 3.876, 90, 90, 90), "labels": ["N", "Cl"],
+        "points": [[0, 0, 0], [0.5, 0.5, 0.5]], "title": "Neutron diffraction",
+    }  # fmt: skip
+    [item] = read(tmp_path, salt)
+    assert item.refusal is not None
+    assert "has no neighbour" in item.refusal.reason
 
 
 def test_nitrogen_of_an_ammonium_salt_lacks_hydrogen_and_the_potassium_salt_beside_it_does_not(tmp_path: Path) -> None:
