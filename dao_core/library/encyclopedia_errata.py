@@ -15,7 +15,7 @@ _NOT_MEASURED = "not a measured structure"
 _TITLES = {
     r"obsolete|problematic|^original ": _REPLACED,
     r"\bSQS\b": "a random alloy in a small cell",
-    r"hypothetical|theoretical|predicted|proposed|possible|^model of|^approximate": _NOT_MEASURED,
+    r"hypothetical|theoretical|predicted|proposed|possible|^model of": _NOT_MEASURED,
 }
 _COMMENTS = {
     r"this structure was found (by|via) first.principles": _NOT_MEASURED,
@@ -30,7 +30,6 @@ _LACKS_HYDROGEN = "the formula lacks the hydrogen of the compound"
 # another element or empty. What is only disordered over its sites, at the composition that it is named for, stays.
 _BY_LABEL = {
     "A2B2C5_oC36_39_d_d_c2d-001": _MIXED,  # Li2(Si,Ge)2O5 as Li2Ge2O5
-    "A2B4CD_tI16_82_ac_g_b_d-001": _MIXED,  # kesterite with iron
     "A2B3C4D_oP40_62_d_cd_2cd_c-001": _MIXED,  # norbergite, (F,OH)
     "A2BCD12E3_mC76_15_f_e_a_6f_ef-001": _MIXED,  # alluaudite
     "A3B2C9_oF56_69_ag_g_bfgl-001": _MIXED,  # Bi3NbTiO9 as Bi3Nb2O9

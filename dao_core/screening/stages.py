@@ -205,7 +205,8 @@ def shortlist_stage(records: FormulaRecords, context: SearchContext) -> StageRec
     """Everything there is of a formula, merged and in the order in which the judge should look at it."""
 
     def work(directory: Path) -> dict[str, Any]:
-        found = screen(gather(records), ScreenInputs(rule=ranking_rule(context)))
+        potentials = [context.loaded.potential]  # whether a small distortion is real is for it to say, before the judge
+        found = screen(gather(records), ScreenInputs(potentials=potentials, rule=ranking_rule(context)))
         save_candidates(found.candidates, directory / CANDIDATES)
         return {"counts": dict(counts_of(found)), "facts": {"formula": records.formula}}
 
