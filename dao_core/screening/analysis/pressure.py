@@ -28,7 +28,7 @@ class Transition:
 def with_enthalpies(
     candidates: Sequence[Candidate], potential: Potential, pressures_gpa: Sequence[float], settings: RelaxSettings
 ) -> list[Candidate]:
-    """Relax each usable candidate at each pressure and put the enthalpies into `extras["pressure"]`.
+    """Relax each candidate that is not rejected at each pressure and put the enthalpies into `extras["pressure"]`.
 
     One entry a pressure, ascending: `gpa`, `enthalpy_per_atom` (eV: E + p V), `volume_per_atom` (angstrom^3), `status`,
     `above_best` (eV/atom over the lowest of the same formula at that pressure). Each pressure starts from the
@@ -50,7 +50,7 @@ def with_enthalpies(
 
     if not pressures_gpa:
         raise ValueError("give at least one pressure in GPa")
-    chosen = [i for i, c in enumerate(candidates) if c.usable]
+    chosen = [i for i, c in enumerate(candidates) if not c.rejected]
     crystals: list[Crystal] = [candidates[i].crystal for i in chosen]
     curves: list[list[dict[str, Any]]] = [[] for _ in chosen]
     for gpa in sorted(set(pressures_gpa)):

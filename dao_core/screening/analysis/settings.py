@@ -36,7 +36,11 @@ class DiagnosticsSettings(BaseModel):
         "", description="whose forces: dao, chgnet, a DAO-P folder; default: the search's own"
     )
     pressures_gpa: tuple[float, ...] = ()
-    n_pressure: int = Field(6, ge=1, description="candidates a formula that are relaxed at each pressure")
+    n_pressure: int = Field(
+        6,
+        ge=1,
+        description="candidates a formula at each pressure, and as many of the densest known structures",
+    )
     relax: RelaxSettings = Field(default_factory=lambda: RelaxSettings(max_steps=100))
 
     @field_validator("pressures_gpa")

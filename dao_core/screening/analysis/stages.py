@@ -17,7 +17,9 @@ from dao_core.screening.candidate import Candidate
 from dao_core.screening.candidate_table import load_candidates, save_candidates
 from dao_core.screening.context import SearchContext, Stage
 from dao_core.screening.load_models import SearchModels
+from dao_core.screening.proposed import KNOWN
 from dao_core.screening.ranking import by_formula, deciding_identity
+from dao_core.screening.symmetry import spacegroup_symbol
 
 JUDGED, FOUND = "judged.parquet", "found.parquet"
 
@@ -50,7 +52,31 @@ def phonon_targets(candidates: Sequence[Candidate], settings: DiagnosticsSetting
 
 def pressure_targets(candidates: Sequence[Candidate], settings: DiagnosticsSettings) -> list[str]:
     """Formulas that are taken under pressure."""
-    return list(chosen(candidates, settings.n_pressure)) if settings.pressures_gpa else []
+    return list(under_pressure(candidates, settings)) if settings.pressures_gpa else []
+
+
+def under_pressure(candidates: Sequence[Candidate], settings: DiagnosticsSettings) -> dict[str, list[Candidate]]:
+    """The first candidates of each formula, and what pressure favours: as many of the densest known structures.
+
+    A dense phase may lie so high without pressure that nobody asked the judge about it (tin's beta form for silicon).
+
+    Args:
+        candidates: Ranked.
+        settings: How many of each, at which pressures.
+
+    Returns:
+        Reduced formula -> candidates.
+    """
+    out = chosen(candidates, settings.n_pressure)
+    if max(settings.pressures_gpa, default=0.0) <= 0:
+        return out
+    groups = by_formula(candidates)
+    for formula, first in out.items():
+        ids = {c.id for c in first}
+        known = [c for c in groups[formula] if c.origin == KNOWN and not c.rejected and c.id not in ids]
+        dense = sorted(known, key=lambda c: c.crystal.volume / c.crystal.n_atoms)
+        out[formula] = [*first, *dense[: settings.n_pressure]]
+    return out
 
 
 def phonon_forces(models: SearchModels, settings: DiagnosticsSettings) -> Potential:
@@ -160,7 +186,7 @@ def _not_computed(candidate: Candidate, potential: Potential) -> dict[str, Any]:
 
 
 def pressure_stage(formula: str, ranked: str, context: SearchContext) -> StageRecord:
-    """Enthalpies of one formula's lowest candidates at each pressure, in the energies that rank them.
+    """Enthalpies of one formula's lowest and densest candidates at each pressure, in the energies that rank them.
 
     Args:
         formula: Reduced.
@@ -171,7 +197,7 @@ def pressure_stage(formula: str, ranked: str, context: SearchContext) -> StageRe
         The record of the stage.
     """
     settings, potential = context.diagnostics, context.loaded.decides
-    group = chosen(load_candidates(ranked), settings.n_pressure)[formula]
+    group = under_pressure(load_candidates(ranked), settings)[formula]
 
     def work(directory: Path) -> dict[str, Any]:
         begin = time.monotonic()
@@ -182,7 +208,11 @@ def pressure_stage(formula: str, ranked: str, context: SearchContext) -> StageRe
         save_candidates([], directory / FOUND)
         entries = [e["enthalpy_per_atom"] for c in pressed for e in c.extras["pressure"]]
         n_ok = sum(e is not None for e in entries)
-        changes = [f"{t.formula}: {t.below} gives way to {t.above} at {t.gpa:.1f} GPa" for t in transitions(pressed)]
+        names = {c.id: _shown(c) for c in pressed}
+        changes = [
+            f"{t.formula}: {names[t.below]} gives way to {names[t.above]} at {t.gpa:.1f} GPa"
+            for t in transitions(pressed)
+        ]
         counts = {"n_asked": len(entries), "n_ok": n_ok, "n_failed": len(entries) - n_ok}
         return {"counts": counts, "facts": {"kind": "pressure", "transitions": changes}}
 
@@ -195,6 +225,11 @@ def pressure_stage(formula: str, ranked: str, context: SearchContext) -> StageRe
         }
 
     return Stage("pressure", (with_enthalpies,), parts).run(context, work)
+
+
+def _shown(c: Candidate) -> str:
+    group = c.spacegroup_after or c.spacegroup_before
+    return f"{spacegroup_symbol(group)} ({group}, {c.id})" if group else c.id
 
 
 def _content(candidates: Sequence[Candidate]) -> list[Any]:

@@ -26,6 +26,7 @@ from dao_core.screening.analysis.stages import (
     phonon_targets,
     pressure_stage,
     pressure_targets,
+    under_pressure,
 )
 from dao_core.screening.candidate import Candidate
 from dao_core.screening.candidate_table import load_candidates, save_candidates
@@ -140,6 +141,25 @@ def test_pressure_gives_every_candidate_its_enthalpies(tmp_path: Path, ranked: S
     assert curve[1]["volume_per_atom"] < curve[0]["volume_per_atom"]
     page = page_of(ranked, record, search).file("report") / "index.html"
     assert '"pressure":[{' in page.read_text()
+
+
+def test_the_densest_known_structures_are_taken_under_pressure_though_nobody_judged_them() -> None:
+    """Lowest first without pressure; of the others the known ones, densest first, and nothing else."""
+    cubes = {"best": 4.0, "open": 5.0, "dense": 3.2, "denser": 3.0, "guess": 2.9}
+    items = [
+        candidate(
+            name,
+            Crystal(a * np.eye(3), np.zeros((1, 3)), np.array([18])),
+            -1.0 if name == "best" else None,
+            origin="template" if name == "guess" else "known",
+            relaxation_status="converged" if name == "best" else "not_relaxed",
+        )
+        for name, a in cubes.items()
+    ]
+    one = SETTINGS.model_copy(update={"n_pressure": 2})
+    assert [c.id for c in under_pressure(items, one)["Ar"]] == ["best", "denser", "dense"]
+    stretched = SETTINGS.model_copy(update={"n_pressure": 2, "pressures_gpa": (-1.0, 0.0)})
+    assert [c.id for c in under_pressure(items, stretched)["Ar"]] == ["best"]
 
 
 def test_finished_stages_are_found_again(tmp_path: Path, ranked: StageRecord) -> None:
