@@ -99,8 +99,9 @@ class _Group:
         # a library that lists a structure twice, with and without an energy, has an energy of it
         own = next((c for c in known if not c.known_without_energy), known[0] if known else first.candidate)
         # of the equally symmetric the first, whose prior is highest; what the library lists is shown as it lists it
-        # until somebody has relaxed it
-        chosen = own if known and not (best.relaxed or best.judged) else max(equal, key=_symmetry)
+        # until somebody has relaxed it, and then as what became of it: KNbO3 is Amm2 though a guess ends in R3m
+        listed_ones = [c for c in equal if c.origin == KNOWN]
+        chosen = own if known and not (best.relaxed or best.judged) else max(listed_ones or equal, key=_symmetry)
         others = [c for c in everyone if c is not chosen]
         weighed = own if own.known_without_energy else next(c for c in everyone if not c.known_without_energy)
         listed = next((c for c in (own, *everyone) if c.library_id is not None), chosen)

@@ -176,6 +176,14 @@ def test_of_equal_energies_the_most_symmetric_description_is_shown() -> None:
     assert found.id == "c"
 
 
+def test_what_the_library_lists_is_shown_though_a_guess_of_that_energy_is_more_symmetric() -> None:
+    """KNbO3 is listed in Amm2; a guess that ends in R3m, 0.1 meV/atom lower and as close, has not that form."""
+    listed = known("k", rattled(rocksalt(), 0.03), -3.0, origin="known", library="L", library_id="L-1", log_prior=-1.0)
+    guess = known("g", rocksalt(), -3.0001, origin="de novo", log_prior=-2.0)
+    (found,) = deduplicate([listed, guess])
+    assert (found.id, found.library_id, found.merged_ids) == ("k", "L-1", ("g",))
+
+
 def test_what_equals_a_member_of_another_space_group_than_the_first_joins() -> None:
     """The first is judged, the last was only relaxed: their energies can't be compared, but the second is its equal."""
     first = known("f", rattled(rocksalt(), 0.03), -3.0, log_prior=-1.0)

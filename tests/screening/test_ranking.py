@@ -199,8 +199,26 @@ def test_a_gain_on_the_library_s_ground_state_counts_as_far_as_the_judge_errs() 
 
     assert odds(ERROR) == pytest.approx(ERROR / JUDGE_T)
     assert odds(2 * ERROR) == pytest.approx(odds(0.2)) == pytest.approx(2 * ERROR / JUDGE_T)
-    assert odds(0.2, library_e_above_hull=0.02) == pytest.approx(0.2 / JUDGE_T)  # the library has no ground state
+    assert odds(0.2, library_e_above_hull=0.06) == pytest.approx(2 * ERROR / JUDGE_T)  # other compounds lie lower
+    assert odds(0.2, library_e_above_hull=0.3) == pytest.approx(0.2 / JUDGE_T)  # so high that it is hardly the lowest
     assert odds(-0.2) == pytest.approx(-0.2 / JUDGE_T)
+
+
+def test_a_gain_on_a_measured_structure_counts_as_far_too_unless_the_judge_left_it() -> None:
+    measured = judged("m", rocksalt(), -3.5, None, log_prior=0.0, **_KNOWN)
+    other = judged("o", cesium_chloride(), -4.5, -3.4, log_prior=0.0)
+    gain = {s: log_posteriors([measured.replace(relaxation_status=s), other], RULE) for s in ("converged", "start")}
+    assert gain["converged"]["o"] > gain["converged"]["m"]
+    assert gain["start"]["o"] - gain["start"]["m"] > 3 * (gain["converged"]["o"] - gain["converged"]["m"])
+
+
+def test_a_start_that_only_the_judge_left_counts_with_its_own_energy() -> None:
+    """Nobody but the judge has an energy of its end: what was no crystal must not stand by its prior alone."""
+    start = candidate("x-start", rocksalt(), 1.0, log_prior=0.0, relaxation_status="start")
+    end = judged("x", cesium_chloride(), -7.0, None, log_prior=-2.0, start_id="x-start")
+    other = candidate("y", cesium_chloride(), -1.0, log_prior=0.0)
+    logs = log_posteriors([start, end, other], RULE)
+    assert logs["y"] - logs["x-start"] == pytest.approx(2.0 / T)
 
 
 def test_a_start_that_was_left_counts_with_what_it_became() -> None:
