@@ -142,12 +142,12 @@ def structure_rows(table: CrysTable, version: int) -> pa.Table:
 
     everything = table.read(columns=COLUMNS, version=version)
     rows = select_view(everything, "all")
-    counts, minerals = measurements(rows, everything)
-    rows = rows.append_column("n_measured", pa.array(counts, pa.int32()))
-    rows = rows.append_column("mineral", pa.array(minerals, pa.string()))
     distance = known_distance(rows["e_above_hull"], rows["e_above_hull_source"])
     distance = pc.max_element_wise(distance, pa.scalar(0.0), skip_nulls=False)
     rows = rows.set_column(rows.column_names.index("e_above_hull"), "e_above_hull", distance)
+    counts, minerals = measurements(rows, everything)
+    rows = rows.append_column("n_measured", pa.array(counts, pa.int32()))
+    rows = rows.append_column("mineral", pa.array(minerals, pa.string()))
     dropped = ["duplicate_of", "relaxation", "leaks_into", "is_stable", "e_above_hull_source"]
     return rows.drop_columns(dropped).sort_by([("formula_reduced", "ascending"), ("material_id", "ascending")])
 

@@ -38,13 +38,17 @@ CARRIER = CarrierPackage("xraylarch==0.9.81", "3a7eb4fe22825c7fb4ff58f5c4f1e45ec
 MEMBER = "larch/xrd/amcsd_cif1.db"
 LICENSE = "AMCSD, freely accessible: cite Downs 2003"  # its authors name no licence
 COLUMNS = ("id", "formula", "pub_title", "a", "b", "c", "alpha", "beta", "gamma", "atoms_sites", "atoms_x", "atoms_y",
-           "atoms_z", "atoms_occupancy", "symmetry_xyz", "name")  # fmt: skip
+           "atoms_z", "atoms_occupancy", "symmetry_xyz", "name", "year")  # fmt: skip
 UNIT = 4e6
 SAME_SITE = 0.15  # angstrom: four digits of a coordinate leave copies of one atom so far apart
 SYMPREC = (0.02, 0.005)  # angstrom
 HOTTEST, DENSEST = 400.0, 0.5  # kelvin and GPa: beyond it another structure may be the stable one
 COLDEST = 280.0  # kelvin: what was measured below is not counted. BaTiO3 is tetragonal above 278 K
 COLD = "cold"  # the last word of such an entry's id
+# Many structures of before have been replaced since: bixbyite-type oxides in I2_13, V2O5 in P2_1mn, ScF3 in R32. They
+# are kept, as nothing says which, and counted only where a calculation confirms them.
+FIRST_YEAR = 1940
+OLD = "old"  # the last word of such an entry's id
 _KELVIN = re.compile(r"\b(?:T|temperature)\s*=\s*(-?\d+(?:\.\d*)?)\s*(?:deg\.?\s*)?([CK])\b", re.IGNORECASE)
 _PRESSURE = re.compile(r"\b(?:P|pressure)\s*=\s*(\d*\.?\d+)\s*(kbar|kb|GPa|MPa|atm|bar)\b", re.IGNORECASE)
 _AT_KELVIN = re.compile(r"\bat\s+(\d+(?:\.\d*)?)\s*(K)\b")
@@ -67,12 +71,13 @@ class MineralSource:
     """Entries in the order of their numbers in the database; the cursor is the last number.
 
     Ids are `amcsd-`, that number and the mineral, such as `amcsd-13895-magnetite`, and end with `-cold` where the
-    title tells a temperature below 280 K. What is partly occupied, lacks
-    atoms of its formula, was computed, or was measured beyond 400 K or 0.5 GPa is a Refusal, and so are elements: their
-    stable forms come from elsewhere, and the database has 48 structures of carbon. Many formulas lack hydrogen that
-    nobody located, and some the ammonium or the oxygen; such an entry would pass for another compound (goethite for
-    FeO2), so it is refused where its title speaks of hydrogen, where another entry of its mineral is the same but for
-    hydrogen or oxygen, and where `missing_atoms` finds that the structure cannot be whole.
+    title tells a temperature below 280 K, with `-old` where it was published before 1940. What is partly occupied,
+    lacks atoms of its formula, was computed, or was measured beyond 400 K or 0.5 GPa is a Refusal, and so are
+    elements: their stable forms come from elsewhere, and the database has 48 structures of carbon. Many formulas
+    lack hydrogen that nobody located, and some the ammonium or the oxygen; such an entry would pass for another
+    compound (goethite for FeO2), so it is refused where its title speaks of hydrogen, where another entry of its
+    mineral is the same but for hydrogen or oxygen, and where `missing_atoms` finds that the structure cannot be
+    whole.
     """
 
     name = NAME
@@ -103,7 +108,8 @@ class MineralSource:
         """
         query = (
             "SELECT cif.id, " + ", ".join(COLUMNS[1:]) + " FROM cif JOIN spacegroups ON spacegroups.id = spacegroup_id"
-            " LEFT JOIN minerals ON minerals.id = mineral_id WHERE cif.id > ? ORDER BY cif.id"
+            " LEFT JOIN minerals ON minerals.id = mineral_id LEFT JOIN publications ON publications.id = publication_id"
+            " WHERE cif.id > ? ORDER BY cif.id"
         )
         try:
             with closing(sqlite3.connect(self.path)) as connection:
@@ -115,8 +121,9 @@ class MineralSource:
             raise SourceError(f"{self.path} is damaged ({error}): fetch {CARRIER.requirement} again") from error
 
     def _value(self, row: Mapping[str, Any], fuller: Set[tuple[str, str]]) -> CrysRecord | Refusal:
-        cold = [COLD] if _is_cold(str(row["pub_title"])) else []
-        name = "-".join([NAME, str(row["id"]), *_words(row["name"]), *cold])
+        uncounted = [OLD] if row["year"] and int(row["year"]) < FIRST_YEAR else []
+        uncounted = [COLD] if _is_cold(str(row["pub_title"])) else uncounted
+        name = "-".join([NAME, str(row["id"]), *_words(row["name"]), *uncounted])
         try:
             crystal = entry_crystal(row)
             missing = _missing_elements(row, fuller) or missing_atoms(crystal)
@@ -168,12 +175,19 @@ def _missing_elements(row: Mapping[str, Any], fuller: Set[tuple[str, str]]) -> s
 def mineral_of(material_id: str) -> str | None:
     """The mineral in an entry's id, such as "magnetite"; None where the database names none."""
     source, _, rest = material_id.partition("-")
-    return rest.removesuffix(f"-{COLD}").partition("-")[2] or None if source == NAME else None
+    for word in (COLD, OLD):
+        rest = rest.removesuffix(f"-{word}")
+    return rest.partition("-")[2] or None if source == NAME else None
 
 
 def is_counted(material_id: str) -> bool:
     """Whether an entry's id tells of a measurement at ordinary conditions, neither of another source nor cold."""
     return material_id.startswith(f"{NAME}-") and not material_id.endswith(f"-{COLD}")
+
+
+def is_old(material_id: str) -> bool:
+    """Whether an entry's id tells that it was published before 1940."""
+    return material_id.startswith(f"{NAME}-") and material_id.endswith(f"-{OLD}")
 
 
 def _words(name: str | None) -> list[str]:

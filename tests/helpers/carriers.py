@@ -70,19 +70,22 @@ def write_minerals(path: Path, entries: Iterable[Mapping[str, Any]] = MINERALS) 
     """A database with the tables of xraylarch's that are read, entries numbered from 1."""
     path.parent.mkdir(parents=True, exist_ok=True)
     numbers = ("a", "b", "c", "alpha", "beta", "gamma")
-    columns = ("spacegroup_id", "mineral_id", "formula", "pub_title", *numbers, "atoms_sites", "atoms_x", "atoms_y",
-               "atoms_z", "atoms_occupancy")  # fmt: skip
+    columns = ("spacegroup_id", "mineral_id", "publication_id", "formula", "pub_title", *numbers, "atoms_sites",
+               "atoms_x", "atoms_y", "atoms_z", "atoms_occupancy")  # fmt: skip
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE spacegroups (id INTEGER PRIMARY KEY, symmetry_xyz TEXT)")
         connection.execute("CREATE TABLE minerals (id INTEGER PRIMARY KEY, name TEXT)")
+        connection.execute("CREATE TABLE publications (id INTEGER PRIMARY KEY, year INTEGER)")
         connection.execute(f"CREATE TABLE cif (id INTEGER PRIMARY KEY, {', '.join(columns)})")
         for i, entry in enumerate(entries, start=1):
             operations = [o.as_xyz_str() for o in SpaceGroup(entry["group"]).symmetry_ops]
             connection.execute("INSERT INTO spacegroups VALUES (?, ?)", (i, json.dumps(operations)))
             points = np.array(entry["points"], dtype=float)
             connection.execute("INSERT INTO minerals VALUES (?, ?)", (i, entry.get("mineral", "<missing>")))
-            values = (i, i, i, entry["formula"], entry["title"], *map(str, entry["cell"]), json.dumps(entry["labels"]),
-                      *(packed(points[:, axis]) for axis in range(3)), entry.get("occupancy", "0"))  # fmt: skip
+            connection.execute("INSERT INTO publications VALUES (?, ?)", (i, entry.get("year", 1990)))
+            values = (i, i, i, i, entry["formula"], entry["title"], *map(str, entry["cell"]),
+                      json.dumps(entry["labels"]), *(packed(points[:, axis]) for axis in range(3)),
+                      entry.get("occupancy", "0"))  # fmt: skip
             connection.execute(f"INSERT INTO cif VALUES ({', '.join('?' * len(values))})", values)
     connection.close()
     return path

@@ -14,11 +14,14 @@ from dao_core.library.measured import measurements
 from tests.helpers.structures import rocksalt
 
 
-def row(name: str, crystal: Crystal, source: str = "amcsd", group: int = 225) -> dict[str, Any]:
+def row(
+    name: str, crystal: Crystal, source: str = "amcsd", group: int = 225, above_hull: float | None = None
+) -> dict[str, Any]:
     return {
         "material_id": name, "source": source, "spacegroup_number": group,
         "formula_reduced": crystal.formula_reduced, "lattice": crystal.lattice.ravel().tolist(),
         "frac_coords": crystal.frac_coords.ravel().tolist(), "atomic_numbers": crystal.atomic_numbers.tolist(),
+        "e_above_hull": above_hull,
     }  # fmt: skip
 
 
@@ -50,6 +53,22 @@ def test_the_commonest_name_of_the_measurements_is_the_mineral_s() -> None:
         [4, 0],
         ["halite", None],
     )
+
+
+def test_a_mineral_s_name_is_given_to_its_own_formula_only() -> None:
+    """A synthetic relative stands under the name as well; of a name with two formulas of one entry each, neither."""
+    salts = {"Na": rocksalt(), "K": rocksalt("K", "Cl"), "Rb": rocksalt("Rb", "Cl"), "Cs": rocksalt("Cs", "Cl")}
+    structures = [row(name, crystal, "oqmd-icsd") for name, crystal in salts.items()]
+    names = {
+        "amcsd-1-halite": "Na",
+        "amcsd-2-halite": "Na",
+        "amcsd-3-halite": "K",
+        "amcsd-4-x": "Rb",
+        "amcsd-5-x": "Cs",
+    }
+    everything = [*structures, *(row(name, salts[salt]) for name, salt in names.items())]
+    found = measurements(pa.Table.from_pylist(structures), pa.Table.from_pylist(everything))
+    assert found == ([2, 1, 1, 1], ["halite", None, None, None])
 
 
 def test_other_crystals_groups_and_formulas_count_apart() -> None:
@@ -85,3 +104,9 @@ def test_what_was_measured_cold_does_not_count() -> None:
 @pytest.mark.parametrize("source", ["oqmd-icsd", "aflow-encyclopedia", "cod"])
 def test_only_sources_that_tell_temperature_and_pressure_count(source: str) -> None:
     assert counted([row("one", rocksalt(), "oqmd-icsd")], [row("two", rocksalt(), source)]) == [0]
+
+
+def test_what_was_measured_long_ago_counts_where_a_calculation_confirms_it() -> None:
+    old = [row("amcsd-2-halite-old", rocksalt()), row("amcsd-3-halite", rocksalt())]
+    for above, n in ((0.01, 2), (0.2, 1), (None, 1)):
+        assert counted([row("one", rocksalt(), "oqmd-icsd", above_hull=above)], old) == [n]

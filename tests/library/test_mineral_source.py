@@ -10,7 +10,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
 from dao_core.crysdb.sources.base import SourceError, SourceItem
-from dao_core.library.mineral_source import MineralSource, is_counted, mineral_of
+from dao_core.library.mineral_source import MineralSource, is_counted, is_old, mineral_of
 from tests.helpers.carriers import CASSITERITE, packed, write_minerals
 
 CALCITE = {
@@ -141,6 +141,14 @@ def test_what_was_measured_cold_says_so(tmp_path: Path, title: str, id: str) -> 
     assert item.record.material_id == id
     assert mineral_of(id) == "calcite"
     assert is_counted(id) is not id.endswith("cold")
+
+
+def test_what_was_published_before_1940_says_so(tmp_path: Path) -> None:
+    items = read(tmp_path, *(CALCITE | {"mineral": "Calcite", "year": year} for year in (1939, 1940)))
+    ids = [item.record.material_id for item in items if item.record is not None]
+    assert ids == ["amcsd-1-calcite-old", "amcsd-2-calcite"]
+    assert [is_old(i) for i in ids] == [True, False]
+    assert {mineral_of(i) for i in ids} == {"calcite"}
 
 
 def test_elements_are_left_to_other_sources(tmp_path: Path) -> None:
