@@ -25,7 +25,7 @@ from dao_core.crystal import Crystal
 from dao_core.energy.adapters.sevennet import SevenNetPotential
 from dao_core.energy.potential import PotentialResult
 from dao_core.models.checkpoint_io import CheckpointContent, load_checkpoint, resolve
-from dao_core.training.fit_predictor import calibrate_checkpoint
+from dao_core.training.calibration import calibrate_checkpoint
 
 Labelled = tuple[list[Crystal], NDArray[np.float64]]
 MAX_DISTURBED_ATOMS = 12  # the judge's time

@@ -162,10 +162,13 @@ def calculator(potential: str = "dao", *, dispersion: bool = False) -> Potential
 
     Args:
         potential: As for `predict`. A model is loaded once a process, however many calculators use it.
-        dispersion: Add PBE-D3(BJ).
+        dispersion: Add PBE-D3(BJ), to a model of total energies.
 
     Returns:
         The calculator, with energies in eV, forces in eV/angstrom and stress in eV/angstrom^3.
+
+    Raises:
+        DispersionError: Dispersion on formation energies, as DAO-P's are.
     """
     from dao_core.energy.adapters.ase import PotentialCalculator
     from dao_core.energy.registry import load_potential

@@ -272,7 +272,7 @@ class CrystalBatch:
         Args:
             crystals: Structures of any sizes.
             pad_to: Atoms of each row; None: those of the largest crystal.
-            dtype: Of lattice and coordinates; None: torch's default.
+            dtype: Of lattice and coordinates; None: single precision.
 
         Returns:
             The batch; rows of smaller crystals end in padding.
@@ -285,7 +285,7 @@ class CrystalBatch:
         for i, c in enumerate(crystals):
             frac[i, : c.n_atoms] = c.frac_coords
             numbers[i, : c.n_atoms] = c.atomic_numbers
-        dtype = dtype or torch.get_default_dtype()
+        dtype = dtype or torch.float32
         lattice = torch.as_tensor(np.stack([c.lattice for c in crystals]), dtype=dtype)
         return cls(lattice, torch.as_tensor(frac, dtype=dtype), torch.as_tensor(numbers))
 

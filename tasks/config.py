@@ -148,15 +148,18 @@ class ValidateConfig(RunSettings):
     handoff: HandOff = HandOff(when="always", top=3)
 
 
+GeneratorTraining = Annotated[TrainingConfig, AfterValidator(TrainingConfig.for_generator)]
+
+
 class PretrainConfig(RunSettings):
     """Both training stages and the relaxation between them."""
 
     table: Path | None = Field(None, description="a published CrysDB table to train on, instead of building `crysdb`")
     crysdb: BuildConfig = BuildConfig()
-    stage1: TrainingConfig
+    stage1: GeneratorTraining
     predictor: TrainingConfig
     relaxation: DatasetRelaxation = DatasetRelaxation()
-    stage2: TrainingConfig
+    stage2: GeneratorTraining
 
 
 def _formulas(value: tuple[str, ...]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from tasks.crysdb import RELAXED, ROWS, ledger_of
 from tasks.prefect_api import task
 
 KEPT = ("converged", "max_steps")
+OUTSIDE = "outside"  # counted in place of the status: what the potential was not trained on is no row of a database
 
 
 @task(name="select unstable")
@@ -88,13 +89,16 @@ def relax_records(
         settings: When a relaxation is done.
 
     Returns:
-        New rows for the relaxed structures (parent, status, energy of the potential), and counts by status.
+        New rows for the relaxed structures (parent, status, energy of the potential), and counts by status. A result
+        outside what the potential was trained on is no row and counts as "outside".
     """
     results = relax([r.crystal for r in records], potential, settings)
     rows = []
     counts = {"n_asked": len(records), "n_ok": 0, "n_failed": 0}
     for record, result in zip(records, results, strict=True):
         status = str(result.status)
+        if status in KEPT and result.outside is not None:
+            status = OUTSIDE
         counts[status] = counts.get(status, 0) + 1
         kept = status in KEPT and result.energy_per_atom is not None
         counts["n_ok" if kept else "n_failed"] += 1

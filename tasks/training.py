@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,9 @@ from tasks.prefect_api import create_table_artifact, get_run_logger, task
 from tasks.progress import Progress, listeners, progress
 
 if TYPE_CHECKING:
+    from dao_core.models.checkpoint_io import Checkpoint
     from dao_core.training.fit_generator import GeneratorData
+    from dao_core.training.fit_predictor import PredictorData
     from dao_core.training.packed import PackedCrystals
 
 CHECKPOINT = "checkpoint"
@@ -91,11 +94,18 @@ def fit_generator_stage(
 
     Raises:
         TrainingDataError: The view is empty.
-        CheckpointError: The checkpoint to continue cannot be read.
+        CheckpointError: The checkpoint to continue cannot be read, or its weights mean something else.
+        SettingsError: A setting is none of a generator.
     """
     from dao_core.models.checkpoint_io import load_checkpoint
-    from dao_core.training.fit_generator import fit_generator
+    from dao_core.training.fit_generator import continued_path, fit_generator
     from dao_core.training.seeds import build_pairs
+
+    settings = config.for_generator()
+    begin = start_from or config.start_from
+    earlier = None if begin is None else load_checkpoint(begin, kind="generator")
+    if earlier is not None:
+        settings = continued_path(config, earlier).model_copy(update={"start_from": str(begin)})
 
     def fit(directory: Path) -> dict[str, Any]:
         records = _records(table, view)
@@ -105,14 +115,12 @@ def fit_generator_stage(
             about_table(table, view, len(records)),
             card("DAO-G, generator of crystal structures", table, view, records),
         )
-        settings = config if start_from is None else config.model_copy(update={"start_from": str(start_from)})
-        return fit_generator(_generator_data(records, config, directory), settings, directory, provenance)
+        return fit_generator(_generator_data(records, settings, directory), settings, directory, provenance)
 
-    begin = start_from or config.start_from
-    earlier = None if begin is None else load_checkpoint(begin, kind="generator").identity
     key = content_key(
-        table=table.key, view=view, config=config, earlier=earlier, code=code_version(fit_generator, build_pairs)
-    )
+        table=table.key, view=view, config=config, flow=settings.flow,
+        earlier=None if earlier is None else earlier.identity, code=code_version(fit_generator, build_pairs),
+    )  # fmt: skip
     return _train(ledger_of(root), "train-generator", key, fit)
 
 
@@ -149,11 +157,14 @@ def fit_predictor_stage(table: TableRecord, config: TrainingConfig, root: str) -
         The record of the stage, with the checkpoint.
 
     Raises:
-        TrainingDataError: No row has a formation energy.
+        TrainingDataError: No row has a formation energy, or none is of the functional that is to be the reference.
         CheckpointError: The checkpoint to continue cannot be read.
     """
     from dao_core.models.checkpoint_io import load_checkpoint
-    from dao_core.training.fit_predictor import PredictorData, fit_predictor
+    from dao_core.training.fit_predictor import fit_predictor
+
+    begin = config.start_from
+    earlier = None if begin is None else load_checkpoint(begin, kind="predictor")
 
     def fit(directory: Path) -> dict[str, Any]:
         records = [r for r in _records(table, "energies") if r.formation_energy_per_atom is not None]
@@ -161,20 +172,41 @@ def fit_predictor_stage(table: TableRecord, config: TrainingConfig, root: str) -
             raise TrainingDataError(
                 f"no row of {table.path} has a formation energy: add a source that carries energies"
             )
-        sources = sorted({r.functional for r in records})
-        held = [r for r in records if is_held_out(r)]
-        train = _pack([r for r in records if not is_held_out(r)], sources)
-        data = PredictorData(train, sources, _pack(held, sources) if held else None)
+        data = _predictor_data(records, config, earlier)
         provenance = Provenance(
             about_table(table, "energies", len(records)),
             card("DAO-P, energies, forces and stresses", table, "energies", records),
         )
         return fit_predictor(data, config, directory, provenance)
 
-    begin = config.start_from
-    earlier = None if begin is None else load_checkpoint(begin, kind="predictor").identity
-    key = content_key(table=table.key, config=config, earlier=earlier, code=code_version(fit_predictor, is_held_out))
+    identity = None if earlier is None else earlier.identity
+    key = content_key(table=table.key, config=config, earlier=identity, code=code_version(fit_predictor, is_held_out))
     return _train(ledger_of(root), "train-predictor", key, fit)
+
+
+def _predictor_data(records: list[CrysRecord], config: TrainingConfig, earlier: Checkpoint | None) -> PredictorData:
+    """The rows that train, and those of a tenth of the formulas, which calibrate; where that leaves none, all train."""
+    from dao_core.training.fit_predictor import PredictorData
+
+    train = [r for r in records if not is_held_out(r)] or records
+    held = [] if train is records else [r for r in records if is_held_out(r)]
+    reference = _reference(Counter(r.functional for r in train), config, earlier)
+    sources = [reference, *sorted({r.functional for r in records} - {reference})]
+    return PredictorData(_pack(train, sources), sources, _pack(held, sources) if held else None)
+
+
+def _reference(rows: Counter[str], config: TrainingConfig, earlier: Checkpoint | None) -> str:
+    """The functional on whose scale the predictor will answer, chosen from those of the training rows."""
+    if config.reference is not None:
+        if config.reference not in rows:
+            raise TrainingDataError(
+                f"reference: no row to train on has the functional {config.reference!r}, only {', '.join(sorted(rows))}"
+            )
+        return config.reference
+    before = None if earlier is None else str(earlier.config["energy_scale"]["sources"][0])
+    if before is not None and before in rows:
+        return before
+    return max(sorted(rows), key=rows.__getitem__)
 
 
 def _pack(records: list[CrysRecord], sources: list[str]) -> PackedCrystals:

@@ -13,8 +13,8 @@ from dao_core.dft.settings import DftProtocols
 from dao_core.settings_file import ConfigFileError
 from dao_core.training.config import TrainingConfig
 from dao_core.training.property_config import PropertySettings
-from flows.cli.errors import explain
 from tasks.config import CampaignConfig, Profile, ScreenConfig, StudyConfig, load_config
+from tasks.error_line import explain
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 MODELS: dict[str, type[BaseModel]] = {

@@ -58,6 +58,23 @@ class TrainedDomain:
             float(np.percentile(gap, 100 - RARE)),
         )  # fmt: skip
 
+    def joined(self, other: TrainedDomain) -> TrainedDomain:
+        """The domain of what was trained on two sets, one after the other.
+
+        Args:
+            other: Of the second set, its densities measured by the same usual volumes.
+
+        Returns:
+            All that lies in one of them, and what lies between them.
+        """
+        return TrainedDomain(
+            tuple(sorted({*self.elements, *other.elements})),
+            self.volumes,
+            (min(self.density[0], other.density[0]), max(self.density[1], other.density[1])),
+            min(self.contact, other.contact),
+            max(self.gap, other.gap),
+        )
+
     def outside(self, crystal: Crystal) -> str | None:
         """Why a structure lies outside.
 

@@ -20,7 +20,7 @@ from dao_core.crystal import CrystalBatch
 from dao_core.energy.predictor import derivatives, residual_members, strained
 from dao_core.energy.scale import EnergyScale, composition_fractions
 from dao_core.generate.diffusion import STEPS, add_noise
-from dao_core.generate.flow_matching import base_sample, interpolate, remove_mean
+from dao_core.generate.flow_matching import interpolate, remove_mean, uninformed_start
 from dao_core.models.heads import Outputs
 from dao_core.models.lattice_base import LatticeBase
 from dao_core.models.noise import uniform
@@ -36,6 +36,11 @@ class EnergySettings(BaseModel):
 
     noisy_share: float = Field(0.25, ge=0, le=1, description="share of each batch that is disturbed by the flow")
     process: Literal["flow", "diffusion"] = Field("flow", description="whose noise disturbs them: the generator's")
+    assign: bool = Field(
+        True,
+        description="per-species assignment of the flow's base to the data, as the generator's `flow.assign`; "
+        "checkpoints that don't say were trained without",
+    )
     exponential: bool = Field(True, description="exponential energy loss on noisy structures; false: plain MSE")
     clean: bool = Field(True, description="train undisturbed structures (t = 0 of the paper)")
     forces: bool = Field(True, description="train forces and stresses where labelled")
@@ -151,7 +156,7 @@ class EnergyObjective:
 
     def _along_flow(self, network: nn.Module, data: CrystalBatch, rng: torch.Generator) -> tuple[Outputs, Tensor]:
         """Outputs on points of the flow, and the loss of their velocities."""
-        start = base_sample(data.atomic_numbers, rng)
+        start = uninformed_start(data, rng, assign=self.settings.assign)
         t = uniform(len(data), rng=rng, like=data.lattice)
         point, velocity, z_velocity = interpolate(start, data, self.base, t)
         out = network(self.base.to_lattice(point.z, data.atomic_numbers), point.frac_coords, data.atomic_numbers, t)

@@ -23,6 +23,7 @@ from dao_core.energy.potential import Outcome, PotentialFailure, PotentialResult
 from dao_core.energy.scale import EnergyScale, composition_fractions
 from dao_core.hull.label import EnergyLabel
 from dao_core.models.checkpoint_io import Checkpoint, load_checkpoint, named_faults
+from dao_core.models.compact import compact_cells, sees_all_neighbors
 from dao_core.models.geometry import full_precision
 from dao_core.models.heads import Outputs
 
@@ -96,7 +97,10 @@ def derivatives(
 
 @dataclass
 class Prediction:
-    """Per structure: formation energy and its spread, energy above hull as the network reads it, all eV/atom."""
+    """Per structure: formation energy and its spread, energy above hull as the network reads it, all eV/atom.
+
+    NaN where the structure's cell is too flat or skewed to find all neighbours, even when it is reduced.
+    """
 
     formation_energy_per_atom: float
     std: float
@@ -147,6 +151,8 @@ class DaoPotential:
         self.dtype = dtype
         self.checkpoint = checkpoint
         self.network = copy.deepcopy(checkpoint.network).to(self.device, dtype).requires_grad_(False)
+        config = getattr(checkpoint.network, "config", None)
+        self.cutoff: float | None = getattr(config, "cutoff", None)  # angstrom; None: it looks at no images
         self.identity = checkpoint.identity
         self.label = EnergyLabel(self.identity, "formation")
         with named_faults(checkpoint.path):
@@ -185,20 +191,23 @@ class DaoPotential:
         """Energy, forces and stress of each structure.
 
         Args:
-            crystals: Structures of any size; they are batched by size.
+            crystals: Structures of any size in any cell; they are batched by size.
 
         Returns:
             One outcome for each, in order; one that cannot be computed fails alone.
         """
         out: dict[int, Outcome] = {}
-        for i, crystal in enumerate(crystals):
+        cells, seen = self._compact(crystals)
+        for i, (crystal, sees_all) in enumerate(zip(crystals, seen, strict=True)):
             unseen = set(crystal.atomic_numbers.tolist()) - self.elements
             if unseen:
                 out[i] = PotentialFailure(f"element outside the training data: atomic numbers {sorted(unseen)}")
+            elif not sees_all:
+                out[i] = PotentialFailure(f"too flat or skewed a cell to find all neighbours within {self.cutoff} A")
         usable = [i for i in range(len(crystals)) if i not in out]
-        for rows in size_batches([crystals[i] for i in usable], self.batch_pairs):
+        for rows in size_batches([cells[i] for i in usable], self.batch_pairs):
             chosen = [usable[r] for r in rows]
-            out |= dict(zip(chosen, self._outcomes([crystals[i] for i in chosen]), strict=True))
+            out |= dict(zip(chosen, self._outcomes([cells[i] for i in chosen]), strict=True))
         return [out[i] for i in range(len(crystals))]
 
     def predict(self, crystals: Sequence[Crystal]) -> list[Prediction]:
@@ -210,15 +219,18 @@ class DaoPotential:
         Returns:
             One prediction for each, in order.
         """
-        out: dict[int, Prediction] = {}
-        for rows in size_batches(crystals, self.batch_pairs):
-            read = self.read([crystals[i] for i in rows])
+        cells, seen = self._compact(crystals)
+        out = {i: Prediction(math.nan, math.nan, math.nan) for i, sees_all in enumerate(seen) if not sees_all}
+        usable = [i for i in range(len(crystals)) if i not in out]
+        for batch in size_batches([cells[i] for i in usable], self.batch_pairs):
+            rows = [usable[r] for r in batch]
+            read = self.read([cells[i] for i in rows])
             if self.error_model is None:
                 spread = read.members.std(1)
             else:
                 with torch.inference_mode():
                     spread = self.error_model(read.features)
-            spread = torch.hypot(spread * self.scale.spread_factor, torch.tensor(self.scale.spread_floor))
+            spread = torch.hypot(spread * self.scale.spread_factor, spread.new_tensor(self.scale.spread_floor))
             energies = read.members.mean(1).tolist()
             for i, e, s, h in zip(rows, energies, spread.tolist(), read.above_hull.tolist(), strict=True):
                 out[i] = Prediction(e, s, max(0.0, h))
@@ -231,24 +243,22 @@ class DaoPotential:
             crystals: Structures as they were drawn.
 
         Returns:
-            Formation energy plus its spread in eV/atom; infinite outside the trained domain.
+            Formation energy plus its spread in eV/atom; infinite outside the trained domain, and where there is none.
         """
         inside = [self.outside(c) is None for c in crystals]
-        predicted = self.predict(crystals) if crystals else []
-        return [
-            p.formation_energy_per_atom + p.std if ok else math.inf for p, ok in zip(predicted, inside, strict=True)
-        ]
+        totals = [p.formation_energy_per_atom + p.std for p in self.predict(crystals)]
+        return [e if ok and math.isfinite(e) else math.inf for e, ok in zip(totals, inside, strict=True)]
 
     def read(self, crystals: Sequence[Crystal]) -> Reading:
         """What the network says of a batch, before its spread is calibrated.
 
         Args:
-            crystals: Structures of like size.
+            crystals: Structures of like size in any cell.
 
         Returns:
             Energies of the members, energy above hull and the features of the error model.
         """
-        batch = self._batch(crystals)
+        batch = self._batch(self._compact(crystals)[0])
         numbers = batch.atomic_numbers
         with torch.inference_mode():
             outputs = _undisturbed(self.network, batch.lattice, batch.frac_coords, numbers)
@@ -278,7 +288,7 @@ class DaoPotential:
         """Energies and their derivatives as tensors, on the device of the potential.
 
         Args:
-            batch: Structures on that device.
+            batch: Structures on that device, in cells in which all neighbours are seen (`dao_core.models.compact`).
 
         Returns:
             Total formation energies (B,) in eV, forces (B, N, 3) in eV/angstrom, stress (B, 3, 3) in eV/angstrom^3.
@@ -291,6 +301,13 @@ class DaoPotential:
         forces, stress = derivatives(energy, frac, strain, batch.lattice)
         return energy.detach(), forces, stress
 
+    def _compact(self, crystals: Sequence[Crystal]) -> tuple[list[Crystal], list[bool]]:
+        """The crystals in cells that the network can read, and whether it sees all neighbours in them."""
+        if self.cutoff is None:
+            return list(crystals), [True] * len(crystals)
+        cells = compact_cells(crystals, self.cutoff)
+        return cells, sees_all_neighbors(cells, self.cutoff)
+
     def _batch(self, crystals: Sequence[Crystal]) -> CrystalBatch:
         return CrystalBatch.from_crystals(crystals, dtype=self.dtype).to(self.device)
 
@@ -299,7 +316,12 @@ class DaoPotential:
         return composition_fractions(numbers).to(self.dtype) @ reference
 
     def _outcomes(self, crystals: Sequence[Crystal]) -> list[Outcome]:
-        energies, forces, stresses = (x.double().cpu().numpy() for x in self.evaluate(self._batch(crystals)))
+        try:
+            energies, forces, stresses = (x.double().cpu().numpy() for x in self.evaluate(self._batch(crystals)))
+        except torch.linalg.LinAlgError as error:  # torch doesn't always say whose matrix it was
+            if len(crystals) == 1:
+                return [PotentialFailure(f"linear algebra: {error}")]
+            return [outcome for crystal in crystals for outcome in self._outcomes([crystal])]
         out: list[Outcome] = []
         for i, crystal in enumerate(crystals):
             f = forces[i, : crystal.n_atoms]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from dao_core.crystal import Crystal, CrystalBatch
 from dao_core.energy.predictor import CLEAN_TIME, size_batches
 from dao_core.models.checkpoint_io import Checkpoint, CheckpointError, load_checkpoint
+from dao_core.models.compact import compact_cells
 
 KIND = "property"
 
@@ -65,11 +66,19 @@ class PropertyScale:
 
 @dataclass(frozen=True)
 class PropertyPrediction:
-    """Mean over the members and their spread, in the property's unit; None with a reason where it cannot be asked."""
+    """What the members that know a structure's elements say of it.
+
+    Attributes:
+        value: Their mean in the property's unit; None with a `reason` where none can be asked.
+        std: Their standard deviation in the same unit; None where fewer than two answered.
+        reason: Why there is no value.
+        n_members: How many answered.
+    """
 
     value: float | None
     std: float | None
     reason: str = ""
+    n_members: int = 0
 
 
 def clean_outputs(network: nn.Module, batch: CrystalBatch) -> Tensor:
@@ -102,8 +111,10 @@ def unit_predictions(
         (M,).
     """
     out, device = np.empty(len(crystals)), next(network.parameters()).device
-    for rows in size_batches(crystals, batch_pairs):
-        batch = CrystalBatch.from_crystals([crystals[i] for i in rows], dtype=torch.float32).to(device)
+    cutoff = getattr(getattr(network, "config", None), "cutoff", None)
+    cells = crystals if cutoff is None else compact_cells(crystals, cutoff)
+    for rows in size_batches(cells, batch_pairs):
+        batch = CrystalBatch.from_crystals([cells[i] for i in rows], dtype=torch.float32).to(device)
         out[rows] = clean_outputs(network, batch).double().cpu().numpy()
     return out
 
@@ -162,7 +173,8 @@ class PropertyModel:
             return PropertyPrediction(None, None, f"element outside the training data: atomic numbers {names}")
         if not np.isfinite(answers).all():
             return PropertyPrediction(None, None, "the network returned NaN")
-        return PropertyPrediction(float(answers.mean()), float(answers.std()))
+        n = len(answers)
+        return PropertyPrediction(float(answers.mean()), float(answers.std()) if n > 1 else None, n_members=n)
 
 
 def scale_state(scale: PropertyScale) -> dict[str, object]:

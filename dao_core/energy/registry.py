@@ -13,7 +13,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from dao_core.energy.potential import Potential, PotentialMissingError
+from dao_core.energy.potential import Potential, PotentialMissingError, label_of
 
 ENTRY_POINT_GROUP = "dao_csp.potentials"
 DEFAULT_JUDGE = "sevennet"
@@ -22,6 +22,10 @@ NO_JUDGE = "none"
 
 class PotentialNameError(ValueError):
     """No potential of that name; the message lists those there are."""
+
+
+class DispersionError(ValueError):
+    """Dispersion was asked for on energies to which it cannot be added; the message names them."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,8 @@ def load_potential(name: str | Path = "dao", *, dispersion: bool = False) -> Pot
     """A potential by name, loaded once a process.
 
     Args:
-        name: `dao` (the DAO-P that ships), `sevennet`, `chgnet`, the name of an entry point, or the folder of a DAO-P
-            checkpoint.
+        name: `dao` (the DAO-P that ships, whatever lies in the working directory), `sevennet`, `chgnet`, the name of
+            an entry point, or the folder of a DAO-P checkpoint.
         dispersion: Add PBE-D3(BJ) to its energies, forces and stress.
 
     Returns:
@@ -46,11 +50,17 @@ def load_potential(name: str | Path = "dao", *, dispersion: bool = False) -> Pot
     Raises:
         PotentialNameError: There is no such potential.
         PotentialMissingError: Its package is not installed, or does not load.
+        DispersionError: Its energies are formation energies: the elements' dispersion is not in them.
         CheckpointError: The folder holds no readable DAO-P checkpoint.
     """
     potential = _load(str(name))
     if not dispersion:
         return potential
+    if label_of(potential).kind == "formation":
+        raise DispersionError(
+            f"dispersion adds to total energies, and {potential.identity} gives formation energies: "
+            "leave it out or name another potential, such as sevennet"
+        )
     from dao_core.energy.adapters.dispersion import DispersionPotential
 
     return DispersionPotential(potential)
@@ -68,6 +78,7 @@ def load_judge(name: str | Path = DEFAULT_JUDGE, *, dispersion: bool = False) ->
 
     Raises:
         PotentialNameError: There is no such potential.
+        DispersionError: Its energies are formation energies: the elements' dispersion is not in them.
     """
     if str(name) == NO_JUDGE:
         return LoadedJudge(None)
@@ -122,18 +133,21 @@ def _load(name: str) -> Potential:
     if name in offered:
         return _load_offered(offered[name])
     if Path(name).is_dir():
-        return _load_dao(name)
+        return _load_dao(Path(name).absolute())  # the folder, even where a checkpoint that ships has its name
     names = ", ".join([*_BUILT_IN, *sorted(offered)])
     raise PotentialNameError(f"no potential {name!r}: use {names}, or the folder of a DAO-P checkpoint")
 
 
 def _load_offered(point: EntryPoint) -> Potential:
-    try:
-        model = point.load()()
-    except (ImportError, AttributeError, RuntimeError, ValueError, OSError, TypeError) as error:
-        # whatever keeps a foreign package from handing over its model: weights not there, wrong version, no network
-        raise PotentialMissingError(f"{point.name} of {_distribution(point)} does not load ({error})") from error
-    return as_potential(model, f"{point.name}-{point.dist.version if point.dist else '0'}")
+    from dao_core.models.default_dtype import default_dtype
+
+    with default_dtype():  # the adapter notes in which the model was made, before it is what it was
+        try:
+            model = point.load()()
+        except (ImportError, AttributeError, RuntimeError, ValueError, OSError, TypeError) as error:
+            # whatever keeps a foreign package from handing over its model: weights not there, wrong version, no network
+            raise PotentialMissingError(f"{point.name} of {_distribution(point)} does not load ({error})") from error
+        return as_potential(model, f"{point.name}-{point.dist.version if point.dist else '0'}")
 
 
 def _offered() -> dict[str, EntryPoint]:
@@ -144,10 +158,12 @@ def _distribution(point: EntryPoint) -> str:
     return point.dist.name if point.dist else point.value
 
 
-def _load_dao(directory: str = "predictor") -> Potential:
+def _load_dao(directory: Path | None = None) -> Potential:
+    """A DAO-P from its folder; the one that ships if None."""
     from dao_core.energy.predictor import DaoPotential
+    from dao_core.models.checkpoint_io import SHIPPED
 
-    return DaoPotential.load(directory)
+    return DaoPotential.load(directory or SHIPPED / "predictor")
 
 
 def _load_sevennet() -> Potential:

@@ -136,6 +136,6 @@ def composition_fractions(atomic_numbers: Tensor) -> Tensor:
         (B, 101).
     """
     mask = atomic_numbers > 0
-    one_hot = torch.zeros(len(atomic_numbers), 101, dtype=torch.get_default_dtype(), device=mask.device)
+    one_hot = torch.zeros(len(atomic_numbers), 101, dtype=torch.float32, device=mask.device)
     one_hot.scatter_add_(1, atomic_numbers, mask.to(one_hot.dtype))
     return one_hot / mask.sum(1, keepdim=True)

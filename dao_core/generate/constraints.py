@@ -127,7 +127,7 @@ class Rules:
         self.constraints, self.base, self.numbers = constraints, base, numbers
         self.known = [_known(c) for c in constraints]
         self.fixed = torch.zeros(b, n, dtype=torch.bool)
-        self.end = torch.zeros(b, n, 3)
+        self.end = torch.zeros(b, n, 3, dtype=torch.float32)
         self.cell_known = torch.tensor([k.lattice is not None for k in self.known])
         lattice = np.stack([np.eye(3) * 5 if k.lattice is None else k.lattice for k in self.known])
         self.end_z = base.to_normal(torch.as_tensor(lattice), numbers).float()

@@ -142,11 +142,11 @@ def sample_diffusion(
     one = isinstance(rng, torch.Generator)
     draws = BatchDraws(rng, atomic_numbers) if one else RowDraws(rng, atomic_numbers)  # type: ignore[arg-type]
     lattice, frac = draws.cells(), draws.positions()
-    schedule = torch.linspace(STEPS, 0, steps + 1).round().long().tolist()
+    schedule = torch.linspace(STEPS, 0, steps + 1, dtype=torch.float32).round().long().tolist()
     abar, sigma, norms = alpha_bar(), sigmas(), score_norms()
     guard = DivergenceGuard(lattice)
     for now, then in itertools.pairwise(schedule):
-        t = torch.full((b,), now / STEPS, device=atomic_numbers.device)
+        t = torch.full((b,), now / STEPS, dtype=torch.float32, device=atomic_numbers.device)
         lattice, frac = guard.sound(lattice, frac)
         # corrector
         out = network(lattice, frac, atomic_numbers, t)

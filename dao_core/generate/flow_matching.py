@@ -113,7 +113,26 @@ def base_sample(atomic_numbers: Tensor, rng: torch.Generator) -> FlowState:
     b, n = atomic_numbers.shape
     frac = uniform(b, n, 3, rng=rng, like=atomic_numbers)
     z = normal(b, 6, rng=rng, like=atomic_numbers)
-    return FlowState(frac, z, atomic_numbers, torch.zeros(b, device=atomic_numbers.device))
+    return FlowState(frac, z, atomic_numbers, torch.zeros(b, dtype=z.dtype, device=z.device))
+
+
+def uninformed_start(data: CrystalBatch, rng: torch.Generator, *, assign: bool) -> FlowState:
+    """Base points without knowledge for structures that a network is trained on.
+
+    Args:
+        data: The structures at the end of the paths.
+        rng: Source of noise.
+        assign: Whether like atoms of the base are interchanged so that the paths to the data are shortest.
+
+    Returns:
+        The state at time 0.
+    """
+    free = base_sample(data.atomic_numbers, rng)
+    if assign:
+        arrays = (free.frac_coords.double(), data.frac_coords.double(), data.atomic_numbers, data.lattice.double())
+        assigned = assign_batch(*(a.cpu().numpy() for a in arrays))
+        free.frac_coords = torch.as_tensor(assigned).to(data.frac_coords)
+    return free
 
 
 def seeded_sample(template: CrystalBatch, path: FlowPath, rng: torch.Generator) -> FlowState:
@@ -133,7 +152,7 @@ def seeded_sample(template: CrystalBatch, path: FlowPath, rng: torch.Generator) 
     frac = template.frac_coords + settings.seed_coord_noise * normal(b, n, 3, rng=rng, like=numbers)
     z = base.to_normal(template.lattice, numbers)
     z = z + settings.seed_lattice_noise / base.std.to(z) * normal(b, 6, rng=rng, like=numbers)
-    return FlowState(frac, z, numbers, torch.ones(b, device=numbers.device))
+    return FlowState(frac, z, numbers, torch.ones(b, dtype=z.dtype, device=numbers.device))
 
 
 def training_base(data: CrystalBatch, seeds: Seeds, path: FlowPath, rng: torch.Generator) -> FlowState:
@@ -147,12 +166,8 @@ def training_base(data: CrystalBatch, seeds: Seeds, path: FlowPath, rng: torch.G
     """
     base, settings = path.base, path.settings
     seeded, has_template, template = seeds.seeded, seeds.has_template, seeds.template
-    free = base_sample(data.atomic_numbers, rng)
+    free = uninformed_start(data, rng, assign=settings.assign)
     b, n = data.atomic_numbers.shape
-    if settings.assign:
-        arrays = (free.frac_coords.double(), data.frac_coords.double(), data.atomic_numbers, data.lattice.double())
-        assigned = assign_batch(*(a.cpu().numpy() for a in arrays))
-        free.frac_coords = torch.as_tensor(assigned).to(data.frac_coords)
     size = settings.synthetic_coord_noise * uniform(b, 1, 1, rng=rng, like=data.lattice)
     near = CrystalBatch(
         data.lattice, data.frac_coords + size * normal(b, n, 3, rng=rng, like=data.lattice), data.atomic_numbers

@@ -321,7 +321,9 @@ class Generator:
             frac[row, :size] = (
                 jitter if start.template is None else (start.template.frac_coords + self.flow.seed_coord_noise * jitter)
             )
-        state = FlowState(torch.as_tensor(frac), torch.as_tensor(z), numbers, torch.full((b,), float(seeded)))
+        state = FlowState(
+            torch.as_tensor(frac), torch.as_tensor(z), numbers, torch.full((b,), float(seeded), dtype=torch.float32)
+        )
         if seeded:
             cells = CrystalBatch.from_crystals([t.template for t in starts if t.template is not None], pad_to=n)
             center = self.base.to_normal(cells.lattice, numbers)

@@ -27,7 +27,7 @@ def distance_matrix(lattice: NDArray[np.float64], frac_coords: NDArray[np.float6
     Returns:
         (N, N) in angstrom.
     """
-    reduced, frac = _minkowski(lattice, frac_coords)
+    reduced, frac = minkowski_reduced(lattice, frac_coords)
     n = len(frac)
     shifts = _neighbour_cells() @ reduced  # (27, 3)
     out = np.empty((n, n))
@@ -108,10 +108,21 @@ def any_closer_than(lattices: NDArray[np.float64], frac_coords: NDArray[np.float
     return out
 
 
-def _minkowski(
+def minkowski_reduced(
     lattice: NDArray[np.float64], frac_coords: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The Minkowski-reduced lattice (3, 3) and the fractional coordinates (N, 3) in it, not wrapped."""
+    """The Minkowski-reduced cell of a crystal, which keeps its orientation in space.
+
+    Args:
+        lattice: (3, 3), rows in angstrom.
+        frac_coords: (N, 3).
+
+    Returns:
+        Lattice (3, 3) in angstrom and fractional coordinates (N, 3) in it, not wrapped.
+
+    Raises:
+        ValueError: The lattice cannot be reduced.
+    """
     import moyopy
 
     _, columns = moyopy.minkowski_reduce(lattice.tolist())

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import torch
 from pydantic import TypeAdapter
 from torch import nn
 
 from dao_core.models.config import CrysformerConfig, CspnetConfig, LocalAdditions, ModelConfig
 from dao_core.models.crysformer import Crysformer
 from dao_core.models.cspnet import Cspnet
+from dao_core.models.default_dtype import default_dtype
 from dao_core.models.local import LocalNet
 
 
 def build_network(config: ModelConfig) -> nn.Module:
-    """The network that a configuration describes, with fresh weights.
+    """The network that a configuration describes, with fresh weights in single precision.
 
     Args:
         config: Kind and sizes.
@@ -20,9 +22,10 @@ def build_network(config: ModelConfig) -> nn.Module:
     Returns:
         The network, in training mode.
     """
-    if isinstance(config, CrysformerConfig):
-        return Crysformer(config)
-    return Cspnet(config) if isinstance(config, CspnetConfig) else LocalNet(config)
+    with default_dtype(torch.float32):
+        if isinstance(config, CrysformerConfig):
+            return Crysformer(config)
+        return Cspnet(config) if isinstance(config, CspnetConfig) else LocalNet(config)
 
 
 def grown(network: nn.Module, additions: LocalAdditions) -> LocalNet:
@@ -42,7 +45,8 @@ def grown(network: nn.Module, additions: LocalAdditions) -> LocalNet:
     """
     if not isinstance(network, LocalNet):
         raise TypeError(f"a {type(network).__name__} cannot grow: start from a local network, or leave out `grow`")
-    larger = LocalNet(network.config.model_copy(update=additions.model_dump()))
+    with default_dtype(torch.float32):
+        larger = LocalNet(network.config.model_copy(update=additions.model_dump()))
     old, new = network.state_dict(), larger.state_dict()
     resized = [name for name, values in old.items() if name in new and new[name].shape != values.shape]
     if resized:

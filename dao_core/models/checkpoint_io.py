@@ -83,7 +83,7 @@ def load_checkpoint(directory: Path | str, *, kind: str | None = None) -> Checkp
     """Load and verify a checkpoint.
 
     Args:
-        directory: Its folder, or the name of one that ships.
+        directory: Its folder, or the name of one that ships; see `resolve`.
         kind: What it must be; anything if None.
 
     Returns:
@@ -106,7 +106,7 @@ def read_checkpoint(
     """Read a checkpoint and verify its weights.
 
     Args:
-        directory: The checkpoint's folder, or the name of a shipped one.
+        directory: The checkpoint's folder, or the name of a shipped one; see `resolve`.
         kind: What it must hold, such as "generator"; None takes any.
 
     Returns:
@@ -205,13 +205,17 @@ def continued_card(card: str, earlier: Checkpoint) -> str:
 def resolve(directory: Path | str) -> Path:
     """The folder of a checkpoint.
 
+    Text that is the name of a checkpoint that ships (`generator`, `predictor`, `symmetry`) means that one, whatever
+    lies in the working directory; a folder of that name is written with a separator, `./generator`. A `Path` has lost
+    the `./`, so one means the folder where it exists.
+
     Args:
-        directory: A folder, or the name of a checkpoint that ships with the package (such as `generator`).
+        directory: A folder, or the name of a checkpoint that ships with the package.
 
     Returns:
         The folder; it need not exist.
     """
     path = Path(directory)
-    if not path.exists() and path == Path(path.name) and (SHIPPED / path.name).is_dir():
-        return SHIPPED / path.name
-    return path
+    ships = path == Path(path.name) and (SHIPPED / path.name).is_dir()
+    named = path.name == directory if isinstance(directory, str) else not path.exists()
+    return SHIPPED / path.name if ships and named else path

@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
-MAX_IMAGES = 4  # images searched along an axis; a cell flatter than cutoff/4.5 loses smoothness, not validity
+MOST_IMAGES = 1331  # of a cell: every neighbour of a crystal is found, down to 1.2 angstrom between atoms and images
+MAX_IMAGES = 4  # along each axis where there would be more than that: neighbours are missing then
 
 
 def full_precision(like: Tensor) -> AbstractContextManager[object]:
@@ -89,22 +90,62 @@ def fourier_features(offset: Tensor, n_frequencies: int, *, first: int = 0) -> T
     return torch.cat([angle.sin(), angle.cos()], dim=-1).flatten(-2)
 
 
+def images_needed(inverse: Tensor, cutoff: float) -> Tensor:
+    """How many images along each axis can bring a pair of atoms within a cutoff.
+
+    Args:
+        inverse: Inverse lattices, (B, 3, 3) in 1/angstrom.
+        cutoff: Angstrom.
+
+    Returns:
+        (B, 3), whole numbers.
+    """
+    return (cutoff * inverse.norm(dim=-2) + 0.5).floor()  # the width along axis k is 1 / |column k of L^-1|
+
+
+def all_searched(needed: Tensor) -> Tensor:
+    """Whether the search of `neighbor_edges` looks at all images that are needed.
+
+    Args:
+        needed: From `images_needed`, (B, 3).
+
+    Returns:
+        (B,); where it is False, as in a strongly skewed cell, neighbours are missed.
+    """
+    return (2 * needed + 1).prod(-1) <= MOST_IMAGES
+
+
 def _images(lattice: Tensor, cutoff: float) -> tuple[Tensor, Tensor]:
     """Integer translations that can bring a pair of each structure within the cutoff: structure (S,), shift (S, 3).
 
     Every structure gets its own range, because one flat cell would multiply the work of its whole batch.
     """
-    # perpendicular width along axis k is 1 / |column k of L^-1|
-    inverse = torch.linalg.pinv(lattice)  # a collapsed cell gives large numbers, capped below
-    reach = (cutoff * inverse.norm(dim=-2) + 0.5).floor().clamp(0, MAX_IMAGES)  # (B, 3)
-    ranges = [torch.arange(-n, n + 1, device=lattice.device) for n in reach.amax(0).long().tolist()]
-    shifts = torch.cartesian_prod(*ranges).reshape(-1, 3).to(lattice.dtype)  # (M, 3)
+    needed = images_needed(torch.linalg.pinv(lattice), cutoff)  # large numbers for a collapsed cell
+    reach = torch.where(all_searched(needed).unsqueeze(1), needed, needed.clamp(max=MAX_IMAGES))  # (B, 3)
+    longest = reach.amax(0).long().tolist()
+    if max(longest) <= MAX_IMAGES:
+        return _translations(reach, longest)
+    flat = (reach > MAX_IMAGES).any(-1)
+    others = reach.masked_fill(flat.unsqueeze(1), -1.0)  # nothing is within -1: not even the home cell
+    found = [_translations(others, others.amax(0).clamp_min(0).long().tolist())]
+    for row in flat.nonzero().flatten().tolist():
+        structure, shifts = _translations(reach[row : row + 1], reach[row].long().tolist())
+        found.append((structure + row, shifts))
+    return torch.cat([structure for structure, _ in found]), torch.cat([shifts for _, shifts in found])
+
+
+def _translations(reach: Tensor, longest: list[int]) -> tuple[Tensor, Tensor]:
+    """Those within the reach (B, 3) of each structure, none beyond `longest`: structure (S,), shift (S, 3)."""
+    ranges = [torch.arange(-n, n + 1, device=reach.device) for n in longest]
+    shifts = torch.cartesian_prod(*ranges).reshape(-1, 3).to(reach.dtype)  # (M, 3)
     structure, which = (shifts.abs().unsqueeze(0) <= reach.unsqueeze(1)).all(-1).nonzero(as_tuple=True)
     return structure, shifts[which]
 
 
 def neighbor_edges(lattice: Tensor, frac_coords: Tensor, mask: Tensor, cutoff: float) -> tuple[Tensor, Tensor]:
     """All neighbour images within a cutoff. An atom is no neighbour of itself, its images are.
+
+    The search is bounded: some are missing in cells for which `all_searched` is False. `compact_cells` avoids these.
 
     Args:
         lattice: (B, 3, 3) in angstrom.

@@ -135,7 +135,7 @@ class LatticeBase:
         Raises:
             ValueError: A size is wrong.
         """
-        volumes, mean, std = (torch.tensor(state[name]) for name in ("volumes", "mean", "std"))
+        volumes, mean, std = (torch.tensor(state[name], dtype=torch.float32) for name in ("volumes", "mean", "std"))
         if (volumes.shape, mean.shape, std.shape) != ((101,), (6,), (6,)):
             raise ValueError(f"lattice base of shapes {tuple(volumes.shape)}, {tuple(mean.shape)}, {tuple(std.shape)}")
         return cls(volumes, mean, std)

@@ -3,7 +3,8 @@
 Scalars and vectors as in PaiNN (Schuett, Unke and Gastegger, ICML 2021), symmetric traceless tensors beside them where
 asked for, in dense form: all images of j around i are summed into radial features of each order first. Because every
 message is linear in these sums, the energy per atom is the same for any choice of cell, primitive or supercell, follows
-the symmetry of the crystal exactly and is smooth everywhere.
+the symmetry of the crystal exactly and is smooth everywhere. This holds where the image search finds all neighbours; a
+strongly skewed cell has to be reduced before (`dao_core.models.compact`).
 """
 
 from __future__ import annotations

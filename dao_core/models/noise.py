@@ -18,7 +18,7 @@ def uniform(*shape: int, rng: torch.Generator, like: Tensor) -> Tensor:
         rng: Stream on the CPU.
         like: A tensor on the device where they are needed.
     """
-    return torch.rand(*shape, generator=rng).to(like.device)
+    return torch.rand(*shape, generator=rng, dtype=torch.float32).to(like.device)
 
 
 def normal(*shape: int, rng: torch.Generator, like: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ def normal(*shape: int, rng: torch.Generator, like: Tensor) -> Tensor:
         rng: Stream on the CPU.
         like: A tensor on the device where they are needed.
     """
-    return torch.randn(*shape, generator=rng).to(like.device)
+    return torch.randn(*shape, generator=rng, dtype=torch.float32).to(like.device)
 
 
 class BatchDraws:
@@ -72,7 +72,7 @@ class RowDraws:
         return self._padded([s.random((n, 3)) for s, n in zip(self.streams, self.sizes, strict=True)])
 
     def _padded(self, rows: list[NDArray[np.float64]]) -> Tensor:
-        out = torch.zeros(*self.like.shape, 3)
+        out = torch.zeros(*self.like.shape, 3, dtype=torch.float32)
         for i, row in enumerate(rows):
             out[i, : len(row)] = torch.as_tensor(row, dtype=torch.float32)
         return out.to(self.like.device)

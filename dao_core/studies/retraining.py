@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,7 @@ class Retraining:
 def tuned_predictor(records: Sequence[CrysRecord], how: Retraining, folder: Path) -> DaoPotential:
     """DAO-P after a short training on validated formation energies, as if they were on the scale of its own.
 
-    A handful of rows cannot calibrate a spread: the members soon agree on them. So the error model of the predictor
-    that is continued stays, with its calibration.
+    A handful of rows cannot calibrate a spread: the predictor that is continued hands its own on.
 
     Args:
         records: Of CrysDB, with formation energies in eV/atom.
@@ -53,13 +52,7 @@ def tuned_predictor(records: Sequence[CrysRecord], how: Retraining, folder: Path
     )  # fmt: skip
     about = Provenance({"name": "validated phases of the loop", "rows": n}, "# DAO-P, fine-tuned in the loop")
     fit_predictor(PredictorData(train, ["validated"], one_scale=True), config, folder, about)
-    earlier, tuned = DaoPotential.load(how.start), DaoPotential.load(folder / "checkpoint")
-    tuned.scale = replace(
-        tuned.scale, spread_factor=earlier.scale.spread_factor, spread_floor=earlier.scale.spread_floor
-    )
-    tuned.error_model = earlier.error_model
-    tuned.elements, tuned.domain = earlier.elements, earlier.domain  # it has not forgotten where it was trained
-    return tuned
+    return DaoPotential.load(folder / "checkpoint")
 
 
 def tuned_generator(crystals: Sequence[Crystal], how: Retraining, folder: Path, about: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from dao_core.energy.objective import EnergySettings
 from dao_core.generate.flow_matching import FlowSettings
 from dao_core.models.config import CrysformerConfig, LocalAdditions, ModelConfig
+from dao_core.settings_error import SettingsError
 
 
 class TrainingConfig(BaseModel):
@@ -49,11 +50,33 @@ class TrainingConfig(BaseModel):
     grow: LocalAdditions | None = Field(
         None, description="with start_from: additions to the predictor's local network, without effect at first"
     )
+    reference: str | None = Field(
+        None,
+        description="functional on whose scale a predictor answers; default: the commonest, or the one before it "
+        "if a predictor is continued",
+    )
 
     @model_validator(mode="after")
     def _has_an_end(self) -> TrainingConfig:
         if self.max_steps is None and self.max_seconds is None:
             raise ValueError("set max_steps or max_seconds: a run without an end is refused")
+        return self
+
+    @model_validator(mode="after")
+    def _grows_what_there_is(self) -> TrainingConfig:
+        if self.grow is not None and self.start_from is None:
+            raise ValueError("grow adds to trained weights: name them in start_from, or put the additions into model")
+        return self
+
+    def for_generator(self) -> TrainingConfig:
+        """These settings, for a generator.
+
+        Raises:
+            SettingsError: One is set that only a predictor follows.
+        """
+        for name in ("grow", "reference"):
+            if getattr(self, name) is not None:
+                raise SettingsError(f"{name} is a setting of predictors and does nothing for a generator: leave it out")
         return self
 
     @model_validator(mode="before")

@@ -11,9 +11,10 @@ from torch import nn
 
 from dao_core.crystal import CrystalBatch
 from dao_core.generate.diffusion import diffusion_loss
-from dao_core.generate.flow_matching import FlowPath, Seeds, flow_loss, training_base
+from dao_core.generate.flow_matching import FlowPath, FlowSettings, Seeds, flow_loss, training_base
 from dao_core.models.build import build_network
 from dao_core.models.checkpoint_io import (
+    Checkpoint,
     CheckpointContent,
     CheckpointError,
     continued_card,
@@ -122,18 +123,40 @@ class _Start:
     earlier: list[dict[str, Any]]
 
 
-def _start(data: PackedCrystals, config: TrainingConfig, card: str) -> _Start:
-    """A fresh network, or that of the checkpoint which the settings continue."""
-    seen, largest = {int(z) for z in data.atomic_numbers}, int(data.n_atoms.max())
-    if config.start_from is None:
-        base = LatticeBase.fit([data.crystal(i) for i in range(len(data))])
-        return _Start(build_network(config.model), base, config.model.model_dump(), seen, largest, card, [])
-    earlier = load_checkpoint(config.start_from, kind="generator")
+def continued_path(config: TrainingConfig, earlier: Checkpoint) -> TrainingConfig:
+    """Settings that continue a generator along the path that its weights were trained for.
+
+    Args:
+        config: As they were given.
+        earlier: The generator that is continued.
+
+    Returns:
+        The settings, with those of the checkpoint for all that their `flow` doesn't name.
+
+    Raises:
+        CheckpointError: They ask for another process, or for another unit of the outputs.
+    """
     if earlier.config["process"] != config.process:
         raise CheckpointError(
             f"{earlier.path} was trained by {earlier.config['process']}, the settings ask for {config.process}: "
             "its outputs mean something else; change `process`, or start anew"
         )
+    known = FlowSettings.model_validate(earlier.config.get("flow", {}))
+    flow = known.model_copy(update={name: getattr(config.flow, name) for name in config.flow.model_fields_set})
+    if config.process == "flow" and flow.synthetic_lattice_noise != known.synthetic_lattice_noise:
+        raise CheckpointError(
+            f"{earlier.path} was trained with synthetic_lattice_noise {known.synthetic_lattice_noise:g}, the unit of "
+            f"its outputs, the settings ask for {flow.synthetic_lattice_noise:g}: leave it out, or start anew"
+        )
+    return config.model_copy(update={"flow": flow})
+
+
+def _start(data: PackedCrystals, config: TrainingConfig, card: str, earlier: Checkpoint | None) -> _Start:
+    """A fresh network, or that of the checkpoint which the settings continue."""
+    seen, largest = {int(z) for z in data.atomic_numbers}, int(data.n_atoms.max())
+    if earlier is None:
+        base = LatticeBase.fit([data.crystal(i) for i in range(len(data))])
+        return _Start(build_network(config.model), base, config.model.model_dump(), seen, largest, card, [])
     return _Start(
         earlier.network.train(),
         LatticeBase.from_state(earlier.config["lattice_base"]),
@@ -152,7 +175,8 @@ def fit_generator(
 
     Args:
         data: Structures and their templates.
-        config: How; `start_from` continues the weights of a checkpoint, whose network it keeps.
+        config: How; `start_from` continues the weights of a checkpoint, whose network it keeps, and whose path where
+            `flow` says nothing else.
         directory: Working folder, where a stopped run goes on.
         provenance: What is said of the data.
 
@@ -160,10 +184,15 @@ def fit_generator(
         The facts of the run (see `run_training`).
 
     Raises:
-        CheckpointError: The checkpoint to continue is missing, damaged or of another process.
+        CheckpointError: The checkpoint to continue is missing, damaged or of another process or unit.
+        SettingsError: A setting is none of a generator.
     """
+    config = config.for_generator()
+    earlier = None if config.start_from is None else load_checkpoint(config.start_from, kind="generator")
+    if earlier is not None:
+        config = continued_path(config, earlier)
     torch.manual_seed(config.seed)
-    start = _start(data.structures, config, provenance.card)
+    start = _start(data.structures, config, provenance.card, earlier)
     objective = GeneratorObjective(config, start.base, data)
     facts = run_training(TrainingJob(start.network, objective, data.structures, directory), config)
     if not is_main_rank():

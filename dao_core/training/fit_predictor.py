@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from dao_core.crystal import Crystal
 from dao_core.energy.domain import TrainedDomain
-from dao_core.energy.error_model import LEAST_ROWS, fit_error_model, save_error_model
 from dao_core.energy.objective import EnergyObjective
-from dao_core.energy.predictor import N_ENERGIES, DaoPotential, size_batches
+from dao_core.energy.predictor import N_ENERGIES, DaoPotential
 from dao_core.energy.scale import EnergyRows, EnergyScale
-from dao_core.energy.uncertainty import calibrate
 from dao_core.models.build import build_network, grown, parse_model_config
 from dao_core.models.checkpoint_io import (
     Checkpoint,
@@ -29,6 +27,7 @@ from dao_core.models.checkpoint_io import (
     save_checkpoint,
 )
 from dao_core.models.lattice_base import LatticeBase
+from dao_core.training.calibration import calibrate_or_keep
 from dao_core.training.card import Provenance
 from dao_core.training.config import TrainingConfig
 from dao_core.training.distributed import is_main_rank
@@ -37,7 +36,6 @@ from dao_core.training.packed import PackedCrystals
 from dao_core.training.trainer import run_training
 
 ADAPT_ROWS = 10_000
-FITTED_SHARE = 0.8  # of the held-out rows teach the error model, the rest calibrate it
 DOMAIN_ROWS = 10_000
 Array = NDArray[np.float64]
 
@@ -67,12 +65,12 @@ class TrainingLabels:
 
 @dataclass(frozen=True)
 class PredictorData:
-    """Labelled rows for training and, where there are some, held-out ones of the first source to calibrate the spread.
+    """Labelled rows for training and, where there are some, held-out ones to calibrate the spread.
 
     Attributes:
         train: Packed structures with the labels of `pack_labelled`.
         sources: Names of the label sources, the reference first.
-        validation: The same with formation energies of the reference.
+        validation: The same, held out; only rows on the reference's scale calibrate.
         one_scale: All sources count from the same zero, which is also that of the predictor that is continued.
     """
 
@@ -80,6 +78,22 @@ class PredictorData:
     sources: list[str]
     validation: PackedCrystals | None = None
     one_scale: bool = False
+
+    def held_out(self) -> tuple[list[Crystal], Array]:
+        """What calibrates: predictions are on the reference's scale, so labels of other sources say nothing of them.
+
+        Returns:
+            Held-out structures of the reference, of all sources where they share its scale, and their known formation
+            energies in eV/atom, (M,).
+        """
+        if self.validation is None:
+            return [], np.empty(0)
+        labels = self.validation.labels["formation_energy_per_atom"].astype(np.float64)
+        usable = np.isfinite(labels)
+        if not self.one_scale:
+            usable &= self.validation.labels["source"] == 0
+        rows = np.flatnonzero(usable)
+        return [self.validation.crystal(int(i)) for i in rows], labels[rows]
 
 
 def pack_labelled(crystals: Sequence[Crystal], labels: TrainingLabels) -> PackedCrystals:
@@ -122,7 +136,7 @@ def element_fractions(data: PackedCrystals) -> NDArray[np.float64]:
 
 
 def adapted_scale(earlier: Checkpoint, data: PredictorData) -> EnergyScale:
-    """The scale of a trained predictor for other label sources, its spread to be calibrated anew.
+    """The scale of a trained predictor for other label sources, with its own spread.
 
     Where the sources are not those it was trained on, each gets the earlier reference plus one correction an element,
     fitted to what the earlier predictor leaves over on at most ADAPT_ROWS rows, unless all labels are on its scale.
@@ -144,7 +158,7 @@ def adapted_scale(earlier: Checkpoint, data: PredictorData) -> EnergyScale:
         predicted = DaoPotential(earlier).predict([rows.crystal(i) for i in range(len(rows))])
         left = rows.labels["formation_energy_per_atom"] - np.array([p.formation_energy_per_atom for p in predicted])
         scale = scale.adapted(element_fractions(rows), left, rows.labels["source"].astype(int), data.sources)
-    return replace(scale, spread_factor=1.0, spread_floor=0.0)
+    return scale
 
 
 @dataclass
@@ -157,8 +171,9 @@ class _Start:
     model: dict[str, Any]
     elements: set[int]
     max_atoms: int
+    domain: TrainedDomain | None
     card: str
-    earlier: list[dict[str, Any]]
+    earlier: Checkpoint | None
 
 
 def _start(data: PredictorData, config: TrainingConfig, card: str) -> _Start:
@@ -174,7 +189,8 @@ def _start(data: PredictorData, config: TrainingConfig, card: str) -> _Start:
             EnergyRows(element_fractions(train), columns["formation_energy_per_atom"],
                        train.labels["source"].astype(int), columns["e_above_hull"], data.sources)
         )  # fmt: skip
-        return _Start(build_network(parse_model_config(model)), base, scale, model, elements, largest, card, [])
+        network, domain = build_network(parse_model_config(model)), _domain(train, base.volumes.double().numpy())
+        return _Start(network, base, scale, model, elements, largest, domain, card, None)
     earlier = load_checkpoint(config.start_from, kind="predictor")
     network, model = earlier.network, earlier.config["model"]
     if config.grow is not None:
@@ -187,8 +203,9 @@ def _start(data: PredictorData, config: TrainingConfig, card: str) -> _Start:
         model,
         elements | set(earlier.config["elements"]),
         max(largest, int(earlier.config.get("max_atoms", 0))),
+        _joined_domain(train, earlier),
         continued_card(card, earlier),
-        earlier_trainings(earlier),
+        earlier,
     )
 
 
@@ -198,14 +215,15 @@ def fit_predictor(
     """Train DAO-P and write `directory/checkpoint`.
 
     Args:
-        data: Labelled rows; the held-out ones calibrate the ensemble spread.
+        data: Labelled rows; the held-out ones calibrate the spread.
         config: How; `start_from` continues the weights of a checkpoint, whose network it keeps. Labels of other
-            sources than it was trained on are brought to its scale by one correction an element.
+            sources than it was trained on are brought to its scale by one correction an element. Its domain stays
+            known, and its spread too where too few formulas are held out to calibrate a new one.
         directory: Working folder, where a stopped run goes on.
         provenance: What is said of the data.
 
     Returns:
-        The facts of the run (see `run_training`), and the error on the held-out rows.
+        The facts of the run (see `run_training`), and the error on the held-out rows or where the spread is from.
 
     Raises:
         LabelError: No formation energy is known.
@@ -224,89 +242,28 @@ def fit_predictor(
         "lattice_base": start.base.state(),
         "elements": sorted(start.elements),
         "max_atoms": start.max_atoms,
-        "domain": _domain(data.train, start.base).state(),
+        **({} if start.domain is None else {"domain": start.domain.state()}),
         "energy": config.energy.model_dump(),
         "training": facts,
-        "earlier_training": start.earlier,
+        "earlier_training": [] if start.earlier is None else earlier_trainings(start.earlier),
         "data": provenance.about,
     }
     content = CheckpointContent("predictor", start.model, extra, start.card)
     save_checkpoint(directory / "checkpoint", start.network.state_dict(), content)
-    if data.validation is not None and len(data.validation):
-        facts["validation_mae_eV_per_atom"] = _calibrate(directory / "checkpoint", content, data.validation)
-    return facts
+    return facts | calibrate_or_keep(directory / "checkpoint", content, data.held_out(), start.earlier)
 
 
-def _domain(train: PackedCrystals, base: LatticeBase) -> TrainedDomain:
-    """Where the training rows lie; a few thousand of them say it."""
+def _domain(train: PackedCrystals, volumes: Array) -> TrainedDomain:
+    """Where the training rows lie; a few thousand of them say it. `volumes` (101,) are usual ones in angstrom^3."""
     rows = np.random.default_rng(0).permutation(len(train))[:DOMAIN_ROWS]
-    domain = TrainedDomain.fit((train.crystal(int(i)) for i in rows), base.volumes.double().numpy())
+    domain = TrainedDomain.fit((train.crystal(int(i)) for i in rows), volumes)
     return replace(domain, elements=tuple(sorted({int(z) for z in train.atomic_numbers})))
 
 
-def _calibrate(directory: Path, content: CheckpointContent, validation: PackedCrystals) -> float:
-    """Fit the error model of a saved checkpoint and calibrate it on held-out rows; its error in eV/atom."""
-    labels = validation.labels["formation_energy_per_atom"].astype(np.float64)
-    known = np.flatnonzero(np.isfinite(labels))
-    crystals = [validation.crystal(int(i)) for i in known]
-    return calibrate_checkpoint(directory, content, crystals, labels[known])
-
-
-def calibrate_checkpoint(
-    directory: Path, content: CheckpointContent, crystals: Sequence[Crystal], labels: Array
-) -> float:
-    """Learn how far a predictor's energies are off, on structures that it was not trained on.
-
-    Where there are enough of them an error model is fitted to four fifths; the rest calibrates it. Fewer calibrate the
-    spread of the ensemble's members.
-
-    Args:
-        directory: The checkpoint, which is written anew.
-        content: Of the checkpoint.
-        crystals: Held-out structures.
-        labels: Their formation energies in eV/atom, (M,).
-
-    Returns:
-        Mean absolute error, eV/atom.
-    """
-    content.extra.pop("error_model", None)
-    plain = content.extra["energy_scale"]
-    content.extra["energy_scale"] = {**plain, "spread_factor": 1.0, "spread_floor": 0.0}
-    network = load_checkpoint(directory, kind="predictor").network.state_dict()
-    save_checkpoint(directory, network, content)
-    rows = np.random.default_rng(0).permutation(len(labels))
-    n_fitted = int(FITTED_SHARE * len(labels))
-    if n_fitted >= LEAST_ROWS:
-        fitted, rows = rows[:n_fitted], rows[n_fitted:]
-        potential = DaoPotential.load(directory)
-        model = fit_error_model(*errors_of(potential, [crystals[i] for i in fitted], labels[fitted]))
-        content.extra["error_model"] = save_error_model(directory, model)
-        save_checkpoint(directory, network, content)
-    potential = DaoPotential.load(directory)
-    report = calibrate(predictions=potential.predict([crystals[i] for i in rows]), labels=labels[rows])
-    scale = replace(potential.scale, spread_factor=report.factor, spread_floor=report.floor)
-    content.extra.update(energy_scale=scale.state(), calibration=report.summary())
-    save_checkpoint(directory, network, content)
-    return report.mae
-
-
-def errors_of(potential: DaoPotential, crystals: Sequence[Crystal], labels: Array) -> tuple[Tensor, Tensor]:
-    """What an error model learns from.
-
-    Args:
-        potential: The predictor.
-        crystals: Structures that it was not trained on.
-        labels: Their formation energies in eV/atom, (M,).
-
-    Returns:
-        Features (M, F) and absolute errors in eV/atom, (M,).
-    """
-    features: list[Tensor] = [torch.empty(0)] * len(labels)
-    errors = torch.empty(len(labels))
-    for rows in size_batches(crystals, potential.batch_pairs):
-        read = potential.read([crystals[i] for i in rows])
-        energies = read.members.mean(1).double().cpu().numpy()
-        for i, row in zip(rows, read.features.float().cpu(), strict=True):
-            features[i] = row
-        errors[rows] = torch.from_numpy(np.abs(energies - labels[rows])).float()
-    return torch.stack(features), errors
+def _joined_domain(train: PackedCrystals, earlier: Checkpoint) -> TrainedDomain | None:
+    """Where the rows of a predictor that is continued and the new ones lie; None where the former are not known."""
+    state = earlier.config.get("domain")
+    if state is None:
+        return None
+    known = TrainedDomain.from_state(state)
+    return known.joined(_domain(train, np.array(known.volumes)))

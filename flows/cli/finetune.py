@@ -156,12 +156,17 @@ def predict_files(model: Path, paths: Sequence[Path]) -> int:
     rows: list[tuple[object, ...]] = []
     for _, row in (item for path in paths for item in named_rows(path)):
         if isinstance(row.value, Refusal):
-            rows.append((row.where, None, None, f"unreadable: {row.value.reason}"))
+            rows.append((row.where, None, None, None, f"unreadable: {row.value.reason}"))
             continue
         p = loaded.predict([row.value])[0]
         value, std = (None if x is None else f"{x:.4g}" for x in (p.value, p.std))
-        rows.append((row.where, value, std, "; ".join(filter(None, [p.reason, *row.notes])) or None))
+        note = "; ".join(filter(None, [p.reason, *row.notes])) or None
+        rows.append((row.where, value, std, f"{p.n_members} of {len(loaded.networks)}" if p.n_members else None, note))
     if all(line[1] is None for line in rows):
-        fail(f"none of {len(rows)} structures has a prediction; the first, {rows[0][0]}: {rows[0][3]}")
-    table(f"{loaded.column} ({len(loaded.networks)} members)", ("file", loaded.column, "spread", "reason"), rows)
+        fail(f"none of {len(rows)} structures has a prediction; the first, {rows[0][0]}: {rows[0][-1]}")
+    columns = ("file", loaded.column, "spread", "answers", "reason")
+    # the column of the spread is there even where nothing fills it: one member alone has none, which is not 0
+    shown = [(where, value, std or "-", *rest) for where, value, std, *rest in rows]
+    title = f"{loaded.column} ({len(loaded.networks)} members)"
+    table(title, columns, shown, values=[dict(zip(columns, row, strict=True)) for row in rows])
     return 1 if any(line[1] is None for line in rows) else 0

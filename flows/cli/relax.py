@@ -93,7 +93,10 @@ def kept_results(out: Path, names: Collection[str]) -> list[list[str]]:
 def _relax_all(
     rows: Sequence[Row[Any]], targets: Sequence[Path], model: Any, settings: RelaxSettings
 ) -> list[tuple[object, ...]]:
-    """Relax and write each structure to a file of its own; the lines of the table."""
+    """Relax and write each structure to a file of its own; the lines of the table.
+
+    What ended outside the data of the model says so: its energy means little, however well it converged.
+    """
     from dao_core.artifacts import write_atomic
     from dao_core.energy.relaxation.relax import relax
 
@@ -102,7 +105,8 @@ def _relax_all(
     for target, row, result in zip(targets, rows, results, strict=True):
         write_atomic(target, result.crystal.to_cif())
         energy = None if result.energy_per_atom is None else f"{result.energy_per_atom:.4f}"
-        reason = "; ".join([*([result.reason] if result.reason else []), *row.notes])
+        outside = result.outside and f"outside what {model.identity} was trained on: {result.outside}"
+        reason = "; ".join([part for part in (result.reason, outside) if part] + list(row.notes))
         numbers = (energy, result.n_steps, f"{result.fmax:.3f}")
         lines.append((row.where, str(result.status), *numbers, reason or None, target.name))
     return lines

@@ -69,6 +69,7 @@ class Training:
 
 def train(stage: Literal["stage1", "predictor", "stage2"], asked: Training) -> None:
     """Train and print where the checkpoint is. Raises CheckpointError, TableError and TrainingDataError."""
+    from dao_core.models.checkpoint_io import resolve
     from dao_core.training.config import TrainingConfig
     from tasks.config import load_config
     from tasks.run_log import record_command
@@ -87,7 +88,9 @@ def train(stage: Literal["stage1", "predictor", "stage2"], asked: Training) -> N
             done = run.step("train DAO-P", fit_predictor_stage, table, settings, root)
         else:
             view: Literal["leak_free", "relaxed"] = "leak_free" if stage == "stage1" else "relaxed"
-            options: dict[str, Any] = {"view": view, "start_from": asked.start}
+            # absolute, because it becomes text in the settings, where a bare name is a checkpoint that ships
+            start = None if asked.start is None else resolve(asked.start).absolute()
+            options: dict[str, Any] = {"view": view, "start_from": start}
             done = run.step(f"train DAO-G, {stage}", fit_generator_stage, table, settings, root, **options)
     print(f"checkpoint: {done.file('checkpoint')}")
     for name, value in done.facts.items():

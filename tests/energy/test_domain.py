@@ -40,6 +40,15 @@ def test_each_limit_is_named(domain: TrainedDomain) -> None:
     assert "no neighbour" in str(TrainedDomain((11, 17), domain.volumes, (0.1, 9.0), 0.1, 1.2).outside(tall))
 
 
+def test_what_lies_in_one_of_two_domains_lies_in_both_joined(domain: TrainedDomain) -> None:
+    dense = TrainedDomain.fit([rocksalt(3, 9, a) for a in (3.4, 3.5, 3.6)], VOLUMES)
+    for joined in (domain.joined(dense), dense.joined(domain)):
+        assert joined.elements == (3, 9, 11, 17)
+        assert joined.outside(rocksalt(11, 17, 5.2)) is None
+        assert joined.outside(rocksalt(3, 9, 3.5)) is None
+        assert "of the usual density" in str(joined.outside(rocksalt(3, 9, 2.8)))
+
+
 def test_the_choice_of_cell_changes_nothing(domain: TrainedDomain) -> None:
     crystal = rocksalt(11, 17, 4.6)
     double = Crystal.from_pymatgen(crystal.to_pymatgen() * (2, 1, 1))

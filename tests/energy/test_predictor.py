@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from dao_core.crystal import Crystal
+from dao_core.crystal import Crystal, CrystalBatch
 from dao_core.energy.objective import EnergyObjective, EnergySettings, bootstrap_weights, exponential_loss
 from dao_core.energy.potential import PotentialFailure, PotentialResult
 from dao_core.energy.predictor import N_ENERGIES, DaoPotential, Prediction
@@ -20,6 +20,7 @@ from dao_core.models.lattice_base import LatticeBase
 from dao_core.training.fit_predictor import TrainingLabels, element_fractions, pack_labelled
 from dao_core.training.packed import Batch
 from tests.helpers.networks import CORRECTED, random_crystals
+from tests.helpers.structures import in_skewed_cell, rocksalt, rutile
 
 
 @pytest.fixture
@@ -88,6 +89,52 @@ def test_unseen_element_fails_alone(potential: DaoPotential) -> None:
     first, second = potential.compute([bad, good])
     assert isinstance(first, PotentialFailure)
     assert "98" in first.reason
+    assert isinstance(second, PotentialResult)
+
+
+@pytest.mark.parametrize("shear", [1, 4, 50, 10_000])
+def test_a_crystal_has_one_energy_whatever_its_cell(shear: int) -> None:
+    shipped, crystals = DaoPotential.load(), [rocksalt(), rutile()]
+    skewed = [in_skewed_cell(c, shear) for c in crystals]
+    for crystal, plain, other in zip(crystals, shipped.compute(crystals), shipped.compute(skewed), strict=True):
+        assert isinstance(plain, PotentialResult)
+        assert isinstance(other, PotentialResult)
+        assert other.energy / crystal.n_atoms == pytest.approx(plain.energy / crystal.n_atoms, abs=1e-5)
+        np.testing.assert_allclose(other.forces, plain.forces, atol=1e-4)
+        np.testing.assert_allclose(other.stress, plain.stress, atol=1e-5)
+    for plain_one, other_one in zip(shipped.predict(crystals), shipped.predict(skewed), strict=True):
+        assert other_one.formation_energy_per_atom == pytest.approx(plain_one.formation_energy_per_atom, abs=1e-5)
+        assert other_one.std == pytest.approx(plain_one.std, rel=1e-3)
+
+
+def test_a_cell_in_which_neighbors_are_missed_fails_alone() -> None:
+    shipped = DaoPotential.load()
+    needle = Crystal(np.diag([0.2, 0.2, 100.0]), [[0, 0, 0]], np.array([1]))
+    lost, found = shipped.compute([needle, rocksalt()])
+    assert isinstance(lost, PotentialFailure)
+    assert "too flat or skewed" in lost.reason
+    assert isinstance(found, PotentialResult)
+    unknown, known = shipped.predict([needle, rocksalt()])
+    assert np.isnan(unknown.formation_energy_per_atom)
+    assert known.formation_energy_per_atom == pytest.approx(found.energy / 2, abs=1e-5)
+    first, second = shipped.cautious_energies([needle, rocksalt()])
+    assert first == np.inf
+    assert np.isfinite(second)
+
+
+def test_a_linear_algebra_error_fails_alone(potential: DaoPotential, monkeypatch: pytest.MonkeyPatch) -> None:
+    good, bad = random_crystals(3, (2, 2))
+    evaluate = potential.evaluate
+
+    def raising(batch: CrystalBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        if any(np.allclose(lattice, bad.lattice) for lattice in batch.lattice.numpy()):
+            raise torch.linalg.LinAlgError("the input matrix is singular")
+        return evaluate(batch)
+
+    monkeypatch.setattr(potential, "evaluate", raising)
+    first, second = potential.compute([bad, good])
+    assert isinstance(first, PotentialFailure)
+    assert "singular" in first.reason
     assert isinstance(second, PotentialResult)
 
 

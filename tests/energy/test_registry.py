@@ -2,25 +2,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from ase.calculators.emt import EMT
 
 from dao_core.energy import registry
 from dao_core.energy.potential import PotentialFailure, PotentialMissingError, PotentialResult
 from dao_core.energy.registry import (
+    DispersionError,
     PotentialNameError,
     as_potential,
     load_judge,
     load_potential,
 )
+from dao_core.models.checkpoint_io import CheckpointError
+from tests.energy.adapters.test_ase import DoubleEMT
 from tests.helpers.potentials import copper, emt
 
 
 def make_emt() -> EMT:
     return EMT()
+
+
+def make_double() -> DoubleEMT:
+    return DoubleEMT()
 
 
 def make_nothing() -> object:
@@ -33,11 +42,13 @@ def make_broken() -> EMT:
 
 @pytest.fixture
 def offered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Three models that installed packages could offer."""
+    """Models that installed packages could offer."""
     points = [
         EntryPoint(name, f"{__name__}:{function}", registry.ENTRY_POINT_GROUP)
-        for name, function in (("emt", "make_emt"), ("nothing", "make_nothing"), ("broken", "make_broken"))
-    ]
+        for name, function in (
+            ("emt", "make_emt"), ("double", "make_double"), ("nothing", "make_nothing"), ("broken", "make_broken")
+        )
+    ]  # fmt: skip
     monkeypatch.setattr(registry, "entry_points", lambda group: [p for p in points if p.group == group])
     registry._load.cache_clear()
     yield
@@ -91,6 +102,33 @@ def test_an_element_the_calculator_lacks_fails_alone() -> None:
     assert isinstance(good, PotentialResult)
 
 
+def test_dispersion_on_formation_energies_is_refused() -> None:
+    for load in (load_potential, load_judge):
+        with pytest.raises(DispersionError, match=r"dao-predictor-\w+ gives formation energies: .* such as sevennet"):
+            load("dao", dispersion=True)
+
+
 def test_a_model_of_no_known_interface_is_refused() -> None:
     with pytest.raises(PotentialMissingError, match="mine is a int"):
         as_potential(3, "mine")
+
+
+@pytest.mark.usefixtures("offered")
+def test_a_model_that_sets_torchs_default_dtype_keeps_it_to_itself() -> None:
+    before = torch.get_default_dtype()
+    potential = load_potential("double")
+    assert torch.get_default_dtype() == before
+    (outcome,) = potential.compute([copper()])
+    assert isinstance(outcome, PotentialResult)
+    assert torch.get_default_dtype() == before
+
+
+def test_dao_is_the_one_that_ships_and_a_folder_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = load_potential("dao").identity
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "predictor").mkdir()
+    registry._load.cache_clear()
+    assert load_potential("dao").identity == shipped
+    for named in ("predictor", "./predictor"):
+        with pytest.raises(CheckpointError, match="is not a checkpoint"):
+            load_potential(named)

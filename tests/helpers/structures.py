@@ -74,6 +74,13 @@ def reset(crystal: Crystal, seed: int) -> Crystal:
     return Crystal(shear @ crystal.lattice @ rotation, frac, crystal.atomic_numbers[order])
 
 
+def in_skewed_cell(crystal: Crystal, shear: int) -> Crystal:
+    """The same crystal in a cell whose third vector is `shear` first ones longer, the second skewed too."""
+    change = np.array([[1, 0, 0], [-(shear // 2), 1, 0], [shear, shear // 3, 1]])
+    frac_coords = crystal.frac_coords @ np.rint(np.linalg.inv(change))
+    return crystal.replace(lattice=change @ crystal.lattice, frac_coords=frac_coords)
+
+
 def _cubic(length: float, symbols: list[str], sites: list[list[float]]) -> Crystal:
     from dao_core.crystal import crystal_from_symbols
 

@@ -9,7 +9,14 @@ import pytest
 import torch
 
 from dao_core.models.build import build_network
-from dao_core.models.checkpoint_io import CheckpointContent, CheckpointError, load_checkpoint, save_checkpoint
+from dao_core.models.checkpoint_io import (
+    SHIPPED,
+    CheckpointContent,
+    CheckpointError,
+    load_checkpoint,
+    resolve,
+    save_checkpoint,
+)
 from tests.helpers.networks import CORRECTED
 
 
@@ -58,3 +65,17 @@ def test_weights_of_another_architecture_are_refused(saved: Path) -> None:
     (saved / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match="do not fit"):
         load_checkpoint(saved)
+
+
+@pytest.mark.parametrize("name", ["generator", "predictor", "symmetry"])
+def test_a_name_that_ships_means_what_ships_whatever_lies_in_the_folder(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()
+    assert resolve(name) == SHIPPED / name
+    for written in (f"./{name}", f"{name}/", str(tmp_path / name), Path(name)):
+        assert resolve(written).absolute() == tmp_path / name
+    assert resolve("mine") == Path("mine")
+    (tmp_path / name).rmdir()
+    assert resolve(Path(name)) == SHIPPED / name

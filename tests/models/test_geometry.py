@@ -26,6 +26,21 @@ def test_neighbor_distances_equal_pymatgen() -> None:
         np.testing.assert_allclose(np.sort(distances[index[0].numpy() == b]), np.sort(expected), atol=1e-8)
 
 
+def test_no_neighbor_is_missing_in_a_flat_cell_and_its_batch() -> None:
+    """Two phases of H2 whose reduced cells are flat along other axes, beside an ordinary crystal."""
+    lattice = np.array([[0.0, 0.97, 0.0], [3.1, 0.1, 0.3], [0.2, 0.2, 3.3]])
+    flat = Crystal(lattice, [[0, 0, 0], [0.4, 0.5, 0.5]], np.array([1, 1]))
+    other = flat.replace(lattice=lattice[[1, 2, 0]], frac_coords=flat.frac_coords[:, [1, 2, 0]])
+    small = Crystal(np.eye(3) * 1.25, [[0, 0, 0]], np.array([1]))
+    crystals = [flat, *random_crystals(3, (2,)), other, small]
+    batch = CrystalBatch.from_crystals(crystals, dtype=torch.float64)
+    index, shift = neighbor_edges(batch.lattice, batch.frac_coords, batch.mask, 6.0)
+    distances = edge_distances(batch.lattice, batch.frac_coords, index, shift).numpy()
+    for b, crystal in enumerate(crystals):
+        expected = crystal.to_pymatgen().get_neighbor_list(6.0)[3]
+        np.testing.assert_allclose(np.sort(distances[index[0].numpy() == b]), np.sort(expected), atol=1e-8)
+
+
 def test_radial_features_do_not_jump_when_an_atom_crosses_the_cell_boundary() -> None:
     lattice = np.diag([3.0, 4.0, 5.0])
     features = []

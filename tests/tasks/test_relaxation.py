@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dao_core.crysdb.schema import CrysRecord
+from dao_core.crystal import Crystal
 from dao_core.energy.potential import PotentialFailure, PotentialResult
 from dao_core.energy.relaxation.relax import RelaxSettings
 from tasks.crysdb import RELAXED
@@ -38,6 +39,21 @@ def test_relaxation_goes_down() -> None:
     }
     rows, _ = relax_records(before, potential, RelaxSettings(max_steps=60))
     assert all((r.energy_per_atom or 0.0) < start[str(r.parent_id)] for r in rows)
+
+
+def test_what_lies_outside_the_training_of_the_potential_is_no_row() -> None:
+    class Limited(Scripted):
+        def outside(self, crystal: Crystal) -> str | None:
+            return "no training data with Au" if 79 in crystal.atomic_numbers else None
+
+    asked = records(6)
+    rows, counts = relax_records(asked, Limited(constant()), RelaxSettings())
+    known = [r.material_id for r in asked if 79 not in r.crystal.atomic_numbers]
+    assert [r.parent_id for r in rows] == known
+    assert counts == {
+        "n_asked": 6, "n_ok": len(known), "n_failed": 6 - len(known), "converged": len(known),
+        "outside": 6 - len(known),
+    }  # fmt: skip
 
 
 def test_what_is_rejected_is_counted_and_not_kept() -> None:

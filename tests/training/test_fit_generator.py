@@ -20,6 +20,7 @@ from dao_core.energy.predictor import DaoPotential
 from dao_core.generate.sampler import Generator, UnseenElementError
 from dao_core.models.build import build_network
 from dao_core.models.checkpoint_io import CheckpointError, load_checkpoint
+from dao_core.settings_error import SettingsError
 from dao_core.training.average import averaged_model
 from dao_core.training.card import Provenance
 from dao_core.training.config import TrainingConfig
@@ -133,6 +134,27 @@ def test_a_continued_training_remembers_what_it_continues(tmp_path: Path) -> Non
     other = TrainingConfig(**{**TINY, "max_steps": 2, "process": "diffusion", "start_from": str(start)})
     with pytest.raises(CheckpointError, match="was trained by flow, the settings ask for diffusion"):
         fit_generator(GeneratorData(small), other, tmp_path / "third", Provenance({}, ""))
+
+
+def test_a_continued_generator_keeps_the_path_of_its_weights(tmp_path: Path) -> None:
+    noise = {"seed_coord_noise": 0.004, "seeded_share": 0.25}
+    train(tmp_path / "first", max_steps=1, flow=noise)
+    start = str(tmp_path / "first/checkpoint")
+    before = load_checkpoint(start).config["flow"]
+    train(tmp_path / "same", max_steps=1, start_from=start)
+    assert load_checkpoint(tmp_path / "same/checkpoint").config["flow"] == before
+    train(tmp_path / "named", max_steps=1, start_from=start, flow={"seeded_share": 1.0})
+    assert load_checkpoint(tmp_path / "named/checkpoint").config["flow"] == {**before, "seeded_share": 1.0}
+    with pytest.raises(CheckpointError, match=r"synthetic_lattice_noise 0\.06, .* ask for 0\.1: leave it out"):
+        train(tmp_path / "other", max_steps=1, start_from=start, flow={"synthetic_lattice_noise": 0.1})
+
+
+def test_settings_that_would_do_nothing_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="grow adds to trained weights: name them in start_from"):
+        TrainingConfig(max_steps=1, grow={"tensor_width": 4})
+    for name, value in (("grow", {"tensor_width": 4}), ("reference", "PBE")):
+        with pytest.raises(SettingsError, match=f"{name} is a setting of predictors"):
+            train(tmp_path, max_steps=1, start_from="generator", **{name: value})
 
 
 def poisoned(every: int) -> Objective:

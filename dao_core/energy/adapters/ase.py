@@ -7,11 +7,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from ase.calculators.calculator import Calculator, CalculatorError, all_changes
 
 from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.energy.potential import Outcome, Potential, PotentialFailure, PotentialResult, checked
 from dao_core.hull.label import EnergyLabel
+from dao_core.models.default_dtype import default_dtype
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -68,7 +70,8 @@ class AsePotential:
 
     One calculator serves all calls, because building one may load a model; it is reset before each crystal, so that
     neighbour lists and last results of one never touch the next. Failures inside the calculator come back as
-    PotentialFailure.
+    PotentialFailure. A calculator that sets torch's default dtype (MACE does) finds it set while it computes; nobody
+    else does.
     """
 
     def __init__(self, make: Callable[[], Calculator], identity: str, *, label: EnergyLabel | None = None) -> None:
@@ -82,6 +85,7 @@ class AsePotential:
         self._make = make
         self._identity = identity
         self.label = label or EnergyLabel(identity)
+        self._dtype = torch.get_default_dtype()
 
     @property
     def identity(self) -> str:
@@ -90,7 +94,10 @@ class AsePotential:
 
     @cached_property
     def _calculator(self) -> Calculator:
-        return self._make()
+        with default_dtype(self._dtype):
+            calculator = self._make()
+            self._dtype = torch.get_default_dtype()
+        return calculator
 
     def compute(self, crystals: Sequence[Crystal]) -> list[Outcome]:
         """One outcome for each crystal.
@@ -107,12 +114,13 @@ class AsePotential:
         atoms = crystal.to_ase()
         try:
             atoms.calc = self._calculator
-            atoms.calc.reset()
-            outcome = PotentialResult(
-                energy=float(atoms.get_potential_energy()),
-                forces=np.array(atoms.get_forces(), dtype=np.float64),
-                stress=np.array(atoms.get_stress(voigt=False), dtype=np.float64),
-            )
+            with default_dtype(self._dtype):
+                atoms.calc.reset()
+                outcome = PotentialResult(
+                    energy=float(atoms.get_potential_energy()),
+                    forces=np.array(atoms.get_forces(), dtype=np.float64),
+                    stress=np.array(atoms.get_stress(voigt=False), dtype=np.float64),
+                )
         except (ArithmeticError, ValueError, KeyError, IndexError, RuntimeError, NotImplementedError) as error:
             # what ASE's calculators raise for unknown elements, missing properties and failed codes
             return PotentialFailure(f"{type(error).__name__}: {error}")

@@ -13,10 +13,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from dao_core.crystal import Crystal
 from dao_core.energy.potential import Outcome, PotentialFailure, PotentialResult, checked
 from dao_core.hull.label import EnergyLabel
+from dao_core.models.default_dtype import default_dtype
 from dao_core.units import GPA_PER_EV_A3
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ class ChgnetPotential:
             from chgnet.model import CHGNet
         except ImportError as error:
             raise ChgnetMissingError("CHGNet is not installed: pip install 'dao-csp[chgnet]'") from error
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), default_dtype(torch.float32):
             self._model: CHGNet = CHGNet.load(model_name=model, use_device=device, verbose=False)
         self._name = model
         self._batch_size = batch_size
@@ -86,6 +88,10 @@ class ChgnetPotential:
         Returns:
             One outcome for each, in order; unknown elements, isolated atoms and NaN come back as failures.
         """
+        with default_dtype(torch.float32):
+            return self._outcomes(crystals)
+
+    def _outcomes(self, crystals: Sequence[Crystal]) -> list[Outcome]:
         outcomes: list[Outcome | None] = [None] * len(crystals)
         graphs: list[tuple[int, CrystalGraph]] = []
         for i, crystal in enumerate(crystals):

@@ -43,6 +43,7 @@ class DispersionPotential:
             raise PotentialMissingError("dispersion needs dftd3: pip install 'dao-csp[judge]'") from error
         self._base = base
         self.elements = getattr(base, "elements", None)  # it was trained on; None: not said
+        self.outside = getattr(base, "outside", None)  # why a crystal lies outside its training; None: not said
         self._damping = RationalDampingParam(method="pbe")
 
     @property

@@ -12,16 +12,15 @@ import io
 import warnings
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 
 from dao_core.crystal import Crystal
 from dao_core.elements import SYMBOLS
 from dao_core.energy.potential import Outcome, PotentialFailure, PotentialResult, checked
-
-if TYPE_CHECKING:
-    import torch
+from dao_core.models.default_dtype import default_dtype
 
 MIN_ATOM_VOLUME = 2.5  # angstrom^3; half of the densest solids'. Below it the graph of neighbours eats gigabytes
 
@@ -47,7 +46,8 @@ class SevenNetPotential:
         Raises:
             SevenNetMissingError: The package is not installed.
         """
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        quiet = contextlib.redirect_stdout(io.StringIO())
+        with warnings.catch_warnings(), quiet, default_dtype(torch.float32):
             warnings.simplefilter("ignore")  # of torch.jit and of accelerators that are not there
             try:
                 import sevenn._keys as key
@@ -83,7 +83,8 @@ class SevenNetPotential:
             One outcome for each, in order: total energy (eV), forces (N, 3) in eV/angstrom, stress (3, 3) in
             eV/angstrom^3; a crystal with an unknown element, without neighbours or too dense is a PotentialFailure.
         """
-        return [self._one(crystal) for crystal in crystals]
+        with default_dtype(torch.float32):
+            return [self._one(crystal) for crystal in crystals]
 
     def _one(self, crystal: Crystal) -> Outcome:
         unknown = sorted({SYMBOLS[int(z)] for z in crystal.atomic_numbers if int(z) not in self.elements})

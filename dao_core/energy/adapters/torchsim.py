@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dao_core.crystal import Crystal
 from dao_core.energy.potential import Outcome, PotentialFailure, PotentialResult, checked
+from dao_core.models.default_dtype import default_dtype
 
 # what models raise for elements they do not know, cells they cannot handle and operations that fail inside torch
 _MODEL_ERRORS = (ArithmeticError, ValueError, KeyError, IndexError, RuntimeError, NotImplementedError)
@@ -51,6 +52,7 @@ class TorchSimPotential:
             max_atoms: Atoms in a batch.
         """
         self._model, self._identity, self._max_atoms = model, identity, max_atoms
+        self._dtype = torch.get_default_dtype()  # in which the model was made, where it set that
 
     @property
     def identity(self) -> str:
@@ -90,7 +92,8 @@ class TorchSimPotential:
             return PotentialFailure(f"{type(error).__name__}: {error}")
 
     def _batch(self, crystals: Sequence[Crystal]) -> list[Outcome]:
-        found = self._model(self._state(crystals))
+        with default_dtype(self._dtype):
+            found = self._model(self._state(crystals))
         if "stress" not in found or "forces" not in found:
             return [PotentialFailure("the model gives no forces or stress: make it with compute_stress=True")] * len(
                 crystals

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from dao_core.crystal import Crystal
 from dao_core.units import checked_pressure
@@ -44,6 +44,12 @@ class RelaxSettings(BaseModel):
     max_energy_drop: float = Field(10.0, gt=0, description="eV/atom below the start: a hole of the potential")
     max_energy_rise: float = Field(0.001, ge=0, description="eV/atom above the start at the end")
     energy_noise: float = Field(2e-6, ge=0, description="eV/atom; a rise below this is rounding, not uphill")
+
+    @model_validator(mode="after")
+    def _pressure_can_act(self) -> RelaxSettings:
+        if self.pressure_gpa and not self.relax_cell:
+            raise ValueError("a pressure has no effect on a cell that is kept: leave one of the two out")
+        return self
 
 
 @dataclass(frozen=True, eq=False)

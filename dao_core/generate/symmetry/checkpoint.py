@@ -21,6 +21,7 @@ from dao_core.models.checkpoint_io import (
     read_checkpoint,
     save_checkpoint,
 )
+from dao_core.models.default_dtype import default_dtype
 
 KIND = "symmetry"
 
@@ -102,8 +103,9 @@ def load_symmetry(directory: Path | str = KIND) -> SymmetryModel:
     with named_faults(path):
         # those of before networks voted have one of each kind
         configs = {k: c if isinstance(c, list) else [c] for k, c in config["model"].items()}
-        labels = tuple(LabelNetwork(SymmetryNetworkConfig(**c)) for c in configs["label"])
-        fills = tuple(FillNetwork(SymmetryNetworkConfig(**c)) for c in configs["fill"])
+        with default_dtype(torch.float32):
+            labels = tuple(LabelNetwork(SymmetryNetworkConfig(**c)) for c in configs["label"])
+            fills = tuple(FillNetwork(SymmetryNetworkConfig(**c)) for c in configs["fill"])
         facts = ElementFacts(
             np.array(config["volumes"], dtype=float), frozenset(config["elements"]), float(config["closest"])
         )

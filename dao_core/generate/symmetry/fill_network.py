@@ -132,7 +132,7 @@ class OrbitEmbedding(nn.Module):
         """(B, O, 6) in the order of `EncodedFill.orbits` to (B, O, W)."""
         element, position, rank, size, count, place = fields.unbind(-1)
         total = size.sum(1, keepdim=True)
-        share = torch.stack([count / total, torch.log(size.clamp_min(1).float()) / 3], -1)
+        share = torch.stack([count.float() / total, torch.log(size.clamp_min(1).float()) / 3], -1)
         x = self.element(element) + self.position(position) + self.place(self.features[position]) + self.share(share)
         x = x + self.size(size.clamp_max(MOST_ATOMS)) + self.count(count.clamp_max(MOST_ATOMS))
         return x + self.rank(rank) + self.element_place(place.clamp_max(MOST_ELEMENTS))

@@ -69,7 +69,7 @@ class SymmetryGenerator:
 
     @classmethod
     def load(cls, directory: Path | str = KIND, search: LabelSearchSettings | None = None) -> SymmetryGenerator:
-        """The model that ships, or one in a folder. Raises CheckpointError."""
+        """The model that ships, `symmetry`, or one in a folder (see `resolve`). Raises CheckpointError."""
         return cls(load_symmetry(directory), search)
 
     @property

@@ -71,7 +71,7 @@ class LabelNetwork(nn.Module):
         groups = self.groups()
         positions = self.positions(groups)
         element = self.elements(batch.element)
-        part = batch.count / batch.total[:, None]
+        part = batch.count.float() / batch.total[:, None]
         known = torch.stack([part, torch.log(batch.count.clamp_min(1).float())], -1)
         content = element + self.count(batch.count) + self.share(known) + self.place(batch.place)
         overall = self.total(batch.total.clamp_max(MOST_ATOMS)) + self.units(batch.units)
@@ -159,4 +159,4 @@ def label_log_probabilities(
     letters = torch.from_numpy(np.concatenate([r.letters for r in rows]))
     logits = network.letter_logits(hidden[row, step], positions, target[row]).masked_fill(~masks, IMPOSSIBLE)
     each_letter = -functional.cross_entropy(logits, letters, reduction="none")
-    return group, torch.zeros(len(rows)).index_add(0, row, each_letter)
+    return group, each_letter.new_zeros(len(rows)).index_add(0, row, each_letter)

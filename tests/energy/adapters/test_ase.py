@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.calculator import CalculatorError
@@ -93,3 +94,24 @@ def test_one_calculator_serves_all_crystals_and_keeps_nothing_of_the_last() -> N
         assert isinstance(alone, PotentialResult)
         assert outcome.energy == alone.energy
         np.testing.assert_array_equal(outcome.forces, alone.forces)
+
+
+class DoubleEMT(EMT):
+    """Like MACE in double precision: sets torch's default dtype when it is made and relies on it later."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.set_default_dtype(torch.float64)
+
+    def calculate(self, *args: object, **kwargs: object) -> None:
+        if torch.get_default_dtype() != torch.float64:
+            raise RuntimeError("mat1 and mat2 must have the same dtype")
+        super().calculate(*args, **kwargs)
+
+
+def test_a_calculator_that_sets_the_default_dtype_finds_it_and_nobody_else_does() -> None:
+    potential, before = AsePotential(DoubleEMT, "double"), torch.get_default_dtype()
+    for _ in range(2):
+        (outcome,) = potential.compute([copper()])
+        assert isinstance(outcome, PotentialResult)
+        assert torch.get_default_dtype() == before

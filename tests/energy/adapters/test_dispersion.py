@@ -46,5 +46,16 @@ def test_a_failure_of_the_base_stays_and_the_others_go_on() -> None:
     assert isinstance(good, PotentialResult)
 
 
+def test_what_lies_outside_the_base_s_training_still_does() -> None:
+    class Strict(Scripted):
+        def outside(self, crystal: Crystal) -> str | None:
+            return f"{crystal.n_atoms} atoms"
+
+    limited = DispersionPotential(Strict(constant(0.0)))
+    assert limited.outside is not None
+    assert limited.outside(copper()) == "4 atoms"
+    assert DispersionPotential(emt()).outside is None
+
+
 def test_its_energies_carry_another_name() -> None:
     assert DispersionPotential(emt()).identity == "PBE-D3(BJ)+EMT"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from dao_core.crystal import Crystal, crystal_from_symbols
 from dao_core.energy.potential import PotentialFailure, PotentialResult
@@ -77,3 +78,19 @@ def test_what_it_cannot_compute_fails_alone_with_the_reason(potential: SevenNetP
 
 def test_identity_names_model_and_weights(potential: SevenNetPotential) -> None:
     assert potential.identity.startswith("SevenNet-0+")
+
+
+def test_another_default_dtype_of_torch_changes_nothing(potential: SevenNetPotential) -> None:
+    expected = potential.compute([sheared_salt()])[0]
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        fresh = SevenNetPotential("7net-0")
+        found = fresh.compute([sheared_salt()])[0]
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(before)
+    assert fresh.identity == potential.identity
+    assert isinstance(expected, PotentialResult)
+    assert isinstance(found, PotentialResult)
+    assert found.energy == pytest.approx(expected.energy, abs=1e-6)

@@ -27,3 +27,9 @@ def test_statuses_are_their_names_in_files() -> None:
         "rejected_domain",
         "potential_failed",
     ]
+
+
+def test_a_pressure_on_a_cell_that_is_kept_is_refused() -> None:
+    with pytest.raises(ValidationError, match="a pressure has no effect on a cell that is kept"):
+        RelaxSettings(relax_cell=False, pressure_gpa=50.0)
+    assert not RelaxSettings(relax_cell=False).relax_cell

@@ -8,9 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 
 from dao_core.crystal import Crystal
+from dao_core.models.build import build_network
+from dao_core.models.checkpoint_io import CheckpointContent, save_checkpoint
+from dao_core.models.config import LocalConfig
+from flows.cli.finetune import predict_files
 from tests.helpers.cli import dao
 
 SETTINGS = {
@@ -62,6 +67,22 @@ def test_a_mistake_is_one_line(tmp_path: Path, arguments: tuple[str, ...], messa
     assert result.returncode == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_one_answer_has_no_spread_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = LocalConfig(width=8, n_blocks=1, n_radial=4, time_dim=8, cutoff=4.0)
+    for fold, elements in enumerate(([29], [29, 79])):
+        torch.manual_seed(fold)
+        extra = {"column": "x", "scale": {"transform": "none", "mean": 0.0, "std": 1.0}, "elements": elements}
+        content = CheckpointContent("property", model.model_dump(), extra, "")
+        save_checkpoint(tmp_path / f"fold-{fold}", build_network(model).state_dict(), content)
+    for name, number in (("copper", 29), ("gold", 79)):
+        cell = Crystal(np.eye(3) * 3.0, np.zeros((1, 3)), np.array([number]))
+        (tmp_path / f"{name}.cif").write_text(cell.to_cif())
+    assert predict_files(tmp_path, [tmp_path / "gold.cif"]) == 0
+    assert re.search(r"gold.cif +\S+ +- +1 of 2", capsys.readouterr().out)
+    assert predict_files(tmp_path, [tmp_path / "copper.cif"]) == 0
+    assert re.search(r"copper.cif +\S+ +\d\S* +2 of 2", capsys.readouterr().out)
 
 
 def test_the_flow_s_parameters_load() -> None:

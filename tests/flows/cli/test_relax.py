@@ -104,3 +104,25 @@ def test_a_pressure_beyond_solids_is_refused_as_in_a_screening(tmp_path: Path) -
             assert words in result.stderr
             assert "Traceback" not in result.stderr
     assert not (tmp_path / "relaxed").exists()
+
+
+def test_a_pressure_on_a_cell_that_is_kept_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "x.cif").write_text(rocksalt().to_cif())
+    result = dao("relax", "x.cif", *FAST, "--keep-cell", "--pressure", "50", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "a pressure has no effect on a cell that is kept" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "relaxed").exists()
+
+
+def test_what_lies_outside_the_models_data_says_so(tmp_path: Path) -> None:
+    (tmp_path / "dense.cif").write_text(rocksalt(length=3.6).to_cif())
+    (tmp_path / "usual.cif").write_text(rocksalt().to_cif())
+    result = dao("relax", "dense.cif", "usual.cif", *FAST, "--out", "done", "--json", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    shown = {row["file"]: row["reason"] or "" for row in json.loads(result.stdout)["tables"][0]["rows"]}
+    assert "was trained on: " in shown["dense.cif"]
+    assert "of the usual density" in shown["dense.cif"]
+    assert "was trained on" not in shown["usual.cif"]
+    assert {row["file"]: row["reason"] for row in table(tmp_path / "done")} == shown
