@@ -9,12 +9,9 @@ from math import log
 from typing import TYPE_CHECKING
 
 from dao_core.crystal import Crystal
-from dao_core.screening.given import GivenStructureError, fitting_cells
-from dao_core.screening.onto_given import onto_given, parts_of
 from dao_core.screening.priors import unit_share
 from dao_core.screening.proposals import Proposer
 from dao_core.screening.proposed import DE_NOVO, SEEDED, Proposals, Proposed
-from dao_core.screening.suggestions import Suggested, suggest
 
 if TYPE_CHECKING:
     from dao_core.energy.predictor import DaoPotential
@@ -32,11 +29,10 @@ def generate(proposer: Proposer) -> Proposals:
 
     Raises:
         FormulaError: The formula is larger than any cell that is tried.
-        GivenStructureError: What is given cannot be used, or needs a generator.
+        GivenStructureError: What is given cannot be used.
     """
-    constraint = proposer.settings.given.constraint()
-    if constraint is not None:
-        return _around_given(proposer, constraint)
+    if proposer.constraint is not None:
+        return _around_given(proposer, proposer.constraint)
     generator, settings = proposer.models.generator, proposer.settings
     # places that no suggestion took are generated: who asks for 20 structures gets 20
     wanted = settings.n_generated + settings.n_seeded + settings.n_templates - len(proposer.chosen)
@@ -125,45 +121,15 @@ def _seeded(proposer: Proposer, suggestions: Sequence[Suggestion], first: int) -
 
 
 def _around_given(proposer: Proposer, constraint: Constraint) -> Proposals:
-    """Templates and structures of the symmetry model that agree with what is given, then samples around it."""
-    settings, generator = proposer.settings, proposer.models.generator
-    if generator is None:
-        raise GivenStructureError(
-            f"a search with a given {settings.given.kind} needs the generator: leave --generator alone"
-        )
-    cells = fitting_cells(_allowed_cells(proposer, constraint), constraint, generator.base.volumes.tolist())
-    total = settings.n_generated + settings.n_seeded + settings.n_templates
-    suggested = _suggested_around(proposer, constraint, cells)
-    found = proposer.from_suggestions(suggested.ranked[: settings.n_generated + settings.n_templates])
-    refused = [f"{proposer.formula.reduced}: {reason}" for reason in suggested.refused]
-    made = _draw(proposer, cells, shares(cells, total - len(found)), [], constraint)
-    generated = _proposals(proposer, made, [None] * len(made), 0)
+    """Samples around what is given, in the places that templates and the symmetry model leave."""
+    settings, cells = proposer.settings, proposer.given_cells.cells
+    if not cells:
+        return Proposals()  # why is said where the others are proposed
+    n = settings.n_generated + settings.n_seeded + settings.n_templates - len(proposer.chosen)
+    made = _draw(proposer, cells, shares(cells, n), [], constraint)
+    drawn = _proposals(proposer, made, [None] * len(made), 0)
     held = constraint.cell is not None and settings.given.hold
-    items = [replace(p, given=settings.given.kind, held=held) for p in found + generated.items]
-    return Proposals(items, refused + generated.refused)
-
-
-def _suggested_around(proposer: Proposer, constraint: Constraint, cells: Cells) -> Suggested:
-    """What templates and symmetry suggest of the given space group, or in the given lattice and around given atoms."""
-    if constraint.cell is None:
-        return suggest(cells, proposer.suggesters(constraint.spacegroup))
-    parts = [p for p in parts_of(cells[0]) if proposer.is_sampled(p)]
-    suggested = suggest(parts, proposer.suggesters())
-    brought = [(s, onto_given(s.crystal, constraint, cells[0])) for s in suggested.ranked]
-    fitting = [replace(s, placed=crystal) for s, crystal in brought if crystal is not None]
-    refused = list(suggested.refused)
-    if suggested.ranked and not fitting:
-        n, kind = len(suggested.ranked), proposer.settings.given.kind
-        refused.append(f"none of {n} structures that templates and symmetry suggest fits the given {kind}")
-    return Suggested(fitting, refused)
-
-
-def _allowed_cells(proposer: Proposer, constraint: Constraint) -> list[dict[str, int]]:
-    """A space group is tried in cells that the generator knows; what else is given decides the cell itself."""
-    if constraint.spacegroup is None:
-        return proposer.cells
-    limit = max(proposer.largest_generated, sum(proposer.cells[0].values()))
-    return [c for c in proposer.cells if sum(c.values()) <= limit]
+    return replace(drawn, items=[replace(p, given=settings.given.kind, held=held) for p in drawn.items])
 
 
 def _draw(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from dao_core.crystal import Crystal
@@ -121,7 +122,6 @@ def fitting_cells(
         GivenStructureError: None is.
     """
     from dao_core.generate.constraints import ConstraintError
-    from dao_core.generate.symmetry.wyckoff_sites import SitesError
 
     if constraint.framework is not None:
         for cell in cells:
@@ -136,17 +136,34 @@ def fitting_cells(
             f"no cell of up to {largest} atoms holds the framework: raise max_atoms, or keep less ({reason})"
         )
     if constraint.lattice is not None and volumes is not None:
-        wanted = abs(float(np.linalg.det(constraint.lattice)))
-        sizes = [sum(volumes[z] for z in constraint.numbers(cell).tolist()) for cell in cells]
-        return [min(zip(cells, sizes, strict=True), key=lambda pair: abs(np.log(pair[1] / wanted)))[0]]
-    fitting = []
-    for cell in cells:
-        try:
-            constraint.plan(constraint.numbers(cell), seed=0)
-        except SitesError as error:
-            reason = str(error)
-        else:
-            fitting.append(cell)
+        room = [room_for(cell, constraint.lattice, volumes) for cell in cells]
+        return [min(zip(cells, room, strict=True), key=lambda pair: abs(np.log(pair[1])))[0]]
+    reasons = [without_sites(cell, constraint) for cell in cells]
+    fitting = [cell for cell, reason in zip(cells, reasons, strict=True) if not reason]
     if not fitting:
-        raise GivenStructureError(f"{reason} (raise max_atoms, or give another space group)")
+        raise GivenStructureError(reasons[-1])
     return fitting
+
+
+def room_for(content: dict[str, int], lattice: NDArray[np.float64], volumes: Sequence[float]) -> float:
+    """How many times some atoms at their usual volumes fill a lattice.
+
+    Args:
+        content: Symbol -> atoms.
+        lattice: (3, 3), rows in angstrom.
+        volumes: Usual volume of each element, angstrom^3 by atomic number.
+    """
+    from dao_core.elements import atomic_number
+
+    return abs(float(np.linalg.det(lattice))) / sum(n * volumes[atomic_number(s)] for s, n in content.items())
+
+
+def without_sites(cell: dict[str, int], constraint: Constraint) -> str:
+    """Why a given space group has no sites for the atoms of a cell; empty where it has, or where none is given."""
+    from dao_core.generate.symmetry.wyckoff_sites import SitesError
+
+    try:
+        constraint.plan(constraint.numbers(cell), seed=0)
+    except SitesError as error:
+        return str(error)
+    return ""

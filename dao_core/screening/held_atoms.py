@@ -1,4 +1,4 @@
-"""TODO."""
+"""Relaxations in which a given lattice and given atoms stay where they are."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from dao_core.crystal import Crystal
 from dao_core.energy.potential import Potential, PotentialFailure, PotentialResult, label_of
+from dao_core.energy.relaxation.relax import RelaxationResult, RelaxSettings, relax
+from dao_core.energy.relaxation.symmetry import find_operations
 from dao_core.hull.label import EnergyLabel
 
 if TYPE_CHECKING:
@@ -41,6 +43,40 @@ class HeldPotential:
                 outcome = PotentialResult(outcome.energy, forces, outcome.stress)
             out.append(outcome)
         return out
+
+
+def relax_held(
+    crystals: Sequence[Crystal], potential: Potential, settings: RelaxSettings, n_held: int
+) -> list[RelaxationResult]:
+    """Relax crystals whose first atoms stay where they are.
+
+    A symmetry that carries a held atom onto a free one would move it along. Where a crystal has one its symmetry is not
+    kept, whatever the settings say.
+
+    Args:
+        crystals: Starts.
+        potential: Energies, forces and stresses.
+        settings: Of the relaxation.
+        n_held: How many atoms stay, in every crystal.
+
+    Returns:
+        One result each, in order.
+    """
+    free = settings.model_copy(update={"keep_symmetry": False})
+    apart = [settings.keep_symmetry and _mixes(c, n_held, settings.symprec) for c in crystals]
+    held = HeldPotential(potential, n_held)
+    results: dict[int, RelaxationResult] = {}
+    for mixed, how in ((False, settings), (True, free)):
+        rows = [i for i, a in enumerate(apart) if a is mixed]
+        results |= dict(zip(rows, relax([crystals[i] for i in rows], held, how), strict=True))
+    return [results[i] for i in range(len(crystals))]
+
+
+def _mixes(crystal: Crystal, n_held: int, symprec: float) -> bool:
+    """Whether an operation of the crystal's symmetry carries a held atom onto a free one."""
+    if n_held == 0:
+        return False
+    return bool((find_operations(crystal, symprec=symprec).permutations[:, :n_held] >= n_held).any())
 
 
 def restored(crystal: Crystal, constraint: Constraint) -> Crystal:

@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from dao_core.generate.templates.index import SHARED_BY
 from dao_core.library.prior import known_log_priors
+from dao_core.screening.around_given import GivenCells, cells_around, known_around, suggested_around
 from dao_core.screening.formulas import Formula, FormulaError, enumerate_cells
+from dao_core.screening.given import GivenStructureError
 from dao_core.screening.priors import left_to_unknown, unit_share
 from dao_core.screening.proposed import KNOWN, SYMMETRY, TEMPLATE, Proposals, Proposed
 from dao_core.screening.settings import LARGEST_CELL, SearchSettings
 from dao_core.screening.suggestions import SMALLEST_SHARE, Suggested, Suggesters, before_samples, suggest, template_hits
 
 if TYPE_CHECKING:
+    from dao_core.crystal import Crystal
+    from dao_core.generate.constraints import Constraint
     from dao_core.generate.templates.index import TemplateHit
     from dao_core.library.known import KnownStructure
     from dao_core.screening.joint import Suggestion
@@ -73,15 +77,46 @@ class Proposer:
         return [] if library is None else library.of_formula(self.formula.reduced)
 
     @cached_property
-    def known(self) -> list[KnownStructure]:
-        """The library's structures of this formula, within the size limit or of the wanted number of formula units."""
+    def constraint(self) -> Constraint | None:
+        """What is given of every structure. Raises GivenStructureError, ConstraintError where it cannot be used."""
+        return self.settings.given.constraint()
+
+    @cached_property
+    def given_cells(self) -> GivenCells:
+        """The cells in which samples are drawn around what is given. Raises GivenStructureError."""
+        generator, kind = self.models.generator, self.settings.given.kind
+        if self.constraint is None:
+            return GivenCells(self.cells)
+        if generator is None:
+            raise GivenStructureError(f"a search with a given {kind} needs the generator: leave --generator alone")
+        volumes, largest = generator.base.volumes.tolist(), self.largest_generated
+        try:
+            return cells_around(self.cells, self.constraint, volumes, self.settings, largest, self.listed)
+        except GivenStructureError as error:
+            raise GivenStructureError(f"{self.formula.shown}: {error}") from error
+
+    @cached_property
+    def agreeing(self) -> list[tuple[KnownStructure, Crystal]]:
+        """The library's structures of this formula that agree with what is given, each as it is to be looked at."""
+        if self.constraint is None:
+            return [(k, k.crystal) for k in self.listed]
+        return known_around(self.listed, self.constraint, self.given_cells)
+
+    @cached_property
+    def searched(self) -> list[tuple[KnownStructure, Crystal]]:
+        """Those of `agreeing` within the size limit or of the wanted number of formula units."""
         if self.settings.z == "auto":
-            return [k for k in self.listed if k.crystal.n_atoms <= self.settings.max_atoms]
-        return [k for k in self.listed if k.crystal.composition == self.cells[0]]
+            return [(k, c) for k, c in self.agreeing if c.n_atoms <= self.settings.max_atoms]
+        return [(k, c) for k, c in self.agreeing if c.composition == self.cells[0]]
+
+    @cached_property
+    def known(self) -> list[KnownStructure]:
+        """The library's structures that are proposed."""
+        return [k for k, _ in self.searched]
 
     def left_out(self) -> list[str]:
         """What of the library the size limit leaves out."""
-        sizes = [k.crystal.n_atoms for k in self.listed if k.crystal.n_atoms > self.settings.max_atoms]
+        sizes = [c.n_atoms for _, c in self.agreeing if c.n_atoms > self.settings.max_atoms]
         if self.settings.z != "auto" or not sizes:
             return []
         several = f"{len(sizes)} known structures have" if len(sizes) > 1 else "1 known structure has"
@@ -92,7 +127,11 @@ class Proposer:
 
     @cached_property
     def suggested(self) -> Suggested:
-        """What templates and symmetry suggest over all cells."""
+        """What templates and symmetry suggest over all cells, or around what is given."""
+        if self.constraint is not None:
+            if self.constraint.spacegroup is not None:
+                return suggest(self.cells, self.suggesters(self.constraint.spacegroup))
+            return suggested_around(self.constraint, self.given_cells.cells[0], self.suggesters())
         return suggest(self.cells, self.suggesters(), self.hits)
 
     @cached_property
@@ -109,7 +148,7 @@ class Proposer:
             symmetry=None,
             n_templates=max(wanted, SHARED_BY),
             known=[k.crystal for k in self.known],
-            known_ids={k.material_id for k in self.known},
+            known_ids={k.material_id for k in self.listed},  # also those that do not agree with what is given
         )
 
     def suggesters(self, spacegroup: int | None = None) -> Suggesters:
@@ -128,6 +167,8 @@ class Proposer:
     def chosen(self) -> list[Suggestion]:
         """Suggestions that get a place before samples. Without a generator every place is for a suggestion."""
         settings = self.settings
+        if settings.given.active:  # a sample around what is given has no prior to compare with
+            return self.suggested.ranked[: settings.n_templates + settings.n_generated]
         samples = settings.n_generated if self.models.generator is not None else 0
         places = settings.n_templates + samples
         left = sum(self.share(cell) for cell in self.cells if samples and self.is_sampled(cell))
@@ -157,11 +198,11 @@ class Proposer:
         return (further or [s for s in self.chosen if s.hit is not None])[:most]
 
     def from_library(self) -> list[Proposed]:
-        """Every structure of the formula that the library has, the lowest first."""
+        """Every structure of the formula that the library has and what is given allows, the lowest first."""
         priors = known_log_priors(self.known)
         return [
-            Proposed(f"{self.formula.reduced}-k{i:04d}", k.crystal, KNOWN, prior, known=k)
-            for i, (k, prior) in enumerate(zip(self.known, priors, strict=True))
+            Proposed(f"{self.formula.reduced}-k{i:04d}", crystal, KNOWN, prior, known=k)
+            for i, ((k, crystal), prior) in enumerate(zip(self.searched, priors, strict=True))
         ]
 
     def from_suggestions(self, suggestions: Sequence[Suggestion] | None = None) -> list[Proposed]:
@@ -187,11 +228,28 @@ class Proposer:
 
 
 def propose_known(proposer: Proposer) -> Proposals:
-    """What is known of a formula, and what templates and symmetry suggest over all cells. Raises FormulaError."""
-    if proposer.settings.given.active:
-        return Proposals()  # everything is built around what is given (see generation.py)
+    """What is known of a formula, and what templates and symmetry suggest: over all cells, or around what is given.
+
+    Raises:
+        FormulaError: The formula is larger than any cell that is tried.
+        GivenStructureError: What is given cannot be used, or nothing agrees with it.
+    """
+    if proposer.constraint is not None:
+        return _propose_around(proposer, proposer.constraint)
     refused = [f"{proposer.formula.reduced}: {reason}" for reason in proposer.suggested.refused]
     return Proposals(proposer.from_library() + proposer.from_suggestions(), refused, proposer.left_out())
+
+
+def _propose_around(proposer: Proposer, constraint: Constraint) -> Proposals:
+    given, cells, suggested = proposer.settings.given, proposer.given_cells, proposer.suggested
+    found = proposer.from_library() + proposer.from_suggestions()
+    if cells.why_none and not found:
+        raise GivenStructureError(f"{proposer.formula.shown}: {cells.why_none}")
+    not_tried = [f"{proposer.formula.shown}: nothing was generated: {cells.why_none}"] if cells.why_none else []
+    refused = [f"{proposer.formula.reduced}: {reason}" for reason in suggested.refused]
+    held = constraint.cell is not None and given.hold
+    items = [replace(p, given=given.kind, held=held) for p in found]
+    return Proposals(items, refused, proposer.left_out() + not_tried)
 
 
 def propose_at_once(proposer: Proposer) -> Proposals:

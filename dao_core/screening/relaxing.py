@@ -15,7 +15,7 @@ from dao_core.energy.relaxation.relax import RelaxationResult, relax
 from dao_core.energy.relaxation.settings import RelaxSettings
 from dao_core.matching.same import same_crystal
 from dao_core.screening.candidate import START, START_SUFFIX, Candidate, new_candidate
-from dao_core.screening.held_atoms import HeldPotential, restored
+from dao_core.screening.held_atoms import relax_held, restored
 from dao_core.screening.proposed import DE_NOVO, Proposed
 from dao_core.screening.settings import SearchSettings
 
@@ -139,17 +139,14 @@ class Relaxer:
         return [_left(judged, candidate, start), start]
 
     def _run(self, candidates: Sequence[Candidate], settings: RelaxSettings) -> list[RelaxationResult]:
-        given = self.settings.given
-        how, pull, constraint = given.relaxation(settings), self.potential, None
-        if self.settings.keep_symmetry:  # free, DAO-P leaves 63 % of first templates in the listed group, not 71 %
-            how = how.model_copy(update={"keep_symmetry": True})
-        if given.active and given.hold:
-            constraint = given.constraint()
-            pull = HeldPotential(self.potential, 0 if constraint is None else constraint.n_kept)
-        results = relax([c.crystal for c in candidates], pull, how)
-        if constraint is not None:
-            results = [replace(r, crystal=restored(r.crystal, constraint)) for r in results]
-        return results
+        # free, DAO-P leaves 63 % of first templates in the listed group, not 71 %
+        how = settings.model_copy(update={"keep_symmetry": self.settings.keep_symmetry})
+        given, crystals = self.settings.given, [c.crystal for c in candidates]
+        constraint = given.constraint() if given.hold else None
+        if constraint is None:
+            return relax(crystals, self.potential, how)
+        results = relax_held(crystals, self.potential, given.relaxation(how), constraint.n_kept)
+        return [replace(r, crystal=restored(r.crystal, constraint)) for r in results]
 
     def _relaxed(self, c: Candidate, result: RelaxationResult) -> Candidate:
         """A candidate from its relaxation; steps, the force left, and a rejection's reason go into the provenance."""

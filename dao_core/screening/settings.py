@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from dao_core.energy.relaxation.settings import RelaxSettings
 from dao_core.generate.guidance_settings import GuidanceSettings
@@ -25,6 +25,22 @@ class JudgeSettings(BaseModel):
     n_judged: int = Field(10, ge=1, description="structures a formula at most, the most probable ones")
     min_probability: float = Field(0.002, ge=0, lt=1, description="what is less probable before it isn't judged")
     relax: RelaxSettings = Field(default=JUDGE_RELAXATION)
+
+
+def _in_a_search(relax: RelaxSettings, keep_symmetry: bool) -> RelaxSettings:
+    """A relaxation of a search, which keeps symmetry as the search says. Raises ValueError where it can't be one."""
+    if relax.pressure_gpa:
+        raise ValueError(
+            f"pressure_gpa: {relax.pressure_gpa:g} in a search, which ranks energies without pressure: leave it out; "
+            f"`dao screen --pressure {relax.pressure_gpa:g}` (in a flow, diagnostics: pressures_gpa) compares the best "
+            "structures by enthalpy, `dao study pressure` known phases"
+        )
+    if "keep_symmetry" in relax.model_fields_set and relax.keep_symmetry != keep_symmetry:
+        raise ValueError(
+            f"keep_symmetry: {relax.keep_symmetry} of one relaxation, {keep_symmetry} of the search: set keep_symmetry "
+            "of the search itself, which holds for all its relaxations"
+        )
+    return relax.model_copy(update={"keep_symmetry": keep_symmetry})
 
 
 class SearchSettings(BaseModel):
@@ -52,9 +68,11 @@ class SearchSettings(BaseModel):
         None, gt=0, description="no new piece of work starts after it; proposing, relaxing and judging share it"
     )
     seed: int = 0
-    relax: RelaxSettings = Field(default_factory=lambda: RelaxSettings(max_steps=100, batch_size=16))
     keep_symmetry: bool = Field(True, description="relax each start within the space group that it has exactly")
-    judge: JudgeSettings = Field(default_factory=JudgeSettings)
+    relax: RelaxSettings = Field(
+        default_factory=lambda: RelaxSettings(max_steps=100, batch_size=16), validate_default=True
+    )
+    judge: JudgeSettings = Field(default_factory=JudgeSettings, validate_default=True)
     order: Order = Field("probability", description="of the candidates: probability, likely listed, lowest energy")
     given: GivenStructure = Field(default_factory=GivenStructure, description="what is given of every structure")
     guidance: GuidanceSettings | None = Field(None, description="steer the samples from noise to low energy of DAO-P")
@@ -69,6 +87,17 @@ class SearchSettings(BaseModel):
             )
             return {**{k: v for k, v in values.items() if k != "bound"}, "given": values["bound"]}
         return values
+
+    @field_validator("relax")
+    @classmethod
+    def _first_relaxation(cls, value: RelaxSettings, info: ValidationInfo) -> RelaxSettings:
+        return _in_a_search(value, info.data.get("keep_symmetry", value.keep_symmetry))
+
+    @field_validator("judge")
+    @classmethod
+    def _second_relaxation(cls, value: JudgeSettings, info: ValidationInfo) -> JudgeSettings:
+        relax = _in_a_search(value.relax, info.data.get("keep_symmetry", value.relax.keep_symmetry))
+        return value.model_copy(update={"relax": relax})
 
 
 class ProposalCount(BaseModel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,6 +73,24 @@ def spacegroup_number(crystal: Crystal, symprec: float = SYMPREC) -> int:
         SymmetryError: No space group is found.
     """
     return int(moyo_dataset(crystal, symprec).number)
+
+
+@lru_cache(maxsize=230)
+def groups_within(number: int) -> frozenset[int]:
+    """The space groups that every crystal of a group has at least: in its primitive cell, its own among them.
+
+    Args:
+        number: 1 to 230.
+
+    Returns:
+        Numbers of its translationengleiche subgroups: Pm-3m has P4mm and P1, but not Fm-3m.
+    """
+    from moyopy import SpaceGroup, enumerate_translationengleiche_subgroups, operations_from_number
+
+    whole = operations_from_number(number, primitive=True)
+    classes = enumerate_translationengleiche_subgroups(whole.rotations, whole.translations)
+    parts = [c.representative.operations for c in classes]
+    return frozenset(int(SpaceGroup(p.rotations, p.translations).number) for p in parts)
 
 
 def spacegroup_symbol(number: int) -> str:

@@ -79,7 +79,8 @@ Lattice = Annotated[Path | None, typer.Option(help="Structure file whose lattice
 
 
 Spacegroup = Annotated[
-    int | None, typer.Option(min=1, max=230, help="Generate in this space group (International Tables number).")
+    int | None,
+    typer.Option(min=1, max=230, help="Space group (International Tables number) that every structure has at least."),
 ]
 
 

@@ -8,6 +8,7 @@ from dao_core.crystal import Crystal
 from dao_core.screening.symmetry import (
     conventional_matrix,
     crystal_system,
+    groups_within,
     prototype_label,
     snap,
     spacegroup_number,
@@ -27,6 +28,13 @@ def aflow(label: str) -> Crystal:
 def test_space_groups_of_textbook_crystals(crystal: Crystal, number: int) -> None:
     assert spacegroup_number(crystal) == number
     assert spacegroup_number(crystal) == SpacegroupAnalyzer(crystal.to_pymatgen()).get_space_group_number()
+
+
+def test_groups_that_a_crystal_has_at_least() -> None:
+    assert {1, 99, 123, 160, 166, 221} <= groups_within(221)
+    assert not {14, 139, 225} & groups_within(221)  # of 139 and 225 the primitive cell would be another
+    assert groups_within(1) == {1}
+    assert {58, 65} <= groups_within(136)
 
 
 def test_symbols_and_systems() -> None:
