@@ -75,9 +75,14 @@ def choose_best(path: str, handoff: HandOff) -> list[dict[str, Any]]:
 
     Returns:
         Small plain records, best first.
+
+    Raises:
+        CandidatesError: The file is no such table.
     """
+    from dao_core.dft.candidate_files import REPORT_COLUMNS, require_columns
     from dao_core.screening.report.files import best_rows
 
+    require_columns(Path(path), REPORT_COLUMNS)
     best = best_rows(Path(path), top=handoff.top, max_atoms=handoff.max_atoms)
     if best.left_out:
         get_run_logger().warning("not validated: %s; handoff.max_atoms lifts the limit", best.left_out)

@@ -21,7 +21,6 @@ from tasks.config import (
     RelaxDatasetConfig,
     RunSettings,
     ScreenConfig,
-    StudyConfig,
     ValidateConfig,
     Workers,
 )
@@ -51,8 +50,6 @@ def preflight(config: RunSettings) -> None:
         problems.append(f"candidates: {config.candidates} is not there: name a screening's report/candidates.parquet")
     if isinstance(config, BenchmarkConfig | FinetuneConfig) and not config.data.exists():
         problems.append(f"data: {config.data} is not there: correct the path")
-    if isinstance(config, StudyConfig) and not config.study.data.exists():
-        problems.append(f"study.data: {config.study.data} is not there: name the folder of the data (--data)")
     if isinstance(config, CampaignConfig | ScreenConfig | ValidateConfig):
         problems += _pw(config.handoff)
     if problems:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dao_core.artifacts import write_atomic
+from tasks.error_line import in_one_line
 from tasks.events import now, write_event
 from tasks.metrics import costs, prometheus_text
 
@@ -91,8 +92,8 @@ class RunLog:
         try:
             yield entry
         except BaseException as error:
-            status = "failed" if isinstance(error, Exception) else "interrupted"
-            entry |= {"status": status, "error": f"{type(error).__name__}: {error}"[:500]}
+            status = "failed" if isinstance(error, Exception | SystemExit) else "interrupted"
+            entry |= {"status": status, "error": _reason(error)}
             raise
         else:
             entry["status"] = "done"
@@ -117,7 +118,7 @@ class RunLog:
         try:
             yield self
         except Exception as error:
-            self.finish("failed", error=f"{type(error).__name__}: {error}"[:500])
+            self.finish("failed", error=_reason(error))
             raise
         except BaseException:
             self.event("run interrupted")
@@ -200,7 +201,9 @@ class LightRunLog(RunLog):
         """Begin an attempt in the folder of the command's output, or in none."""
         self._written = root is not None
         before = None if root is None else read_state(Path(root))
-        self._other = before if before and before.get("status") == "completed" and before.get("name") != name else None
+        # every screening has the same name: only the command tells one from another
+        other = before is not None and (before["name"], before["command"]) != (name, command)
+        self._other = before if before is not None and other and before["status"] == "completed" else None
         if root is None:
             self.root, self.workers, self._pool = Path(), None, None
             self.state = {**_begun(name, command, {}), "flow_run_id": None, "stages": {}}
@@ -212,8 +215,7 @@ class LightRunLog(RunLog):
 
     def fail(self, error: BaseException) -> None:
         """Note why the attempt failed; a folder that holds the finished answer to another question keeps that state."""
-        reason = f"{type(error).__name__}: {error}"[:500]
-        self.finish("failed", error=reason)
+        self.finish("failed", error=_reason(error))
         if self._other is not None:
             failed = {key: self.state[key] for key in ("name", "command", "started", "finished", "error")}
             self.state = {**self._other, "failed_since": failed}
@@ -232,8 +234,8 @@ def record_command(root: str | Path | None, name: str) -> Iterator[RunLog]:
     """Record one run of a command in its output folder, so that `dao status` lists it and says how to repeat it.
 
     The run is `completed` when the body ends, `failed` with the reason when it raises, and counts as `interrupted` when
-    the process ends before that. A failure in a folder that holds a finished run of another name is noted there under
-    `failed_since`: the files are still that run's. `stage` and `finish` of the yielded log may say more.
+    the process ends before that. A failure in a folder that holds the finished run of another command is noted there
+    under `failed_since`: the files are still that run's. `stage` and `finish` of the yielded log may say more.
 
     Args:
         root: The folder of the command's output; None where it writes none, and then nothing is recorded.
@@ -270,6 +272,11 @@ def _begun(name: str, command: str, earlier: Mapping[str, Any]) -> dict[str, Any
     }
 
 
+def _reason(error: BaseException) -> str:
+    """Why an attempt failed, as the terminal says it: a library's own text may repeat what settings hold."""
+    return (in_one_line(error) or f"{type(error).__name__}: {error}")[:500]
+
+
 def _facts(results: Sequence[Any]) -> dict[str, Any]:
     """Key, path and summed counts of what a stage returned, as far as it says."""
     counts: Counter[str] = Counter()
@@ -287,11 +294,19 @@ def read_state(root: Path) -> dict[str, Any] | None:
         state: Any = json.loads((root / STATE).read_text())
     except (OSError, ValueError):
         return None
-    if not isinstance(state, dict) or not {"id", "name", "status", "command"} <= set(state):
+    if not _is_state(state):
         return None  # somebody else's file of that name
     if state.get("status") == "running" and not _lives(root, state):
         state["status"] = "interrupted"
     return state
+
+
+def _is_state(state: Any) -> bool:
+    """Whether the content of a `run.json` has what every state of a run has."""
+    if not isinstance(state, dict) or not {"id", "name", "status", "command"} <= set(state):
+        return False
+    stages = state.get("stages", {})
+    return isinstance(stages, dict) and all(isinstance(entry, dict) for entry in stages.values())
 
 
 def _lives(root: Path, state: Mapping[str, Any]) -> bool:
@@ -328,13 +343,10 @@ def _alive_elsewhere(pid: int) -> str | None:
 
 
 def find_runs(root: str | Path | None = None) -> list[tuple[Path, dict[str, Any]]]:
-    """All runs one or two folders below `root`, newest first; without one below `runs/` and in folders beside it."""
-    if root is None:
-        folders = [path for top in (Path(), Path("runs")) for path in top.glob(f"*/{STATE}")]
-        folders += Path("runs").glob(f"*/*/{STATE}")
-    else:
-        folders = [*Path(root).glob(f"*/{STATE}"), *Path(root).glob(f"*/*/{STATE}")]
-    runs = [(path.parent, state) for path in folders if (state := read_state(path.parent)) is not None]
+    """All runs one or two folders below `root`, newest first; without one those below `runs/` and this folder."""
+    tops = (Path(), Path("runs")) if root is None else (Path(root),)
+    folders = {path.parent for top in tops for below in ("*", "*/*") for path in top.glob(f"{below}/{STATE}")}
+    runs = [(folder, state) for folder in sorted(folders) if (state := read_state(folder)) is not None]
     return sorted(runs, key=lambda run: str(run[1].get("started")), reverse=True)
 
 

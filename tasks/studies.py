@@ -44,6 +44,14 @@ def _name(settings: StudySettings) -> str:
     return str(settings.kind)  # type: ignore[attr-defined]
 
 
+def _without_place(settings: StudySettings) -> StudySettings:
+    """The settings with the data where they are by default: what is read of the folder stands among the inputs.
+
+    Another spelling of the same folder, or one that a study does not read, is no other study.
+    """
+    return settings.model_copy(update={"data": StudySettings.model_fields["data"].default})
+
+
 def prepare_stage(settings: StudySettings, root: str) -> StageRecord:
     """The ledger stage behind `prepare_study`.
 
@@ -61,7 +69,9 @@ def prepare_stage(settings: StudySettings, root: str) -> StageRecord:
         folder.mkdir()
         return {"facts": plain(study.prepare(settings, folder))}
 
-    key = content_key(settings=settings, inputs=study.inputs(settings), code=code_version(study.prepare))
+    key = content_key(
+        settings=_without_place(settings), inputs=study.inputs(settings), code=code_version(study.prepare)
+    )
     return ledger_of(root).run(f"{study.name}-prepared", key, work)
 
 
@@ -106,7 +116,7 @@ def finished_part(part: str, prepared: StageRecord, settings: StudySettings, roo
 def _part_key(part: str, prepared: StageRecord, settings: StudySettings) -> str:
     study = load_study(_name(settings))
     return content_key(
-        part=part, prepared=prepared.key, settings=settings, inputs=study.inputs(settings),
+        part=part, prepared=prepared.key, settings=_without_place(settings), inputs=study.inputs(settings),
         code=code_version(study.measure),
     )  # fmt: skip
 
@@ -140,7 +150,8 @@ def report_stage(done: Sequence[StageRecord], prepared: StageRecord, settings: S
         study.plot(tables, report, directory)
         return {"counts": {"n_parts": len(done)}, "facts": report["run"]}
 
-    key = content_key(done=[r.key for r in done], settings=settings, code=code_version(study.summarise, study.plot))
+    code = code_version(study.summarise, study.plot)
+    key = content_key(done=[r.key for r in done], settings=_without_place(settings), code=code)
     return ledger_of(root).run(f"{study.name}-report", key, work)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import unquote
 
 from dao_core.artifacts import file_sha256, write_atomic
 from dao_core.crysdb.schema import COLUMNS, CrysRecord, conform, records_to_table, schema, table_to_records
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 View = Literal["all", "leak_free", "relaxed", "forces"]
 ROWS_PER_GROUP = 20_000
+# Of a table whose path has one of these Delta Lake loses the history or all of it: measured with deltalake 1.5
+UNUSABLE = re.compile(r"[\x00-\x1f#?\\^|\[\]]|%[0-9A-Fa-f]{2}")
 RESTORE = "remove the table's folder and build again (the finished stages are kept), or restore it from a copy"
 BYTES_PER_FILE = 128 * 2**20
 
@@ -65,7 +69,13 @@ class CrysTable:
 
     @contextmanager
     def writer(self) -> Iterator[None]:
-        """Hold the table for writing; the lock dies with the process. Raises TableBusyError at once if it is taken."""
+        """Hold the table for writing; the lock dies with the process.
+
+        Raises:
+            TableBusyError: It is taken; raised at once.
+            TableError: There can be no table at this path.
+        """
+        _check_path(self.path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             handle = (self.path.parent / f"{self.path.name}.lock").open("a")
@@ -274,7 +284,7 @@ class CrysTable:
 
     def files(self, version: int | None = None) -> list[Path]:
         """The Parquet files of a version."""
-        return [Path(uri.removeprefix("file://")) for uri in self._open(version).file_uris()]
+        return [_path_of(uri) for uri in self._open(version).file_uris()]
 
     def _open(self, version: int | None = None) -> Any:
         from deltalake import DeltaTable
@@ -286,6 +296,7 @@ class CrysTable:
             raise TableError(
                 f"{self.path} has no version {version}: use one of 0 to {self.version} (dao crysdb history)"
             )
+        _check_path(self.path)
         try:
             return DeltaTable(str(self.path), version=version)
         except (DeltaError, OSError, ValueError) as error:
@@ -318,6 +329,17 @@ class CrysTable:
                 f"could not write {self.path}: {error}; the last version is intact: free space or fix the path, "
                 "then run it again"
             ) from error
+
+
+def _check_path(path: Path) -> None:
+    """Raise TableError where Delta Lake cannot keep a table."""
+    if found := UNUSABLE.search(str(path.absolute())):
+        raise TableError(f"no CrysDB table can be kept at {path}: choose a path without {found[0]!r}")
+
+
+def _path_of(uri: str) -> Path:
+    """A file that Delta names, as a path: spaces and letters beyond ASCII are percent-encoded in its names."""
+    return Path(unquote(uri.removeprefix("file://")))
 
 
 def _subschema(names: Sequence[str]) -> pa.Schema:

@@ -14,6 +14,7 @@ from typing import Any
 
 from dao_core.artifacts import MANIFEST, Ledger, file_sha256
 from dao_core.dft.calculation import STAGE
+from dao_core.dft.candidate_files import require_columns
 from dao_core.dft.hull import entry_files, entry_labels
 from dao_core.dft.properties import final_input
 from dao_core.dft.pw.input import PwInput
@@ -118,8 +119,10 @@ def _dao_version() -> str:
 
 
 def candidate_rows(paths: Sequence[Path]) -> dict[str, dict[str, Any]]:
-    """Rows of `candidates.parquet` files by the candidate's id."""
+    """Rows of `candidates.parquet` files by the candidate's id. Raises CandidatesError where a file is none."""
     import pyarrow.parquet as pq
 
     names = ["id", "formula", "origin", "energy_identity", "provenance"]
+    for path in paths:
+        require_columns(path, names)
     return {str(row["id"]): row for path in paths for row in pq.read_table(path, columns=names).to_pylist()}

@@ -139,9 +139,11 @@ def run_published(run: BenchmarkRun) -> None:
     import torch
 
     from tasks.benchmark import REPORT, all_shards, index_stage, models_used, report_stage, shard_stage
+    from tasks.run_log import record_command
 
     torch.set_num_threads(1)
-    with interruptible("the same command continues with the next shard"):
+    hint = "the same command continues with the next shard"
+    with interruptible(hint), record_command(run.root, f"benchmark-{run.name}"):
         models_used(run)  # a wrong name is told before the index is built
         shards = all_shards(run)
         index = index_stage(run)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flows.cli.console import live_progress, quiet_libraries
-from flows.cli.errors import explain, fail, interruptible
+from flows.cli.errors import fail, interruptible
+from tasks.error_line import explain
 
 if TYPE_CHECKING:
     from logging import LogRecord
@@ -20,6 +22,7 @@ def run_campaign(path: Path, root: Path | None, profile: str | None = None) -> N
     """Run or continue the campaign of a settings file and say where the report is."""
     from tasks.config import CampaignConfig, load_config
     from tasks.preflight import preflight
+    from tasks.run_log import read_state
 
     changes: dict[str, Any] = {} if root is None else {"root": root}
     if profile is not None:
@@ -29,13 +32,16 @@ def run_campaign(path: Path, root: Path | None, profile: str | None = None) -> N
     preflight(config)
     from flows.campaign import campaign
 
-    command = f"dao campaign {path}" + ("" if root is None else f" --root {root}")
-    command += "" if profile is None else f" --profile {profile}"
+    options = {"--root": root, "--profile": profile}
+    given = [word for name, value in options.items() if value is not None for word in (name, str(value))]
+    command = shlex.join(["dao", "campaign", str(path), *given])
     one_line_errors()
     with live_progress():
         campaign(config, command)
     print(f"report: {(config.root / 'report' / 'index.html').resolve()}")
-    print(f"stages: dao runs show {config.name} --root {config.root.parent}")
+    state = read_state(config.root)
+    if state is not None:  # by its id: campaigns with other roots may have the same name
+        print(f"stages: dao runs show {state['id']} --root {shlex.quote(str(config.root.parent))}")
 
 
 def load_profile(name: str) -> Profile:

@@ -151,7 +151,7 @@ def json_output(arguments: list[str]) -> Iterator[None]:
         with redirect_stdout(sys.stderr):
             yield
     except BaseException as error:
-        from flows.cli.errors import in_one_line
+        from tasks.error_line import in_one_line
 
         if (line := in_one_line(error)) is not None:
             failed = {"error": line}

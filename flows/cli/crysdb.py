@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -282,7 +283,7 @@ def build_database(config: Path, root: Path, profile: str | None) -> None:
     from tasks.config import load_config
 
     settings = load_config(config_path(config), BuildConfig)
-    command = f"dao crysdb build {config} --root {root}"
+    command = shlex.join(["dao", "crysdb", "build", str(config), "--root", str(root)])
     quiet_libraries()
     if profile is None:
         _here(settings, root, command)
@@ -337,9 +338,8 @@ def show_report(root: Path) -> None:
     if report["reach"]:
         show_leaks(report)
     print("views: " + ", ".join(f"{n} {view}" for view, n in report["views"].items()))
-    print(
-        f"next: dao crysdb doctor --root {root}    dao crysdb card --root {root}    dao crysdb query ... --root {root}"
-    )
+    where = f"--root {shlex.quote(str(root))}"
+    print(f"next: dao crysdb doctor {where}    dao crysdb card {where}    dao crysdb query ... {where}")
 
 
 def _reasons(what: str, reasons: dict[str, int], *, limit: int = 10) -> None:

@@ -1,4 +1,4 @@
-"""Errors as one line, and how a command ends when it is interrupted."""
+"""How a command ends: with one line and a status after a mistake, within seconds when it is interrupted."""
 
 from __future__ import annotations
 
@@ -10,40 +10,6 @@ from typing import NoReturn
 USER_ERROR = 2
 INTERRUPTED, TERMINATED = 130, 143
 EXIT_SECONDS = 8.0  # after Ctrl-C at the latest; pw.x has its own few seconds to end
-_EXTRAS = {
-    **dict.fromkeys(("prefect", "prefect_dask", "dask", "distributed", "cryptography", "httpx", "sqlalchemy"), "flows"),
-    **dict.fromkeys(("deltalake", "duckdb"), "crysdb"),
-    **dict.fromkeys(("sevenn", "dftd3"), "judge"),
-    **dict.fromkeys(("mp_api", "optimade", "requests", "matplotlib"), "sources"),
-    **dict.fromkeys(("pytorch_lightning", "lightning", "lightning_fabric"), "train"),
-    "phonopy": "dft", "chgnet": "chgnet", "lmdb": "lmdb", "dask_jobqueue": "slurm", "prefect_kubernetes": "kubernetes",
-    "pyxtal": "studies",
-}  # fmt: skip # which extra brings a package that is missing
-_OURS = ("dao_core.", "tasks.", "flows.")
-
-
-def explain(error: BaseException) -> str | None:
-    """One line for an error that the user can act on, None for one that is a fault of the program.
-
-    Exceptions defined in this project carry the remedy in their message; of others only missing or unwritable files
-    and settings that do not validate are the user's.
-    """
-    kind = type(error)
-    if kind.__module__.startswith(_OURS):
-        return str(error)
-    if kind.__module__.startswith("pydantic"):
-        from dao_core.settings_error import explain_settings
-
-        return explain_settings(error)  # type: ignore[arg-type]
-    if kind.__module__.startswith("yaml"):
-        return f"not readable as YAML: {' '.join(str(error).split())}"
-    if isinstance(error, ModuleNotFoundError) and (extra := _EXTRAS.get((error.name or "").partition(".")[0])):
-        return f"this needs the package {error.name}, which is not installed: pip install 'dao-csp[{extra}]'"
-    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
-        return f"{error.strerror}: {error.filename}"
-    if isinstance(error, OSError) and error.errno in (28, 122):  # no space, over quota
-        return f"no space left on the disk ({error.filename or 'while writing'}): free some and run it again"
-    return None
 
 
 def require(*packages: str) -> None:
@@ -53,7 +19,7 @@ def require(*packages: str) -> None:
         packages: As they are imported.
 
     Raises:
-        ModuleNotFoundError: One is not installed; `explain` names the extra that brings it.
+        ModuleNotFoundError: One is not installed; `tasks.error_line.explain` names the extra that brings it.
     """
     from importlib.util import find_spec
 
@@ -67,17 +33,8 @@ def fail(message: str) -> NoReturn:
     line = " ".join(message.split())
     print(f"dao: {line}", file=sys.stderr)
     stop = SystemExit(USER_ERROR)
-    stop.add_note(line)
+    stop.add_note(line)  # read by `tasks.error_line.in_one_line`
     raise stop
-
-
-def in_one_line(error: BaseException) -> str | None:
-    """What is said of an error that ends a command; None where it ends without a word of ours."""
-    if isinstance(error, SystemExit):
-        return next(iter(getattr(error, "__notes__", ())), None)
-    if not isinstance(error, Exception):
-        return f"stopped by {type(error).__name__}"
-    return " ".join((explain(error) or f"{type(error).__name__}: {error}").split())
 
 
 @contextmanager

@@ -26,7 +26,8 @@ from flows.cli import (
     validate,
 )
 from flows.cli.console import json_output
-from flows.cli.errors import explain, fail, interruptible
+from flows.cli.errors import fail, interruptible
+from tasks.error_line import explain
 
 app = typer.Typer(
     name="dao",

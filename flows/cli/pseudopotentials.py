@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.cli.console import table
+
+if TYPE_CHECKING:
+    from dao_core.dft.cutoff_convergence import ConvergenceReport
 
 
 def install_pseudopotentials(origin: Path | None, target: Path | None) -> None:
@@ -47,32 +50,43 @@ def converge_elements(
         The exit status: 1 where an SCF failed.
     """
     from dao_core.artifacts import Ledger
-    from dao_core.dft.cutoff_convergence import CONVERGED, cutoff_convergence
+    from dao_core.dft.cutoff_convergence import cutoff_convergence
     from dao_core.dft.element_references import read_references
     from dao_core.dft.launch.local import LocalLauncher
     from dao_core.dft.pseudo.library import find_library
     from dao_core.dft.session import Session
     from dao_core.dft.settings import DftSettings
+    from tasks.run_log import record_command
 
     level, given = DftSettings(**settings), read_references(references)
     library = find_library(level.pseudo_dir)
     library.select(elements)
     session = Session(level, library, Ledger(root), LocalLauncher(level))
-    failed = False
-    for element in elements:
-        report = cutoff_convergence(session, element, cutoffs, given)
-        rows = [
-            (f"{p.ecutwfc:g}", p.name, _shown(p.energy_difference_per_atom, 1000, 2), _shown(p.pressure_difference_gpa),
-             f"{p.seconds:.1f}", p.message)
-            for p in report.points
-        ]  # fmt: skip
-        failed |= any(p.energy_difference_per_atom is None for p in report.points)
-        names = ("ecutwfc Ry", "library's", "meV/atom", "GPa", "s", "message")
-        table(f"{element}, {library.label}, protocol {level.protocol}: against the highest cutoff", names, rows)
-        lowest = report.converged_at
-        print(f"{element}: " + (f"within {1000 * CONVERGED:g} meV/atom from {lowest:g} Ry on" if lowest else
-              f"no cutoff below the highest is within {1000 * CONVERGED:g} meV/atom of it"))  # fmt: skip
+    failed: list[str] = []
+    with record_command(root, "converge") as log:
+        for element in elements:
+            report = cutoff_convergence(session, element, cutoffs, given)
+            failed += [f"{element}: {p.message}" for p in report.points if p.energy_difference_per_atom is None]
+            _print_convergence(report, f"{element}, {library.label}, protocol {level.protocol}")
+        if failed:
+            log.finish("failed", error=failed[0])
     return 1 if failed else 0
+
+
+def _print_convergence(report: ConvergenceReport, title: str) -> None:
+    """The table of one element, and from which cutoff on it is converged."""
+    from dao_core.dft.cutoff_convergence import CONVERGED
+
+    rows = [
+        (f"{p.ecutwfc:g}", p.name, _shown(p.energy_difference_per_atom, 1000, 2), _shown(p.pressure_difference_gpa),
+         f"{p.seconds:.1f}", p.message)
+        for p in report.points
+    ]  # fmt: skip
+    names = ("ecutwfc Ry", "library's", "meV/atom", "GPa", "s", "message")
+    table(f"{title}: against the highest cutoff", names, rows)
+    lowest, within = report.converged_at, f"within {1000 * CONVERGED:g} meV/atom"
+    print(f"{report.element}: " + (f"{within} from {lowest:g} Ry on" if lowest else
+          f"no cutoff below the highest is {within} of it"))  # fmt: skip
 
 
 def _shown(value: float | None, scale: float = 1.0, digits: int = 3) -> str | None:

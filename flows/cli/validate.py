@@ -241,6 +241,7 @@ def validate_files(files: Sequence[Path], options: ValidateOptions) -> int:
     from dao_core.dft.to_crysdb import collect_rows
     from dao_core.dft.validate import ValidationRun
     from tasks.config import load_config
+    from tasks.run_log import record_command
 
     level, references = DftSettings(**options.settings), read_references(options.references)
     launcher = make_launcher(level, None if options.slurm is None else SlurmSettings(**options.slurm))
@@ -251,8 +252,11 @@ def validate_files(files: Sequence[Path], options: ValidateOptions) -> int:
         fail(f"none of {len(structures)} structures could be read; the first, {first.name}: {first.reason}")
     structures = _with_own_ids(structures)
     _check_elements(level, structures, references)
-    n_ok = _validate_all(structures, ValidationRun(level, options.root, launcher, references), options)
-    rows = collect_rows(Ledger(options.root), level, crysdb=options.crysdb, config=config)
+    with record_command(options.root, "validate") as log:
+        n_ok, failure = _validate_all(structures, ValidationRun(level, options.root, launcher, references), options)
+        rows = collect_rows(Ledger(options.root), level, crysdb=options.crysdb, config=config)
+        if not n_ok:
+            log.finish("failed", error=f"none of {len(structures)} structures could be validated: {failure}")
     where = "" if rows.version is None else f", in {options.crysdb} since version {rows.version}"
     print(
         f"{n_ok} of {len(structures)} validated; {rows.n_rows} rows for CrysDB"
@@ -263,8 +267,10 @@ def validate_files(files: Sequence[Path], options: ValidateOptions) -> int:
     return 0 if n_ok else 1
 
 
-def _validate_all(structures: Sequence[NamedStructure], run: ValidationRun, options: ValidateOptions) -> int:
-    """Validate and print the table; how many were validated."""
+def _validate_all(
+    structures: Sequence[NamedStructure], run: ValidationRun, options: ValidateOptions
+) -> tuple[int, str | None]:
+    """Validate and print the table; how many were validated, and what is said of the first that was not."""
     from dao_core.dft.properties import compute_properties
     from dao_core.dft.validate import validate_crystal
     from dao_core.screening.report.first_principles import save_first_principles
@@ -275,14 +281,17 @@ def _validate_all(structures: Sequence[NamedStructure], run: ValidationRun, opti
     unknown = [s.crystal for s in structures if s.crystal is not None and s.model_formation_energy is None]
     predicted = _dao_energies(unknown) if options.compare and level.elements and unknown else {}
     rows: list[tuple[object, ...]] = []
-    n_ok = 0
+    n_ok, failure = 0, None
     for s in structures:
         if s.crystal is None:
             rows.append((s.name, "unreadable", None, None, None, None, None, s.reason))
+            failure = failure or f"{s.name}: {s.reason}"
             continue
         energy = predicted.get(id(s.crystal), s.model_formation_energy)
         result = validate_crystal(s.crystal, run, material_id=s.id, dao_formation_energy_per_atom=energy)
         n_ok += result.ok
+        if not result.ok:
+            failure = failure or f"{s.name}: {result.message or result.status}"
         rows.append(_line(s.name, result))
         properties = compute_properties(run, result, options.properties) if result.ok and options.properties else None
         if properties is not None:
@@ -291,7 +300,7 @@ def _validate_all(structures: Sequence[NamedStructure], run: ValidationRun, opti
     show_in_pages(parts, options.pages)
     names = ("file", "status", "eV/atom", "formation", "above QE hull", "DAO-P off", "same structure", "message")
     table(f"pw.x, protocol {level.protocol}; every run is kept below {run.root}", names, rows)
-    return n_ok
+    return n_ok, failure
 
 
 def _with_own_ids(structures: Sequence[NamedStructure]) -> list[NamedStructure]:
@@ -310,6 +319,7 @@ def _structures(path: Path, options: ValidateOptions) -> list[NamedStructure]:
     import numpy as np
 
     from dao_core.crystal import Crystal
+    from dao_core.dft.candidate_files import REPORT_COLUMNS, require_columns
     from dao_core.readers.base import Refusal
     from dao_core.readers.read import named_rows
     from dao_core.screening.report.files import best_rows, is_report
@@ -318,6 +328,7 @@ def _structures(path: Path, options: ValidateOptions) -> list[NamedStructure]:
     if listed.suffix == ".parquet" and not listed.is_file():
         fail(f"{listed} is not there: name a CIF, or the report folder of a screening")
     if listed.suffix == ".parquet" and is_report(listed):
+        require_columns(listed, REPORT_COLUMNS)
         best = best_rows(listed, top=options.top, max_atoms=options.max_atoms)
         if best.left_out:
             print(f"left out: {best.left_out}; a larger --max-atoms takes them")

@@ -14,12 +14,25 @@ if TYPE_CHECKING:
 
 
 def show_in_pages(parts: Sequence[Path], pages: Sequence[Path]) -> None:
-    """Put what was computed into the pages of the reports that the structures came from."""
-    from dao_core.screening.report.first_principles import show_first_principles
+    """Put what was computed into the pages of the reports that the structures came from.
 
+    Args:
+        parts: Files of what a page shows, one a candidate; those that could not be validated say why.
+        pages: Of the reports.
+    """
+    import json
+
+    from dao_core.screening.report.first_principles import show_first_principles
+    from dao_core.screening.report.page import read_data
+
+    kept = [json.loads(path.read_text()) for path in parts]
+    validated = {entry["id"] for entry in kept if entry["record"]["status"] == "validated"}
     for page in pages:
         if n := show_first_principles(page, parts):
-            print(f"{page}: {n} of its candidates show what pw.x says")
+            n_ok = sum(row["id"] in validated for row in read_data(page)["candidates"])
+            said = [f"{n_ok} of its candidates show what pw.x says"] if n_ok else []
+            said += [f"{n - n_ok} of its candidates say why they could not be validated"] if n > n_ok else []
+            print(f"{page}: {', '.join(said)}")
 
 
 def print_properties(name: str, root: Path, result: ValidationResult, properties: Properties) -> None:
@@ -53,7 +66,16 @@ def pages_of(files: Sequence[Path]) -> tuple[Path, ...]:
 
 
 def export_provenance(root: Path, out: Path, candidates: Sequence[Path]) -> None:
-    """Write the record of a folder of validations; says so where there is none."""
+    """Write the record of a folder of validations; says so where there is none.
+
+    Args:
+        root: Folder of the validations.
+        out: File to write.
+        candidates: `candidates.parquet` of the screenings that the structures came from.
+
+    Raises:
+        CandidatesError: One of these is no such table.
+    """
     import json
 
     from dao_core.artifacts import Ledger, write_atomic

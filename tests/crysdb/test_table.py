@@ -67,6 +67,25 @@ def test_upsert_into_nothing_publishes(tmp_path: Path) -> None:
         assert table.upsert(records_to_table(salt_records())) == 0
 
 
+def test_a_folder_may_have_a_space_and_letters_beyond_ascii(tmp_path: Path) -> None:
+    table = write_records(tmp_path / "\u00e4 b" / "table", salt_records())
+    with table.writer():
+        assert table.upsert(records_to_table([record("new", perovskite("Ba"), -7.5)])) == 1
+        table.seal()
+    table.check()
+    assert all(path.is_file() for path in table.files())
+    assert table.unsealed() == ([], [])
+    assert table.read().num_rows == len(salt_records()) + 1
+
+
+@pytest.mark.parametrize("name", ["a[1]", "a#b", "a%20b", "a|b"])
+def test_a_folder_that_cannot_hold_a_table_is_refused_before_any_work(tmp_path: Path, name: str) -> None:
+    table = CrysTable(tmp_path / name / "table")
+    with pytest.raises(TableError, match="choose a path without"), table.writer():
+        pytest.fail("the work began")
+    assert not (tmp_path / name).exists()
+
+
 def test_missing_table_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="dao crysdb build"):
         CrysTable(tmp_path / "none").read()

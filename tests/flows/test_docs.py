@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from flows.deployments import deployments
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -66,6 +68,19 @@ def test_links_of_the_readme_exist() -> None:
             assert (ROOT / target).exists(), f"{name} links to {target}"
 
 
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda p: str(p.relative_to(ROOT / "docs")))
+def test_links_of_a_page_exist_in_the_checkout(page: Path) -> None:
+    for target in re.findall(r"\]\((?!http|#)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_page_on_deploying_lists_every_deployment_with_its_queue() -> None:
+    page = (ROOT / "docs" / "howto" / "deploy.md").read_text()
+    rows = re.findall(r"^\| (`.+) \| (\w+) \|", page, flags=re.MULTILINE)
+    listed = {name.strip("` "): queue for names, queue in rows for name in names.split(",")}
+    assert listed == {d.name: d.queue for d in deployments()}
+
+
 @pytest.mark.slow
 def test_the_python_of_the_page_runs_in_order(tmp_path: Path) -> None:
     code = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), flags=re.DOTALL)
@@ -86,5 +101,10 @@ def test_the_page_on_answers_explains_every_column_and_status() -> None:
         cell.strip() for row in re.findall(r"^\| ([^|]+) \|", page, flags=re.MULTILINE) for cell in row.split(",")
     }
     assert set(COLUMNS) <= explained
+    from dao_core.screening.report.files import candidates_table
+
+    columns = re.findall(r"^\| [^|]+ \| ([^|]+) \|", page.partition("## The order")[0], flags=re.MULTILINE)
+    named = {name for cell in columns[1:] for name in re.findall(r"`(\w+)`", cell)}
+    assert named <= set(candidates_table([]).column_names)
     for status in RelaxationStatus:
         assert str(status) in page or (str(status).startswith("rejected_") and "rejected_..." in page), status

@@ -21,6 +21,14 @@ def test_a_file_of_one_s_own_joins_the_library(library: Library, tmp_path: Path)
     assert known_structures(made, "NaCl")
 
 
+def test_the_folder_may_have_a_space_and_letters_beyond_ascii(tmp_path: Path) -> None:
+    path = tmp_path / "mine.cif"
+    path.write_text(rocksalt("Li", "F", 4.03).to_cif())
+    for _ in range(2):  # what is there already is checked before it is replaced
+        made = add_source(str(path), tmp_path / "\u00e4 b")
+    assert [found.source for found in known_structures(made, "LiF")] == ["file-mine"]
+
+
 def test_a_file_without_a_crystal_leaves_the_library_as_it_was(library: Library, tmp_path: Path) -> None:
     path = tmp_path / "bad.json"
     path.write_text('[{"material_id": "x"}]')

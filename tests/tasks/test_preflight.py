@@ -17,6 +17,7 @@ from tasks.config import (
     RelaxDatasetConfig,
     RunSettings,
     ScreenConfig,
+    StudyConfig,
     ValidateConfig,
 )
 from tasks.preflight import PreflightError, check_training, preflight
@@ -95,6 +96,11 @@ def test_every_flow_s_settings_are_checked(tmp_path: Path) -> None:
     for config, message in bad:
         with pytest.raises(PreflightError, match=message):
             preflight(config)
+
+
+def test_a_study_that_reads_no_data_needs_none(tmp_path: Path) -> None:
+    study = {"kind": "pressure", "data": tmp_path / "none"}
+    preflight(StudyConfig.model_validate({"name": "x", "root": tmp_path / "run", "study": study}))
 
 
 def test_a_training_alone_is_checked_too(tmp_path: Path) -> None:

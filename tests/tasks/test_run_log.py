@@ -7,8 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from dao_core.artifacts import StageRecord
+from dao_core.crysdb.config import BuildConfig
+from dao_core.energy.relaxation.settings import RelaxSettings
+from flows.cli.errors import fail
 from tasks.events import EVENTS
 from tasks.run_log import RunLog, RunNotFoundError, find_run, find_runs, process_start, read_state, record_command
 
@@ -85,7 +89,8 @@ def test_runs_are_found_by_id_or_beginning(tmp_path: Path) -> None:
 def test_a_damaged_run_log_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     other = {"id": "x", "name": "x", "command": "c", "status": "running", "pid": None}
-    for text in ("{", "[1]", '{"a": 1}'):
+    foreign = [{**other, "stages": ["relax"]}, {**other, "stages": {"relax": "done"}}]
+    for text in ("{", "[1]", '{"a": 1}', *map(json.dumps, foreign)):
         (tmp_path / "a" / "run.json").write_text(text)
         assert find_runs(tmp_path) == []
     (tmp_path / "a" / "run.json").write_text(json.dumps(other))
@@ -129,6 +134,48 @@ def test_a_failure_leaves_the_finished_run_of_another_question(tmp_path: Path) -
     assert own["status"] == "failed"
 
 
+def test_a_finished_run_of_the_same_name_is_known_by_its_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["dao", "screen", "NaCl", "--out", "sc"])
+    with record_command(tmp_path, "screen"):
+        pass
+    finished = read_state(tmp_path)
+    monkeypatch.setattr("sys.argv", ["dao", "screen", "MgO", "--pressure", "5000", "--out", "sc"])
+    for reason in ("no such pressure", "nor today"):
+        with pytest.raises(ValueError, match=reason), record_command(tmp_path, "screen"):
+            raise ValueError(reason)
+        state = read_state(tmp_path)
+        assert state is not None
+        failed = state.pop("failed_since")
+        assert state == finished
+        assert failed["command"] == "dao screen MgO --pressure 5000 --out sc"
+        assert failed["error"] == f"ValueError: {reason}"
+
+
+def test_why_a_run_failed_is_what_the_terminal_says(tmp_path: Path) -> None:
+    planted = "planted-0123456789abcdef"
+    with pytest.raises(SystemExit), record_command(tmp_path / "refused", "screen") as run, run.stage("check"):
+        fail("--crysdb x has no table:\nbuild one")
+    with pytest.raises(ValidationError), record_command(tmp_path / "settings", "screen"):
+        BuildConfig.model_validate({"sources": [{"kind": "materials_project", "api_key": [planted], "bogus": 1}]})
+    log = RunLog(tmp_path / "flow", name="flow", command="x")
+    with pytest.raises(ValidationError), log.watch(), log.stage("check"):
+        RelaxSettings.model_validate({"fmax": -1})
+    refused, settings, flow = (read_state(tmp_path / name) for name in ("refused", "settings", "flow"))
+    assert refused is not None
+    assert refused["error"] == "--crysdb x has no table: build one"
+    assert (refused["stages"]["check"]["status"], refused["stages"]["check"]["error"]) == ("failed", refused["error"])
+    assert settings is not None
+    assert settings["error"].startswith("settings: sources.0")
+    assert flow is not None
+    assert flow["error"] == "settings: fmax: Input should be greater than 0, got -1"
+    assert flow["stages"]["check"]["error"] == flow["error"]
+    written = "".join(path.read_text() for path in tmp_path.rglob("*.json*"))
+    assert planted not in written
+    assert "pydantic.dev" not in written
+
+
 def test_a_command_without_output_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with record_command(None, "predict-NaCl") as run, run.stage("relax"):
@@ -144,9 +191,9 @@ def test_an_output_folder_that_cannot_be_made_stops_the_command_before_its_work(
 
 def test_without_a_root_runs_here_and_below_runs_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for folder in ("nacl", "runs/a", "runs/b/c", "runs/b/c/d", "other/e"):
+    for folder in ("nacl", "runs/a", "runs/b/c", "runs/b/c/d", "other/e", "other/e/f"):
         RunLog(folder, name=folder.replace("/", "-"), command="x")
-    assert {state["name"] for _, state in find_runs()} == {"nacl", "runs-a", "runs-b-c"}
+    assert sorted(state["name"] for _, state in find_runs()) == ["nacl", "other-e", "runs-a", "runs-b-c"]
 
 
 def test_a_state_of_the_release_before_is_read(tmp_path: Path) -> None:

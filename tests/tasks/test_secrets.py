@@ -16,8 +16,8 @@ from dao_core.crysdb.config import BuildConfig
 from dao_core.crysdb.sources.base import SourceError
 from dao_core.crysdb.sources.materials_project import MaterialsProjectSource
 from dao_core.crysdb.sources.settings import MaterialsProjectConfig
-from flows.cli.errors import explain
 from tasks.config import RebuildConfig
+from tasks.error_line import explain
 from tasks.secrets import open_sources
 
 

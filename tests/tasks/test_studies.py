@@ -38,6 +38,10 @@ def test_a_study_goes_on_where_it_was(tmp_path: Path) -> None:
     assert [part_stage(name, prepared, SETTINGS, root) for name in names] == done
     assert report_stage(done, prepared, SETTINGS, root) == record
     assert written == {p: p.stat().st_mtime_ns for p in tmp_path.rglob(MANIFEST)}
+    elsewhere = SETTINGS.model_copy(update={"data": Path("another/spelling")})
+    assert prepare_stage(elsewhere, root) == prepared
+    assert finished_part(names[0], prepared, elsewhere, root) == done[0]
+    assert report_stage(done, prepared, elsewhere, root) == record
     other = SETTINGS.model_copy(update={"fmax": 0.5})
     assert finished_part(names[0], prepared, other, root) is None
 

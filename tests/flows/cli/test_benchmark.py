@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.run_log import find_runs
 from tests.helpers.benchmark_files import write
 from tests.helpers.benchmark_targets import perovskite, rocksalt
 from tests.helpers.cli import dao
@@ -34,6 +35,8 @@ def test_a_benchmark_of_templates_runs(tmp_path: Path) -> None:
     assert last["figure"] == {"templates": {"1": 100.0}}
     assert last["n"] == 1
     assert "1 of 1 targets" in result.stdout
+    ((_, state),) = find_runs(tmp_path)
+    assert (state["name"], state["status"]) == ("benchmark-perov-5", "completed")
 
 
 def test_the_templates_that_ship_find_what_the_training_split_lacks(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import yaml
 from typer.testing import CliRunner
 
 from flows.cli.main import app
+from tasks.run_log import read_state
 from tests.helpers.small_runs import write_dataset
 
 
@@ -51,6 +52,18 @@ def test_a_build_tells_rows_hulls_leaks_and_what_comes_next(folder: Path) -> Non
     assert "dao crysdb doctor" in said
     held = next(line.split() for line in said.splitlines() if line.strip().startswith("held"))
     assert held[1:4] == ["30", "30", "(100.0"]  # the test entries are in the table: all are reached
+
+
+def test_a_folder_may_have_a_space_and_letters_beyond_ascii(folder: Path, tmp_path: Path) -> None:
+    root = tmp_path / "\u00e4 b" / "db"
+    said = dao("crysdb", "build", folder / "db.yaml", "--root", root)
+    assert f"dao crysdb doctor --root '{root}'" in said
+    dao("crysdb", "update", folder / "db.yaml", "--root", root)
+    assert "failed" not in dao("crysdb", "doctor", "--root", root)
+    assert "30" in dao("crysdb", "query", "SELECT count(*) AS n FROM crysdb WHERE source = 'emt'", "--root", root)
+    state = read_state(root)
+    assert state is not None
+    assert state["command"] == f"dao crysdb build {folder / 'db.yaml'} --root '{root}'"
 
 
 def test_the_run_is_in_the_run_log(folder: Path) -> None:

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dao_core.artifacts import ArtifactError
-from flows.cli.errors import _EXTRAS, explain
+from tasks.error_line import _EXTRAS
 from tests.helpers.cli import dao
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -75,28 +74,6 @@ def test_help_of_every_command_has_an_example() -> None:
 
     for name, text in walk("dao", get_command(app)):
         assert "Example" in text, f"{name} --help has no example"
-
-
-def test_faults_of_the_program_are_not_disguised() -> None:
-    assert explain(ZeroDivisionError("x")) is None
-    assert explain(ArtifactError("free space")) == "free space"
-    missing = FileNotFoundError(2, "No such file or directory", "a.yaml")
-    assert explain(missing) == "No such file or directory: a.yaml"
-    assert "no space left" in str(explain(OSError(28, "No space left on device", "x")))
-    assert explain(OSError(5, "Input/output error")) is None
-
-
-def test_wrong_settings_name_the_key() -> None:
-    from pydantic import ValidationError
-
-    from dao_core.energy.relaxation.relax import RelaxSettings
-
-    with pytest.raises(ValidationError) as unknown:
-        RelaxSettings(fmx=1)  # type: ignore[call-arg]
-    assert explain(unknown.value) == "settings: unknown key 'fmx': remove it or correct its spelling"
-    with pytest.raises(ValidationError) as wrong:
-        RelaxSettings(fmax=-1)
-    assert explain(wrong.value) == "settings: fmax: Input should be greater than 0, got -1"
 
 
 def test_relax_refuses_what_is_not_a_structure(tmp_path: Path) -> None:

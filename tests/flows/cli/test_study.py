@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import yaml
 from tests.helpers.cli import dao
 
 STUDY = {
-    "kind": "pressure", "data": ".", "judge": "dao", "transitions": ["NaCl"], "fractions": [0.0, 0.2], "relax_steps": 2,
+    "kind": "pressure", "judge": "dao", "transitions": ["NaCl"], "fractions": [0.0, 0.2], "relax_steps": 2,
     "hydride": {"n": 0},
 }  # fmt: skip
 
@@ -33,7 +34,7 @@ def test_a_study_runs_and_what_is_done_can_be_reported(tmp_path: Path) -> None:
     assert json.loads(first.stdout.splitlines()[-1])["n_transitions"] == 1
     names = {p.name for p in (tmp_path / "run" / "report").iterdir()}
     assert {"report.json", "pressure.png", "pressure-curves.parquet"} <= names
-    again = dao("study", "pressure", "--config", config, "--done-only", cwd=tmp_path)
+    again = dao("study", "pressure", "--config", config, "--data", "elsewhere", "--done-only", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert "parts: 2 of 2" in again.stdout
 
@@ -44,7 +45,6 @@ def test_a_study_runs_and_what_is_done_can_be_reported(tmp_path: Path) -> None:
         ("poetry", {}, (), "no study 'poetry': use one of loop, polymorphs, pressure, properties"),
         ("polymorphs", {}, (), "has the settings of the study pressure, not of polymorphs"),
         ("pressure", {"fractions": [1.0]}, (), "at least two different fractions"),
-        ("pressure", {}, ("--data", "nowhere"), "study.data: nowhere is not there"),
     ],
 )
 def test_mistakes_are_one_line(
@@ -53,4 +53,11 @@ def test_mistakes_are_one_line(
     result = dao("study", name, "--config", settings(tmp_path, **changes), *options, cwd=tmp_path)
     assert result.returncode == 2, result.stdout
     assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_missing_data_are_one_line(tmp_path: Path) -> None:
+    result = dao("study", "properties", "--data", "nowhere", cwd=tmp_path)
+    assert result.returncode == 2, result.stdout
+    assert re.search(r"nowhere\S* is not there: --data names the folder with the data of the studies", result.stderr)
     assert len(result.stderr.strip().splitlines()) == 1

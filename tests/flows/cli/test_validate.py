@@ -21,6 +21,7 @@ from dao_core.screening.report.files import write_files
 from dao_core.screening.report.page import read_data, write_report
 from dao_core.screening.report.page_data import ReportInfo
 from flows.cli.main import main
+from tasks.run_log import find_runs
 from tests.helpers.candidates import candidate, cesium_chloride
 from tests.helpers.fake_pw import FAKE_COMMAND, INFRA, nickel_oxide, silicon, upf_text
 from tests.helpers.records import ListSource, salt_records
@@ -231,6 +232,56 @@ def test_a_report_s_page_shows_what_pw_x_says(dao: Dao, folder: Path, capsys: py
     assert "dft" not in oxide
 
 
+def test_a_page_of_what_could_not_be_validated_says_so(
+    dao: Dao, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    items = [candidate("Si-t1", silicon(), -5.0), candidate("NiO-t1", nickel_oxide(), -4.0)]
+    write_report(items, folder / "report", info=ReportInfo(title="two"))
+    assert dao("report", "--top", "2", command="/nowhere/pw.x") == 1
+    page = "report/index.html: "
+    assert f"{page}2 of its candidates say why they could not be validated\n" in capsys.readouterr().out
+    assert dao("report", "--top", "2", plan="crashed") == 0
+    both = "1 of its candidates show what pw.x says, 1 of its candidates say why they could not be validated"
+    assert f"{page}{both}\n" in capsys.readouterr().out
+
+
+def test_a_validation_is_among_the_runs(dao: Dao, folder: Path) -> None:
+    assert dao("si.cif", command="/nowhere/pw.x") == 1
+    ((_, failed),) = find_runs(folder)
+    assert failed["command"].startswith("dao validate run si.cif --command /nowhere/pw.x")
+    assert failed["status"] == "failed"
+    assert failed["error"].startswith("none of 1 structures could be validated: si.cif: ")
+    assert dao("si.cif") == 0
+    ((place, state),) = find_runs(folder)
+    assert (place, state["name"], state["status"]) == (folder / "dft", "validate", "completed")
+
+
+def test_a_report_without_a_column_is_refused_by_name(
+    dao: Dao, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = write_files([candidate("Si-t1", silicon(), -5.0)], folder / "report")
+    pq.write_table(pq.read_table(paths["parquet"]).drop_columns(["id"]), paths["parquet"])
+    assert dao("report") == 2
+    assert "report/candidates.parquet has no column id: name the candidates.parquet" in capsys.readouterr().err
+
+
+def test_candidates_of_a_record_are_checked(
+    dao: Dao, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert dao("si.cif") == 0
+    pq.write_table(pa.table({"formula": ["Si"]}), folder / "other.parquet")
+    for name, reason in (
+        ("si.cif", "si.cif can't be read as Parquet"),
+        ("other.parquet", "other.parquet has no column energy_identity, id, origin, provenance"),
+        ("dft", "dft is a folder"),
+    ):
+        monkeypatch.setattr("sys.argv", ["dao", "validate", "export", "--root", "dft", "--candidates", name])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        assert stop.value.code == 2
+        assert f"dao: {reason}: name the candidates.parquet" in capsys.readouterr().err
+
+
 def test_converge_shows_each_cutoff(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -242,6 +293,7 @@ def test_converge_shows_each_cutoff(
     out = capsys.readouterr().out
     assert "against the highest cutoff" in out
     assert "Si: within 1 meV/atom from 20 Ry on" in out
+    assert [(state["name"], state["status"]) for _, state in find_runs(folder)] == [("converge", "completed")]
     monkeypatch.setattr("sys.argv", ["dao", "validate", "converge", "Au", *options])
     with pytest.raises(SystemExit) as stop:
         main()
