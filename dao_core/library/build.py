@@ -32,13 +32,13 @@ from dao_core.library.folder import (
     open_library,
     write_library_manifest,
 )
+from dao_core.library.known import LARGEST_KNOWN
 from dao_core.library.measured import measurements
 from dao_core.matching.same import MatchSettings
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MAX_ATOMS = 64
 MAX_E_ABOVE_HULL = 0.5  # eV/atom; beyond it a structure is an artefact of its calculation rather than an example
 # Repeats of one relaxation are nearly equal; looser tolerances spend minutes on polytypes, which are no repeats.
 SAME = MatchSettings(ltol=0.05, stol=0.1, angle_tol=2.0)
@@ -70,7 +70,7 @@ def build_library(root: Path, *, workers: int = 1, log: Callable[[str], None] = 
     opened = [RecordsSource(source_file(root, s.name)) for s in sources]
     config = BuildConfig(
         sources=(),
-        clean=CleanSettings(min_atoms=1, max_atoms=MAX_ATOMS, max_e_above_hull=1e3),
+        clean=CleanSettings(min_atoms=1, max_atoms=LARGEST_KNOWN, max_e_above_hull=1e3),
         dedup=DedupSettings(match=SAME, across_sources=True),
         benchmarks=(),
         guards=GuardSettings(allow=tuple(s.name for s in sources)),

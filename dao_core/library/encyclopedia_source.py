@@ -12,6 +12,7 @@ from dao_core.crysdb.sources.base import Refusal, SourceError, SourceItem
 from dao_core.crystal import Crystal
 from dao_core.generate.templates.encyclopedia import CARRIER, read_entry
 from dao_core.library.encyclopedia_errata import not_its_formula
+from dao_core.library.known import LARGEST_KNOWN
 
 NAME = "aflow-encyclopedia"
 LICENSE = "CDDL-1.0"
@@ -48,7 +49,7 @@ class EncyclopediaSource:
             label = path.parent.name
             if cursor is None or label > cursor:
                 wrong = not_its_formula(json.loads(path.read_text()))
-                yield SourceItem(self._value(label, wrong or read_entry(path)), label)
+                yield SourceItem(self._value(label, wrong or read_entry(path, max_atoms=LARGEST_KNOWN)), label)
 
     def _value(self, label: str, found: Crystal | str) -> CrysRecord | Refusal:
         if isinstance(found, str):

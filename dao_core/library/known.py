@@ -12,6 +12,8 @@ import numpy as np
 from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.library.folder import Library
 
+LARGEST_KNOWN = 100  # atoms of a primitive cell: garnets have 80
+
 
 @dataclass(frozen=True)
 class KnownStructure:

@@ -26,8 +26,9 @@ from dao_core.crysdb.sources.guards import check_file
 from dao_core.crysdb.sources.rows import ROW_ERRORS, RowError, reason_of
 from dao_core.crystal import Crystal
 from dao_core.elements import UnknownElementError, atomic_number
-from dao_core.generate.templates.encyclopedia import MAX_ATOMS, MIN_DISTANCE
+from dao_core.generate.templates.encyclopedia import MIN_DISTANCE
 from dao_core.library.encyclopedia_source import EXPERIMENT
+from dao_core.library.known import LARGEST_KNOWN
 from dao_core.library.missing_atoms import missing_atoms
 from dao_core.matching.symmetry_dataset import symmetry_dataset
 from dao_core.package_data import CarrierPackage
@@ -318,8 +319,8 @@ def _primitive(crystal: Crystal) -> Crystal:
     if found is None:
         raise RowError("no space group fits the sites")
     cell = found.prim_std_cell
-    if len(cell.numbers) > MAX_ATOMS:
-        raise RowError(f"more than {MAX_ATOMS} atoms in the primitive cell")
+    if len(cell.numbers) > LARGEST_KNOWN:
+        raise RowError(f"more than {LARGEST_KNOWN} atoms in the primitive cell")
     primitive = Crystal(np.array(cell.basis), np.array(cell.positions), np.array(cell.numbers))
     if not primitive.to_pymatgen().is_valid(MIN_DISTANCE):
         raise RowError(f"two atoms closer than {MIN_DISTANCE} angstrom")

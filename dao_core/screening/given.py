@@ -124,6 +124,9 @@ def fitting_cells(
     from dao_core.generate.constraints import ConstraintError
 
     if constraint.framework is not None:
+        foreign = sorted(set(constraint.framework.symbols) - set(cells[0]))
+        if foreign:
+            raise GivenStructureError(f"the formula has no {', '.join(foreign)}, which the framework holds")
         for cell in cells:
             try:
                 constraint.numbers(cell)
@@ -133,7 +136,7 @@ def fitting_cells(
             return [cell]
         largest = sum(cells[-1].values())
         raise GivenStructureError(
-            f"no cell of up to {largest} atoms holds the framework: raise max_atoms, or keep less ({reason})"
+            f"no cell of up to {largest} atoms holds the framework: give a larger --max-atoms, or keep less ({reason})"
         )
     if constraint.lattice is not None and volumes is not None:
         room = [room_for(cell, constraint.lattice, volumes) for cell in cells]

@@ -9,9 +9,10 @@ from math import exp
 from typing import TYPE_CHECKING, Any
 
 from dao_core.generate.templates.index import SHARED_BY
+from dao_core.library.known import LARGEST_KNOWN
 from dao_core.library.prior import known_log_priors
 from dao_core.screening.around_given import GivenCells, cells_around, known_around, suggested_around
-from dao_core.screening.formulas import Formula, FormulaError, enumerate_cells
+from dao_core.screening.formulas import MAX_ATOMS, Formula, FormulaError, enumerate_cells
 from dao_core.screening.given import GivenStructureError
 from dao_core.screening.priors import left_to_unknown, unit_share
 from dao_core.screening.proposed import KNOWN, SYMMETRY, TEMPLATE, Proposals, Proposed
@@ -106,8 +107,14 @@ class Proposer:
     def searched(self) -> list[tuple[KnownStructure, Crystal]]:
         """Those of `agreeing` within the size limit or of the wanted number of formula units."""
         if self.settings.z == "auto":
-            return [(k, c) for k, c in self.agreeing if c.n_atoms <= self.settings.max_atoms]
+            return [(k, c) for k, c in self.agreeing if c.n_atoms <= self.largest_known]
         return [(k, c) for k, c in self.agreeing if c.composition == self.cells[0]]
+
+    @property
+    def largest_known(self) -> int:
+        """Atoms of the largest cell that is taken from the library: what is listed needs no search."""
+        limit = self.settings.max_atoms
+        return max(limit, LARGEST_KNOWN) if limit == MAX_ATOMS else limit
 
     @cached_property
     def known(self) -> list[KnownStructure]:
@@ -116,12 +123,12 @@ class Proposer:
 
     def left_out(self) -> list[str]:
         """What of the library the size limit leaves out."""
-        sizes = [c.n_atoms for _, c in self.agreeing if c.n_atoms > self.settings.max_atoms]
+        sizes = [c.n_atoms for _, c in self.agreeing if c.n_atoms > self.largest_known]
         if self.settings.z != "auto" or not sizes:
             return []
         several = f"{len(sizes)} known structures have" if len(sizes) > 1 else "1 known structure has"
         return [
-            f"{self.formula.shown}: {several} more than {self.settings.max_atoms} atoms a cell "
+            f"{self.formula.shown}: {several} more than {self.largest_known} atoms a cell "
             f"(--max-atoms {max(sizes)} takes {'them' if len(sizes) > 1 else 'it'})"
         ]
 

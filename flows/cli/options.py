@@ -50,7 +50,10 @@ Order = Annotated[
 ]
 
 
-MaxAtoms = Annotated[int, typer.Option(min=1, max=200, help="Most atoms in a cell of a known structure or prototype.")]
+MaxAtoms = Annotated[
+    int,
+    typer.Option(min=1, max=200, help="Most atoms in a cell of a prototype; if not 64, of a known structure too."),
+]
 
 
 GeneratedAtoms = Annotated[
@@ -101,6 +104,8 @@ def given_settings(
     elements = tuple(e.strip() for e in keep.split(",")) if keep else ()
     if elements and framework is None:
         fail("--keep names elements of a --framework: give its CIF")
+    if free and framework is None and lattice is None:
+        fail("--free lets go of a --framework or a --lattice: give its CIF")
     return {"framework": framework, "keep": elements, "lattice": lattice, "spacegroup": spacegroup, "hold": not free}
 
 

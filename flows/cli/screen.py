@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from dao_core.screening.formulas import Formula
     from dao_core.screening.select_formulas import SystemRequest
 
+UNIT_ATOMS, BEST, N_JUDGED = 10, 3, 6  # what the options are where nothing is typed
 
 System = Annotated[
     str | None,
@@ -107,6 +108,18 @@ def system_request(
     return SystemRequest(chemsys, unit_atoms, unbalanced, () if known is None else known.formulas(), max_atoms)
 
 
+def refuse_idle_options(
+    *, system: str | None, unbalanced: bool, unit_atoms: int, analysed: bool, best: int, judge: str, n_judged: int
+) -> None:
+    """End with a line where an option is given that does nothing without another."""
+    if system is None and (unbalanced or unit_atoms != UNIT_ATOMS):
+        fail("--unbalanced and --unit-atoms choose formulas of a chemical system: give --system")
+    if not analysed and best != BEST:
+        fail("--best chooses the structures for --phonons and --pressure: give one of them")
+    if judge == "none" and n_judged != N_JUDGED:
+        fail("--n-judged counts what the judge looks at, and --judge none has none: leave one of them out")
+
+
 def screen(
     formulas: Annotated[list[str] | None, typer.Argument(help="Formulas, such as NaCl MgO SrTiO3.")] = None,
     system: System = None,
@@ -117,18 +130,18 @@ def screen(
     n: Annotated[int, typer.Option("--n", "-n", min=1, help="Structures to propose for each formula.")] = 20,
     max_atoms: MaxAtoms = 64,
     generated_atoms: GeneratedAtoms = None,
-    unit_atoms: Annotated[int, typer.Option(min=1, help="With --system: most atoms in a formula unit.")] = 10,
+    unit_atoms: Annotated[int, typer.Option(min=1, help="With --system: most atoms in a formula unit.")] = UNIT_ATOMS,
     seed: Seed = 0,
     budget: Minutes = None,
     relax_only: MostRelaxed = None,
-    n_judged: Judged = 6,
+    n_judged: Judged = N_JUDGED,
     order: Order = "probability",
     crysdb: CrysdbTable = None,
     hull: HullChoice = "auto",
     phonons: Phonons = False,
     phonon_potential: PhononPotential = "",
     pressure: Pressures = None,
-    best: Annotated[int, typer.Option(min=1, help="Structures of each formula for --phonons and --pressure.")] = 3,
+    best: Annotated[int, typer.Option(min=1, help="Structures of each formula for --phonons and --pressure.")] = BEST,
     framework: Framework = None,
     keep: Keep = None,
     lattice: Lattice = None,
@@ -151,6 +164,9 @@ def screen(
         fail(f"--hull {hull}: use auto, database, relaxed or none")
     if hull in ("database", "relaxed") and crysdb is None:
         fail(f"--hull {hull} needs a database: name its table with --crysdb")
+    analysed = phonons or bool(phonon_potential) or pressure is not None
+    refuse_idle_options(system=system, unbalanced=unbalanced, unit_atoms=unit_atoms, analysed=analysed, best=best,
+                        judge=judge, n_judged=n_judged)  # fmt: skip
     settings: dict[str, Any] = {
         **split_proposals(n, generator), "max_atoms": max_atoms, "generated_atoms": generated_atoms, "seed": seed,
         "max_relaxed": relax_only, "budget_seconds": None if budget is None else 60 * budget,

@@ -81,6 +81,13 @@ def test_a_part_of_the_file_by_element(tmp_path: Path) -> None:
         GivenStructure(framework=path, keep=("Pt",)).constraint()
 
 
+def test_a_framework_of_other_elements_is_refused_by_name(framework: Path) -> None:
+    constraint = GivenStructure(framework=framework).constraint()
+    assert constraint is not None
+    with pytest.raises(GivenStructureError, match="the formula has no Au, which the framework holds"):
+        fitting_cells([{"Na": 1, "Cl": 1}], constraint)
+
+
 def test_a_space_group_is_kept_by_every_structure() -> None:
     settings = SMALL.model_copy(update={"given": GivenStructure(spacegroup=225), "max_atoms": 2})
     outcome = search(["AlNi"], models(), settings)

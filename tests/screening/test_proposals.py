@@ -8,20 +8,24 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
+from dao_core.crystal import Crystal
 from dao_core.generate.distinct_samples import repeats
 from dao_core.generate.guidance import GuidanceError
 from dao_core.generate.guidance_settings import GuidanceSettings
 from dao_core.generate.integrate import SamplerSettings
 from dao_core.generate.sampler import Generator
+from dao_core.library.known import KnownStructure
 from dao_core.screening.formulas import FormulaError, parse_formula
 from dao_core.screening.generation import shares
 from dao_core.screening.load_models import SearchModels
 from dao_core.screening.priors import unit_share
-from dao_core.screening.proposals import cells_of
+from dao_core.screening.proposals import Proposer, cells_of, propose_known
 from dao_core.screening.settings import SearchSettings, proposal_shares
 from tests.helpers.potentials import emt
 from tests.helpers.search_models import models as alloys
 from tests.helpers.search_models import propose
+from tests.helpers.structure_list import StructureList
+from tests.helpers.structures import rocksalt
 
 SETTINGS = SearchSettings(max_atoms=6, n_generated=5, n_seeded=2, n_templates=3)
 
@@ -49,6 +53,24 @@ def test_symmetry_takes_places_of_samples_and_part_of_their_probability() -> Non
     plain = propose("NaCl", SearchModels(emt(), alone, None), settings).items
     total, all_to_flow = (sum(math.exp(p.log_prior or 0.0) for p in items) for items in (made, plain))
     assert total == pytest.approx(all_to_flow, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("max_atoms", "listed"),
+    [({}, {"garnet"}), ({"max_atoms": 63}, set()), ({"max_atoms": 120}, {"garnet", "larger"})],
+)
+def test_what_the_library_lists_is_not_held_to_the_size_that_is_searched_unless_one_is_given(
+    max_atoms: dict[str, int], listed: set[str]
+) -> None:
+    salt = rocksalt().to_pymatgen()
+    library = StructureList("the library", tuple(
+        KnownStructure(name, "the library", None, Crystal.from_pymatgen(salt * (1, 1, n)), None, 0.0, None)
+        for name, n in (("garnet", 40), ("larger", 60))
+    ))  # fmt: skip
+    settings = SearchSettings(**max_atoms, n_generated=0, n_seeded=0, n_templates=0)
+    found = propose_known(Proposer(parse_formula("NaCl"), SearchModels(emt(), None, None, library=library), settings))
+    assert {p.known.material_id for p in found.items if p.known is not None} == listed
+    assert len(found.not_tried) == (len(listed) < 2)
 
 
 def test_every_share_is_made_or_told_and_ids_are_unique() -> None:
