@@ -174,8 +174,23 @@ def search_info(
         "reasons": {**found.reasons, **({"not made": n_refused} if n_refused else {})},
         "stages": {name: seconds for name, seconds in stages.items() if seconds},
         "work": {name: n for name, n in work.items() if n},
-        "notes": [*_limits(records, unrelaxed, context), *notes["not_tried"], *_refusals(notes["refused"])],
-    }
+        "notes": [
+            *_limits(records, unrelaxed, context), *_without_proposals(records, candidates, context),
+            *notes["not_tried"], *_refusals(notes["refused"]),
+        ],
+    }  # fmt: skip
+
+
+def _without_proposals(
+    records: Sequence[FormulaRecords], candidates: Sequence[Candidate], context: SearchContext
+) -> list[str]:
+    """The formulas of which nobody suggested any structure, with what would."""
+    named = {c.formula for c in candidates}
+    empty = [r.formula for r in records if parse_formula(r.formula, typed=False).reduced not in named]
+    if not empty:
+        return []
+    remedy = ": --generator dao draws some" if context.loaded.generator is None else ""
+    return [f"{formula}: nothing known and no template fits{remedy}" for formula in empty]
 
 
 def _limits(records: Sequence[FormulaRecords], unrelaxed: Sequence[Candidate], context: SearchContext) -> list[str]:

@@ -123,6 +123,13 @@ def test_a_listed_structure_that_the_judge_leaves_is_in_the_answer_beside_its_en
     assert end.energy_per_atom < listed.energy_per_atom
 
 
+def test_a_formula_of_which_nobody_suggests_a_structure_is_named() -> None:
+    settings = SETTINGS.model_copy(update={"n_generated": 0, "n_seeded": 0, "max_atoms": 8})
+    outcome = search(["CsRbKNaLiO3"], SearchModels(emt(), None, models().templates), settings)
+    assert outcome.candidates == []
+    assert any("nothing known and no template fits: --generator dao" in note for note in outcome.info.notes)
+
+
 def test_known_structures_keep_to_the_size_limit_and_what_it_leaves_out_is_said() -> None:
     alloy = next(c for c in crystals(6) if c.formula_reduced == "CuAu")
     large = Crystal.from_pymatgen(alloy.to_pymatgen() * (1, 1, 2))
