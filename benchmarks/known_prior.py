@@ -28,7 +28,7 @@ from textbook import elements, further
 from dao_core.crystal import Crystal
 from dao_core.library.folder import Library, open_library
 from dao_core.library.known import known_structures
-from dao_core.library.prior import CELL_EXPONENT, LARGEST_FITTED, SCALE, SMALL_CELL
+from dao_core.library.prior import CELL_EXPONENT, HIGHEST_LOWEST, LARGEST_FITTED, SCALE, SMALL_CELL
 from dao_core.matching.same import LOOSE, STRICT, Tolerances, same_crystal
 
 GRID = {"scale": (0.02, 0.03, 0.05, 0.08, 0.1), "small_cell": (1, 4, 6, 8, 12), "exponent": (0.0, 0.5, 1.0, 1.5)}
@@ -65,7 +65,9 @@ def score(rows: Rows, scale: float, small_cell: int, exponent: float, measured: 
         if not right.any():
             continue
         sizes = np.clip([size for _, size, *_ in row["entries"]], small_cell, LARGEST_FITTED)
-        energies = np.array([NO_ENERGY if e is None else e / scale for e, *_ in row["entries"]])
+        lowest = min((e for e, *_ in row["entries"] if e is not None), default=0.0)
+        lift = max(0.0, lowest - HIGHEST_LOWEST)
+        energies = np.array([NO_ENERGY if e is None else (e - lift) / scale for e, *_ in row["entries"]])
         weights = -energies - exponent * np.log(sizes / small_cell)
         weights += measured * np.log1p([n for *_, n in row["entries"]])
         order = np.argsort(-weights, kind="stable")

@@ -10,6 +10,10 @@ from dao_core.library.known import KnownStructure
 # Fitted by benchmarks/known_prior.py on compositions of MP-20's validation split with several known polymorphs whose
 # listed structure lies on the hull: who asks for a composition wants its stable structure.
 SCALE = 0.03  # eV/atom of the library's own hull distance
+# eV/atom: the lowest structure of a composition counts as no higher. A little above the hull it may not be the stable
+# one, which the library then has without an energy (rutile SnO2); far above it other compounds or errors of PBE have
+# lifted all of them (ammonium nitrate, 0.19).
+HIGHEST_LOWEST = 0.06
 SMALL_CELL, CELL_EXPONENT = 6, 1.0  # larger cells are less likely by (n / SMALL_CELL)^-CELL_EXPONENT: polytypes
 LARGEST_FITTED = 20  # atoms: the fit saw no larger cell, so none counts as less likely than one of this size
 NO_ENERGY = 1.5  # log-odds against a structure of which the library has no energy
@@ -31,17 +35,18 @@ def known_log_priors(known: Sequence[KnownStructure]) -> list[float]:
     """
     if not known:
         return []
-    weights = [_weight(k) for k in known]
+    lowest = min((k.e_above_hull for k in known if k.e_above_hull is not None), default=0.0)
+    weights = [_weight(k, max(0.0, lowest - HIGHEST_LOWEST)) for k in known]
     highest = max(weights)
     total = highest + log(sum(exp(w - highest) for w in weights))
     return [w - total + log(KNOWN_SHARE) for w in weights]
 
 
-def _weight(known: KnownStructure) -> float:
+def _weight(known: KnownStructure, lift: float) -> float:
     n_atoms = min(max(known.crystal.n_atoms, SMALL_CELL), LARGEST_FITTED)
     size = CELL_EXPONENT * log(n_atoms / SMALL_CELL)
     measured = MEASURED_EXPONENT * log(1 + known.n_measured)
-    return measured - size - (NO_ENERGY if known.e_above_hull is None else known.e_above_hull / SCALE)
+    return measured - size - (NO_ENERGY if known.e_above_hull is None else (known.e_above_hull - lift) / SCALE)
 
 
 def energy_found_later(above_lowest: float) -> float:

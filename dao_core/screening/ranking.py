@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dao_core.library.prior import energy_found_later
+from dao_core.library.prior import HIGHEST_LOWEST, energy_found_later
 from dao_core.screening.calibration import Calibration, Context, ContextCalibration, context_of, shipped_calibration
 from dao_core.screening.candidate import START_SUFFIX
 from dao_core.screening.proposed import KNOWN
@@ -249,10 +249,21 @@ def _log_first(c: Candidate, group: Sequence[Candidate], rule: RankingRule, cont
     if end is None:
         end, identity = own, own_identity
     if end is None:  # nobody here has relaxed it: the library's own word stands in for an energy
-        return prior - (c.library_e_above_hull or 0.0) / rule.calibration.contexts[context].temperature[LIBRARY]
+        return prior - _above_listed(c, group) / rule.calibration.contexts[context].temperature[LIBRARY]
     others = [e for e, i in map(first_energy, group) if e is not None and i == identity]
     fall = max(0.0, (own if own is not None else end) - end - USUAL_FALL)
     return prior - (end + fall - min(others)) / rule.temperature(identity, context)
+
+
+def _above_listed(c: Candidate, group: Sequence[Candidate]) -> float:
+    """The library's distance to its hull as its prior takes it: the lowest of the formula lies no higher than a limit.
+
+    The hull itself is made of other compounds: all of ammonium nitrate's structures lie 0.2 eV/atom above it.
+    """
+    if c.library_e_above_hull is None:
+        return 0.0
+    lowest = min(o.library_e_above_hull for o in (c, *group) if o.library_e_above_hull is not None)
+    return c.library_e_above_hull - max(0.0, lowest - HIGHEST_LOWEST)
 
 
 def _end_of(start: Candidate, group: Sequence[Candidate]) -> Candidate:

@@ -32,6 +32,13 @@ def test_no_energy_is_neither_first_nor_out() -> None:
     assert ground > measured > high
 
 
+def test_a_composition_that_others_lift_far_above_the_hull_has_a_lowest_structure_all_the_same() -> None:
+    lifted, measured, higher = known_log_priors([known(0.19), known(None), known(0.25)])
+    assert lifted - higher == pytest.approx(0.06 / SCALE)
+    assert abs(lifted - measured) < 1.0
+    assert known_log_priors([known(0.0), known(0.19)])[1] < known_log_priors([known(None), known(0.19)])[1] - 2
+
+
 def test_what_was_measured_often_is_likelier_than_a_slightly_lower_energy_and_not_than_a_much_lower_one() -> None:
     lowest, often, high = known_log_priors([known(0.0), known(0.01, n_measured=10), known(0.3, n_measured=10)])
     assert often > lowest > high
