@@ -166,7 +166,7 @@ def test_the_library_s_distance_stands_in_for_an_energy_that_nobody_has() -> Non
     lifted = [c.replace(library_e_above_hull=h) for c, h in ((on, 0.19), (above, 0.25))]  # both above other compounds
     assert log_posteriors(lifted, RULE)["on"] == pytest.approx(logs["on"])
     guess = candidate("guess", rocksalt(length=6), -3.0, log_prior=-3.0)
-    assert [c.id for c in rank([*lifted, guess], RULE)][0] == "on"
+    assert rank([*lifted, guess], RULE)[0].id == "on"
 
 
 def test_the_judge_decides_among_what_it_saw_and_never_meets_the_first_energies() -> None:
