@@ -20,10 +20,9 @@ if TYPE_CHECKING:
 UNNAMED, LIBRARY = "other", "library"
 UNKNOWN_PRIOR_RANK = 0.0  # a candidate of unknown prior counts as much as its formula's best known one
 AS_LOW = 0.001  # eV/atom: what a library calls equally low
-# eV/atom above the library's hull up to which its lowest structure is trusted to be about the lowest there is. Of 2,082
-# stable compositions of MP-20's validation split that the library knows, it held the right one for 98 % of those on its
-# hull, 87 % of 142 up to 0.2 above it (other compounds and PBE's errors lift them), 25 % of 12 beyond, and all of 13
-# without an energy (benchmarks/known_prior.py).
+# eV/atom above the library's hull up to which its lowest structure is trusted. Of 2,082 stable compositions of MP-20's
+# validation split that it knows, the right one was there for 98 % of those on its hull, 87 % of 142 up to 0.2 above it,
+# 25 % of 12 beyond, and all of 13 without an energy (benchmarks/known_prior.py).
 TRUSTED_WITHIN = 0.2
 BELIEVED_GAIN = 2.0  # errors of the judge: see `_believed_down_to`
 USUAL_FALL = 0.3  # eV/atom: in 95 textbook searches two right starts fell by 0.16 and 0.18, wrong ones by 0.5 (median)
