@@ -8,7 +8,8 @@ chosen on a grid: the best likelihood among those that put no fewer textbook gro
 alone. That is a scale of 0.02 (mean log share -0.52), but with the judge's energies it puts a polytype of PbI2 first:
 0.03, 6 atoms, 1.0 ship (-0.54; 227 of 278 first, 208 with 0.08 and 1.5 before). Matches are kept in the work folder.
 What measurements say is told apart (`measured`): by the exponent of 1 + the number of measurements, on the textbook
-formulas and on the validation compositions of which some structure was measured.
+formulas and on the validation compositions of which some structure was measured. `by_lowest` says how often the right
+structure was among the known ones, by how far above the hull the lowest of these lies.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from dao_core.library.folder import Library, open_library
 from dao_core.library.known import known_structures
 from dao_core.library.prior import CELL_EXPONENT, HIGHEST_LOWEST, LARGEST_FITTED, SCALE, SMALL_CELL
 from dao_core.matching.same import LOOSE, STRICT, Tolerances, same_crystal
+from dao_core.screening.ranking import AS_LOW, TRUSTED_WITHIN
 
 GRID = {"scale": (0.02, 0.03, 0.05, 0.08, 0.1), "small_cell": (1, 4, 6, 8, 12), "exponent": (0.0, 0.5, 1.0, 1.5)}
 MEASURED = (0.0, 0.5, 1.0, 1.5, 2.0)
@@ -77,6 +79,17 @@ def score(rows: Rows, scale: float, small_cell: int, exponent: float, measured: 
     return {"first": first, "three": three, "log_share": total / n, "n": n}
 
 
+def by_lowest(rows: Rows) -> dict[str, tuple[int, int]]:
+    """Compositions by how far the library's lowest structure lies above its hull: those with the right one, of all."""
+    kinds: dict[str, list[bool]] = {"on hull": [], "above": [], "far above": [], "no energy": []}
+    for row in rows:
+        lowest = min((e for e, *_ in row["entries"] if e is not None), default=None)
+        kind = "no energy" if lowest is None else "on hull" if lowest <= AS_LOW else "above"
+        kind = "far above" if lowest is not None and lowest > TRUSTED_WITHIN else kind
+        kinds[kind].append(any(e[2] for e in row["entries"]))
+    return {kind: (sum(found), len(found)) for kind, found in kinds.items()}
+
+
 def main() -> None:
     """Match, choose, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -114,7 +127,7 @@ def main() -> None:
     figure = {
         "scale_small_cell_exponent": best, "validation": tried[best], "textbook": score(textbook, *best),
         "known_share": round(found, 3), "by_energy": [score(several, 0.02, 1, 0.0), score(textbook, 0.02, 1, 0.0)],
-        "measured": by_measured,
+        "measured": by_measured, "by_lowest": by_lowest(validation),
     }  # fmt: skip
     print(json.dumps({"figure": figure, "n": len(validation), "n_several": len(several), "seed": 5}))
 

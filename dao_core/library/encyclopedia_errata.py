@@ -39,6 +39,8 @@ _BY_LABEL = {
     "A6BC_hP16_163_i_b_c-001": _MIXED,  # NaSbF4(OH)2 as NaSbF6
     "A7B2C2_mC22_12_aij_h_i-001": _MIXED,  # thortveitite, (Sc,Y)
     "ABCD_oP16_18_c_c_c_c-001": _MIXED,  # capgaronnite, (Cl,Br,I)
+    "AB32C48_cI162_204_a_2efg_2gh-001": _MIXED,  # Bergman's Mg32(Al,Zn)49
+    "A5B2C8D2_mP68_4_10a_4a_16a_4a-001": _PARTIAL,  # KH2PO4 with both places of a hydrogen
     "A13B4_mC102_8_17a11b_8a2b-001": _PARTIAL,  # Al13Co4
     "A17B3_cF160_227_aeg_bc-001": _PARTIAL,  # Na24-xGe136
     "A2BC2DE7_tP13_123_g_b_h_c_ahi-001": _PARTIAL,  # HgBa2CaCu2O6+x with all oxygen of x = 1

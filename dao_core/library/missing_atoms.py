@@ -11,9 +11,9 @@ from dao_core.crystal import Crystal
 if TYPE_CHECKING:
     from pymatgen.core import Element
 
-# Distance to the nearest atom over the sum of covalent radii (Cordero et al., Dalton Trans. 2832, 2008). Whole
-# structures of the minerals and of the encyclopedia stay below these: 1.28 for hydrogen (LiH), 1.33 for the others
-# (Ag3P, Pt3O4), 1.46 for a halide (KAs4ClO6).
+# Distance to the nearest atom over the sum of covalent radii (Cordero et al., Dalton Trans. 2832, 2008). What passes
+# stays below these among the minerals: 1.34 for hydrogen (tachyhydrite), 1.33 for others (Ag3P; one MgCd(CO3)2 1.39),
+# 1.46 for a halide (KAs4ClO6).
 LONELY = {
     **dict.fromkeys(("H", "B", "C", "N", "O", "P", "S", "As"), 1.4),
     **dict.fromkeys(("Cl", "Br", "I"), 1.5),
