@@ -62,6 +62,7 @@ def test_an_update_goes_on_from_it_and_a_build_takes_its_place(root: Path) -> No
     rows = [*salt_records(), record("test-KCl", rocksalt("K", "Cl", 6.3), -3.2)]
     source = ListSource([*rows, record("test-LiF", rocksalt("Li", "F", 4.0), -4.8)])
     report = update(CONFIG, root, sources=[source], reading=Reading(partial=True))
-    assert (report.n_new, report.n_same) == (1, 7)
+    assert report.n_new == 1  # the others count as changed once: their hashes are without the licence
+    assert update(CONFIG, root, sources=[source], reading=Reading(partial=True)).n_same == 8
     assert build(CONFIG, root, sources=[source]).sources["test"]["n_published"] == 6
     assert {r.material_id for r in CrysTable(root / "table").records("all")} >= {"test-salt", "test-LiF"}

@@ -187,8 +187,9 @@ HASHED = (
     "e_above_hull_source",
     "parent_id",
     "relaxation",
+    "license",
 )
-HASHED_IF_THERE = ("forces", "stress")  # rows without them keep the hash that earlier versions gave them
+HASHED_IF_THERE = ("forces", "stress")  # rows without them keep the hash that they had before these columns were there
 
 
 def with_row_hashes(table: pa.Table) -> pa.Table:

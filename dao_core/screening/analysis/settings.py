@@ -48,6 +48,13 @@ class DiagnosticsSettings(BaseModel):
     def _ascending(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         return tuple(sorted({checked_pressure(p) for p in value}))
 
+    @field_validator("relax")
+    @classmethod
+    def _each_pressure_in_turn(cls, value: RelaxSettings) -> RelaxSettings:
+        if value.pressure_gpa:
+            raise ValueError(f"pressure_gpa: {value.pressure_gpa:g} of its relaxation: give pressures_gpa instead")
+        return value
+
     @property
     def active(self) -> bool:
         """Whether anything is asked for."""

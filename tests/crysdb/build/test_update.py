@@ -186,6 +186,18 @@ def test_changed_forces_are_a_change(tmp_path: Path) -> None:
     assert update(CONFIG, tmp_path, sources=[later]).n_changed == 1
 
 
+def test_another_licence_is_a_change(tmp_path: Path) -> None:
+    rows = salt_records()
+    build(CONFIG, tmp_path, sources=[ListSource(rows)])
+    freed = [CrysRecord(**vars(r)) for r in rows]
+    next(r for r in freed if r.material_id == "test-salt").license = "CC0-1.0"
+    later = ListSource(freed)
+    later.version = "2"  # another reading
+    assert update(CONFIG, tmp_path, sources=[later]).n_changed == 1
+    published = table_to_records(CrysTable(tmp_path / "table").read())
+    assert {r.license for r in published if r.material_id == "test-salt"} == {"CC0-1.0"}
+
+
 def test_partial_takes_nothing_as_gone(tmp_path: Path) -> None:
     build(CONFIG, tmp_path, sources=[ListSource(crowd())])
     delta = [record("new-1", rocksalt("K", "O", 5.3), -2.4)]

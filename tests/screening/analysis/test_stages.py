@@ -180,6 +180,8 @@ def test_pressures_are_ordered_and_bounded() -> None:
     assert DiagnosticsSettings(pressures_gpa=(10, 0, 10)).pressures_gpa == (0, 10)
     with pytest.raises(ValidationError, match="pressures are in GPa"):
         DiagnosticsSettings(pressures_gpa=(float("nan"),))
+    with pytest.raises(ValidationError, match="give pressures_gpa instead"):
+        DiagnosticsSettings(pressures_gpa=(0, 10), relax=RelaxSettings(pressure_gpa=5))
 
 
 def test_forces_that_were_not_tested_make_no_phonons(tmp_path: Path, ranked: StageRecord) -> None:
