@@ -28,7 +28,7 @@ from dao_core.library.folder import Library, open_library
 from dao_core.library.known import known_structures
 from dao_core.library.prior import KNOWN_SHARE, known_log_priors
 from dao_core.screening.formulas import enumerate_cells, parse_formula
-from dao_core.screening.priors import unit_share
+from dao_core.screening.priors import cell_shares
 
 DEPTH = 20
 BARS = {"as it is": [92, 98], "without the composition": [86, 95]}
@@ -45,9 +45,10 @@ def first_answers(formula: str, library: Library, index: TemplateIndex, max_atom
         known = []
     found = [(p, k.crystal) for p, k in zip(known_log_priors(known), known, strict=True)]
     rest = log(1.0 - KNOWN_SHARE) if known else 0.0
-    for cell in enumerate_cells(parse_formula(formula), max_atoms):
-        share = rest + log(unit_share(cell))
-        found += [(share + hit.log_prior, hit.crystal) for hit in index.query(cell, DEPTH, own)]
+    cells = enumerate_cells(parse_formula(formula), max_atoms)
+    likely = cell_shares(cells, [index.log_evidence(cell, own) for cell in cells])
+    for cell, share in zip(cells, likely, strict=True):
+        found += [(rest + log(share) + hit.log_prior, hit.crystal) for hit in index.query(cell, DEPTH, own)]
     return [crystal for _, crystal in sorted(found, key=lambda pair: -pair[0])[:DEPTH]]
 
 
@@ -63,14 +64,10 @@ def places(library: Library, max_atoms: int, without: bool) -> Iterator[tuple[st
     from pymatgen.analysis.structure_matcher import StructureMatcher
 
     matcher, index = StructureMatcher(), library.templates()
-    entries: dict[str, set[str]] | None = {} if without else None
-    if entries is not None:  # the prototypes that ship too
-        for name, crystal in zip(index.ids, index.crystals, strict=True):
-            entries.setdefault(crystal.formula_reduced, set()).add(name)
     for formula, reference in (elements() | further() | references()).items():
         distinct: list[Any] = []
         place, target = 0, reference.to_pymatgen()
-        for crystal in first_answers(formula, library, index, max_atoms, entries):
+        for crystal in first_answers(formula, library, index, max_atoms, without):
             structure = crystal.to_pymatgen()
             if any(matcher.fit(structure, other) for other in distinct):
                 continue

@@ -27,10 +27,16 @@ class TemplatesWithout:
 
     def query(self, composition: dict[str, int], k: int, exclude_ids: tuple[str, ...] = ()) -> list[TemplateHit]:
         """As the index answers."""
+        return self.index.query(composition, k, [*self._own(composition), *exclude_ids])
+
+    def log_evidence(self, composition: dict[str, int], exclude_ids: tuple[str, ...] = ()) -> float | None:
+        """As the index answers."""
+        return self.index.log_evidence(composition, [*self._own(composition), *exclude_ids])
+
+    def _own(self, composition: dict[str, int]) -> list[str]:
         from pymatgen.core import Composition
 
-        own = self.rows.get(Composition(composition).reduced_formula, [])
-        return self.index.query(composition, k, [*own, *exclude_ids])
+        return self.rows.get(Composition(composition).reduced_formula, [])
 
 
 @dataclass(frozen=True)

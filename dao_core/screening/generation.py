@@ -53,20 +53,20 @@ def generate(proposer: Proposer) -> Proposals:
     return _merged(made, _seeded(proposer, seeds, len(made.items) + len(made.refused)))
 
 
-def shares(cells: Cells, n: int) -> list[int]:
-    """How many samples each cell gets: half evenly, half as common as its number of formula units is.
+def samples_a_cell(likely: Sequence[float], n: int) -> list[int]:
+    """How many samples each cell gets: half evenly, half as likely as the cell is.
 
     Args:
-        cells: The cells of a formula.
+        likely: How likely each cell is; they need not add up to one.
         n: Samples in all.
 
     Returns:
         One number a cell, adding up to n by largest remainders, the smaller cell first where they are equal.
     """
-    total = sum(unit_share(cell) for cell in cells)
-    wanted = [n * (0.5 / len(cells) + 0.5 * unit_share(cell) / total) for cell in cells]
+    total = sum(likely)
+    wanted = [n * (0.5 / len(likely) + 0.5 * share / total) for share in likely]
     counts = [int(w) for w in wanted]
-    order = sorted(range(len(cells)), key=lambda i: (counts[i] - wanted[i], i))
+    order = sorted(range(len(likely)), key=lambda i: (counts[i] - wanted[i], i))
     for i in order[: n - sum(counts)]:
         counts[i] += 1
     return counts
@@ -95,7 +95,7 @@ def _sampled_cells(proposer: Proposer, generator: Generator) -> tuple[Cells, lis
 
 def _de_novo(proposer: Proposer, cells: Cells, n: int) -> Proposals:
     """Samples from noise: those of a cell share the probability left to it, by how often each was drawn."""
-    counts = shares(cells, n)
+    counts = samples_a_cell([proposer.share(cell) for cell in cells], n)
     found = [p.crystal for p in proposer.from_library() + proposer.from_suggestions()]
     made = _draw(proposer, cells, counts, found)
     rests = [(count, proposer.left(cell)) for cell, count in zip(cells, counts, strict=True) for _ in range(count)]
@@ -126,7 +126,7 @@ def _around_given(proposer: Proposer, constraint: Constraint) -> Proposals:
     if not cells:
         return Proposals()  # why is said where the others are proposed
     n = settings.n_generated + settings.n_seeded + settings.n_templates - len(proposer.chosen)
-    made = _draw(proposer, cells, shares(cells, n), [], constraint)
+    made = _draw(proposer, cells, samples_a_cell([unit_share(cell) for cell in cells], n), [], constraint)
     drawn = _proposals(proposer, made, [None] * len(made), 0)
     held = constraint.cell is not None and settings.given.hold
     return replace(drawn, items=[replace(p, given=settings.given.kind, held=held) for p in drawn.items])

@@ -14,15 +14,22 @@ from dao_core.library.prior import known_log_priors
 from dao_core.screening.around_given import GivenCells, cells_around, known_around, suggested_around
 from dao_core.screening.formulas import MAX_ATOMS, Formula, FormulaError, enumerate_cells
 from dao_core.screening.given import GivenStructureError
-from dao_core.screening.priors import left_to_unknown, unit_share
+from dao_core.screening.priors import left_to_unknown
 from dao_core.screening.proposed import KNOWN, SYMMETRY, TEMPLATE, Proposals, Proposed
 from dao_core.screening.settings import LARGEST_CELL, SearchSettings
-from dao_core.screening.suggestions import SMALLEST_SHARE, Suggested, Suggesters, before_samples, suggest, template_hits
+from dao_core.screening.suggestions import (
+    SMALLEST_SHARE,
+    CellTemplates,
+    Suggested,
+    Suggesters,
+    before_samples,
+    suggest,
+    templates_of,
+)
 
 if TYPE_CHECKING:
     from dao_core.crystal import Crystal
     from dao_core.generate.constraints import Constraint
-    from dao_core.generate.templates.index import TemplateHit
     from dao_core.library.known import KnownStructure
     from dao_core.screening.joint import Suggestion
     from dao_core.screening.load_models import SearchModels
@@ -139,12 +146,12 @@ class Proposer:
             if self.constraint.spacegroup is not None:
                 return suggest(self.cells, self.suggesters(self.constraint.spacegroup))
             return suggested_around(self.constraint, self.given_cells.cells[0], self.suggesters())
-        return suggest(self.cells, self.suggesters(), self.hits)
+        return suggest(self.cells, self.suggesters(), self.templates)
 
     @cached_property
-    def hits(self) -> list[list[TemplateHit]]:
-        """Templates of each cell."""
-        return template_hits(self.cells, self.without_models)
+    def templates(self) -> list[CellTemplates]:
+        """What the templates say of each cell."""
+        return templates_of(self.cells, self.without_models)
 
     @cached_property
     def without_models(self) -> Suggesters:
@@ -185,7 +192,7 @@ class Proposer:
 
     def share(self, cell: dict[str, int]) -> float:
         """Probability that a structure which the library doesn't have fills this cell."""
-        return unit_share(cell) * left_to_unknown(bool(self.known))
+        return self.templates[self.cells.index(cell)].share * left_to_unknown(bool(self.known))
 
     def is_sampled(self, cell: dict[str, int]) -> bool:
         """Whether a cell is small enough for the generator."""
@@ -266,5 +273,7 @@ def propose_at_once(proposer: Proposer) -> Proposals:
     """
     if proposer.settings.given.active:
         return Proposals()
-    likely = suggest(proposer.cells, proposer.without_models, proposer.hits).ranked[: proposer.settings.n_templates]
+    likely = suggest(proposer.cells, proposer.without_models, proposer.templates).ranked[
+        : proposer.settings.n_templates
+    ]
     return Proposals(proposer.from_library() + proposer.from_suggestions(likely))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dao_core.matching.seen import SeenCrystals
 from dao_core.screening.joint import Suggestion, joint_order, without
-from dao_core.screening.priors import left_to_unknown, unit_share
+from dao_core.screening.priors import cell_shares, left_to_unknown
 from dao_core.screening.symmetry import SymmetryError, spacegroup_number
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SAMPLES_FIND = 0.36  # of what suggestions leave: among 20 (benchmarks/results/bars.jsonl, generator row 23, n = 30)
 SMALLEST_SHARE = 0.01  # of a cell's probability that suggestions always leave to other structures
 PROPOSALS = 20  # of the symmetry model for a cell
-ASKED_FROM = 0.03  # share of a number of formula units: rarer ones are large cells, which take seconds to fill
+ASKED_FROM = 0.03  # share of a cell: less likely ones are mostly large, and take seconds to fill
 
 
 @dataclass(frozen=True)
@@ -59,28 +59,40 @@ class Suggested:
     refused: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class CellTemplates:
+    """What the templates say of one cell of a formula; it comes long before the symmetry model has an answer.
+
+    Attributes:
+        hits: Those with the cell's contents, best first.
+        share: Probability that the structure fills this cell and none of the others.
+    """
+
+    hits: list[TemplateHit]
+    share: float
+
+
 def suggest(
-    cells: Sequence[dict[str, int]], who: Suggesters, hits: Sequence[Sequence[TemplateHit]] | None = None
+    cells: Sequence[dict[str, int]], who: Suggesters, templates: Sequence[CellTemplates] | None = None
 ) -> Suggested:
     """What templates and symmetry suggest for some cells of a formula, in one order.
 
-    A suggestion's prior is that within its cell, times how common primitive cells of that many formula units are
-    (Bayes); without the latter, the many suggestions for large cells would crowd out the likely ones of small cells.
+    A suggestion's prior is that within its cell, times the cell's own probability (Bayes); without the latter, the many
+    suggestions for large cells would crowd out the likely ones of small cells.
     What the library knows of the formula takes its part first, and is not suggested again.
 
     Args:
         cells: Contents, symbol -> atoms.
         who: What suggests.
-        hits: Templates of each cell, where they were looked up before (`template_hits`).
+        templates: Of each cell, where they were looked up before (`templates_of`).
     """
-    proposals, refused = _proposals(cells, who)
-    if hits is None:
-        hits = template_hits(cells, who)
+    templates = templates_of(cells, who) if templates is None else templates
+    proposals, refused = _proposals(cells, [t.share for t in templates], who)
     unknown, known = left_to_unknown(bool(who.known)), SeenCrystals(who.known)
     ranked: list[Suggestion] = []
-    for cell, found, made in zip(cells, hits, proposals, strict=True):
-        order = without(joint_order(found, made), known, SMALLEST_SHARE)
-        share = log(unit_share(cell) * unknown)
+    for found, made in zip(templates, proposals, strict=True):
+        order = without(joint_order(found.hits, made), known, SMALLEST_SHARE)
+        share = log(found.share * unknown)
         ranked += [replace(s, log_prior=s.log_prior + share) for s in order.suggestions]
     return Suggested(sorted(ranked, key=lambda s: -s.log_prior), refused)
 
@@ -111,9 +123,17 @@ def before_samples(
     return out
 
 
-def template_hits(cells: Sequence[dict[str, int]], who: Suggesters) -> list[list[TemplateHit]]:
-    """Templates of each cell, best first; they come long before the symmetry model has an answer."""
-    return [_hits(cell, who) for cell in cells]
+def templates_of(cells: Sequence[dict[str, int]], who: Suggesters) -> list[CellTemplates]:
+    """The templates of each cell, and what they say of how likely it is.
+
+    Args:
+        cells: Of one formula.
+        who: What suggests.
+    """
+    index = who.templates
+    evidence = [None if index is None else index.log_evidence(cell, who.known_ids) for cell in cells]
+    shares = cell_shares(cells, evidence)
+    return [CellTemplates(_hits(cell, who), share) for cell, share in zip(cells, shares, strict=True)]
 
 
 def _hits(cell: dict[str, int], who: Suggesters) -> list[TemplateHit]:
@@ -131,16 +151,18 @@ def _has_group(crystal: Crystal, number: int) -> bool:
         return False
 
 
-def _proposals(cells: Sequence[dict[str, int]], who: Suggesters) -> tuple[list[list[SymmetryProposal]], list[str]]:
+def _proposals(
+    cells: Sequence[dict[str, int]], shares: Sequence[float], who: Suggesters
+) -> tuple[list[list[SymmetryProposal]], list[str]]:
     """The symmetry model's structures for each cell, and its reasons where it has none at all.
 
-    Cells of a rare number of formula units are left out where there are others: together they hold next to nothing.
+    Unlikely cells are left out where there are others: together they hold next to nothing.
     """
     out: list[list[SymmetryProposal]] = [[] for _ in cells]
     if who.symmetry is None:
         return out, []
     small = [i for i, cell in enumerate(cells) if sum(cell.values()) <= who.largest]
-    asked = [i for i in small if unit_share(cells[i]) >= ASKED_FROM] or small
+    asked = [i for i in small if shares[i] >= ASKED_FROM] or small
     reasons: Counter[str] = Counter()
     found = who.symmetry.propose_many([cells[i] for i in asked], PROPOSALS, who.spacegroup)
     for i, proposals in zip(asked, found, strict=True):

@@ -16,7 +16,7 @@ from dao_core.generate.integrate import SamplerSettings
 from dao_core.generate.sampler import Generator
 from dao_core.library.known import KnownStructure
 from dao_core.screening.formulas import FormulaError, parse_formula
-from dao_core.screening.generation import shares
+from dao_core.screening.generation import samples_a_cell
 from dao_core.screening.load_models import SearchModels
 from dao_core.screening.priors import unit_share
 from dao_core.screening.proposals import Proposer, cells_of, propose_known
@@ -141,19 +141,19 @@ def test_what_is_drawn_more_often_is_more_probable() -> None:
     settings = SearchSettings(z=1, n_generated=8, n_seeded=0, n_templates=0)
     priors = [p.log_prior for p in propose("NaCl", SearchModels(emt(), generator), settings).items]
     assert priors[0] == max(priors) > min(priors)
-    assert sum(map(math.exp, priors)) == pytest.approx(unit_share({"Na": 1, "Cl": 1}))
+    assert sum(map(math.exp, priors)) == pytest.approx(1.0)  # of the only cell that is tried
 
 
 def test_small_cells_get_more_of_the_samples_and_every_cell_its_due() -> None:
-    cells = [{"Na": z, "Cl": z} for z in range(1, 8)]
-    counts = shares(cells, 10)
+    likely = [unit_share({"Na": z, "Cl": z}) for z in range(1, 8)]
+    counts = samples_a_cell(likely, 10)
     assert sum(counts) == 10
     assert counts[0] == max(counts)
     assert min(counts) >= 0
     assert counts[1] > counts[6]
-    assert shares(cells, 100)[6] >= 7  # half of all samples is shared out evenly
-    assert shares(cells, 0) == [0] * 7
-    assert shares(cells[:1], 5) == [5]
+    assert samples_a_cell(likely, 100)[6] >= 7  # half of all samples is shared out evenly
+    assert samples_a_cell(likely, 0) == [0] * 7
+    assert samples_a_cell(likely[:1], 5) == [5]
 
 
 def test_a_likely_template_of_a_small_cell_comes_before_many_of_a_large_one() -> None:
@@ -199,7 +199,7 @@ def test_priors_are_shares_of_one_and_follow_the_scores() -> None:
 def test_without_templates_all_probability_goes_to_the_samples() -> None:
     only = SearchModels(emt(), models().generator, None)
     items = propose("CuAu", only, SETTINGS.model_copy(update={"z": 1, "n_templates": 0, "n_seeded": 0})).items
-    assert sum(math.exp(p.log_prior) for p in items) == pytest.approx(0.525)  # the share of Z = 1
+    assert sum(math.exp(p.log_prior) for p in items) == pytest.approx(1.0)
 
 
 def test_guidance_moves_the_samples_from_noise_and_nothing_else() -> None:

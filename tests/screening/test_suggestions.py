@@ -18,7 +18,7 @@ from dao_core.library.known import KnownStructure
 from dao_core.library.prior import KNOWN_SHARE
 from dao_core.screening.formulas import parse_formula
 from dao_core.screening.joint import Suggestion
-from dao_core.screening.priors import unit_share
+from dao_core.screening.priors import cell_shares, unit_share
 from dao_core.screening.proposals import Proposer, propose_known
 from dao_core.screening.settings import SearchSettings
 from dao_core.screening.suggestions import SAMPLES_FIND, Suggesters, before_samples, suggest
@@ -52,8 +52,12 @@ class Index:
 
     source = "index of the test"
 
-    def __init__(self, *answers: tuple[str, Crystal, float]) -> None:
+    def __init__(self, *answers: tuple[str, Crystal, float], evidence: dict[int, float] | None = None) -> None:
         self.answers = answers
+        self.evidence = evidence or {}
+
+    def log_evidence(self, cell: dict[str, int], _excluded: Sequence[str] = ()) -> float | None:
+        return self.evidence.get(sum(cell.values()))
 
     def query(self, cell: dict[str, int], k: int, excluded: Sequence[str] = ()) -> list[TemplateHit]:
         hits = [TemplateHit(c, name, 0.0, math.log(p)) for name, c, p in self.answers if name not in excluded]
@@ -78,8 +82,28 @@ def test_templates_and_symmetry_share_a_cell_s_probability_and_units_weigh_the_c
     who = suggesters(Suggests((rocksalt(), 0.8)), Index(("t", cscl(), 0.3)))
     found = suggest([CELL, DOUBLE], who)
     assert {s.hit is None for s in found.ranked} == {True, False}
-    assert 0 < sum(math.exp(s.log_prior) for s in found.ranked) < unit_share(CELL)
+    assert 0 < sum(math.exp(s.log_prior) for s in found.ranked) < cell_shares([CELL, DOUBLE], [None, None])[0]
     assert {s.crystal.n_atoms for s in found.ranked} == {2}
+
+
+def test_where_nothing_is_alike_common_numbers_of_formula_units_are_likely() -> None:
+    cells = [{"Na": z, "Cl": z} for z in range(1, 5)]
+    common = [unit_share(cell) for cell in cells]
+    assert cell_shares(cells, [None] * 4) == pytest.approx([c / sum(common) for c in common])
+
+
+def test_a_cell_that_alike_compounds_have_is_likely() -> None:
+    cells = [{"Na": z, "Cl": z} for z in range(1, 5)]
+    shares = cell_shares(cells, [None, 4.0, None, 7.0])
+    assert sum(shares) == pytest.approx(1.0)
+    assert shares[3] > 0.9
+    assert cell_shares(cells, [None, 4.0, None, 4.0])[3] < shares[3]
+
+
+def test_symmetry_is_asked_for_a_rare_cell_that_alike_compounds_have() -> None:
+    model, cells = Suggests((rocksalt(), 0.5)), [{"Na": z, "Cl": z} for z in (1, 3)]
+    suggest(cells, suggesters(model, Index(evidence={6: 8.0})))
+    assert model.asked == [cells[1]]
 
 
 def test_a_template_that_symmetry_finds_too_is_one_structure_with_both_reasons() -> None:

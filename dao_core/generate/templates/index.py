@@ -13,7 +13,14 @@ from dao_core.elements import atomic_number
 from dao_core.generate.templates.buckets import Bucket, BucketBuilder
 from dao_core.generate.templates.elements import substitution_log_odds
 from dao_core.generate.templates.ranker import FEATURES, Ranker, candidate_features
-from dao_core.generate.templates.search import Candidates, find_candidates, log_coverage, log_shares, select_distinct
+from dao_core.generate.templates.search import (
+    Candidates,
+    find_candidates,
+    log_coverage,
+    log_evidence,
+    log_shares,
+    select_distinct,
+)
 from dao_core.matching.atomic_volumes import fit_atomic_volumes
 from dao_core.matching.fingerprint import fingerprint, prototype_key, slots_of, symmetry_of
 from dao_core.matching.seen import SeenCrystals
@@ -133,6 +140,16 @@ class TemplateIndex:
                 facts = dict(zip(FEATURES, features[i].tolist(), strict=True))
                 hits.append(TemplateHit(crystal, self.ids[row], float(scores[i]), float(prior), facts))
         return hits
+
+    def log_evidence(self, composition: Mapping[str, int], exclude_ids: Collection[str] = ()) -> float | None:
+        """How much speaks for a cell content, to compare with other cells of the formula; None where nothing does.
+
+        Args:
+            composition: Symbol -> atoms in the cell.
+            exclude_ids: Entries that are not used.
+        """
+        match = self.candidates(composition, exclude_ids)
+        return None if match is None else log_evidence(match[1])
 
     def candidates(
         self, composition: Mapping[str, int], exclude_ids: Collection[str] = ()

@@ -121,8 +121,12 @@ def log_coverage(candidates: Candidates) -> float:
     the index of MP-20's training split and against the AFLOW prototypes (93 % and 53 % right where there is a
     candidate; in sixths by probability, said and found differ by up to 14 points).
     """
-    evidence = float(np.logaddexp.reduce(candidates.evidence)) / candidates.new.shape[1]
-    return -float(np.logaddexp(0.0, -(COVERAGE_OFFSET + COVERAGE_SLOPE * evidence)))
+    return -float(np.logaddexp(0.0, -(COVERAGE_OFFSET + COVERAGE_SLOPE * log_evidence(candidates))))
+
+
+def log_evidence(candidates: Candidates) -> float:
+    """All that speaks for a query's cell content: the log-sum of its candidates' evidence, a species."""
+    return float(np.logaddexp.reduce(candidates.evidence)) / candidates.new.shape[1]
 
 
 def _pair_distances(prints: NDArray[np.float32]) -> NDArray[np.float64]:
