@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from dao_core.screening.joint import Suggestion
     from dao_core.screening.load_models import SearchModels
 
+LIKELY_LARGE = 0.1  # share of a cell above the size limit from which it is tried; few formulas have such a cell
+
 
 def cells_of(formula: Formula, settings: SearchSettings) -> list[dict[str, int]]:
     """The cells to try for a formula.
@@ -75,8 +77,13 @@ class Proposer:
 
     @cached_property
     def cells(self) -> list[dict[str, int]]:
-        """Cell contents to try, smallest first."""
-        return cells_of(self.formula, self.settings)
+        """Cell contents to try, smallest first; of a formula that nobody knows also larger ones, as garnets have."""
+        cells, limit = cells_of(self.formula, self.settings), self.settings.max_atoms
+        if self.listed or self.settings.z != "auto" or self.settings.given.active or limit != MAX_ATOMS:
+            return cells
+        every = enumerate_cells(self.formula, LARGEST_KNOWN)
+        likely = [t.share for t in templates_of(every, replace(self.without_models, n_templates=0))]
+        return cells + [c for c, p in zip(every, likely, strict=True) if sum(c.values()) > limit and p >= LIKELY_LARGE]
 
     @cached_property
     def listed(self) -> list[KnownStructure]:

@@ -100,6 +100,16 @@ def test_a_cell_that_alike_compounds_have_is_likely() -> None:
     assert cell_shares(cells, [None, 4.0, None, 4.0])[3] < shares[3]
 
 
+def test_a_larger_cell_that_alike_compounds_have_is_tried_where_nothing_is_known() -> None:
+    index = Index(evidence={80: 9.0})  # as garnets
+    known = StructureList("test", (KnownStructure("k", "test", None, rocksalt(), 225, 0.0, None),))
+    free: dict[str, Any] = {"z": "auto"}
+    assert sum(proposer(None, index, **free).cells[-1].values()) == 80
+    assert sum(proposer(None, index, known, **free).cells[-1].values()) == 64
+    assert sum(proposer(None, index, **free, max_atoms=32).cells[-1].values()) == 32
+    assert sum(proposer(None, Index(), **free).cells[-1].values()) == 64
+
+
 def test_symmetry_is_asked_for_a_rare_cell_that_alike_compounds_have() -> None:
     model, cells = Suggests((rocksalt(), 0.5)), [{"Na": z, "Cl": z} for z in (1, 3)]
     suggest(cells, suggesters(model, Index(evidence={6: 8.0})))
