@@ -31,7 +31,7 @@ from dao_core.library.folder import Library, open_library
 from dao_core.library.known import known_structures
 from dao_core.library.prior import CELL_EXPONENT, HIGHEST_LOWEST, LARGEST_FITTED, SCALE, SMALL_CELL
 from dao_core.matching.same import LOOSE, STRICT, Tolerances, same_crystal
-from dao_core.screening.ranking import AS_LOW, TRUSTED_WITHIN
+from dao_core.screening.judged_energies import AS_LOW, TRUSTED_WITHIN
 
 GRID = {"scale": (0.02, 0.03, 0.05, 0.08, 0.1), "small_cell": (1, 4, 6, 8, 12), "exponent": (0.0, 0.5, 1.0, 1.5)}
 MEASURED = (0.0, 0.5, 1.0, 1.5, 2.0)

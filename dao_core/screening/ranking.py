@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from dao_core.library.prior import HIGHEST_LOWEST, energy_found_later
 from dao_core.screening.calibration import Calibration, Context, ContextCalibration, context_of, shipped_calibration
-from dao_core.screening.candidate import START_SUFFIX
-from dao_core.screening.proposed import KNOWN
+from dao_core.screening.judged_energies import USUAL_FALL, believed_energies, end_of
 from dao_core.units import STABLE_BELOW
 
 if TYPE_CHECKING:
@@ -19,13 +18,6 @@ if TYPE_CHECKING:
 
 UNNAMED, LIBRARY = "other", "library"
 UNKNOWN_PRIOR_RANK = 0.0  # a candidate of unknown prior counts as much as its formula's best known one
-AS_LOW = 0.001  # eV/atom: what a library calls equally low
-# eV/atom above the library's hull up to which its lowest structure is trusted. Of 2,082 stable compositions of MP-20's
-# validation split that it knows, the right one was there for 98 % of those on its hull, 87 % of 142 up to 0.2 above it,
-# 25 % of 12 beyond, and all of 13 without an energy (benchmarks/known_prior.py).
-TRUSTED_WITHIN = 0.2
-BELIEVED_GAIN = 2.0  # errors of the judge: see `_believed_down_to`
-USUAL_FALL = 0.3  # eV/atom: in 95 textbook searches two right starts fell by 0.16 and 0.18, wrong ones by 0.5 (median)
 NEVER = -1e9  # log-probability of what is not usable
 
 
@@ -244,7 +236,7 @@ def _log_first(c: Candidate, group: Sequence[Candidate], rule: RankingRule, cont
     """
     prior = _log_prior(c, group, rule.calibration.contexts[context])
     own, own_identity = first_energy(c)
-    end, identity = first_energy(_end_of(c, group)) if c.start_kept else (own, own_identity)
+    end, identity = first_energy(end_of(c, group)) if c.start_kept else (own, own_identity)
     if end is None:
         end, identity = own, own_identity
     if end is None:  # nobody here has relaxed it: the library's own word stands in for an energy
@@ -265,56 +257,14 @@ def _above_listed(c: Candidate, group: Sequence[Candidate]) -> float:
     return c.library_e_above_hull - max(0.0, lowest - HIGHEST_LOWEST)
 
 
-def _end_of(start: Candidate, group: Sequence[Candidate]) -> Candidate:
-    """What the relaxation of a start ended in, whether or not it was merged with others; itself where that is gone."""
-    name = start.id.removesuffix(START_SUFFIX)
-    return next((o for o in group if o is not start and name in (o.id, *o.merged_ids)), start)
-
-
 def _log_judged(c: Candidate, judged: Sequence[Candidate], rule: RankingRule, context: Context) -> float:
     numbers = rule.calibration.contexts[context]
-    floor = _believed_down_to(judged, rule)
-    prior, energy = _log_prior(c, judged, numbers), max(_counted_energy(c, judged), floor)
+    energies = believed_energies(judged, rule.error(deciding_identity(judged)))
+    prior, energy = _log_prior(c, judged, numbers), energies[c.id]
     if c.known_without_energy:
-        lowest = min(max(_counted_energy(o, judged), floor) for o in judged)
+        lowest = min(energies.values())
         prior += numbers.prior_weight * energy_found_later(energy - lowest)
     return prior - energy / rule.temperature(c.energy_identity, context)
-
-
-def _counted_energy(c: Candidate, judged: Sequence[Candidate]) -> float:
-    """The judge's energy, eV/atom; of a start that it left, where the library has an energy of it, that of its end.
-
-    Somebody's calculation has kept that structure at rest: that the judge doesn't is the judge's error. What was only
-    measured counts as it stands.
-    """
-    own = c.energy_per_atom or 0.0
-    if not c.start_kept or c.library_e_above_hull is None:
-        return own
-    end = _end_of(c, judged).energy_per_atom
-    return own if end is None else end + max(0.0, own - end - USUAL_FALL)
-
-
-def _believed_down_to(judged: Sequence[Candidate], rule: RankingRule) -> float:
-    """The energy below which the judge's word counts no further, eV/atom: a little below what the library knows.
-
-    What lies deeper is as likely a hole of the model as a find: its energy is shown, its gain counts as far as the
-    model errs. Of 95 textbook formulas this takes back one false minimum (V, 0.19 eV/atom below bcc); any limit from
-    0.01 to 0.06 does. A compound may lie above the library's hull and be the only one of its composition all the same
-    (LaFeAsO, 0.06 eV/atom).
-    """
-    known = [c for c in judged if c.energy_per_atom is not None and c.library_id is not None and c.origin == KNOWN]
-    lowest = min((c.library_e_above_hull for c in known if c.library_e_above_hull is not None), default=math.inf)
-    listed = [
-        c
-        for c in known
-        if lowest <= TRUSTED_WITHIN and c.library_e_above_hull is not None and c.library_e_above_hull <= lowest + AS_LOW
-    ]
-    if lowest > AS_LOW:  # what was only measured may be the lowest; a start that the judge left says nothing of it
-        listed += [c for c in known if c.library_e_above_hull is None and not c.start_kept]
-    trusted = [_counted_energy(c, judged) for c in listed]
-    if not trusted:
-        return -math.inf
-    return min(trusted) - BELIEVED_GAIN * rule.error(deciding_identity(judged))
 
 
 def first_energy(c: Candidate) -> tuple[float | None, str | None]:

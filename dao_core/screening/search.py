@@ -208,6 +208,9 @@ class Conductor:
             (i for i, c in enumerate(candidates) if not (c.judged or c.rejected or "judge" in c.provenance)),
             key=lambda i: (-_worth(candidates[i], logs), candidates[i].id),
         )
+        place = max(range(len(wanted)), key=lambda k: logs[candidates[wanted[k]].id], default=0)
+        if place >= CERTAINLY_JUDGED:  # a large cell: it would be the answer, without any energy
+            wanted.insert(CERTAINLY_JUDGED - 1, wanted.pop(place))
         likely = [i for k, i in enumerate(wanted) if k == 0 or exp(logs[candidates[i].id]) >= least]
         return [Piece(shortlist, (i,)) for i in likely[: max(n_left, 0)]]
 

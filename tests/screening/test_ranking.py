@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import laplace
 
 from dao_core.crystal import Crystal
-from dao_core.library.prior import NO_ENERGY, SCALE
+from dao_core.library.prior import NO_ENERGY, SCALE, energy_found_later
 from dao_core.screening.calibration import Calibration, Context, ContextCalibration, context_of, shipped_calibration
 from dao_core.screening.ranking import (
     RankingRule,
@@ -214,6 +214,18 @@ def test_a_gain_on_a_measured_structure_counts_as_far_too_unless_the_judge_left_
     gain = {s: log_posteriors([measured.replace(relaxation_status=s), other], RULE) for s in ("converged", "start")}
     assert gain["converged"]["o"] > gain["converged"]["m"]
     assert gain["start"]["o"] - gain["start"]["m"] > 3 * (gain["converged"]["o"] - gain["converged"]["m"])
+
+
+def test_what_a_calculation_lists_as_the_lowest_is_believed_beyond_what_was_only_measured() -> None:
+    """Of carbon disulfide a false entry was "measured", and the right one lies far above a hull of other compounds."""
+    measured = judged("m", rocksalt(), -3.5, None, log_prior=0.0, **_KNOWN)
+    listed = judged("l", cesium_chloride(), -3.9, None, log_prior=0.0, library_e_above_hull=0.3, **_KNOWN)
+    logs = log_posteriors([measured, listed], RULE)
+    assert logs["l"] - logs["m"] == pytest.approx(0.4 / JUDGE_T - energy_found_later(0.4))
+    above = listed.replace(id="a", library_e_above_hull=0.5)  # not the lowest that is listed: a hole like any other
+    lowest = judged("b", rocksalt(), -3.4, None, log_prior=0.0, library_e_above_hull=0.3, **_KNOWN)
+    logs = log_posteriors([measured, above, lowest], RULE)
+    assert logs["a"] - logs["m"] == pytest.approx(2 * ERROR / JUDGE_T - energy_found_later(2 * ERROR))
 
 
 def test_a_start_that_only_the_judge_left_counts_with_its_own_energy() -> None:

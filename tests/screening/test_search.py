@@ -171,6 +171,20 @@ def test_a_known_structure_that_lacks_only_an_energy_is_judged_before_one_above_
     assert [c.library_id for c in outcome.candidates if c.judged] == ["measured"]
 
 
+def test_the_likeliest_structure_is_judged_however_large_its_cell() -> None:
+    alloy = next(c for c in crystals(6) if c.formula_reduced == "CuAu")
+    layers = np.array([[(i % 2) / 2, (i % 2) / 2, i / 16] for i in range(16)])
+    long = Crystal(np.diag([2.9, 2.9, 30.0]), layers, np.repeat([29, 79], 8))
+    known = StructureList("the library", (
+        KnownStructure("long", "the library", None, long, None, 0.0, -0.1),
+        KnownStructure("short", "the library", None, alloy, None, 0.022, -0.1),
+        KnownStructure("other", "the library", None, rocksalt("Cu", "Au", 5.3), None, 0.022, -0.1),
+    ))  # fmt: skip
+    only_two = {"max_atoms": 16, "n_templates": 0, "judge": JudgeSettings(n_judged=2, relax=RELAX)}
+    outcome = search(["CuAu"], judged_models(known), SETTINGS.model_copy(update=only_two))
+    assert "long" in {c.library_id for c in outcome.candidates if c.judged}
+
+
 def test_rankings_on_the_way_are_heard(tmp_path: Path) -> None:
     seen: list[tuple[str, int]] = []
 
