@@ -1,7 +1,8 @@
-"""Hubbard U on d and f shells: whose values, on which crystals, and how pw.x of which version is told.
+"""Hubbard U: whose values, on which crystals, and how pw.x of which version is told.
 
-Off by default: energies with U do not meet those without. The values are the Materials Project's (Jain et al., Phys.
-Rev. B 84, 045115 (2011); Wang, Maxisch and Ceder, Phys. Rev. B 73, 195107 (2006)) for oxides and fluorides.
+Off by default: energies with U do not meet those without. The table's values are the Materials Project's (Jain et al.,
+Phys. Rev. B 84, 045115 (2011); Wang, Maxisch and Ceder, Phys. Rev. B 73, 195107 (2006)) for d shells of oxides and
+fluorides; what the user gives goes on the element in any crystal, as in an input of pw.x.
 """
 
 from __future__ import annotations
@@ -15,20 +16,37 @@ from dao_core.crystal import Crystal
 HubbardChoice = Literal["none", "mp", "hp"]
 HubbardForm = Literal["namelist", "card"]
 MP_VALUES = {"Co": 3.32, "Cr": 3.7, "Fe": 5.3, "Mn": 3.9, "Mo": 4.38, "Ni": 6.2, "V": 3.25, "W": 6.2}  # eV
-SHELLS = {
-    "Ti": "3d",
-    "Cu": "3d",
-    "V": "3d",
-    "Cr": "3d",
-    "Mn": "3d",
-    "Fe": "3d",
-    "Co": "3d",
-    "Ni": "3d",
-    "Mo": "4d",
-    "W": "5d",
-}
+RESPONDING = {"Ti", "Cu", *MP_VALUES}  # whose open d shell gets a U without being named
 ANIONS = {"O", "F"}
+LARGEST_U = 15.0  # eV; published values lie between 0 and 12, others are a slip or come of too few k- or q-points
+# the shell on which pw.x 6.7 puts the U of an element (tried with each); the card of 7.1 names the same one
+SHELLS = {
+    element: shell
+    for shell, elements in {
+        "1s": "H",
+        "2p": "C N O",
+        "3d": "Ti V Cr Mn Fe Co Ni Cu Zn Ga",
+        "4p": "As",
+        "4d": "Zr Nb Mo Tc Ru Rh Pd Ag Cd In",
+        "5d": "Hf Ta W Re Os Ir Pt Au Hg",
+        "4f": "Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu",
+        "5f": "Th Pa U Np Pu Am Cm Bk Cf",
+    }.items()
+    for element in elements.split()
+}
 CARD_SINCE = (7, 1)  # the first version of pw.x that reads the card HUBBARD
+
+
+def checked_u(values: dict[str, float]) -> dict[str, float]:
+    """Values of U as a user may give them. Raises ValueError where an element has no shell, or a shell no such U."""
+    for element, u in values.items():
+        if element not in SHELLS:
+            meant = element.strip().capitalize()
+            advice = f"did you mean {meant}?" if meant in SHELLS else "give symbols such as Fe"
+            raise ValueError(f"pw.x knows no shell of {element!r} for U: {advice}")
+        if not 0.0 < u <= LARGEST_U:
+            raise ValueError(f"U of {element} is {u:g} eV: give one above 0 and at most {LARGEST_U:g}, or leave it out")
+    return values
 
 
 def hubbard_values(
@@ -37,20 +55,20 @@ def hubbard_values(
     """U (eV) of each element of a crystal that gets one; empty where none does.
 
     Args:
-        crystal: The structure; only oxides and fluorides have values.
-        choice: "none", "mp" (a table) or "hp" (from the crystal's own response, see `linear_response`).
-        given: Values that replace the table's, by element; with "hp" those of the response.
+        crystal: The structure.
+        choice: "none", "mp" (a table for oxides and fluorides) or "hp" (from the crystal's own response, see
+            `linear_response`, which puts it among the given values).
+        given: Values by element; they hold in any crystal, with any choice, and replace the table's.
     """
-    if choice == "none":
-        return {}
-    values = {**(MP_VALUES if choice == "mp" else {}), **(given or {})}
-    return {element: values[element] for element in response_elements(crystal) if element in values}
+    table = {e: MP_VALUES[e] for e in response_elements(crystal) if e in MP_VALUES} if choice == "mp" else {}
+    values = {**table, **(given or {})}
+    return {element: values[element] for element in sorted(set(crystal.symbols)) if element in values}
 
 
 def response_elements(crystal: Crystal) -> tuple[str, ...]:
-    """The elements of an oxide or fluoride whose d shell may get a U."""
+    """The elements of an oxide or fluoride whose open d shell gets a U of a table or of the response."""
     symbols = set(crystal.symbols)
-    return tuple(sorted(symbols & set(SHELLS))) if symbols & ANIONS else ()
+    return tuple(sorted(symbols & RESPONDING)) if symbols & ANIONS else ()
 
 
 def without_value(crystal: Crystal, choice: HubbardChoice, given: Mapping[str, float] | None = None) -> tuple[str, ...]:

@@ -12,13 +12,12 @@ from typing import Any
 
 from dao_core.dft.chain import Chain, ProgramError, remove_chain
 from dao_core.dft.electronic.analysis import stage_result
-from dao_core.dft.hubbard import response_elements
+from dao_core.dft.hubbard import LARGEST_U, response_elements
 from dao_core.dft.launch.local import OUT
 from dao_core.dft.pw.build import PREFIX
 from dao_core.dft.pw.input import PwInput
 from dao_core.dft.session import Session
 
-LARGEST_U = 15.0  # eV; published values of d shells lie between 0 and 12, others come of too few k- or q-points
 NO_U = 1e-8  # eV: no correction, but a shell that pw.x follows
 PARAMETERS = f"{PREFIX}.Hubbard_parameters.dat"
 # site, type, label, spin, new type, new label, shell (since 7.0), U

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from dao_core.dft.hubbard import checked_u
 from dao_core.settings_error import explain_settings
 from dao_core.settings_file import ConfigFileError, read_settings_file
 from dao_core.units import checked_pressure
@@ -82,7 +83,9 @@ class DftSettings(BaseModel):
     hubbard: Literal["none", "mp", "hp"] = Field(
         "none", description="U of oxides and fluorides: mp is the Materials Project's table, hp linear response by hp.x"
     )
-    hubbard_u: dict[str, float] = Field(default_factory=dict, description="U in eV by element, in place of the table's")
+    hubbard_u: Annotated[dict[str, float], AfterValidator(checked_u)] = Field(
+        default_factory=dict, description="U in eV by element, in any crystal that holds it, whatever `hubbard` is"
+    )
     bader_command: str = Field("bader", description="the program of Bader charges, used where it is installed")
     qe_version: str | None = Field(None, description="of pw.x, such as 7.3; by default it is asked")
     pressure_gpa: Annotated[float, AfterValidator(checked_pressure)] = 0.0

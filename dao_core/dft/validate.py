@@ -170,7 +170,7 @@ def validate_crystal(
 
 def _with_version(settings: DftSettings) -> DftSettings:
     """Settings that know the version of pw.x where its input depends on it."""
-    if settings.hubbard == "none" or settings.qe_version:
+    if settings.qe_version or (settings.hubbard == "none" and not settings.hubbard_u):
         return settings
     return settings.model_copy(update={"qe_version": installed_version(settings.command)})
 
@@ -229,7 +229,7 @@ def _on_hull(run: Session, result: ValidationResult, references: Mapping[str, Cr
         return result
     entry = DftEntry(result.functional, crystal, energy, result.key, parent_id=result.material_id)
     add_entry(run.ledger, entry)
-    if run.settings.elements and not result.hubbard:
+    if not result.hubbard:
         element_energies(run, result.functional, crystal, references)
     formation, above = on_hull(run.ledger, result.functional, crystal, energy)
     dao = result.dao_formation_energy_per_atom

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from dao_core.crystal import crystal_from_symbols
 from dao_core.dft.element_references import BOX_VACUUM, element_reference
+from dao_core.dft.hull import element_energies
+from dao_core.dft.session import Session
 from dao_core.elements import SYMBOLS
 from dao_core.screening.symmetry import spacegroup_number
 from tests.helpers.fake_pw import silicon
@@ -46,3 +53,15 @@ def test_given_structures_win_and_unknown_ones_are_none() -> None:
     assert given.crystal.n_atoms == 2
     assert element_reference("Mn") is None
     assert element_reference("Ga") is None
+
+
+@pytest.mark.parametrize(("spin", "nspin", "sites"), [("auto", 2, [0.1667] * 2), ("none", None, [])])
+def test_solid_oxygen_keeps_its_spin(session: Session, spin: str, nspin: int | None, sites: list[float]) -> None:
+    """Without it pw.x puts O2 0.46 eV/atom too high, and every oxide's formation energy too low."""
+    solid = crystal_from_symbols(np.diag([3.2, 3.4, 4.2]), ["O", "O"], np.array([[0, 0, 0], [0, 0, 0.29]]))
+    run = replace(session, settings=session.settings.model_copy(update={"spin": spin}))
+    element_energies(run, "label", solid, {"O": solid})
+    assert [s.name for s in run.stages] == ["element O, vc-relax", "element O, scf"]
+    for stage in run.stages:
+        written = json.loads((Path(stage.directory) / "round_1" / "input.json").read_text())
+        assert (written["namelists"]["system"].get("nspin"), written["site_magnetisation"]) == (nspin, sites)

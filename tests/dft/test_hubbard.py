@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from dao_core.crystal import Crystal
-from dao_core.dft.hubbard import hubbard_form, hubbard_label, hubbard_values, without_value
+from dao_core.dft.hubbard import (
+    RESPONDING,
+    SHELLS,
+    HubbardChoice,
+    hubbard_form,
+    hubbard_label,
+    hubbard_values,
+    without_value,
+)
 from dao_core.dft.pseudo.library import PseudoLibrary
 from dao_core.dft.pw.build import build_input
 from dao_core.dft.pw.write import write_input
@@ -17,11 +25,38 @@ from dao_core.dft.settings import DftSettings
 from tests.helpers.fake_pw import silicon
 
 
-def test_values_are_for_oxides_and_fluorides_only(nio: Crystal) -> None:
+def test_the_table_is_for_oxides_and_fluorides_only(nio: Crystal) -> None:
     assert hubbard_values(nio, "mp") == {"Ni": 6.2}
     assert hubbard_values(nio, "none") == {}
     assert hubbard_values(nio.replace(atomic_numbers=[28, 16]), "mp") == {}  # a sulphide
     assert hubbard_values(silicon(), "mp") == {}
+
+
+@pytest.mark.parametrize(
+    ("numbers", "choice", "given", "values"),
+    [
+        ((28, 8), "none", {"Ni": 6.4}, {"Ni": 6.4}),  # NiO, only the value given
+        ((30, 8), "mp", {"Zn": 7.5}, {"Zn": 7.5}),  # ZnO, an element that no table has
+        ((28, 16), "mp", {"Ni": 4.0}, {"Ni": 4.0}),  # NiS, no oxide
+        ((26, 8), "mp", {"Fe": 4.0, "O": 2.0, "Ni": 6.0}, {"Fe": 4.0, "O": 2.0}),
+        ((28, 13), "hp", {"Ni": 3.0}, {"Ni": 3.0}),
+    ],
+)
+def test_a_value_that_is_given_holds_in_any_crystal(
+    nio: Crystal, numbers: tuple[int, int], choice: HubbardChoice, given: dict[str, float], values: dict[str, float]
+) -> None:
+    assert hubbard_values(nio.replace(atomic_numbers=list(numbers)), choice, given) == values
+
+
+def test_a_value_alone_reaches_pw_x(nio: Crystal, library: PseudoLibrary, tmp_path: Path) -> None:
+    settings = DftSettings(hubbard_u={"Ni": 6.4}, qe_version="6.7MaX")
+    text = write_input(build_input(nio, library, settings, "scf"), tmp_path).read_text()
+    assert "hubbard_u(1)=6.4" in text.lower().replace(" ", "")
+
+
+def test_every_shell_of_a_table_or_the_response_is_known() -> None:
+    assert set(SHELLS) >= RESPONDING
+    assert (SHELLS["Zn"], SHELLS["O"], SHELLS["Ce"], SHELLS["W"]) == ("3d", "2p", "4f", "5d")
 
 
 def test_an_element_without_an_entry_is_named(nio: Crystal) -> None:

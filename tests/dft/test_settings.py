@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from dao_core.dft.settings import PROTOCOLS_FILE, DftSettings, ProtocolFileError, load_protocols
 
@@ -33,3 +34,21 @@ def test_wrong_protocol_is_named(tmp_path: Path, change: dict[str, float], messa
 def test_absent_file_says_what_to_give(tmp_path: Path) -> None:
     with pytest.raises(ProtocolFileError, match="protocols_file"):
         load_protocols(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"fe": 4.0}, "did you mean Fe"),
+        ({"Xx": 4.0}, "pw.x knows no shell of 'Xx'"),
+        ({"Na": 4.0}, "pw.x knows no shell of 'Na'"),
+        ({"Fe": -400.0}, "U of Fe is -400 eV"),
+        ({"Fe": 0.0}, "above 0"),
+        ({"Fe": 400.0}, "at most 15"),
+        ({"Fe": float("nan")}, "U of Fe is nan"),
+        ({"Fe": float("inf")}, "U of Fe is inf"),
+    ],
+)
+def test_a_u_that_pw_x_would_not_take_or_no_shell_has_is_refused(values: dict[str, float], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        DftSettings(hubbard_u=values)

@@ -19,6 +19,7 @@ from dao_core.dft.session import functional_label
 from dao_core.dft.settings import DftSettings
 from dao_core.dft.to_crysdb import to_record
 from dao_core.dft.validate import ValidationResult, ValidationRun, validate_crystal
+from flows.cli.validate import _line
 
 Validate = Callable[..., ValidationResult]
 
@@ -196,6 +197,34 @@ def test_with_u_there_is_no_formation_energy_and_a_hull_of_its_own(validate: Val
     assert result.functional.endswith("|U(Ni-3d 6.2)")
     assert (result.formation_energy_per_atom, result.missing_references) == (None, ())
     assert "computed without U" in result.message
+
+
+def test_a_u_that_is_given_alone_has_a_hull_of_its_own(validate: Validate, nio: Crystal) -> None:
+    result = validate(nio, elements=True, hubbard_u={"Ni": 6.4}, orderings="ferromagnetic")
+    assert result.ok
+    assert result.functional.endswith("|U(Ni-3d 6.4)")
+    assert (result.formation_energy_per_atom, result.missing_references) == (None, ())
+    plain = validate(nio, hubbard_u={"Fe": 4.0}, orderings="ferromagnetic")  # which NiO doesn't hold
+    assert plain.functional == result.functional.removesuffix("|U(Ni-3d 6.4)")
+
+
+def test_a_reference_that_is_given_is_computed_without_the_others(
+    settings: DftSettings, plan: Callable[..., Path], tmp_path: Path, si: Crystal, nio: Crystal
+) -> None:
+    """`--no-elements --reference si.cif`: what was given counts, and the advice is to leave out --no-elements."""
+    plan()
+    run = ValidationRun(settings, tmp_path / "ledger", LocalLauncher(settings, poll_seconds=0.02), {"Si": si})
+    result = validate_crystal(si, run)
+    assert result.missing_references == ()
+    assert result.formation_energy_per_atom == pytest.approx(0.0)
+    assert _line("si", result, run)[-1] is None
+    oxide = validate_crystal(nio, run)
+    assert oxide.missing_references == ("Ni", "O")
+    assert not any(s.name.startswith("element") for s in oxide.stages)
+    assert str(_line("nio", oxide, run)[-1]).endswith("no reference for Ni, O: leave out --no-elements")
+    asked = replace(run, settings=settings.model_copy(update={"elements": True}), references={"Ni": nio})
+    words = "the reference given for Ni could not be computed; no reference for O: give one with --reference"
+    assert str(_line("nio", oxide, asked)[-1]).endswith(words)
 
 
 def test_under_pressure_there_is_no_formation_energy(validate: Validate, si: Crystal) -> None:

@@ -6,8 +6,10 @@ a local minimum of many magnets.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from dao_core.crystal import Crystal
@@ -31,6 +33,7 @@ F_ELECTRONS_OF_3PLUS = {
 }  # fmt: skip
 ANIONS = {"O", "F", "S", "Cl", "Br", "I", "Se", "Te", "N", "P", "As", "Sb"}
 FIRST_WITH_F = 90  # of the actinoids, thorium is the last without f electrons
+LARGEST_GUESS = 50_000  # combinations of oxidation states that pymatgen may go through: about a second
 COLLAPSED_BELOW = 0.1  # Bohr magnetons, of a site that started with a moment
 MomentChange = Literal["kept", "collapsed", "flipped"]
 
@@ -70,17 +73,47 @@ def starting_moment(element: str, oxidation_state: float | None = None) -> float
 
 
 def oxidation_states(crystal: Crystal) -> dict[str, float]:
-    """The likeliest oxidation state of each element (pymatgen's guess); empty for metals and where none balances."""
-    from pymatgen.core import Composition
+    """The likeliest oxidation state of each element (pymatgen's guess); empty for metals and where none balances.
 
+    It is empty too where magnetic elements share a state that is not whole: charge balance fixes the mean state of one
+    mixed-valent element, between two the guess is arbitrary (in K2Fe5Mn3O16 it is Fe +2.8 and Mn +5.33).
+    """
     symbols = set(crystal.symbols)
     if not symbols & ANIONS:
         return {}
     if not symbols & (set(METAL_MOMENTS) | ION_ELEMENTS):
         return {}
-    counts = {element: crystal.symbols.count(element) for element in symbols}
-    guesses = Composition(counts).reduced_composition.oxi_state_guesses()
-    return {str(e): float(state) for e, state in guesses[0].items()} if guesses else {}
+    states = _guess(crystal)
+    magnetic = [states[e] for e in symbols if e in states and (e in D_GROUPS or e in F_ELECTRONS_OF_3PLUS)]
+    if len(magnetic) > 1 and not all(state.is_integer() for state in magnetic):
+        return {}
+    return states
+
+
+def _guess(crystal: Crystal) -> dict[str, float]:
+    """The likeliest oxidation states by pymatgen; empty where none balances or there are too many to try."""
+    counts = [crystal.symbols.count(element) for element in sorted(set(crystal.symbols))]
+    formula = zip(sorted(set(crystal.symbols)), (n // math.gcd(*counts) for n in counts), strict=True)
+    return dict(_guess_of(tuple(formula)))
+
+
+@lru_cache(maxsize=1024)
+def _guess_of(formula: tuple[tuple[str, int], ...]) -> tuple[tuple[str, float], ...]:
+    """The guess for a reduced formula, once: every input of the same composition asks for it."""
+    from pymatgen.core import Composition, Element
+
+    work, sums = 0, 1  # pymatgen tries all states on the atoms of each element, then all sums of all elements
+    for symbol, n in formula:
+        states = Element(symbol).icsd_oxidation_states or Element(symbol).common_oxidation_states
+        if not states:
+            return ()
+        combinations = math.comb(n + len(states) - 1, n)
+        work += n * combinations
+        sums *= min(combinations, n * (max(states) - min(states)) + 1)
+    if work + sums // 2 > LARGEST_GUESS:
+        return ()
+    guesses = Composition(dict(formula)).oxi_state_guesses()
+    return tuple((str(e), float(state)) for e, state in guesses[0].items()) if guesses else ()
 
 
 def without_moment(crystal: Crystal) -> tuple[str, ...]:
@@ -88,14 +121,12 @@ def without_moment(crystal: Crystal) -> tuple[str, ...]:
 
     Such a crystal is computed without their spin, and its user should hear of it. In a metal none is expected.
     """
-    from pymatgen.core import Composition, Element
+    from pymatgen.core import Element
 
     unknown = [e for e in sorted(set(crystal.symbols)) if _unknown_shell(e)]
     if not unknown or not set(crystal.symbols) & ANIONS:
         return ()
-    counts = {element: crystal.symbols.count(element) for element in set(crystal.symbols)}
-    guesses = Composition(counts).reduced_composition.oxi_state_guesses()
-    states = {str(e): float(s) for e, s in guesses[0].items()} if guesses else {}
+    states = _guess(crystal)
     # a shell that the oxidation state empties or fills is closed; without a state nobody knows
     return tuple(e for e in unknown if e not in states or Element(e).is_actinoid
                  or 0 < int(Element(e).group) - states[e] < 10)  # fmt: skip

@@ -79,7 +79,8 @@ def build_input(
     check_distances(crystal)
     ecutwfc, ecutrho = settings.ecutwfc, settings.ecutrho
     if ecutwfc is None:
-        ecutwfc, ecutrho = library.cutoffs(elements, protocol.cutoff_level)
+        ecutwfc, usual = library.cutoffs(elements, protocol.cutoff_level)
+        ecutrho = usual if ecutrho is None else ecutrho
     if ecutrho is None:
         ecutrho = ecutwfc * max(p.dual for p in files.values())
     n = crystal.n_atoms

@@ -84,7 +84,9 @@ def displaced_input(pw_input: PwInput, crystal: Crystal, sites: list[int]) -> Pw
     )
     threshold = pw_input.get("electrons", "conv_thr", 1e-6)
     new = new.with_values("electrons", conv_thr=threshold * scale)
-    bands = pw_input.get("system", "nbnd")
+    bands, moment = pw_input.get("system", "nbnd"), pw_input.get("system", "tot_magnetization")
+    if moment is not None:  # of the whole cell: that of the smaller one would be another state of the spins
+        new = new.with_values("system", tot_magnetization=float(round(moment * scale)))
     return new.with_values("system", nbnd=None if bands is None else round(bands * scale))
 
 

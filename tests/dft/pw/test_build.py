@@ -60,6 +60,14 @@ def test_a_cutoff_of_the_user_s_has_the_density_s_of_the_files(si: Crystal, libr
     assert build_input(si, ultrasoft, own, "scf").get("system", "ecutrho") == 320.0
 
 
+def test_a_density_cutoff_alone_stands_beside_the_protocol_s_wavefunction_cutoff(
+    si: Crystal, library: PseudoLibrary
+) -> None:
+    usual = build_input(si, library, DftSettings(), "scf")
+    own = build_input(si, library, DftSettings(ecutrho=500.0), "scf")
+    assert (own.get("system", "ecutwfc"), own.get("system", "ecutrho")) == (usual.get("system", "ecutwfc"), 500.0)
+
+
 def test_protocol_and_pressure_reach_the_namelists(si: Crystal, library: PseudoLibrary) -> None:
     pw_input = build_input(si, library, DftSettings(protocol="balanced", pressure_gpa=5.0), "vc-relax")
     assert pw_input.get("system", "ecutwfc") == 36.0

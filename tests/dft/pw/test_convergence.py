@@ -1,9 +1,15 @@
-"""When an SCF counts as stuck."""
+"""When an SCF counts as stuck, and a structure as relaxed."""
 
 from __future__ import annotations
 
-from dao_core.dft.pw.convergence import scf_has_stalled, scf_is_stuck
-from dao_core.dft.pw.output import ScfCycle
+import numpy as np
+import pytest
+
+from dao_core.dft.pseudo.library import PseudoLibrary
+from dao_core.dft.pw.convergence import scf_has_stalled, scf_is_stuck, within_thresholds
+from dao_core.dft.pw.output import PwOutput, ScfCycle
+from dao_core.units import GPA_PER_EV_A3, KBAR_PER_GPA
+from tests.helpers.fake_pw import an_input
 
 
 def test_stuck_needs_a_later_cycle_without_progress() -> None:
@@ -28,3 +34,20 @@ def test_stalled_is_near_the_solution_without_getting_there() -> None:
     assert not scf_has_stalled((ScfCycle(slow, False),))
     assert not scf_has_stalled((ScfCycle((1e-2,) * 60, False),))  # charge sloshes: not near any solution
     assert not scf_has_stalled(())
+
+
+@pytest.mark.parametrize(
+    ("kbar", "press", "relaxed"),
+    [
+        ((0.2, 0.2, -0.4), 0.0, True),
+        ((15.51, 15.51, -31.17), 0.0, False),  # Si strained along z by pw.x 6.7: 0.05 kbar of pressure
+        ((-50.2, -50.2, -49.8), 50.0, True),  # tension is positive: compressed as was asked
+        ((50.0, 50.0, 50.0), 50.0, False),
+    ],
+)
+def test_stress_counts_component_by_component(
+    library: PseudoLibrary, kbar: tuple[float, float, float], press: float, relaxed: bool
+) -> None:
+    pw_input = an_input(library).with_values("cell", press=press, press_conv_thr=0.5)
+    output = PwOutput(forces=np.zeros((2, 3)), stress=np.diag(kbar) / KBAR_PER_GPA / GPA_PER_EV_A3)
+    assert within_thresholds(pw_input, output) is relaxed

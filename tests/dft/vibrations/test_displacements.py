@@ -45,6 +45,11 @@ def test_spins_and_u_go_into_the_supercell(session: Session, nio: Crystal) -> No
     assert new.hubbard == {"Ni": 6.2}
     assert new.kpoints[0] == -(-pw_input.kpoints[0] // 2)
     assert new.kpoints[1:] == pw_input.kpoints[1:]
+    # a magnet with a gap that a repair gave fixed occupations: the moment of two cells is twice that of one
+    fixed = pw_input.with_values("system", tot_magnetization=2.0, nbnd=12)
+    doubled = displaced_input(fixed, double, [0, 1, 0, 1])
+    assert (doubled.get("system", "tot_magnetization"), doubled.get("system", "nbnd")) == (4.0, 24)
+    assert new.get("system", "tot_magnetization") is None
 
 
 def test_supercell_is_thick_enough_or_says_so(si: Crystal) -> None:
