@@ -1,20 +1,21 @@
-"""More sources for the library: databases that answer without a key, and files."""
+"""More sources for the library, and fewer: databases that answer without a key, and files."""
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from dao_core.crysdb.config import FilesConfig, open_source
-from dao_core.crysdb.sources.base import SourceError
+from dao_core.crysdb.sources.base import Source, SourceError
 from dao_core.crysdb.sources.materials_project import KEY_VARIABLE, THERMO_TYPE
 from dao_core.crysdb.sources.settings import MaterialsProjectConfig, OptimadeConfig, OptimadeFields, OqmdConfig
+from dao_core.library.added_files import AddedFiles, files_config
 from dao_core.library.build import build_library
-from dao_core.library.collect import collect
-from dao_core.library.folder import Library, LibraryError, library_folder
+from dao_core.library.collect import collect, collected, discard, ids_of_others
+from dao_core.library.folder import MANIFEST, Library, LibraryError, LibrarySource, library_folder
+from dao_core.library.install import INSTALLED, log_read
 from dao_core.units import NEAR_HULL
 
 DESCRIPTIONS = {
@@ -54,24 +55,61 @@ def add_source(
             same call goes on behind it.
     """
     root = library_folder(folder)
-    config = source_config(what, filter=filter, base_url=base_url)
+    config = source_config(what, collected(root), filter=filter, base_url=base_url)
     described = DESCRIPTIONS.get(what, f"structures of {Path(what).name}")
-    origin = what if isinstance(config, FilesConfig) else _address(config)
     try:
-        found = collect(open_source(config), root, description=described, origin=origin)
+        if isinstance(config, FilesConfig):
+            origin = str(config.paths[0])
+            source: Source = AddedFiles(config, ids_of_others(config.name, root))
+        else:
+            origin, source = _address(config), open_source(config)
+        found = collect(source, root, description=described, origin=origin)
     except SourceError as error:
         raise LibraryError(
             f"{what} was not added ({error}); what was read is kept: run the same command again"
         ) from error
-    log(f"{found.name}: {found.n_read} rows read, {found.n_refused} refused")
-    return build_library(root, workers=workers, log=log)
+    log_read(found.source, log)
+    return build_library(root, added=found, workers=workers, log=log)
 
 
-def source_config(what: str, *, filter: str | None = None, base_url: str | None = None) -> Any:
+def remove_source(
+    name: str, folder: str | Path | None = None, *, workers: int = 1, log: Callable[[str], None] = lambda _: None
+) -> Library | None:
+    """Take a source that was added out of the library, and build it without that.
+
+    Args:
+        name: Of the source, as the library lists it.
+        folder: Another folder than the user's own library.
+        workers: Processes.
+        log: Told what is done.
+
+    Returns:
+        The new library; None where that was all of it.
+
+    Raises:
+        LibraryError: No source of this name was added; the message lists those that were.
+    """
+    root = library_folder(folder)
+    present = [s.name for s in collected(root)]
+    added = [s for s in present if s not in INSTALLED]
+    if name not in added:
+        why = "belongs to what `dao library install` brings" if name in present else "is no source of the library"
+        raise LibraryError(f"{name} {why}; these were added: {', '.join(added) or 'none'}")
+    if present == [name]:
+        (root / MANIFEST).unlink(missing_ok=True)
+        discard(name, root)
+        return None
+    return build_library(root, removed=name, workers=workers, log=log)
+
+
+def source_config(
+    what: str, present: Iterable[LibrarySource] = (), *, filter: str | None = None, base_url: str | None = None
+) -> Any:
     """The configuration of what a user wants to add.
 
     Args:
         what: A provider by name, or the path of a file or folder.
+        present: The library's sources.
         filter: What to ask a provider for, in its own language.
         base_url: Another server of the same kind.
 
@@ -92,8 +130,7 @@ def source_config(what: str, *, filter: str | None = None, base_url: str | None 
     path = Path(what).expanduser()
     if not path.exists():
         raise LibraryError(f"{what} is neither one of {', '.join(PROVIDERS)} nor a file or folder: correct the name")
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", path.name.split(".")[0]) or "files"
-    return FilesConfig(name=f"file-{name}", paths=(path,), functional=f"file-{name}")
+    return files_config(path, present)
 
 
 def _optimade(config: OptimadeConfig, filter: str | None, base_url: str | None) -> OptimadeConfig:

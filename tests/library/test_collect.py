@@ -13,7 +13,7 @@ from dao_core.crysdb.sources.oqmd import OqmdSource
 from dao_core.crysdb.sources.settings import OqmdConfig
 from dao_core.library import collect as library_collect
 from dao_core.library.add import add_source
-from dao_core.library.collect import READING, collect, collected, source_file
+from dao_core.library.collect import READING, collect, collected, publish, source_file
 from dao_core.library.folder import Library, LibraryError, open_library
 from tests.crysdb.sources.conftest import FAST
 from tests.peers.entries import entries
@@ -37,7 +37,14 @@ def test_a_server_that_stops_at_sixty_percent_is_gone_on_with(
     found = collect(source(oqmd), tmp_path, description="OQMD", origin=oqmd.url)
     full_rows = [p for p in oqmd.log if "delta_e" in p]
     assert len(full_rows) < 7  # pages of 4 for 25 rows would be 7: the first ones were not read again
-    assert found.n_read == len(entries())
+    assert found.source.n_read == len(entries())
+    assert collect(source(oqmd), tmp_path, description="OQMD", origin=oqmd.url) == found
+    assert len([p for p in oqmd.log if "delta_e" in p]) == len(
+        full_rows
+    )  # a finished reading is there until it is used
+    assert collected(tmp_path) == []
+    publish(found, tmp_path)
+    assert collected(tmp_path) == [found.source]
     assert sorted(pq.read_table(source_file(tmp_path, "oqmd"))["material_id"].to_pylist()) == sorted(
         f"oqmd-{e.number}" for e in entries()
     )

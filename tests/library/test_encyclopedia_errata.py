@@ -47,6 +47,11 @@ def test_a_solid_solution_that_gives_one_end_as_its_formula_is_refused_by_its_la
     assert "shared with elements" in str(not_its_formula(entry))
 
 
+def test_a_misprinted_cell_that_nothing_can_be_compared_with_is_refused_by_its_label() -> None:
+    entry = {"label": "A10B3C4_oC68_64_2dfg_ad_2d-001", "title": "Sr$_{4}$Ru$_{3}$O$_{10}$", "comments": None}
+    assert "cell are misprinted" in str(not_its_formula(entry))
+
+
 def test_the_source_refuses_with_the_reason_and_reads_the_others(tmp_path: Path) -> None:
     for label, title in (("AB_hP4_186_b_b-001", "Wurtzite"), ("AB_hP4_186_b_b-002", "Hypothetical wurtzite")):
         folder = tmp_path / label

@@ -77,14 +77,18 @@ def entry_crystal(entry: Mapping[str, Any]) -> Crystal:
 
 
 def _elements(prototype: str, formula: str) -> list[int]:
-    """Atomic numbers of the label's species A, B, ...: the elements of the formula in alphabetical order."""
+    """Atomic numbers of the label's species A, B, ...: the elements of the formula in alphabetical order.
+
+    Some entries spell the formula as chemists do, such as NaClO3: its chlorine is the label's A all the same.
+    """
     counts = {s: int(n or 1) for s, n in re.findall(r"([A-Z][a-z]?)(\d*)", prototype)}
     expected = [int(n or 1) for n in re.findall(r"[A-Z](\d*)", formula)]
     units = gcd(*counts.values()) if counts else 1  # labels are reduced, formulas such as B2H6 need not be
     whole = "".join(f"{s}{n if n > 1 else ''}" for s, n in counts.items()) == prototype
-    if not whole or [n // units for n in counts.values()] != expected:
+    species = sorted(counts)
+    if not whole or [counts[s] // units for s in species] != expected:
         raise EncyclopediaError(f"{prototype} is not {formula} with whole elements: partially occupied")
-    return [atomic_number(s) for s in counts]
+    return [atomic_number(s) for s in species]
 
 
 def _sites(

@@ -20,6 +20,11 @@ def dao(*arguments: object, code: int = 0) -> str:
     return " ".join(result.output.split())
 
 
+def dao_error(*arguments: object) -> str:
+    """The reason that a command which must fail raises; `dao` itself prints it as one line."""
+    return repr(CliRunner().invoke(app, [str(a) for a in arguments]).exception)
+
+
 def test_without_a_library_the_place_and_the_command_are_said(tmp_path: Path) -> None:
     shown = dao("library", "--folder", tmp_path / "none")
     assert "no library is installed" in shown
@@ -47,6 +52,14 @@ def test_install_show_add_and_exclude(small_wheels: dict[str, Path], tmp_path: P
     told = dao("library", "exclude", split, tmp_path / "without", "--folder", place)
     assert "2 structures of 1 compositions taken out" in told
     assert f"DAO_LIBRARY={tmp_path / 'without'}" in told
+
+
+def test_remove_what_was_added(tmp_path: Path) -> None:
+    place, path = tmp_path / "library", tmp_path / "mine.cif"
+    path.write_text(rutile().to_cif())
+    dao("library", "add", path, "--folder", place, "--workers", "1")
+    assert "these were added: file-mine" in dao_error("library", "remove", "mine", "--folder", place)
+    assert "no library is installed" in dao("library", "remove", "file-mine", "--folder", place)
 
 
 def test_offline_the_set_up_goes_on_and_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,18 @@ def test_a_molecular_formula_is_the_reduced_label_s() -> None:
     assert entry_crystal(RUTILE | label).composition == {"Ti": 2, "O": 4}
 
 
+def test_species_are_in_the_order_of_the_alphabet_however_the_formula_is_spelt() -> None:
+    """Sodium chlorate: A is chlorine, which the oxygen surrounds at 1.5 angstrom."""
+    sites = {"a": 6.57, "x1": 0.417, "x2": 0.064, "x3": 0.303, "y3": 0.592, "z3": 0.5}
+    crystal = entry_crystal(entry("ABC3_cP20_198_a_a_b-001", "NaClO3", **sites))
+    structure = crystal.to_pymatgen()
+    around = {s: sum(n.nn_distance < 1.7 for n in structure.get_neighbors(structure[i], 1.7))
+              for i, s in enumerate(crystal.symbols)}  # fmt: skip
+    assert (around["Cl"], around["Na"]) == (3, 0)
+    cubic = entry("AB3C_cP5_221_a_c_b-001", "CaTiO3", a=3.795)
+    assert entry_crystal(cubic).composition == {"Ca": 1, "O": 3, "Ti": 1}
+
+
 def test_the_second_origin_is_taken() -> None:
     spinel = entry("A2BC4_cF56_227_d_a_e-001", "Al2MgO4", a=8.08, x3=0.2624)
     # pymatgen's from_spacegroup takes origin 1: there O is at x + 1/8
