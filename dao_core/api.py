@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.readers.base import NamedStructure, Refusal
-from dao_core.settings_error import checked_settings
+from dao_core.settings_error import SettingsError, checked_settings
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -80,10 +80,18 @@ class Prediction:
         return [candidate.crystal.to_pymatgen() for candidate in self.candidates]
 
     def write(self, folder: str | Path) -> Path:
-        """Write CIF files, `candidates.parquet` and the page into a folder; returns the page's path."""
-        from dao_core.screening.report.page import write_report
+        """Write CIF files, `candidates.parquet` and the page into a folder; returns the page's path.
 
-        return write_report(self.candidates, folder, info=self.info)
+        What an earlier answer left there goes, other files stay. Raises ForeignFileError where one is in the way.
+        """
+        import tempfile
+
+        from dao_core.screening.report.page import write_report
+        from dao_core.screening.report.publish import publish_report
+
+        with tempfile.TemporaryDirectory(prefix="dao-") as scratch:
+            write_report(self.candidates, scratch, info=self.info)
+            return publish_report(Path(scratch), Path(folder))
 
     def _repr_html_(self) -> str:
         """The table that a notebook shows."""
@@ -98,8 +106,10 @@ def predict(formula: str, *, n: int = 40, **options: Any) -> Prediction:
     Args:
         formula: Such as "SrTiO3" or "Ca(OH)2".
         n: Structures proposed: known prototypes and generated ones.
-        **options: The models by name, as fields of `ModelNames` (`potential`, `judge`, `generator`, `templates`,
-            `library`, `dispersion`), and fields of `SearchSettings` (`seed`, `max_atoms`, `z`, `budget_seconds`, ...).
+        **options: The models by name or folder, as fields of `ModelNames` (`potential`, `judge`, `generator`,
+            `templates`, `library`, `dispersion`), and fields of `SearchSettings` (`seed`, `max_atoms`, `z`,
+            `budget_seconds`, ...). Of its field `judge` there is `n_judged`, how many structures the judge relaxes:
+            `judge` itself names the model.
 
     Returns:
         The ranked candidates.
@@ -122,14 +132,20 @@ def predict(formula: str, *, n: int = 40, **options: Any) -> Prediction:
 
     parsed = parse_formula(formula)
     count = checked_settings(ProposalCount, {"n": n}).n
-    allowed = {"n", *ModelNames.model_fields, *SearchSettings.model_fields}
+    allowed = {"n", "n_judged", *ModelNames.model_fields, *SearchSettings.model_fields}
+    if not isinstance(options.get("judge", ""), str | Path):
+        raise SettingsError("settings: judge: give the name of a model; n_judged says how many structures it relaxes")
     names = checked_settings(ModelNames, {k: options.pop(k) for k in ModelNames.model_fields if k in options})
-    shares = proposal_shares(count, generator=names.generator != "none")
+    shares: dict[str, Any] = proposal_shares(count, generator=names.generator != "none")
+    if "n_judged" in options:
+        if names.judge == "none":
+            raise SettingsError("settings: n_judged: it counts what the judge relaxes, and judge is none")
+        shares["judge"] = {"n_judged": options.pop("n_judged")}
     outcome = search([parsed], models_by_name(names), checked_settings(SearchSettings, {**shares, **options}, allowed))
     return Prediction(formula, list(outcome.candidates), outcome.info)
 
 
-def relax(structures: Any, *, potential: str = "dao", **settings: Any) -> Any:
+def relax(structures: Any, *, potential: str | Path = "dao", **settings: Any) -> Any:
     """Relax one structure or several.
 
     Args:
@@ -157,7 +173,7 @@ def relax(structures: Any, *, potential: str = "dao", **settings: Any) -> Any:
     return relax_all(crystals, load_potential(potential), asked)
 
 
-def calculator(potential: str = "dao", *, dispersion: bool = False) -> PotentialCalculator:
+def calculator(potential: str | Path = "dao", *, dispersion: bool = False) -> PotentialCalculator:
     """An ASE calculator over DAO-P or any other energy model: `atoms.calc = dao.calculator()`.
 
     Args:
@@ -176,7 +192,7 @@ def calculator(potential: str = "dao", *, dispersion: bool = False) -> Potential
     return PotentialCalculator(load_potential(potential, dispersion=dispersion))
 
 
-def templates(formula: str, *, n: int = 16, source: str = "auto", **settings: Any) -> list[Proposed]:
+def templates(formula: str, *, n: int = 16, source: str | Path = "auto", **settings: Any) -> list[Proposed]:
     """Known prototypes decorated with the formula's elements, the likeliest first, as they stand before a relaxation.
 
     Args:
@@ -194,7 +210,7 @@ def templates(formula: str, *, n: int = 16, source: str = "auto", **settings: An
     return propose_known(_proposer(formula, names, ("n_templates", n), settings)).items
 
 
-def generate(formula: str, *, n: int = 8, generator: str = "dao", **settings: Any) -> list[Proposed]:
+def generate(formula: str, *, n: int = 8, generator: str | Path = "dao", **settings: Any) -> list[Proposed]:
     """Structures that DAO-G draws for a formula, as drawn.
 
     Args:
@@ -214,7 +230,7 @@ def generate(formula: str, *, n: int = 8, generator: str = "dao", **settings: An
     return propose_known(proposer).items + generate_for(proposer).items
 
 
-def _proposer(formula: str, names: dict[str, str], share: tuple[str, int], settings: dict[str, Any]) -> Proposer:
+def _proposer(formula: str, names: dict[str, str | Path], share: tuple[str, int], settings: dict[str, Any]) -> Proposer:
     """What proposes `share`, a field of `SearchSettings` and how many, for a formula."""
     from dao_core.screening.formulas import parse_formula
     from dao_core.screening.load_models import models_by_name
@@ -256,7 +272,8 @@ class CrysDB:
             The rows as a pandas DataFrame.
 
         Raises:
-            QueryError: The query is no SELECT, or DuckDB refuses it.
+            QueryError: The query is not one SELECT, or DuckDB refuses it.
+            TableError: There is no such version.
         """
         from dao_core.crysdb.query import query
 

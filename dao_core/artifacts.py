@@ -15,10 +15,11 @@ import math
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -26,11 +27,16 @@ from uuid import UUID
 import numpy as np
 
 MANIFEST = "manifest.json"
+PUBLISHED = "files.json"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 class ArtifactError(RuntimeError):
     """A stage directory that is missing, damaged or cannot be written; the message says what to do."""
+
+
+class ForeignFileError(RuntimeError):
+    """A file of somebody else where one of ours would go; the message names it and what to do."""
 
 
 def content_key(**parts: Any) -> str:
@@ -266,55 +272,73 @@ def plain(value: Any) -> Any:
         return int(value)
     if isinstance(value, (float, np.floating)):
         return float(value) if math.isfinite(value) else None
+    if isinstance(value, Decimal):
+        return plain(int(value) if value.is_finite() and value == value.to_integral_value() else float(value))
     return str(value)
 
 
-def publish_folder(source: Path, target: Path) -> Path:
-    """Put a copy of a folder in place; a reader sees the old one or the new one, never a mixture.
+def published(target: Path) -> list[str]:
+    """Names of the files that `publish_into` brought into a folder. Raises ForeignFileError for a list not of ours."""
+    remembered = target / PUBLISHED
+    if not remembered.exists():
+        return []
+    try:
+        names = json.loads(remembered.read_text())
+    except ValueError:
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ForeignFileError(f"{remembered} is not of this program: move it away, or name another folder")
+    return names
+
+
+def refuse_foreign(target: Path, names: Iterable[str], own: Iterable[str]) -> None:
+    """See that files can be written into a folder without taking the place of others there.
 
     Args:
-        source: Folder to copy.
-        target: Where it goes; what was there is replaced.
+        target: The folder; it need not exist.
+        names: Of the files.
+        own: Those that may be replaced.
 
-    Returns:
-        The target.
+    Raises:
+        ForeignFileError: One is there already and somebody else's.
     """
-    tag = uuid.uuid4().hex[:8]
-    fresh, old = target.with_name(f"{target.name}.tmp-{tag}"), target.with_name(f"{target.name}.old-{tag}")
-    shutil.copytree(source, fresh)
-    if target.exists():
-        target.rename(old)
-    fresh.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
-    return target
+    foreign = [target / name for name in sorted(set(names) - set(own)) if (target / name).exists()]
+    if target.exists() and not target.is_dir():
+        foreign = [target]
+    if foreign:
+        raise ForeignFileError(f"{foreign[0]} is not of this program: move it away, or name another folder")
 
 
-def publish_into(source: Path, target: Path) -> Path:
-    """Bring the files of a folder into another that holds more than them; what an earlier one left there goes.
+def publish_into(source: Path, target: Path, own: Iterable[str] = ()) -> Path:
+    """Bring the files of a folder into another that may hold more than them; what an earlier one left there goes.
 
-    What was brought is remembered in `files.json` there, so that a smaller report leaves no file of a larger one.
+    What was brought is remembered in `files.json` there, so that a smaller report leaves no file of a larger one and
+    nobody else's file is touched.
 
     Args:
         source: Folder whose files are brought.
         target: Folder that gets them.
+        own: Files there that count as brought although they aren't remembered.
 
     Returns:
         The target.
+
+    Raises:
+        ForeignFileError: One would take the place of a file that was not brought; nothing is changed then.
     """
-    target.mkdir(parents=True, exist_ok=True)
-    remembered = target / "files.json"
     names = sorted(str(p.relative_to(source)) for p in source.rglob("*") if p.is_file())
-    try:
-        earlier = [str(name) for name in json.loads(remembered.read_text())]
-    except (OSError, ValueError, TypeError):
-        earlier = []
+    earlier = {*published(target), *own}
+    refuse_foreign(target, names, earlier)
+    target.mkdir(parents=True, exist_ok=True)
+    # first, so that after a kill amid the files those that are there already are known
+    write_atomic(target / PUBLISHED, json.dumps(sorted({*earlier, *names}), indent=0))
     for name in names:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomic(target / name, (source / name).read_bytes())
     inside = target.resolve()
-    for name in set(earlier) - set(names):
+    for name in earlier - set(names):
         path = (target / name).resolve()
         if inside in path.parents:
             path.unlink(missing_ok=True)
-    write_atomic(remembered, json.dumps(names, indent=0))
+    write_atomic(target / PUBLISHED, json.dumps(names, indent=0))
     return target

@@ -47,11 +47,12 @@ def _label(name: str) -> str:
     return "{{ event.resource.get('" + name + "') }}"
 
 
-def deployments(crysdb: Mapping[str, Any] | None = None) -> list[Deployment]:
-    """All deployments; `crysdb` are settings of the database that the schedules rebuild, None those of the sample."""
+def deployments(database: Mapping[str, Any] | None = None) -> list[Deployment]:
+    """All deployments; `database` replaces parameters of the one that the schedules rebuild, which are the sample's."""
     campaign = _settings("campaign-demo.yaml")
     training = {k: v for k, v in campaign.items() if k not in ("formulas", "search", "handoff")}
-    database = {"name": "crysdb", "root": "runs/crysdb", "crysdb": dict(crysdb or _settings("crysdb-sample.yaml"))}
+    sample = {"name": "crysdb", "root": "runs/crysdb", "crysdb": _settings("crysdb-sample.yaml")}
+    database = {**sample, **(database or {})}
     pretraining = {**training, "name": "pretrain", "root": "runs/pretrain"}
     validation = {"name": "validate", "root": "runs/validate", "candidates": "runs/screen/report/candidates.parquet"}
     screening = {"name": "screen", "root": "runs/screen", "formulas": ["NaCl", "SrTiO3"], "search": campaign["search"]}
@@ -126,16 +127,16 @@ def deployments(crysdb: Mapping[str, Any] | None = None) -> list[Deployment]:
     ]
 
 
-def prefect_yaml(*, chain: bool = False, crysdb: Mapping[str, Any] | None = None) -> str:
+def prefect_yaml(*, chain: bool = False, database: Mapping[str, Any] | None = None) -> str:
     """The text of `infra/prefect.yaml`.
 
     Args:
         chain: The events may start what waits for them.
-        crysdb: As for `deployments`.
+        database: As for `deployments`.
     """
     import yaml
 
-    entries = [_entry(d, chain=chain) for d in deployments(crysdb)]
+    entries = [_entry(d, chain=chain) for d in deployments(database)]
     step = {"prefect.deployments.steps.set_working_directory": {"directory": "{{ $DAO_HOME }}"}}
     document = {"name": "dao", "prefect-version": "3.8.8", "pull": [step], "deployments": entries}
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dao_core.artifacts import StageRecord, publish_folder
+from dao_core.artifacts import StageRecord
 from dao_core.crysdb.table import TableRecord
+from dao_core.screening.report.publish import publish_report
 from dao_core.screening.settings import ModelNames
 from tasks.config import ScreenConfig, SearchPlan
 from tasks.crysdb import open_table
@@ -48,7 +49,7 @@ def search_formulas(run: RunLog, plan: SearchPlan, models: ModelNames, table: Ta
     """
     name, root = str(run.state["name"]), str(run.root)
     report = search_with(run, plan, models, table).report
-    page = publish_folder(report.file("report"), Path(root) / "report") / "index.html"
+    page = publish_report(report.file("report"), Path(root) / "report")
     checked = run.step("validate with pw.x", validate_best, report, plan.handoff, root)
     rows = run.step("rows for CrysDB", collect_rows, plan.handoff, root) if checked else None
     if checked:

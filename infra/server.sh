@@ -2,7 +2,8 @@
 # A Prefect server with a process worker: infra/server.sh .venv/bin. Ctrl-C ends both.
 # DAO_DATABASE_URL=postgresql+asyncpg://user:password@host/prefect puts it on PostgreSQL (recommended for more than one
 # user or worker: SQLite locks under load); DAO_PORT is the port, DAO_QUEUES the queues this machine takes; DAO_CHAIN=1
-# lets a published database start the pretraining and a finished screening the validation.
+# lets a published database start the pretraining and a finished screening the validation; DAO_CRYSDB is a file with the
+# settings of the database that is rebuilt and updated on schedule (without it they stay what the server has).
 set -euo pipefail
 BIN=$1 PORT=${DAO_PORT:-4200} HOST=${DAO_HOST:-127.0.0.1}
 export DO_NOT_TRACK=1 PREFECT_SERVER_ANALYTICS_ENABLED=false
@@ -18,7 +19,7 @@ for _ in $(seq 300); do
   "$BIN/python" -c "import sys, urllib.request as u; u.urlopen('$PREFECT_API_URL/health', timeout=2)" 2>/dev/null && break
   sleep 1
 done
-"$BIN/dao" deploy ${DAO_CHAIN:+--chain}
+"$BIN/dao" deploy ${DAO_CHAIN:+--chain} ${DAO_CRYSDB:+--crysdb "$DAO_CRYSDB"}
 echo "server: http://$HOST:$PORT (dashboard), PREFECT_API_URL=$PREFECT_API_URL"
 queues=(); for queue in ${DAO_QUEUES:-default gpu dft}; do queues+=(--work-queue "$queue"); done
 "$BIN/prefect" worker start --pool dao --type process "${queues[@]}"

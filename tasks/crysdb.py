@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from dao_core.artifacts import Ledger, StageRecord, content_key
 from dao_core.code_version import code_version
 from dao_core.crysdb.config import BuildConfig, FilesConfig, SampleConfig, open_source
-from dao_core.crysdb.table import TableRecord
-from tasks.prefect_api import create_table_artifact, emit_event, get_run_logger, task
+from dao_core.crysdb.table import CrysTable, TableBusyError, TableRecord
+from tasks.prefect_api import create_table_artifact, emit_event, get_run_logger, in_run, task
 from tasks.secrets import open_sources
 
 if TYPE_CHECKING:
@@ -23,10 +25,22 @@ CRYSDB, PUBLISHED = "dao.crysdb", "dao.crysdb.published"  # resource and event t
 
 
 def can_continue(_task: object, _run: object, state: Any) -> bool:
-    """Retry only where the source itself was interrupted; a mistake in the settings stays one."""
+    """Retry only where the source was interrupted or the table is taken; a mistake in the settings stays one."""
     from dao_core.crysdb.sources.base import SourceInterrupted
 
-    return isinstance(state.result(raise_on_failure=False), SourceInterrupted)
+    return isinstance(state.result(raise_on_failure=False), SourceInterrupted | TableBusyError)
+
+
+def wait_until_free(table: CrysTable) -> None:
+    """Wait while another process writes a table: the nightly update may meet a rebuild that takes hours."""
+    try:
+        with table.writer():
+            return
+    except TableBusyError:
+        log = get_run_logger() if in_run() else logging.getLogger(__name__)
+        log.warning("another process is writing %s: waiting until it is done", table.path)
+    with table.writer(wait=True):
+        return
 
 
 def ledger_of(root: str) -> Ledger:
@@ -51,12 +65,15 @@ def build_crysdb(
         relaxed: Records of `relax_shard`: their rows become a source of their own, and go through the same stages as
             all others.
         base: A published table whose rows take the place of the configured sources.
-        folder: Of the database; None: `crysdb` below the run's root.
+        folder: Of the database, whose newest version this build is to be; None: `crysdb` below the run's root, where
+            the run's own builds are versions of one table.
 
     Returns:
         The record of the published table.
     """
     database = Path(folder or Path(root) / "crysdb")
+    table = CrysTable(database / "table")
+    wait_until_free(table)
 
     def work(directory: Path) -> dict[str, Any]:
         from dao_core.crysdb.build.build import build
@@ -75,18 +92,22 @@ def build_crysdb(
                  "refused": report.refused, "dropped": report.dropped, "hull": report.hull}  # fmt: skip
         return {"counts": counts, "facts": facts}
 
-    record = ledger_of(root).run("crysdb", _key(config, relaxed, base), work)
+    ledger, key = ledger_of(root), _key(config, relaxed, base)
+    found = ledger.find("crysdb", key)
+    if found is not None and not _is_published(found, table, newest=folder is not None):
+        shutil.rmtree(found.path)  # the table is outside of the ledger, which can't know that it is gone or changed
+    record = ledger.run("crysdb", key, work)
     show(record)
-    return TableRecord(str(database / "table"), record.facts["version"], record.facts["content_hash"], record.counts)
+    return TableRecord(str(table.path), record.facts["version"], record.facts["content_hash"], record.counts)
 
 
 @task(name="update CrysDB", retries=3, retry_delay_seconds=[10, 60, 300], retry_condition_fn=can_continue)
 def update_crysdb(config: BuildConfig, root: str) -> TableRecord:
     """Work in the database at `root` on what is new, changed or gone only; the first time this is a build."""
     from dao_core.crysdb.build.update import update
-    from dao_core.crysdb.table import CrysTable
 
     table = CrysTable(Path(root) / "table")
+    wait_until_free(table)
     if not table.exists:
         record: TableRecord = build_crysdb.fn(config, root, folder=root)
         return record
@@ -108,6 +129,14 @@ def announce(table: TableRecord, name: str, root: str) -> None:
         emit_event(PUBLISHED, resource=resource)
 
     ledger_of(root).run("announced", content_key(event=PUBLISHED, name=name, table=table.key), work)
+
+
+def _is_published(record: StageRecord, table: CrysTable, *, newest: bool) -> bool:
+    """Whether what a build published is still in the table, as its newest version or as any."""
+    if not table.exists:
+        return False
+    version = table.version if newest else record.facts["version"]
+    return version <= table.version and table.facts(version).get("content_hash") == record.facts["content_hash"]
 
 
 def _key(config: BuildConfig, relaxed: Sequence[StageRecord], base: TableRecord | None = None) -> str:
@@ -133,7 +162,6 @@ def _rows_of(base: TableRecord, directory: Path) -> list[Source]:
     import pyarrow.parquet as pq
 
     from dao_core.crysdb.sources.records import RecordsSource
-    from dao_core.crysdb.table import CrysTable
 
     rows = CrysTable(base.path).read(version=base.version, filters=pc.field("source") != RELAXED)
     kinds = rows.select(["source", "functional", "source_version"]).group_by(
@@ -183,8 +211,6 @@ def open_table(path: Path, version: int | None = None) -> TableRecord:
     Raises:
         TableError: There is no such table or version.
     """
-    from dao_core.crysdb.table import CrysTable
-
     table = CrysTable(path)
     at = table.version if version is None else version
     return TableRecord(str(path), at, str(table.facts(at).get("content_hash", at)), {})
@@ -192,7 +218,7 @@ def open_table(path: Path, version: int | None = None) -> TableRecord:
 
 @task(name="ingest sources", retries=3, retry_delay_seconds=[10, 60, 300], retry_condition_fn=can_continue)
 def ingest_sources(config: BuildConfig, folder: str) -> list[StageRecord]:
-    """Read every source into shards; whole shards that are there are not read again.
+    """Read every source into shards, when nobody else writes the database; whole shards are not read again.
 
     Args:
         config: Of the build.
@@ -202,12 +228,13 @@ def ingest_sources(config: BuildConfig, folder: str) -> list[StageRecord]:
         Records of the shards.
 
     Raises:
-        TableBusyError: Another build is writing this database.
+        TableBusyError: Another process took the table at the same moment.
     """
     from dao_core.crysdb.build.build import ingest_all
-    from dao_core.crysdb.table import CrysTable
 
-    with CrysTable(Path(folder) / "table").writer():
+    table = CrysTable(Path(folder) / "table")
+    wait_until_free(table)
+    with table.writer():
         sources: Sequence[Source] = open_sources(config)
         return [shard for shards in ingest_all(sources, Ledger(Path(folder) / "ledger"), config) for shard in shards]
 

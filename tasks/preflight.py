@@ -9,7 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from dao_core.artifacts import ForeignFileError
 from dao_core.crysdb.config import BuildConfig, FilesConfig
+from dao_core.crysdb.sources.base import SourceError
+from dao_core.crysdb.sources.settings import MaterialsProjectConfig
+from dao_core.screening.report.publish import check_place
 from dao_core.training.config import TrainingConfig
 from tasks.config import (
     BenchmarkConfig,
@@ -21,6 +25,7 @@ from tasks.config import (
     RelaxDatasetConfig,
     RunSettings,
     ScreenConfig,
+    SearchPlan,
     ValidateConfig,
     Workers,
 )
@@ -44,6 +49,8 @@ def preflight(config: RunSettings) -> None:
         problems += _table("table", config.table)
         for name in ("stage1", "predictor", "stage2"):
             problems += _gpu(name, getattr(config, name))
+    if isinstance(config, SearchPlan):
+        problems += _report(config.root)
     if isinstance(config, ScreenConfig | RelaxDatasetConfig):
         problems += _table("crysdb", config.crysdb)
     if isinstance(config, ValidateConfig) and not config.candidates.is_file():
@@ -91,11 +98,25 @@ def _root(root: Path) -> Iterator[str]:
         yield f"root: {free / 1e6:.0f} MB free below {root}, {MIN_FREE_BYTES / 1e6:.0f} MB are needed: free some space"
 
 
+def _report(root: Path) -> Iterator[str]:
+    try:
+        check_place(root / "report")
+    except ForeignFileError as error:
+        yield f"root: {error} with --root"
+
+
 def _sources(config: BuildConfig) -> Iterator[str]:
     for i, source in enumerate(config.sources):
         for path in source.paths if isinstance(source, FilesConfig) else ():
             if not path.exists():
                 yield f"crysdb.sources.{i}.paths: {path} is not there: correct the path"
+        if isinstance(source, MaterialsProjectConfig) and (source.api_key or not source.api_key_block):
+            from dao_core.crysdb.sources.materials_project import api_key
+
+            try:
+                api_key(source)
+            except SourceError as error:
+                yield f"crysdb.sources.{i}: {error}"
 
 
 def _gpu(name: str, config: TrainingConfig) -> Iterator[str]:

@@ -1,10 +1,11 @@
-"""Ending what a run started: pw.x in sessions of their own, Dask workers, ranks of a training."""
+"""Ending what a run started (pw.x in sessions of their own, Dask workers, ranks of a training), and who still lives."""
 
 from __future__ import annotations
 
 import os
 import signal
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,3 +48,25 @@ def end_descendants(
                 continue
         _, found = psutil.wait_procs(found, timeout=GRACE_SECONDS)
     return len(found)
+
+
+def process_start(pid: int) -> str | None:
+    """When a process started, in kernel ticks: tells it from a later one with its number. None: no process."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return _alive_elsewhere(pid)
+    return None if fields[0] == "Z" else fields[19]
+
+
+def _alive_elsewhere(pid: int) -> str | None:
+    """On systems without /proc: only whether the process exists."""
+    if Path("/proc/self").exists():
+        return None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass
+    return "alive"

@@ -1,7 +1,8 @@
 """The log of a run: what each stage did, in files that any process can read while the run goes on.
 
-`run.json` is the state (replaced whole at each change), `events.jsonl` the structured log. The run log informs; whether
-a stage is done is decided by the ledger alone.
+`run.json` is the state (replaced whole at each change), `events.jsonl` the structured log. Of two runs that work in one
+folder at once the second has a state of its own, such as `run-0a1b2c.json`. The run log informs; whether a stage is
+done is decided by the ledger alone.
 """
 
 from __future__ import annotations
@@ -20,16 +21,17 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dao_core.artifacts import write_atomic
+from dao_core.artifacts import refuse_foreign, write_atomic
 from tasks.error_line import in_one_line
 from tasks.events import now, write_event
 from tasks.metrics import costs, prometheus_text
+from tasks.processes import process_start
+from tasks.run_files import HEARTBEAT, METRICS, STATE, STATES_BESIDE, beginning, beside_of, run_file
 
 if TYPE_CHECKING:
     from tasks.config import Workers
 
 T = TypeVar("T")
-STATE, METRICS, HEARTBEAT = "run.json", "metrics.prom", "heartbeat"
 BEAT_SECONDS = 20.0
 SILENT_SECONDS = 180.0  # a run on another machine without a sign of life for so long counts as gone
 
@@ -61,18 +63,24 @@ class RunLog:
 
         Raises:
             OSError: The folder cannot be made or written.
+            ForeignFileError: It holds a `run.json` that is not the state of a run.
         """
         self.root = Path(root).absolute()
         self.root.mkdir(parents=True, exist_ok=True)
+        refuse_foreign(self.root, [STATE], [] if read_state(self.root) is None else [STATE])
         self.workers = workers
         self._pool: Any = None
-        self.state: dict[str, Any] = {
-            **_begun(name, command, read_state(self.root) or {}), "flow_run_id": flow_run_id, "stages": {}
-        }  # fmt: skip
-        self._begin()
+        with beginning(self.root):
+            before = read_state(self.root) or {}
+            alone = before.get("status") != "running" or _is_own(before)
+            begun = _begun(name, command, before if alone else {})
+            self.state: dict[str, Any] = {**begun, "flow_run_id": flow_run_id, "stages": {}}
+            self._beside = "" if alone else self.run_id.rpartition("-")[2]
+            self._begin()
+        _forget_ended(self.root, command)
 
     def _begin(self) -> None:
-        (self.root / HEARTBEAT).touch()
+        run_file(self.root, HEARTBEAT, self._beside).touch()
         self._save()
         self.event("run started", attempt=self.state["attempts"])
 
@@ -132,7 +140,7 @@ class RunLog:
 
     def _beat(self, stop: threading.Event) -> None:
         while not stop.wait(BEAT_SECONDS):
-            (self.root / HEARTBEAT).touch()
+            run_file(self.root, HEARTBEAT, self._beside).touch()
 
     def step(self, name: str, work: Callable[..., T], *args: Any, **options: Any) -> T:
         """Run one task as a stage of this run.
@@ -190,8 +198,8 @@ class RunLog:
         write_event(self.root, self.run_id, message, **facts)
 
     def _save(self) -> None:
-        write_atomic(self.root / STATE, json.dumps(self.state, indent=1, default=str))
-        write_atomic(self.root / METRICS, prometheus_text(self.state))
+        write_atomic(run_file(self.root, STATE, self._beside), json.dumps(self.state, indent=1, default=str))
+        write_atomic(run_file(self.root, METRICS, self._beside), prometheus_text(self.state))
 
 
 class LightRunLog(RunLog):
@@ -205,7 +213,7 @@ class LightRunLog(RunLog):
         other = before is not None and (before["name"], before["command"]) != (name, command)
         self._other = before if before is not None and other and before["status"] == "completed" else None
         if root is None:
-            self.root, self.workers, self._pool = Path(), None, None
+            self.root, self.workers, self._pool, self._beside = Path(), None, None, ""
             self.state = {**_begun(name, command, {}), "flow_run_id": None, "stages": {}}
         else:
             super().__init__(root, name=name, command=command)
@@ -223,7 +231,7 @@ class LightRunLog(RunLog):
 
     def _save(self) -> None:
         if self._written:
-            write_atomic(self.root / STATE, json.dumps(self.state, indent=1, default=str))
+            write_atomic(run_file(self.root, STATE, self._beside), json.dumps(self.state, indent=1, default=str))
 
     def event(self, message: str, **facts: Any) -> None:
         """Stages stand in `run.json`; there is no log of events beside it."""
@@ -246,6 +254,7 @@ def record_command(root: str | Path | None, name: str) -> Iterator[RunLog]:
 
     Raises:
         OSError: The folder cannot be made or written: the command stops before its work, not after.
+        ForeignFileError: It holds a `run.json` that is not the state of a run.
     """
     run = LightRunLog(root, name=name, command=shlex.join(["dao", *sys.argv[1:]]))
     try:
@@ -288,15 +297,20 @@ def _facts(results: Sequence[Any]) -> dict[str, Any]:
     return facts
 
 
-def read_state(root: Path) -> dict[str, Any] | None:
-    """The state of the run in `root`, or None where there is none. A run whose process is gone is `interrupted`."""
+def read_state(root: Path, beside: str = "") -> dict[str, Any] | None:
+    """The state of the run in `root`, or None where there is none. A run whose process is gone is `interrupted`.
+
+    Args:
+        root: Folder of the run.
+        beside: Last digits of the id of a run that began there while another one worked.
+    """
     try:
-        state: Any = json.loads((root / STATE).read_text())
+        state: Any = json.loads(run_file(root, STATE, beside).read_text())
     except (OSError, ValueError):
         return None
     if not _is_state(state):
         return None  # somebody else's file of that name
-    if state.get("status") == "running" and not _lives(root, state):
+    if state.get("status") == "running" and not _lives(run_file(root, HEARTBEAT, beside), state):
         state["status"] = "interrupted"
     return state
 
@@ -309,44 +323,38 @@ def _is_state(state: Any) -> bool:
     return isinstance(stages, dict) and all(isinstance(entry, dict) for entry in stages.values())
 
 
-def _lives(root: Path, state: Mapping[str, Any]) -> bool:
+def _lives(heartbeat: Path, state: Mapping[str, Any]) -> bool:
     """Whether the run's process is there; on another machine, whether it has given a sign of life lately."""
     if state.get("host", platform.node()) == platform.node():
         pid = state.get("pid")
         return isinstance(pid, int) and process_start(pid) == state.get("pid_started")
     try:
-        return time.time() - (root / HEARTBEAT).stat().st_mtime < SILENT_SECONDS
+        return time.time() - heartbeat.stat().st_mtime < SILENT_SECONDS
     except OSError:
         return False
 
 
-def process_start(pid: int) -> str | None:
-    """When a process started, in kernel ticks: tells it from a later one with its number. None: no process."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return _alive_elsewhere(pid)
-    return None if fields[0] == "Z" else fields[19]
+def _is_own(state: Mapping[str, Any]) -> bool:
+    """Whether a state is of an earlier attempt in this process."""
+    return (state.get("host"), state.get("pid")) == (platform.node(), os.getpid())
 
 
-def _alive_elsewhere(pid: int) -> str | None:
-    """On systems without /proc: only whether the process exists."""
-    if Path("/proc/self").exists():
-        return None
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        pass
-    return "alive"
+def _forget_ended(root: Path, command: str) -> None:
+    """Remove what ended runs of a command that began beside others left: this attempt goes on where they were."""
+    for path in root.glob(STATES_BESIDE):
+        state = read_state(root, beside := beside_of(path))
+        if state is not None and state["status"] != "running" and state["command"] == command:
+            for name in (STATE, METRICS, HEARTBEAT):
+                run_file(root, name, beside).unlink(missing_ok=True)
 
 
 def find_runs(root: str | Path | None = None) -> list[tuple[Path, dict[str, Any]]]:
     """All runs one or two folders below `root`, newest first; without one those below `runs/` and this folder."""
     tops = (Path(), Path("runs")) if root is None else (Path(root),)
-    folders = {path.parent for top in tops for below in ("*", "*/*") for path in top.glob(f"{below}/{STATE}")}
-    runs = [(folder, state) for folder in sorted(folders) if (state := read_state(folder)) is not None]
+    names = [f"{below}/{name}" for below in ("*", "*/*") for name in (STATE, STATES_BESIDE)]
+    files = {path for top in tops for name in names for path in top.glob(name)}
+    found = [(path.parent, read_state(path.parent, beside_of(path))) for path in sorted(files)]
+    runs = [(folder, state) for folder, state in found if state is not None]
     return sorted(runs, key=lambda run: str(run[1].get("started")), reverse=True)
 
 

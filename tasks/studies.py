@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dao_core.artifacts import StageRecord, content_key, plain, write_atomic
+from dao_core.artifacts import StageRecord, content_key, plain, published, refuse_foreign, write_atomic
 from dao_core.code_version import code_version
 from dao_core.studies.registry import load_study
 from dao_core.studies.study import Rows, StudySettings
@@ -153,6 +153,21 @@ def report_stage(done: Sequence[StageRecord], prepared: StageRecord, settings: S
     code = code_version(study.summarise, study.plot)
     key = content_key(done=[r.key for r in done], settings=_without_place(settings), code=code)
     return ledger_of(root).run(f"{study.name}-report", key, work)
+
+
+def check_report_place(settings: StudySettings, folder: Path) -> None:
+    """See, before the work, that what `report_stage` makes can go into a folder.
+
+    Args:
+        settings: Of the study.
+        folder: Where it goes; it need not exist.
+
+    Raises:
+        ForeignFileError: Somebody else's file is in the place of one of them.
+    """
+    name = _name(settings)
+    names = [REPORT, f"{name}.png", *(p.name for p in folder.glob(f"{name}-*.parquet"))]
+    refuse_foreign(folder, names, published(folder))
 
 
 def gather(done: Sequence[StageRecord]) -> dict[str, pd.DataFrame]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,8 +17,10 @@ from pymatgen.core import Lattice, Structure
 
 import dao_core as dao
 from dao_core.api import as_crystal
+from dao_core.artifacts import ForeignFileError
 from dao_core.crysdb.table import TableError
 from dao_core.crystal import InvalidCrystalError
+from dao_core.models.checkpoint_io import SHIPPED
 from dao_core.screening.formulas import FormulaError
 from dao_core.settings_error import SettingsError
 from tests.helpers.benchmark_targets import rocksalt
@@ -55,6 +58,14 @@ def test_it_writes_what_the_command_writes(salt: dao.Prediction, tmp_path: Path)
     page = salt.write(tmp_path / "out")
     assert page.name == "index.html"
     assert (tmp_path / "out" / "candidates.parquet").exists()
+    (tmp_path / "out" / "001_sampleA_225.cif").write_text("mine")
+    assert salt.write(tmp_path / "out") == page
+    assert (tmp_path / "out" / "001_sampleA_225.cif").read_text() == "mine"
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "index.html").write_text("mine")
+    with pytest.raises(ForeignFileError, match=r"site/index\.html is not of this program"):
+        salt.write(tmp_path / "site")
+    assert [p.name for p in (tmp_path / "site").iterdir()] == ["index.html"]
 
 
 def test_a_prediction_without_a_usable_structure_says_why(salt: dao.Prediction) -> None:
@@ -148,6 +159,40 @@ def test_wrong_formulas_and_settings_are_refused_alike(make: Callable[..., Any])
         make("NaCl", max_atomz=4)
 
 
+def test_how_many_are_judged_has_a_name_beside_the_judge_s() -> None:
+    pytest.importorskip("sevenn", reason="sevenn is not installed")
+    judged = dao.predict("NaCl", n=3, generator="none", library="none", max_atoms=4, n_judged=1)
+    assert len(judged) > 1
+    assert sum(c.judged for c in judged) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"judge": {"n_judged": 1}}, "judge: give the name of a model; n_judged says how many structures it relaxes"),
+        ({"judge": "none", "n_judged": 1}, "n_judged: it counts what the judge relaxes, and judge is none"),
+        ({"n_judged": 0}, "judge.n_judged: Input should be greater than or equal to 1"),
+    ],
+)
+def test_a_judge_that_is_no_name_or_counts_nothing_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(message)):
+        dao.predict("NaCl", **settings)
+
+
+def test_models_may_be_named_by_a_path() -> None:
+    shipped = SHIPPED / "predictor"
+    quick: dict[str, Any] = {
+        "n": 1,
+        "generator": "none",
+        "library": Path("none"),
+        "max_atoms": 4,
+        "judge": Path("none"),
+    }
+    one = dao.predict("NaCl", potential=shipped, **quick)
+    assert one.best.energy_per_atom == dao.predict("NaCl", potential=str(shipped), **quick).best.energy_per_atom
+    assert dao.relax(bulk("Cu"), potential=shipped, max_steps=0).energy_per_atom is not None
+
+
 def test_the_calculator_agrees_with_the_relaxation() -> None:
     crystal = rocksalt(11, 17)
     atoms = crystal.to_ase()
@@ -182,6 +227,8 @@ def test_crysdb_answers_in_dataframes(tmp_path: Path) -> None:
     rows = database.query("SELECT count(*) AS n FROM crysdb")
     assert rows["n"][0] > 0
     assert repr(database).endswith(f"version {database.version})")
+    with pytest.raises(TableError, match="version '0' is no number: give one of 0 to 0"):
+        database.query("SELECT 1", version="0")  # type: ignore[arg-type]
 
 
 def test_files_of_structures_are_read_from_the_package(tmp_path: Path) -> None:

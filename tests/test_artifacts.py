@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,20 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
-from dao_core.artifacts import MANIFEST, ArtifactError, Ledger, content_key, file_sha256, verify, write_atomic
+from dao_core import artifacts
+from dao_core.artifacts import (
+    MANIFEST,
+    PUBLISHED,
+    ArtifactError,
+    ForeignFileError,
+    Ledger,
+    content_key,
+    file_sha256,
+    plain,
+    publish_into,
+    verify,
+    write_atomic,
+)
 
 
 class Settings(BaseModel):
@@ -103,3 +117,61 @@ def test_write_atomic_replaces_whole_files(tmp_path: Path) -> None:
     assert target.read_text() == "new"
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
     assert file_sha256(target) == "11507a0e2f5e69d5dfa40a62a1bd7b6ee57e6bcd85c67c9b8431b36fff21c437"
+
+
+def filled(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"{folder.name} {name}")
+    return folder
+
+
+def content(folder: Path) -> dict[str, str]:
+    return {str(p.relative_to(folder)): p.read_text() for p in folder.rglob("*") if p.is_file() and p.name != PUBLISHED}
+
+
+def test_what_an_earlier_report_left_goes_and_what_is_somebody_else_s_stays(tmp_path: Path) -> None:
+    large = filled(tmp_path / "large", "index.html", "001_a.cif", "002_b.cif", "deep/002_b.cif")
+    small = filled(tmp_path / "small", "index.html", "001_a.cif")
+    target = filled(tmp_path / "target", "paper.tex", "002_mine.cif", "deep/003_mine.cif")
+    publish_into(large, target)
+    publish_into(small, target)
+    assert content(target) == {
+        "index.html": "small index.html", "001_a.cif": "small 001_a.cif", "paper.tex": "target paper.tex",
+        "002_mine.cif": "target 002_mine.cif", "deep/003_mine.cif": "target deep/003_mine.cif",
+    }  # fmt: skip
+    assert json.loads((target / PUBLISHED).read_text()) == ["001_a.cif", "index.html"]
+
+
+@pytest.mark.parametrize("name", ["index.html", "001_a.cif", PUBLISHED])
+def test_a_foreign_file_in_the_way_is_named_and_nothing_is_changed(tmp_path: Path, name: str) -> None:
+    source = filled(tmp_path / "source", "index.html", "001_a.cif")
+    target = filled(tmp_path / "target", name)
+    before = {p.name: p.read_text() for p in target.iterdir()}
+    with pytest.raises(ForeignFileError, match=f"target/{name} is not of this program: move it away, or name another"):
+        publish_into(source, target)
+    assert {p.name: p.read_text() for p in target.iterdir()} == before
+    with pytest.raises(ForeignFileError, match=r"index\.html is not of this program"):
+        publish_into(source, source / "index.html")
+
+
+def test_a_report_that_was_half_brought_is_brought_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = filled(tmp_path / "source", "a.cif", "index.html")
+    whole = artifacts.write_atomic
+
+    def stopped(path: Path, data: str | bytes) -> None:
+        if path.name == "index.html":
+            raise KeyboardInterrupt
+        whole(path, data)
+
+    monkeypatch.setattr(artifacts, "write_atomic", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        publish_into(source, tmp_path / "target")
+    monkeypatch.undo()
+    publish_into(source, tmp_path / "target")
+    assert content(tmp_path / "target") == content(source)
+
+
+def test_numbers_of_a_database_stay_numbers() -> None:
+    """DuckDB gives sums of whole numbers as decimals."""
+    assert plain([Decimal("12345678901234567890"), Decimal("0.5"), Decimal("nan")]) == [12345678901234567890, 0.5, None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -118,6 +119,25 @@ def test_compose_starts_database_server_and_worker_in_order() -> None:
     assert "dao deploy" in (INFRA / "server.sh").read_text().replace('"$BIN/dao" deploy', "dao deploy")
     secrets = re.findall(r"(POSTGRES_PASSWORD|MP_API_KEY): (\S+)", (INFRA / "compose.yaml").read_text())
     assert all(value.startswith("${") for _, value in secrets)
+
+
+@pytest.mark.parametrize("script", ["compose.yaml", "server.sh"])
+def test_the_schedules_database_is_named_by_the_environment(tmp_path: Path, script: str) -> None:
+    (tmp_path / "dao").write_text('#!/bin/sh\nprintf "<%s>" "$@"\n')
+    (tmp_path / "dao").chmod(0o755)
+    if script == "compose.yaml":
+        worker = yaml.safe_load((INFRA / script).read_text())["services"]["worker"]
+        assert worker["environment"]["DAO_CRYSDB"] == "${DAO_CRYSDB:-}"
+        line = shlex.split(worker["command"])[2].replace("$$", "$").partition("&&")[0]
+    else:
+        (line,) = [row for row in (INFRA / script).read_text().splitlines() if row.startswith('"$BIN/dao" deploy')]
+
+    def arguments(**variables: str) -> str:
+        environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "BIN": str(tmp_path), **variables}
+        return subprocess.run(["sh", "-c", line], env=environment, capture_output=True, text=True, check=True).stdout
+
+    assert arguments(DAO_CHAIN="", DAO_CRYSDB="") == "<deploy>"
+    assert arguments(DAO_CHAIN="1", DAO_CRYSDB="a b.yaml") == "<deploy><--chain><--crysdb><a b.yaml>"
 
 
 @pytest.mark.parametrize("path", sorted([*INFRA.glob("*.sh"), INFRA.parent / ".ci" / "run"]), ids=lambda p: p.name)

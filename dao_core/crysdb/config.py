@@ -102,7 +102,7 @@ def sources_of(config: BuildConfig, given: Sequence[Source] | None = None) -> li
 
 
 def open_source(config: Any) -> Source:
-    """The source that a config describes; remote ones check their key and server here."""
+    """The source that a config describes; remote ones check their key here. Raises SourceError."""
     if isinstance(config, FilesConfig):
         from dao_core.crysdb.sources.files import FileSource
 

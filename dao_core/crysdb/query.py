@@ -58,6 +58,9 @@ def query(table: CrysTable, sql: str, *, version: int | None = None, level: str 
             )
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
+        statements = connection.extract_statements(sql)
+        if len(statements) > 1:  # DuckDB would run all and answer the last one only
+            raise QueryError(f"{len(statements)} statements: a query is one SELECT, ask each by itself")
         relation = connection.sql(sql)
         if relation is None:
             raise QueryError("only SELECT gives a result: the table is written by `dao crysdb build` alone")

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote
@@ -68,11 +69,14 @@ class CrysTable:
         return int(self._open().version())
 
     @contextmanager
-    def writer(self) -> Iterator[None]:
+    def writer(self, *, wait: bool = False) -> Iterator[None]:
         """Hold the table for writing; the lock dies with the process.
 
+        Args:
+            wait: Until it is free.
+
         Raises:
-            TableBusyError: It is taken; raised at once.
+            TableBusyError: It is taken; raised at once unless told to wait.
             TableError: There can be no table at this path.
         """
         _check_path(self.path)
@@ -83,7 +87,7 @@ class CrysTable:
             raise TableError(f"cannot write below {self.path.parent}: {error}") from error
         with handle:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:
                 raise TableBusyError(
                     f"another process is writing {self.path}: wait until it is done, or end it"
@@ -292,6 +296,10 @@ class CrysTable:
 
         if not self.exists:
             raise TableError(f"no CrysDB table at {self.path}: run `dao crysdb build` first, or correct the path")
+        if version is not None and not isinstance(version, Integral):
+            raise TableError(
+                f"version {version!r} is no number: give one of 0 to {self.version}, or None for the newest"
+            )
         if version is not None and not 0 <= version <= self.version:
             raise TableError(
                 f"{self.path} has no version {version}: use one of 0 to {self.version} (dao crysdb history)"

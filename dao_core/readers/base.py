@@ -9,6 +9,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from dao_core.crystal import Crystal
 
+HELD = "selective dynamics are left aside"  # what every reader notes of atoms that a file holds in their places
+
 
 class UnreadableError(ValueError):
     """A file or text that holds no structure, or one that contradicts itself; the message says why and what to do."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal, InvalidCrystalError
-from dao_core.readers.base import Row, UnreadableError
+from dao_core.readers.base import HELD, Row, UnreadableError
 from dao_core.readers.row_checks import check_length_units
 from dao_core.readers.species import DEUTERIUM, plain_element
 from dao_core.readers.tensors import numbers_of
@@ -98,6 +98,8 @@ def _frame(body: list[str], where: str) -> Row[Crystal | str | None]:
     crystal = Crystal(lattice, np.asarray(positions) @ np.linalg.inv(lattice), np.array(numbers))
     values: dict[str, Any] = {**keys, **columns}
     notes = (DEUTERIUM,) if "D" in words else ()
+    if "F" in np.ravel(columns.get("move_mask", ())).tolist():  # as ASE writes FixAtoms and FixCartesian
+        notes = (*notes, HELD)
     return Row(where, crystal, values, notes)
 
 

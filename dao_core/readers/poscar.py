@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal
-from dao_core.readers.base import UnreadableError
+from dao_core.readers.base import HELD, UnreadableError
 from dao_core.readers.cif_cut import NO_END
 from dao_core.readers.species import DEUTERIUM, element_number, plain_element
 from dao_core.readers.vasp_frames import NUMBER, count_words
 
 LEFT_ASIDE = "what follows the positions is left aside"
-HELD = "selective dynamics are left aside"
 _KNOWN_REST = ("d", "c", "k", "l", "#", "!")  # velocities, in which coordinates; lattice velocities; comments
 
 

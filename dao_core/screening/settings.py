@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -135,6 +136,12 @@ class ModelNames(BaseModel):
         "auto", description="auto: the library's structures and prototypes; none; a CrysDB table; a saved index"
     )
     library: str = Field("auto", description="known structures: auto (what is installed), none, or a CrysDB table")
+
+    @field_validator("generator", "potential", "judge", "templates", "library", mode="before")
+    @classmethod
+    def _folder(cls, value: Any) -> Any:
+        """From Python a folder may come as a Path."""
+        return str(value) if isinstance(value, Path) else value
 
     @model_validator(mode="after")
     def _somebody_has_the_dispersion(self) -> ModelNames:

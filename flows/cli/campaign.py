@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,7 +23,7 @@ def run_campaign(path: Path, root: Path | None, profile: str | None = None) -> N
     """Run or continue the campaign of a settings file and say where the report is."""
     from tasks.config import CampaignConfig, load_config
     from tasks.preflight import preflight
-    from tasks.run_log import read_state
+    from tasks.run_log import find_runs
 
     changes: dict[str, Any] = {} if root is None else {"root": root}
     if profile is not None:
@@ -39,9 +40,10 @@ def run_campaign(path: Path, root: Path | None, profile: str | None = None) -> N
     with live_progress():
         campaign(config, command)
     print(f"report: {(config.root / 'report' / 'index.html').resolve()}")
-    state = read_state(config.root)
-    if state is not None:  # by its id: campaigns with other roots may have the same name
-        print(f"stages: dao runs show {state['id']} --root {shlex.quote(str(config.root.parent))}")
+    for folder, state in find_runs(config.root.parent):
+        if folder == config.root and state.get("pid") == os.getpid():  # another one may work in the same folder
+            # by its id: campaigns with other roots may have the same name
+            print(f"stages: dao runs show {state['id']} --root {shlex.quote(str(config.root.parent))}")
 
 
 def load_profile(name: str) -> Profile:

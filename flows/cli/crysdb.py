@@ -116,9 +116,10 @@ def query(
         frame.to_csv(out, index=False) if out.suffix == ".csv" else frame.to_parquet(out, index=False)
         print(f"{result.num_rows} rows: {out}")
         return
-    rows = [tuple(map(shown, row.values())) for row in result.slice(0, limit).to_pylist()]
+    values = result.slice(0, limit).to_pylist()
+    rows = [tuple(map(shown, row.values())) for row in values]
     more = f", {limit} shown" if result.num_rows > limit else ""
-    table(f"{result.num_rows} rows{more}", result.column_names, rows)
+    table(f"{result.num_rows} rows{more}", result.column_names, rows, values=values)
 
 
 @app.command()
@@ -363,16 +364,18 @@ def _hulls(hull: dict[str, Any], agreement: dict[str, dict[str, float]]) -> None
 
 def show_leaks(report: dict[str, Any]) -> None:
     """Of each benchmark's test entries, how many the table reaches by which kind of likeness."""
-    rows = []
+    rows, counts = [], []
     for entry in report["leaks"]:
         reach = report["reach"][entry["benchmark"]]
         total = sum(reach[k] for k in ("structure", "polymorph", "prototype", "none"))
-        shares = [_share(n, total) for n in _kinds(reach)]
-        rows.append((entry["benchmark"], total, *shares, entry["rows_structure"], entry["rows_polymorph"],
-                     entry["rows_prototype"]))  # fmt: skip
+        kinds = _kinds(reach)
+        by_kind = entry["rows_structure"], entry["rows_polymorph"], entry["rows_prototype"]
+        rows.append((entry["benchmark"], total, *(_share(n, total) for n in kinds), *by_kind))
+        counts.append((entry["benchmark"], total, *kinds, *by_kind))
     names = ("benchmark", "entries", "same structure", "same composition", "other polymorph only", "family only",
              "out of reach", "rows: same", "polymorph", "family")  # fmt: skip
-    table("leak audit: test entries reached, by the strongest likeness; rows of the table by theirs", names, rows)
+    table("leak audit: test entries reached, by the strongest likeness; rows of the table by theirs", names, rows,
+          values=[dict(zip(names, row, strict=True)) for row in counts])  # fmt: skip
 
 
 def _kinds(reach: dict[str, int]) -> tuple[int, ...]:

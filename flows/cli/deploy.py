@@ -7,11 +7,14 @@ import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flows.cli.errors import fail
+
+if TYPE_CHECKING:
+    from dao_core.crysdb.config import BuildConfig
 
 
 def deploy(
@@ -27,32 +30,76 @@ def deploy(
     pool: Annotated[str, typer.Option(help="Type of the work pool, if it is new: process or kubernetes.")] = "process",
     crysdb: Annotated[
         Path | None,
-        typer.Option(help="YAML settings of the database that is rebuilt and updated on schedule; default: sample."),
+        typer.Option(
+            help="YAML settings of the database that is rebuilt and updated on schedule; default: those that the "
+            "server has, on a new one the sample's."
+        ),
     ] = None,
 ) -> None:
     """Register the work pool, deployments, schedules and automations with the Prefect server at PREFECT_API_URL.
 
     Examples:  dao deploy    dao deploy --chain --crysdb configs/crysdb-full.yaml
     """
-    from flows.cli.errors import fail
-
     if pool not in ("process", "kubernetes"):
         fail(f"--pool {pool}: use process or kubernetes")
-    database = None if crysdb is None else crysdb_settings(crysdb)
-    register_deployments(chain=chain, silence_seconds=silence, pool=pool, crysdb=database)
+    database = None if crysdb is None else {"crysdb": crysdb_settings(crysdb)}
+    register_deployments(chain=chain, silence_seconds=silence, pool=pool, database=database)
 
 
 def crysdb_settings(path: Path) -> dict[str, Any]:
     """The settings of a database as plain values; relative paths in them count from the worker's DAO_HOME.
 
-    Raises what reading and checking them raises.
+    Raises what reading and checking them raises; ends with one line where they hold a key.
     """
     from dao_core.crysdb.config import BuildConfig
     from flows.cli.crysdb import config_path
     from tasks.config import load_config
 
-    settings: dict[str, Any] = load_config(config_path(path), BuildConfig).model_dump(mode="json", exclude_unset=True)
+    config = load_config(config_path(path), BuildConfig)
+    _refuse_keys(config, str(path))
+    settings: dict[str, Any] = config.model_dump(mode="json", exclude_unset=True)
     return settings
+
+
+def _refuse_keys(config: BuildConfig, where: str) -> None:
+    """A server shows its parameters to anybody who reaches it, and would get the key's mask instead of the key."""
+    for i, source in enumerate(config.sources):
+        if getattr(source, "api_key", None) is not None:
+            fail(
+                f"{where}: sources.{i}.api_key: a schedule keeps no key: leave it out and set MP_API_KEY where the "
+                "worker runs, or name a Prefect Secret block that holds it (api_key_block)"
+            )
+
+
+DATABASE = "rebuild-crysdb/rebuild-crysdb"
+
+
+def kept_database() -> dict[str, Any] | None:
+    """Parameters of the scheduled database as the server at PREFECT_API_URL has them, None where it has none.
+
+    Ends with one line where this version cannot use them.
+    """
+    from pydantic import ValidationError
+
+    import tasks.prefect_api  # noqa: F401 - Prefect's settings stand before it is imported
+    from dao_core.settings_error import explain_settings
+    from tasks.config import RebuildConfig
+
+    from prefect.client.orchestration import get_client  # isort: skip
+    from prefect.exceptions import ObjectNotFound  # isort: skip
+
+    with get_client(sync_client=True) as client:
+        try:
+            kept: dict[str, Any] | None = client.read_deployment_by_name(DATABASE).parameters.get("config")
+        except ObjectNotFound:
+            return None
+    if kept is not None:
+        where = f"the settings of {DATABASE} on the server"
+        try:
+            _refuse_keys(RebuildConfig.model_validate(kept).crysdb, where)
+        except ValidationError as error:
+            fail(f"{where} do not fit this version ({explain_settings(error)}): give yours anew with --crysdb FILE")
+    return kept
 
 
 SILENCE = "dao: a run without a heartbeat has crashed"
@@ -65,9 +112,11 @@ ENDED = tuple(f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "
 
 
 def register_deployments(
-    *, chain: bool, silence_seconds: float, pool: str = "process", crysdb: dict[str, Any] | None = None
+    *, chain: bool, silence_seconds: float, pool: str = "process", database: dict[str, Any] | None = None
 ) -> None:
     """Make the server know the flows. Repeating it changes what changed; without `chain` events start nothing.
+
+    Without `database` the scheduled one keeps the parameters that the server has: every start of a server comes here.
 
     Raises PreflightError where no server of this version answers.
     """
@@ -79,10 +128,11 @@ def register_deployments(
     from tasks.preflight import check_server
 
     check_server()
+    database = database or kept_database()
     _work_pool(pool)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "prefect.yaml"
-        path.write_text(prefect_yaml(chain=chain, crysdb=crysdb))
+        path.write_text(prefect_yaml(chain=chain, database=database))
         _prefect("--no-prompt", "deploy", "--all", "--prefect-file", str(path))
     crash_on_silence(silence_seconds)
     for d in deployments():

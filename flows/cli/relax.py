@@ -69,10 +69,9 @@ def relax_files(files: Sequence[Path], out: Path, potential: str, settings: Mapp
         lines = io.StringIO()
         csv.writer(lines).writerows([COLUMNS, *kept_results(out, set(names)), *rows])
         write_atomic(out / TABLE, lines.getvalue())
-    values = [
-        dict(zip(COLUMNS, (*row[:2], _number(row[2]), row[3], _number(row[4]), *row[5:]), strict=True)) for row in rows
-    ]
-    table(f"energies in eV/atom from {model.identity}", COLUMNS, rows, values=values)
+    values = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+    shown = [(*row[:2], _shown(row[2], 4), row[3], _shown(row[4], 3), *row[5:]) for row in rows]
+    table(f"energies in eV/atom from {model.identity}", COLUMNS, shown, values=values)
     return 1 if refused or any("rejected" in str(row[1]) or "failed" in str(row[1]) for row in done) else 0
 
 
@@ -104,10 +103,9 @@ def _relax_all(
     lines: list[tuple[object, ...]] = []
     for target, row, result in zip(targets, rows, results, strict=True):
         write_atomic(target, result.crystal.to_cif())
-        energy = None if result.energy_per_atom is None else f"{result.energy_per_atom:.4f}"
         outside = result.outside and f"outside what {model.identity} was trained on: {result.outside}"
         reason = "; ".join([part for part in (result.reason, outside) if part] + list(row.notes))
-        numbers = (energy, result.n_steps, f"{result.fmax:.3f}")
+        numbers = (result.energy_per_atom, result.n_steps, result.fmax)
         lines.append((row.where, str(result.status), *numbers, reason or None, target.name))
     return lines
 
@@ -133,8 +131,8 @@ def check_targets(targets: Sequence[Path], inputs: Sequence[Path], table_file: P
             fail(f"{target} is there already and no result of `dao relax`: name another folder with --out")
 
 
-def _number(shown: object) -> float | None:
-    return None if shown is None else float(str(shown))
+def _shown(value: object, decimals: int) -> object:
+    return f"{value:.{decimals}f}" if isinstance(value, float) else value
 
 
 def relax(

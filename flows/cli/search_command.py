@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PREVIEW_ROWS = 5
-_CIF_NAMES = "[0-9][0-9][0-9]_*.cif"
 TITLES = {"proposed": "known and likely, before any relaxation", "judged": "so far"}
 
 
@@ -91,7 +90,10 @@ def run_search(formulas: Sequence[Formula], command: SearchCommand, started: flo
     import tempfile
 
     if command.out is not None:
+        from dao_core.screening.report.publish import check_place
+
         prepare_folder(command.out)
+        check_place(_report_folder(command.out, command), [formula.shown for formula in formulas])
     quiet_libraries()
     with (
         progress_bar(formulas[0].shown if len(formulas) == 1 else "screen") as bar,
@@ -101,7 +103,7 @@ def run_search(formulas: Sequence[Formula], command: SearchCommand, started: flo
         bar("start", 0, 1)
         root = command.out / "ledger" if command.keep and command.out is not None else Path(scratch)
         outcome = _conduct(formulas, command, _context(command, root, started), CommandRunner(run, bar))
-        page = None if command.out is None else _publish(outcome, command.out, inside=command.keep)
+        page = None if command.out is None else _publish(outcome, _report_folder(command.out, command))
         run.finish(
             "completed", summary={"counts": outcome.report.counts, "report": None if page is None else str(page)}
         )
@@ -139,17 +141,16 @@ def _conduct(
     return Conductor(context, runner, show).run(formulas, title_of(formulas))
 
 
-def _publish(outcome: SearchOutcome, out: Path, *, inside: bool) -> Path:
-    """Put the report in its place: the folder itself, or `report/` in it; the page's path."""
-    from dao_core.artifacts import publish_folder, publish_into
+def _report_folder(out: Path, command: SearchCommand) -> Path:
+    """Where the report goes: the folder itself, or `report/` beside the ledger."""
+    return out / "report" if command.keep else out
 
-    source = outcome.report.file("report")
-    if inside:
-        return publish_folder(source, out / "report") / "index.html"
-    if not (out / "files.json").exists():  # of an earlier version, which removed them by their names
-        for old in (*out.glob(_CIF_NAMES), *out.glob(f"symmetrized/{_CIF_NAMES}")):
-            old.unlink()
-    return publish_into(source, out) / "index.html"
+
+def _publish(outcome: SearchOutcome, folder: Path) -> Path:
+    """Put the report in its place; the page's path."""
+    from dao_core.screening.report.publish import publish_report
+
+    return publish_report(outcome.report.file("report"), folder)
 
 
 def _print_answer(outcome: SearchOutcome, command: SearchCommand, page: Path | None, seconds: float) -> None:

@@ -71,14 +71,15 @@ def run_study(config: StudyConfig, *, done_only: bool = False) -> None:
     quiet_libraries()
     import torch
 
-    from dao_core.artifacts import publish_folder
+    from dao_core.artifacts import publish_into
     from tasks.preflight import preflight
     from tasks.run_log import record_command
-    from tasks.studies import REPORT, parts_of, prepare_stage, report_stage
+    from tasks.studies import REPORT, check_report_place, parts_of, prepare_stage, report_stage
 
     torch.set_num_threads(1)
     preflight(config)
     settings, root = config.study, str(config.root)
+    check_report_place(settings, config.root / "report")
     hint = "the same command continues with the next part"
     with interruptible(hint), record_command(root, config.name) as log:
         with log.stage("prepare"):
@@ -88,7 +89,7 @@ def run_study(config: StudyConfig, *, done_only: bool = False) -> None:
             done = _measured(names, prepared, config, done_only=done_only)
         with log.stage("report"):
             record = report_stage(done, prepared, settings, root)
-            folder = publish_folder(Path(record.path), config.root / "report")
+            folder = publish_into(Path(record.path), config.root / "report")
     report = json.loads((folder / REPORT).read_text())
     print(f"parts: {len(done)} of {len(names)}")
     print(f"figures, tables and pictures: {folder}")

@@ -279,7 +279,8 @@ def _validate_all(
     level = run.settings
     parts: list[Path] = []
     unknown = [s.crystal for s in structures if s.crystal is not None and s.model_formation_energy is None]
-    predicted = _dao_energies(unknown) if options.compare and level.elements and unknown else {}
+    formation = level.elements or bool(run.references)
+    predicted = _dao_energies(unknown) if options.compare and formation and unknown else {}
     rows: list[tuple[object, ...]] = []
     n_ok, failure = 0, None
     for s in structures:
@@ -292,14 +293,16 @@ def _validate_all(
         n_ok += result.ok
         if not result.ok:
             failure = failure or f"{s.name}: {result.message or result.status}"
-        rows.append(_line(s.name, result))
+        rows.append(_line(s.name, result, run))
         properties = compute_properties(run, result, options.properties) if result.ok and options.properties else None
         if properties is not None:
             print_properties(s.name, Path(run.root), result, properties)
         parts.append(save_first_principles(Path(run.root), result, properties))
     show_in_pages(parts, options.pages)
     names = ("file", "status", "eV/atom", "formation", "above QE hull", "DAO-P off", "same structure", "message")
-    table(f"pw.x, protocol {level.protocol}; every run is kept below {run.root}", names, rows)
+    shown = [tuple(f"{cell:.4f}" if isinstance(cell, float) else cell for cell in row) for row in rows]
+    table(f"pw.x, protocol {level.protocol}; every run is kept below {run.root}", names, shown,
+          values=[dict(zip(names, row, strict=True)) for row in rows])  # fmt: skip
     return n_ok, failure
 
 
@@ -375,10 +378,14 @@ def _dao_energies(crystals: Sequence[Crystal]) -> dict[int, float]:
     }
 
 
-def _line(name: str, result: ValidationResult) -> tuple[object, ...]:
+def _line(name: str, result: ValidationResult, run: ValidationRun) -> tuple[object, ...]:
     values = (result.energy_per_atom, result.formation_energy_per_atom, result.e_above_hull, result.dao_error)
     message = result.message or None
     if result.ok and result.missing_references:
-        missing = f"no reference for {', '.join(result.missing_references)}: give one with --reference"
-        message = f"{message}; {missing}" if message else missing
-    return (name, result.status, *(None if v is None else f"{v:.4f}" for v in values), result.same_structure, message)
+        failed = [e for e in result.missing_references if e in run.references]
+        absent = [e for e in result.missing_references if e not in run.references]
+        advice = "give one with --reference" if run.settings.elements else "leave out --no-elements"
+        words = [f"the reference given for {', '.join(failed)} could not be computed"] if failed else []
+        words += [f"no reference for {', '.join(absent)}: {advice}"] if absent else []
+        message = "; ".join([message, *words] if message else words)
+    return (name, result.status, *values, result.same_structure, message)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,19 @@ def test_columns_of_one_name_keep_their_own_values(table: CrysTable) -> None:
     assert found.to_pylist() == [{"a": 1, "a_3": 2, "a_2": 3, "a_4": 4}]
     joined = query(table, "SELECT * FROM crysdb x JOIN crysdb y USING (source) LIMIT 1")
     assert len(set(joined.column_names)) == joined.num_columns
+
+
+@pytest.mark.parametrize("sql", ["SELECT count(*) FROM crysdb; SELECT 2", "CREATE TABLE x (a INT); SELECT 1; SELECT 2"])
+def test_more_than_one_statement_is_refused(table: CrysTable, sql: str) -> None:
+    with pytest.raises(QueryError, match=rf"^{sql.count(';') + 1} statements: a query is one SELECT"):
+        query(table, sql)
+    assert query(table, "SELECT count(*) AS n FROM crysdb;").to_pylist() == [{"n": len(salt_records())}]
+
+
+@pytest.mark.parametrize("version", ["0", 0.0, [0]])
+def test_a_version_that_is_no_number_is_refused(table: CrysTable, version: Any) -> None:
+    with pytest.raises(TableError, match=r"^version .* is no number: give one of 0 to 0, or None for the newest"):
+        query(table, "SELECT 1", version=version)
 
 
 def test_names_are_told_apart() -> None:

@@ -53,7 +53,8 @@ def test_the_schedules_rebuild_the_database_that_is_named(tmp_path: Path) -> Non
     path.write_text("sources: [{kind: oqmd, release: '1.7', filter: natoms<31}]\nguards: {max_shrink: 0.1}\n")
     settings = crysdb_settings(path)
     configs = {
-        e["name"]: e["parameters"]["config"] for e in yaml.safe_load(prefect_yaml(crysdb=settings))["deployments"]
+        e["name"]: e["parameters"]["config"]
+        for e in yaml.safe_load(prefect_yaml(database={"crysdb": settings}))["deployments"]
     }
     for name in ("rebuild-crysdb", "update-crysdb"):
         assert configs[name]["crysdb"] == yaml.safe_load(path.read_text())

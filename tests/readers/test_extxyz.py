@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from ase.build import bulk
+from ase.constraints import FixAtoms, FixCartesian
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -53,6 +56,20 @@ def test_agrees_with_ase(crystal: Crystal) -> None:
     np.testing.assert_allclose(back.lattice, crystal.lattice, atol=1e-7)
     away = back.frac_coords - crystal.frac_coords
     assert np.abs(away - np.rint(away)).max() < 1e-6
+
+
+@pytest.mark.parametrize("held", [FixAtoms([0]), FixCartesian(1, mask=(True, False, False)), None])
+def test_atoms_that_ase_holds_are_noted_as_in_a_poscar(held: Any) -> None:
+    from io import StringIO
+
+    from ase.io import write
+
+    atoms, text = bulk("NaCl", "rocksalt", a=5.6), StringIO()
+    atoms.set_constraint(held)
+    write(text, atoms, format="extxyz", columns=["symbols", "positions", "move_mask"], write_results=False)
+    (row,) = read_extxyz(text.getvalue(), "x")
+    assert isinstance(row.value, Crystal)
+    assert row.notes == (() if held is None else ("selective dynamics are left aside",))
 
 
 @pytest.mark.parametrize("between", ["", "\n", "\n\n  \n"])

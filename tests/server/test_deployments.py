@@ -16,6 +16,7 @@ from tests.dft.conftest import library  # noqa: F401 - a fixture
 from tests.helpers.fake_pw import FAKE_COMMAND, silicon
 from tests.helpers.small_runs import TRAINING, campaign_settings
 from tests.server.conftest import Site
+from tests.server.services import cli
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
@@ -112,6 +113,37 @@ def test_validating_the_best_candidates(
               handoff={"when": "always", "top": 1, "settings": dft}),
     )  # fmt: skip
     assert state["summary"]["validations"] == ["Si: validated"]
+
+
+def test_a_server_keeps_the_database_that_was_named(site: Site, tmp_path: Path) -> None:
+    """Every start of a server says `dao deploy`."""
+
+    def deploy(*options: str) -> str:
+        done = cli(site.server, "flows.cli.main", "deploy", *options)
+        return done.stderr if done.returncode else "done"
+
+    def scheduled() -> list[dict[str, Any]]:
+        names = [f"{n}/{n}" for n in ("rebuild-crysdb", "update-crysdb")]
+        return [site.api("GET", f"/deployments/name/{name}")["parameters"]["config"] for name in names]
+
+    before = scheduled()
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("sources: [{kind: oqmd, release: '1.7', filter: natoms<31}]\n")
+    try:
+        assert deploy("--crysdb", str(mine)) == "done"
+        named = scheduled()
+        assert [config["crysdb"]["sources"][0]["filter"] for config in named] == ["natoms<31"] * 2
+        assert deploy() == "done"
+        assert scheduled() == named
+        rebuild = site.api("GET", "/deployments/name/rebuild-crysdb/rebuild-crysdb")["id"]
+        older = {"parameters": {"config": {**named[0], "gone": 1}}, "enforce_parameter_schema": False}
+        site.api("PATCH", f"/deployments/{rebuild}", older)
+        said = deploy()
+        assert "rebuild-crysdb on the server do not fit this version" in said
+        assert "unknown key 'gone'" in said
+    finally:
+        assert deploy("--crysdb", "crysdb-sample.yaml") == "done"
+    assert scheduled() == before
 
 
 def test_a_wrong_setting_fails_at_once_and_says_what_to_do(site: Site, settings: dict[str, Any]) -> None:

@@ -61,6 +61,15 @@ def test_a_root_below_a_file(tmp_path: Path) -> None:
         preflight(settings(tmp_path, root=tmp_path / "file" / "run"))
 
 
+def test_a_foreign_page_where_the_report_goes(tmp_path: Path) -> None:
+    (tmp_path / "run" / "report").mkdir(parents=True)
+    (tmp_path / "run" / "report" / "paper.tex").write_text("mine")
+    preflight(settings(tmp_path))
+    (tmp_path / "run" / "report" / "index.html").write_text("mine")
+    with pytest.raises(PreflightError, match=r"root: .*index\.html is not of this program: move it away"):
+        preflight(settings(tmp_path))
+
+
 def test_a_gpu_stage_without_a_gpu(tmp_path: Path) -> None:
     import torch
 
@@ -96,6 +105,20 @@ def test_every_flow_s_settings_are_checked(tmp_path: Path) -> None:
     for config, message in bad:
         with pytest.raises(PreflightError, match=message):
             preflight(config)
+
+
+def test_a_missing_key_of_the_materials_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MP_API_KEY", raising=False)
+
+    def rebuild(**source: str) -> RebuildConfig:
+        crysdb = {"sources": [{"kind": "sample"}, {"kind": "materials_project", **source}]}
+        return RebuildConfig.model_validate({"name": "x", "root": tmp_path / "run", "crysdb": crysdb})
+
+    with pytest.raises(PreflightError, match=r"crysdb\.sources\.1: no API key: set MP_API_KEY"):
+        preflight(rebuild())
+    preflight(rebuild(api_key_block="mp"))  # asked for when the sources are opened
+    monkeypatch.setenv("MP_API_KEY", "k" * 32)
+    preflight(rebuild())
 
 
 def test_a_study_that_reads_no_data_needs_none(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,12 +8,12 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from dao_core.artifacts import StageRecord
+from dao_core.artifacts import ForeignFileError, StageRecord
 from dao_core.crysdb.config import BuildConfig
 from dao_core.energy.relaxation.settings import RelaxSettings
 from flows.cli.errors import fail
 from tasks.events import EVENTS
-from tasks.run_log import RunLog, RunNotFoundError, find_run, find_runs, process_start, read_state, record_command
+from tasks.run_log import RunLog, RunNotFoundError, find_run, find_runs, read_state, record_command
 
 
 def test_stages_and_events_are_recorded(tmp_path: Path) -> None:
@@ -65,13 +64,53 @@ def test_a_running_one_is_running_until_its_pid_means_another_process(tmp_path: 
     assert read_state(tmp_path)["status"] == "interrupted"  # type: ignore[index]
 
 
-def test_process_start_tells_the_living_from_the_dead() -> None:
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    assert process_start(child.pid) is not None
-    child.kill()
-    child.wait()
-    assert process_start(child.pid) is None
-    assert process_start(os.getpid()) is not None
+OTHER = """
+import sys
+from tasks.run_log import RunLog
+run = RunLog(sys.argv[1], name="db", command="rebuild")
+print("began", flush=True)
+input()
+run.finish("completed", summary={"version": 3})
+"""
+
+
+def test_a_second_run_in_a_folder_leaves_the_state_of_the_first(tmp_path: Path) -> None:
+    root = tmp_path / "db"
+    command = [sys.executable, "-c", OTHER, str(root)]
+    first = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert first.stdout is not None
+    assert first.stdout.readline() == "began\n"
+    rebuilding = read_state(root)
+    second = RunLog(root, name="db", command="update")
+    with second.stage("update CrysDB"):
+        assert read_state(root) == rebuilding
+    states = {state["command"]: state for folder, state in find_runs(tmp_path) if folder == root}
+    assert {name: state["status"] for name, state in states.items()} == {"rebuild": "running", "update": "running"}
+    assert states["update"]["id"] == second.run_id != states["rebuild"]["id"]
+    first.communicate("\n", timeout=60)
+    assert find_run(tmp_path, second.run_id)[1]["status"] == "running"
+    assert find_run(tmp_path, states["rebuild"]["id"])[1]["status"] == "completed"
+    second.finish("failed", error="the server is gone")
+    assert read_state(root)["summary"]["version"] == 3  # type: ignore[index]
+    events = [json.loads(line) for line in (root / EVENTS).read_text().splitlines()]
+    assert {event["run"] for event in events} == {state["id"] for state in states.values()}
+    RunLog(root, name="db", command="update").finish("completed")  # nobody else works now: it takes the usual place
+    ((_, state),) = find_runs(tmp_path)
+    assert (state["command"], state["status"]) == ("update", "completed")
+    assert sorted(p.name for p in root.iterdir()) == [EVENTS, "heartbeat", "metrics.prom", "run.json"]
+
+
+def test_two_commands_in_a_folder_have_a_state_each(tmp_path: Path) -> None:
+    root = tmp_path / "out"
+    command = [sys.executable, "-c", OTHER, str(root)]
+    first = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert first.stdout is not None
+    assert first.stdout.readline() == "began\n"
+    with pytest.raises(ValueError, match="no such cell"), record_command(root, "predict-KCl"):
+        raise ValueError("no such cell")
+    assert read_state(root)["status"] == "running"  # type: ignore[index]
+    first.communicate("\n", timeout=60)
+    assert [state["status"] for _, state in find_runs(tmp_path) if state["name"] == "predict-KCl"] == ["failed"]
 
 
 def test_runs_are_found_by_id_or_beginning(tmp_path: Path) -> None:
@@ -95,6 +134,16 @@ def test_a_damaged_run_log_is_no_run(tmp_path: Path) -> None:
         assert find_runs(tmp_path) == []
     (tmp_path / "a" / "run.json").write_text(json.dumps(other))
     assert [state["status"] for _, state in find_runs(tmp_path)] == ["interrupted"]
+
+
+def test_a_foreign_state_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"simulation": 7}')
+    with pytest.raises(ForeignFileError, match=r"run\.json is not of this program: move it away, or name another"):
+        RunLog(tmp_path, name="flow", command="x")
+    with pytest.raises(ForeignFileError), record_command(tmp_path, "predict-NaCl"):
+        pytest.fail("the work began")
+    assert (tmp_path / "run.json").read_text() == '{"simulation": 7}'
+    assert [p.name for p in tmp_path.iterdir()] == ["run.json"]
 
 
 def test_a_command_is_listed_with_its_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

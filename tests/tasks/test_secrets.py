@@ -45,6 +45,7 @@ def test_settings_without_any_source_are_refused() -> None:
 
 def test_without_a_block_no_server_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks.secrets, "_load", None)
+    monkeypatch.setenv("MP_API_KEY", "e" * 32)
     given = MaterialsProjectConfig(api_key=SecretStr("x" * 32), api_key_block="unused")
     plain, keyed = open_sources(BuildConfig(sources=(MaterialsProjectConfig(), given)))
     assert isinstance(plain, MaterialsProjectSource)

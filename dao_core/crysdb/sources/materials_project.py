@@ -187,7 +187,7 @@ class MaterialsProjectSource:
     def _client(self) -> MPRester:
         from mp_api.client import MPRester
 
-        key = _api_key(self.config)
+        key = api_key(self.config)
         self._session.headers["x-api-key"] = key
 
         def connect() -> MPRester:
@@ -257,7 +257,7 @@ def record_from_document(document: dict[str, Any], release: str) -> CrysRecord:
     )
 
 
-def _api_key(config: MaterialsProjectConfig) -> str:
+def api_key(config: MaterialsProjectConfig) -> str:
     """The key from the configuration or the environment. Raises SourceError that doesn't quote it."""
     key = (config.api_key.get_secret_value() if config.api_key else os.environ.get(KEY_VARIABLE, "")).strip()
     if not key:

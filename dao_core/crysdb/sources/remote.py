@@ -9,10 +9,14 @@ RemoteConfig = MaterialsProjectConfig | OqmdConfig | OptimadeConfig
 
 
 def open_remote(config: RemoteConfig) -> Source:
-    """The source that a configuration describes; nothing is asked of any server before its rows or version are read."""
-    if isinstance(config, MaterialsProjectConfig):
-        from dao_core.crysdb.sources.materials_project import MaterialsProjectSource
+    """The source that a configuration describes; nothing is asked of any server before its rows or version are read.
 
+    Raises SourceError where the key that a server will ask for is missing.
+    """
+    if isinstance(config, MaterialsProjectConfig):
+        from dao_core.crysdb.sources.materials_project import MaterialsProjectSource, api_key
+
+        api_key(config)
         return MaterialsProjectSource(config)
     if isinstance(config, OqmdConfig) and config.route == "rest":
         from dao_core.crysdb.sources.oqmd import OqmdSource

@@ -14,14 +14,19 @@ from dao_core.screening.candidate import Candidate
 from dao_core.screening.symmetry import SNAP_SYMPREC
 
 PROVIDER = "dao"
-_OWN_NAME = re.compile(r"\d{3,}_\w+_\d{3}\.cif")  # as `cif_name` makes them
+SYMMETRIZED = "symmetrized"
+NAMES = {"parquet": "candidates.parquet", "extxyz": "candidates.extxyz", "optimade": "optimade.jsonl"}
+
+
+def formula_in_names(shown: str) -> str:
+    """A formula as the names of its CIF files carry it."""
+    return re.sub(r"[^A-Za-z0-9.]", "", shown)
 
 
 def cif_name(candidate: Candidate, position: int) -> str:
     """`001_NaCl_225.cif`: rank, reduced formula, space group (000 where it is unknown)."""
     number = candidate.spacegroup_after if candidate.spacegroup_after is not None else candidate.spacegroup_before
-    safe = re.sub(r"[^A-Za-z0-9.]", "", candidate.shown_formula)
-    return f"{position:03d}_{safe}_{number or 0:03d}.cif"
+    return f"{position:03d}_{formula_in_names(candidate.shown_formula)}_{number or 0:03d}.cif"
 
 
 def file_names(ranked: Sequence[Candidate]) -> dict[str, str]:
@@ -38,38 +43,29 @@ def write_files(ranked: Sequence[Candidate], out_dir: str | Path) -> dict[str, P
 
     `NNN_formula_sg.cif` (usable candidates; the cell of all other formats, in P1, readable by any program),
     `symmetrized/` (the same structures in the conventional cell with their symmetry operations),
-    `candidates.parquet`, `candidates.extxyz`, `optimade.jsonl`. CIFs of an earlier answer in the folder are removed.
+    `candidates.parquet`, `candidates.extxyz`, `optimade.jsonl`.
 
     Args:
         ranked: Best first.
-        out_dir: Folder to write to.
+        out_dir: Folder to write to; `publish_report` brings a report into one that holds other files.
 
     Returns:
         Kind -> path.
     """
     out = Path(out_dir)
-    (out / "symmetrized").mkdir(parents=True, exist_ok=True)
+    (out / SYMMETRIZED).mkdir(parents=True, exist_ok=True)
     names = file_names(ranked)
-    for folder in (out, out / "symmetrized"):
-        for old in folder.glob("*.cif"):
-            if _OWN_NAME.fullmatch(old.name):
-                old.unlink()
     for c in ranked:
         if c.rejected:
             continue
         (out / names[c.id]).write_text(c.crystal.to_cif())
-        (out / "symmetrized" / names[c.id]).write_text(symmetrized_cif(c))
-    paths = {"cif": out, "parquet": out / "candidates.parquet"}
+        (out / SYMMETRIZED / names[c.id]).write_text(symmetrized_cif(c))
+    paths = {"cif": out, **{kind: out / name for kind, name in NAMES.items()}}
     candidates_table(ranked, names).to_pandas().to_parquet(paths["parquet"], index=False)
-    paths["extxyz"] = _write(out / "candidates.extxyz", "".join(_extxyz(c) for c in ranked if not c.rejected))
+    paths["extxyz"].write_text("".join(_extxyz(c) for c in ranked if not c.rejected))
     lines = [json.dumps(optimade_entry(c)) for c in ranked if not c.rejected]
-    paths["optimade"] = _write(out / "optimade.jsonl", "".join(line + "\n" for line in [_OPTIMADE_HEAD, *lines]))
+    paths["optimade"].write_text("".join(line + "\n" for line in [_OPTIMADE_HEAD, *lines]))
     return paths
-
-
-def _write(path: Path, text: str) -> Path:
-    path.write_text(text)
-    return path
 
 
 def symmetrized_cif(candidate: Candidate) -> str:

@@ -256,22 +256,22 @@ def test_another_server_is_named_as_such(oqmd: FaultProxy) -> None:
 
 @pytest.mark.parametrize("key", ["short", "with\nline", "a" * 33, "ä" * 32])
 def test_bad_key_is_never_quoted(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
-    from dao_core.crysdb.sources.materials_project import _api_key
+    from dao_core.crysdb.sources.materials_project import api_key
 
     monkeypatch.setenv("MP_API_KEY", key)
     with pytest.raises(SourceError, match="MP_API_KEY is no key") as caught:
-        _api_key(MaterialsProjectConfig())
+        api_key(MaterialsProjectConfig())
     assert key not in str(caught.value)
 
 
 def test_key_comes_from_the_environment_and_its_absence_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dao_core.crysdb.sources.materials_project import _api_key
+    from dao_core.crysdb.sources.materials_project import api_key
 
     monkeypatch.setenv("MP_API_KEY", KEY + "\n")
-    assert _api_key(MaterialsProjectConfig()) == KEY
+    assert api_key(MaterialsProjectConfig()) == KEY
     monkeypatch.delenv("MP_API_KEY")
     with pytest.raises(SourceError, match="set MP_API_KEY"):
-        _api_key(MaterialsProjectConfig())
+        api_key(MaterialsProjectConfig())
 
 
 def test_raw_energy_and_correction_stay_apart() -> None:

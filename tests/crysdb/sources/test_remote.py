@@ -13,7 +13,7 @@ from pydantic import SecretStr, ValidationError
 from dao_core.artifacts import Ledger
 from dao_core.crysdb.build.ingest import ingest, source_identity
 from dao_core.crysdb.schema import table_to_records
-from dao_core.crysdb.sources.base import Source, SourceInterrupted
+from dao_core.crysdb.sources.base import Source, SourceError, SourceInterrupted
 from dao_core.crysdb.sources.remote import RemoteConfig, open_remote, oqmd_through_optimade
 from dao_core.crysdb.sources.settings import MaterialsProjectConfig, OptimadeConfig, OptimadeFields, OqmdConfig
 from tests.crysdb.sources.conftest import FAST
@@ -33,10 +33,19 @@ ANY = OptimadeConfig(name="peer", base_url="http://127.0.0.1:9", functional="PBE
         (ANY, "peer", "PBE"),
     ],
 )
-def test_opening_asks_no_server(config: RemoteConfig, name: str, functional: str) -> None:
+def test_opening_asks_no_server(
+    config: RemoteConfig, name: str, functional: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MP_API_KEY", "k" * 32)
     source = open_remote(config)
     assert (source.name, source.functional) == (name, functional)
     assert callable(source.iter_records)
+
+
+def test_a_missing_key_is_noticed_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MP_API_KEY", raising=False)
+    with pytest.raises(SourceError, match="no API key: set MP_API_KEY"):
+        open_remote(MaterialsProjectConfig())
 
 
 def test_oqmds_optimade_route_keeps_the_settings() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 from flows.cli.main import app
 from tasks.run_log import read_state
+from tests.helpers.cli import dao as in_a_process
 from tests.helpers.small_runs import write_dataset
 
 
@@ -115,6 +117,26 @@ def test_an_answer_shows_values_as_they_are_and_numbers_rounded(folder: Path) ->
     assert "third_2" in shown
     dao("crysdb", "query", "SELECT 1.0::double/3 AS third", "--root", folder / "db", "--out", folder / "third.csv")
     assert "0.3333333333333333" in (folder / "third.csv").read_text()
+
+
+def test_as_json_numbers_are_numbers(folder: Path) -> None:
+    sql = """SELECT 2::double/3 AS third, sum(n_atoms) AS atoms, [1::double/3, 1] AS list, 0.5 AS half,
+             any_value(NULL) AS nothing FROM crysdb"""
+    (row,) = json_rows("crysdb", "query", sql, "--root", folder / "db")
+    assert row["third"] == 2 / 3
+    assert row["list"] == [1 / 3, 1]
+    assert row["half"] == 0.5
+    assert isinstance(row["atoms"], int)
+    assert row["nothing"] is None
+    held = json_rows("crysdb", "leaks", "--root", folder / "db")[0]
+    assert (held["benchmark"], held["entries"], held["same structure"], held["out of reach"]) == ("held", 30, 30, 0)
+
+
+def json_rows(*arguments: object) -> list[dict[str, Any]]:
+    done = in_a_process(*map(str, arguments), "--json")
+    assert done.returncode == 0, done.stderr
+    rows: list[dict[str, Any]] = json.loads(done.stdout)["tables"][0]["rows"]
+    return rows
 
 
 def test_where_the_answer_goes_is_checked_before_the_question(folder: Path) -> None:

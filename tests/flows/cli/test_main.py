@@ -41,7 +41,7 @@ def test_a_mistake_is_one_line_and_status_2(tmp_path: Path, arguments: tuple[str
 
 def test_a_warning_is_for_the_user_and_shows_no_source(tmp_path: Path) -> None:
     limits = ("--max-atoms", "22", "--generated-atoms", "22", "--judge", "none")
-    result = dao("predict", "NaCl", *limits, "-n", "2", cwd=tmp_path)
+    result = dao("predict", "NaCl", *limits, "-n", "8", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "warning: 22 atoms a cell, trained on at most 20: expect worse structures" in result.stderr
     assert ".py" not in result.stderr

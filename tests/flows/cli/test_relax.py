@@ -6,6 +6,10 @@ import csv
 import json
 from pathlib import Path
 
+import pytest
+
+from dao_core.energy.registry import load_potential
+from dao_core.energy.relaxation.relax import RelaxSettings, relax
 from dao_core.readers.read import read_structures
 from tests.helpers.cif_text import cif
 from tests.helpers.cli import dao
@@ -69,6 +73,10 @@ def test_results_never_take_the_place_of_a_file_that_is_read_or_of_somebody_else
     row = json.loads(result.stdout)["tables"][0]["rows"][0]
     assert isinstance(row["energy_per_atom"], float)
     assert isinstance(row["fmax"], float)
+    (kept,) = table(tmp_path / "done")
+    exact = relax([read_structures(tmp_path / "x.cif")[0].value], load_potential("dao"), RelaxSettings(max_steps=0))[0]
+    for name in ("energy_per_atom", "fmax"):  # every digit, in the file too
+        assert row[name] == float(kept[name]) == pytest.approx(getattr(exact, name), rel=1e-12)
 
 
 def test_results_of_earlier_runs_in_the_folder_stay_its_own(tmp_path: Path) -> None:

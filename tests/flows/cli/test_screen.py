@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from dao_core.screening.report.first_principles import add_first_principles, first_principles
+from dao_core.screening.report.page import read_data
 from flows.cli.main import main
 from flows.cli.screen import chosen_formulas, system_request
+from tests.helpers.structures import rocksalt
+from tests.helpers.validated import validation
+
+QUICK = ("-n", "2", "--judge", "none", "--library", "none", "--generator", "none", "--max-atoms", "4")
+
+
+def status(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr("sys.argv", ["dao", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    return int(stop.value.code or 0)
 
 
 def test_a_formula_without_balance_is_searched_and_noted(capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,3 +79,48 @@ def test_a_mistake_is_one_line_before_any_work(
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.rglob("*.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("command", "name"), [("screen", "report/index.html"), ("screen", "run.json"), ("predict", "index.html"),
+                          ("predict", "002_NaCl_221.cif"), ("predict", "run.json")],
+)  # fmt: skip
+def test_a_file_in_the_way_is_one_line_before_any_work(
+    tmp_path: Path, command: str, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text('{"mine": 1}')
+    assert status(monkeypatch, command, "NaCl", *QUICK, "--out", str(tmp_path)) == 2
+    said = capsys.readouterr().err.strip()
+    assert said.endswith(f"{name} is not of this program: move it away, or name another folder")
+    assert len(said.splitlines()) == 1
+    assert [p.read_text() for p in tmp_path.rglob("*") if p.is_file()] == ['{"mine": 1}']
+
+
+def test_a_screening_leaves_what_is_not_its_own_and_repeated_what_pw_x_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "paper.tex").write_text("1")
+    for _ in range(2):
+        assert status(monkeypatch, "screen", "NaCl", *QUICK, "--out", str(tmp_path)) == 0
+        page = tmp_path / "report" / "index.html"
+        if not any("dft" in row for row in read_data(page)["candidates"]):
+            best = read_data(page)["candidates"][0]["id"]
+            add_first_principles(page, {best: first_principles(validation(rocksalt()))})
+            shown = read_data(page)
+    assert read_data(page) == shown
+    assert shown["candidates"][0]["dft"]["formation_energy"] == -1.9
+    assert (tmp_path / "report" / "paper.tex").read_text() == "1"
+
+
+def test_a_prediction_removes_only_what_it_wrote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = ("001_experiment.cif", "123_raw_data.cif", "001_KCl_225.cif")
+    for name in mine:
+        (tmp_path / name).write_text("mine")
+    for most in ("4", "2"):
+        assert status(monkeypatch, "predict", "NaCl", *QUICK[:-1], most, "--out", str(tmp_path)) == 0
+        listed = json.loads((tmp_path / "files.json").read_text())
+        there = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
+        assert there == {*listed, *mine, "files.json", "run.json"}
+    assert all((tmp_path / name).read_text() == "mine" for name in mine)

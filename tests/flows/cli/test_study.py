@@ -39,6 +39,21 @@ def test_a_study_runs_and_what_is_done_can_be_reported(tmp_path: Path) -> None:
     assert "parts: 2 of 2" in again.stdout
 
 
+def test_a_report_of_somebody_else_stays(tmp_path: Path) -> None:
+    report = tmp_path / "run" / "report"
+    report.mkdir(parents=True)
+    (report / "report.json").write_text("mine")
+    config = settings(tmp_path)
+    result = dao("study", "pressure", "--config", config, cwd=tmp_path)
+    assert result.returncode == 2
+    assert "report/report.json is not of this program: move it away" in result.stderr
+    assert [p.name for p in tmp_path.joinpath("run").iterdir()] == ["report"]
+    (report / "report.json").rename(report / "paper.tex")
+    result = dao("study", "pressure", "--config", config, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert (report / "paper.tex").read_text() == "mine"
+
+
 @pytest.mark.parametrize(
     ("name", "changes", "options", "message"),
     [

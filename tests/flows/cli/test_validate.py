@@ -77,6 +77,14 @@ def test_validated_kept_and_written_as_rows(dao: Dao, folder: Path, capsys: pyte
     assert [(r["source"], r["parent_id"]) for r in rows] == [("qe", "si")]
 
 
+def test_as_json_energies_have_every_digit(dao: Dao, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dao("si.cif", "bad.cif", "--json") == 0
+    validated, unreadable = json.loads(capsys.readouterr().out)["tables"][0]["rows"]
+    kept = json.loads(next(Path("dft/first_principles").glob("si_*.json")).read_text())["record"]
+    assert round(validated["eV/atom"], 6) == kept["energy"] != round(validated["eV/atom"], 4)
+    assert unreadable["eV/atom"] is None
+
+
 def test_nothing_readable_is_the_users_mistake(dao: Dao, capsys: pytest.CaptureFixture[str]) -> None:
     assert dao("bad.cif", "missing.cif") == 2
     assert "none of 2 structures could be read; the first, bad.cif: " in capsys.readouterr().err

@@ -60,15 +60,6 @@ def test_every_format_holds_the_same_cells(tmp_path: Path) -> None:
         assert Structure.from_file(tmp_path / "symmetrized" / row["file"]).composition.reduced_formula == "NaCl"
 
 
-def test_an_earlier_answer_in_the_folder_is_replaced(tmp_path: Path) -> None:
-    ranked = some()
-    write_files(ranked, tmp_path)
-    (tmp_path / "notes.txt").write_text("mine")
-    write_files(ranked[:1], tmp_path)
-    assert [p.name for p in tmp_path.glob("*.cif")] == ["001_NaCl_225.cif"]
-    assert (tmp_path / "notes.txt").read_text() == "mine"
-
-
 def test_two_candidates_of_one_id_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="ids repeat"):
         write_files([candidate("a", rocksalt()), candidate("a", rocksalt())], tmp_path)
