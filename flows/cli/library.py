@@ -31,6 +31,45 @@ def show(context: typer.Context, folder: Folder = None) -> None:
         show_library(folder)
 
 
+@app.command("list")
+def list_known(
+    formula: Annotated[str, typer.Argument(help="Chemical formula, such as TiO2.")],
+    folder: Folder = None,
+) -> None:
+    """List what the library knows of a formula: every structure with its source, likeliest first.
+
+    Example:  dao library list TiO2
+    """
+    from dao_core.library.folder import open_library
+    from dao_core.library.known import LibraryStructures
+    from dao_core.library.prior import known_log_priors
+    from dao_core.screening.formulas import parse_formula
+    from dao_core.screening.symmetry import spacegroup_symbol
+
+    asked = parse_formula(formula)
+    library = open_library(folder)
+    if library is None:
+        fail("no library is installed: run `dao library install` first")
+    known = LibraryStructures(library).of_formula(asked.reduced)
+    if not known:
+        fail(f"the library knows no structure of {asked.shown}; `dao predict {formula}` tries those of other compounds")
+    rows, values = [], []
+    for _, k in sorted(zip(known_log_priors(known), known, strict=True), key=lambda pair: -pair[0]):
+        number, density, above = k.spacegroup_number, float(k.crystal.to_pymatgen().density), k.e_above_hull
+        group = None if number is None else f"{spacegroup_symbol(number)} ({number})"
+        shown = (k.material_id, group, k.crystal.n_atoms, f"{density:.2f}", None if above is None else f"{above:.3f}")
+        rows.append((*shown, k.n_measured or None, k.mineral, k.license))
+        values.append(
+            {"material_id": k.material_id, "spacegroup_number": number, "n_atoms": k.crystal.n_atoms,
+             "density": density, "e_above_hull": above, "n_measured": k.n_measured, "mineral": k.mineral,
+             "license": k.license}
+        )  # fmt: skip
+    columns = ("id", "space group", "atoms", "density", "above hull", "measured", "mineral", "licence")
+    several = "1 known structure" if len(known) == 1 else f"{len(known)} known structures"
+    table(f"{several} of {asked.shown}, likeliest first", columns, rows, values=values)
+    print("density in g/cm^3; above hull in eV/atom, by the source's own calculations; measured: how often, if known")
+
+
 @app.command()
 def install(
     folder: Folder = None,

@@ -47,6 +47,10 @@ def test_install_show_add_and_exclude(small_wheels: dict[str, Path], tmp_path: P
         str(place),
     ):
         assert word in shown
+    known = dao("library", "list", "TiO2", "--folder", place)
+    assert "of TiO2, likeliest first" in known
+    assert "P4_2/mnm (136)" in known
+    assert "knows no structure of XeO9" in dao("library", "list", "XeO9", "--folder", place, code=2)
     split = tmp_path / "test.cif"
     split.write_text(rutile().to_cif())
     told = dao("library", "exclude", split, tmp_path / "without", "--folder", place)
