@@ -23,6 +23,8 @@ from dao_core.screening.formulas import (
 UNIT_ATOMS = 10  # of a formula unit in a chemical system, unless asked for more
 MAX_COUNT = 6  # of one element in such a unit
 NAMED = 8  # formulas that a note lists by name
+# of what alloys hold besides (Nd2Fe14B, MgCNi3, Fe4N), nobody counts charges
+ALWAYS_ANIONS = frozenset({"F", "Cl", "Br", "I", "O"})
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,8 @@ def select_formulas(
 
 
 def balance_note(formula: Formula) -> str | None:
-    """A sentence where no oxidation states balance a formula, None where some do."""
-    if len(formula.unit) == 1 or charge_balanced(formula):
+    """A sentence where no oxidation states balance a formula, None where some do or nobody would count them."""
+    if len(formula.unit) == 1 or not ALWAYS_ANIONS & set(formula.unit) or charge_balanced(formula):
         return None
     return f"{formula.shown}: no common oxidation states balance it (searched all the same)"
 

@@ -59,6 +59,8 @@ def test_a_typed_formula_is_searched_whatever_its_charges_and_comes_once(tmp_pat
     assert any(line.startswith("line 2: formula 'Xx2': Xx is not an element") for line in found.left_out)
     assert not charge_balanced("NaCl3")
     assert found.notes == ["NaCl3: no common oxidation states balance it (searched all the same)"]
+    assert not charge_balanced("Nd2Fe14B")
+    assert select_formulas(["Nd2Fe14B", "MgCNi3"]).notes == []  # of an alloy nobody expects it
 
 
 def test_file_of_formulas_keeps_good_rows_and_names_the_others(tmp_path: Path) -> None:
