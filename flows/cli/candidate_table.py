@@ -15,7 +15,7 @@ COLUMNS = ("rank", "formula", "Z", "space group", "probability", "above lowest",
 
 # of a row with --json
 VALUES = ("formula", "z", "spacegroup_after", "probability", "energy_per_atom", "energy_std", "energy_identity",
-          "e_above_hull", "relaxation_status", "origin", "novelty", "mineral", "n_measured")  # fmt: skip
+          "e_above_hull", "density", "relaxation_status", "origin", "novelty", "mineral", "n_measured")  # fmt: skip
 
 
 def candidate_table(candidates: Sequence[Candidate], *, limit: int, title: str | None = None) -> None:
@@ -61,10 +61,12 @@ def _group(c: Candidate) -> str | None:
     """Its space group, and of a known structure whose relaxation changed it also the one that it is known in."""
     from dao_core.screening.symmetry import spacegroup_symbol
 
-    number = c.spacegroup_after or c.spacegroup_before
+    listed = c.library_spacegroup
+    # nobody has moved it: another group than the library's would only be another tolerance
+    at_rest = listed is not None and not (c.relaxed or c.judged)
+    number = listed if at_rest else c.spacegroup_after or c.spacegroup_before
     if not number:
         return None
-    listed = c.library_spacegroup
     known = f", known as {spacegroup_symbol(listed)}" if listed and listed != number else ""
     return f"{spacegroup_symbol(number)} ({number}){known}"
 
