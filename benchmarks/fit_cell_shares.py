@@ -1,6 +1,6 @@
 """How likely each number of formula units is, from the structures of other compounds: two constants, fitted and judged.
 
-python benchmarks/fit_cell_shares.py --work DIR [--n 4000] [--library DIR] [--record]
+python benchmarks/fit_cell_shares.py --work DIR [--n 3000] [--library DIR] [--record]
 
 Compositions of the library, each asked of the templates without its own entries; right is the structure that the
 library holds for the likeliest (on its hull or measured). Textbook formulas, and the further ones, are left out. The
@@ -150,7 +150,7 @@ def main() -> None:
     """Ask, fit, judge, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--n", type=int, default=4000)
+    parser.add_argument("--n", type=int, default=3000)
     parser.add_argument("--library", type=Path, default=None)
     parser.add_argument("--record", action="store_true")
     args = parser.parse_args()

@@ -25,8 +25,8 @@ EVIDENCE_WEIGHT, ENOUGH_EVIDENCE = 2.19, 8.24
 def cell_shares(cells: Sequence[dict[str, int]], evidence: Sequence[float | None]) -> list[float]:
     """How likely each cell of a formula is the primitive cell of its structure.
 
-    Alike compounds mostly have as many formula units: NaTaO3 four, like the many tilted perovskites. Where nothing
-    resembles the formula, how common a number of formula units is decides.
+    Compounds alike mostly have as many formula units. Where nothing resembles the formula, how common a number of
+    formula units is decides.
 
     Args:
         cells: Contents, symbol -> atoms.

@@ -215,7 +215,8 @@ def log_posteriors(candidates: Sequence[Candidate], rule: RankingRule = DEFAULT_
         judged = [c for c in allowed if c.judged]
         if judged:
             share = _log_sum([first[c.id] for c in judged])
-            second = _log_normalised({c.id: _log_judged(c, judged, rule, context) for c in judged})
+            energies = believed_energies(judged, rule.error(deciding_identity(judged)))
+            second = _log_normalised({c.id: _log_judged(c, judged, energies, rule, context) for c in judged})
             first |= {name: share + value for name, value in second.items()}
         out |= {c.id: first.get(c.id, NEVER) for c in group}
     return out
@@ -257,14 +258,15 @@ def _above_listed(c: Candidate, group: Sequence[Candidate]) -> float:
     return c.library_e_above_hull - max(0.0, lowest - HIGHEST_LOWEST)
 
 
-def _log_judged(c: Candidate, judged: Sequence[Candidate], rule: RankingRule, context: Context) -> float:
+def _log_judged(
+    c: Candidate, judged: Sequence[Candidate], energies: Mapping[str, float], rule: RankingRule, context: Context
+) -> float:
+    """Prior and the judge's energy as far as it is believed."""
     numbers = rule.calibration.contexts[context]
-    energies = believed_energies(judged, rule.error(deciding_identity(judged)))
-    prior, energy = _log_prior(c, judged, numbers), energies[c.id]
+    prior = _log_prior(c, judged, numbers)
     if c.known_without_energy:
-        lowest = min(energies.values())
-        prior += numbers.prior_weight * energy_found_later(energy - lowest)
-    return prior - energy / rule.temperature(c.energy_identity, context)
+        prior += numbers.prior_weight * energy_found_later(energies[c.id] - min(energies.values()))
+    return prior - energies[c.id] / rule.temperature(c.energy_identity, context)
 
 
 def first_energy(c: Candidate) -> tuple[float | None, str | None]:

@@ -74,12 +74,18 @@ run.finish("completed", summary={"version": 3})
 """
 
 
+def at_work(root: Path) -> subprocess.Popen[str]:
+    """Another process whose run in the folder has begun; it ends on a line of input."""
+    command = [sys.executable, "-c", OTHER, str(root)]
+    other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert other.stdout is not None
+    assert other.stdout.readline() == "began\n"
+    return other
+
+
 def test_a_second_run_in_a_folder_leaves_the_state_of_the_first(tmp_path: Path) -> None:
     root = tmp_path / "db"
-    command = [sys.executable, "-c", OTHER, str(root)]
-    first = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert first.stdout is not None
-    assert first.stdout.readline() == "began\n"
+    first = at_work(root)
     rebuilding = read_state(root)
     second = RunLog(root, name="db", command="update")
     with second.stage("update CrysDB"):
@@ -102,10 +108,7 @@ def test_a_second_run_in_a_folder_leaves_the_state_of_the_first(tmp_path: Path) 
 
 def test_two_commands_in_a_folder_have_a_state_each(tmp_path: Path) -> None:
     root = tmp_path / "out"
-    command = [sys.executable, "-c", OTHER, str(root)]
-    first = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert first.stdout is not None
-    assert first.stdout.readline() == "began\n"
+    first = at_work(root)
     with pytest.raises(ValueError, match="no such cell"), record_command(root, "predict-KCl"):
         raise ValueError("no such cell")
     assert read_state(root)["status"] == "running"  # type: ignore[index]
