@@ -144,14 +144,15 @@ def sampling_ratio(rounds: int) -> list[float]:
     base = LatticeBase.fit([c for c in data.to_crystals() if isinstance(c, Crystal)])
     rng = torch.Generator().manual_seed(0)
     numbers, timed = data.atomic_numbers, 20
+    streams = [np.random.default_rng(i) for i in range(len(data))]
 
     def flow() -> None:
         integrate(network, base_sample(numbers, rng), FlowPath(base, FlowSettings()), SamplerSettings(steps=50))
 
     def diffusion() -> None:
-        sample_diffusion(network, numbers, rng, steps=timed)
+        sample_diffusion(network, numbers, streams, steps=timed)
 
-    sample_diffusion(network, numbers, rng, steps=1)  # builds the schedule tables
+    sample_diffusion(network, numbers, streams, steps=1)  # builds the schedule tables
     return [seconds(diffusion) * STEPS / timed / seconds(flow) for _ in range(rounds)]
 
 

@@ -1,4 +1,4 @@
-"""Where a predictor was trained: what is denser, sparser, closer or lonelier than its data is flagged, not trusted."""
+"""Where a predictor was trained: structures beyond its data in density, contacts or isolated atoms are flagged."""
 
 from __future__ import annotations
 

@@ -8,19 +8,14 @@ the atom states) and the members' spread. They maximize the likelihood of a Lapl
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from dao_core.artifacts import write_atomic
-from dao_core.models.checkpoint_io import Checkpoint, CheckpointError
+from dao_core.models.checkpoint_io import Checkpoint, CheckpointError, verified_weights, write_weights
 from dao_core.models.heads import masked_mean
 
 FILE = "error_model.safetensors"
@@ -125,21 +120,21 @@ def _trained(model: ErrorModel, train: tuple[Tensor, Tensor], held: tuple[Tensor
         model.train()
         for rows in torch.randperm(len(train[1])).split(BATCH):
             optimizer.zero_grad()
-            _surprise(model, train[0][rows], train[1][rows]).backward()
+            _negative_log_likelihood(model, train[0][rows], train[1][rows]).backward()
             optimizer.step()
         model.eval()
         with torch.inference_mode():
-            surprise = float(_surprise(model, *held))
+            loss = float(_negative_log_likelihood(model, *held))
         since += 1
-        if surprise < best:
-            best, kept, since = surprise, copy.deepcopy(model.state_dict()), 0
+        if loss < best:
+            best, kept, since = loss, copy.deepcopy(model.state_dict()), 0
         if since == PATIENCE:
             break
     model.load_state_dict(kept)
     return model.eval()
 
 
-def _surprise(model: ErrorModel, features: Tensor, errors: Tensor) -> Tensor:
+def _negative_log_likelihood(model: ErrorModel, features: Tensor, errors: Tensor) -> Tensor:
     """Mean negative log-likelihood of the errors under each net's Laplace distribution, but for a constant."""
     log = model.log_deviations(features)
     return (log + errors.unsqueeze(1) * (-log).exp()).mean()
@@ -155,9 +150,7 @@ def save_error_model(directory: Path, model: ErrorModel) -> dict[str, Any]:
     Returns:
         What the checkpoint's configuration has to say under `error_model`.
     """
-    data = save_tensors({name: w.detach().cpu().contiguous() for name, w in sorted(model.state_dict().items())})
-    write_atomic(directory / FILE, data)
-    return {"sha256": hashlib.sha256(data).hexdigest()}
+    return {"sha256": write_weights(directory / FILE, model.state_dict())}
 
 
 def load_error_model(checkpoint: Checkpoint) -> ErrorModel | None:
@@ -180,12 +173,10 @@ def load_error_model(checkpoint: Checkpoint) -> ErrorModel | None:
         data = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"{path} is unreadable: {error}; fetch or train the predictor again") from error
-    if hashlib.sha256(data).hexdigest() != facts.get("sha256"):
-        raise CheckpointError(f"{path} is damaged (SHA-256 differs): fetch or train the predictor again")
+    weights = verified_weights(path, data, facts.get("sha256"))
     try:
-        weights = load_tensors(data)
         model = ErrorModel(len(weights["center"]))
         model.load_state_dict(weights)
-    except (SafetensorError, KeyError, RuntimeError) as error:
+    except (KeyError, RuntimeError) as error:
         raise CheckpointError(f"{path} is no error model: {error}; fetch or train the predictor again") from error
     return model.eval()

@@ -20,7 +20,7 @@ from dao_core.crystal import CrystalBatch
 from dao_core.energy.predictor import derivatives, residual_members, strained
 from dao_core.energy.scale import EnergyScale, composition_fractions
 from dao_core.generate.diffusion import STEPS, add_noise
-from dao_core.generate.flow_matching import interpolate, remove_mean, uninformed_start
+from dao_core.generate.flow_matching import COORD_SCALE, interpolate, remove_mean, uninformed_start
 from dao_core.models.heads import Outputs
 from dao_core.models.lattice_base import LatticeBase
 from dao_core.models.noise import uniform
@@ -57,16 +57,6 @@ class Batch(Protocol):
     rows: Tensor
 
 
-def subset(batch: CrystalBatch, rows: Tensor) -> CrystalBatch:
-    """Some structures of a batch.
-
-    Args:
-        batch: Structures.
-        rows: A mask (B,) or numbers (B',).
-    """
-    return CrystalBatch(batch.lattice[rows], batch.frac_coords[rows], batch.atomic_numbers[rows])
-
-
 def exponential_loss(energy: Tensor, label: Tensor) -> Tensor:
     """MSE of exp(-E): flat for high energies, steep for low ones; bounded so that one bad start cannot explode.
 
@@ -94,7 +84,9 @@ class LabelledBatch:
         Args:
             rows: A mask (B,) or numbers (B',).
         """
-        return LabelledBatch(subset(self.crystals, rows), {k: v[rows] for k, v in self.labels.items()}, self.rows[rows])
+        c = self.crystals
+        chosen = CrystalBatch(c.lattice[rows], c.frac_coords[rows], c.atomic_numbers[rows])
+        return LabelledBatch(chosen, {k: v[rows] for k, v in self.labels.items()}, self.rows[rows])
 
 
 class EnergyObjective:
@@ -161,7 +153,9 @@ class EnergyObjective:
         point, velocity, z_velocity = interpolate(start, data, self.base, t)
         out = network(self.base.to_lattice(point.z, data.atomic_numbers), point.frac_coords, data.atomic_numbers, t)
         mask = data.mask.unsqueeze(-1).to(velocity.dtype)
-        coords = ((remove_mean(out.coords, data.mask) - velocity / 0.2).square() * mask).sum() / (3 * mask.sum())
+        coords = ((remove_mean(out.coords, data.mask) - velocity / COORD_SCALE).square() * mask).sum() / (
+            3 * mask.sum()
+        )
         return out, coords + (out.lattice_log - z_velocity).square().mean()
 
     def _along_diffusion(self, network: nn.Module, data: CrystalBatch, rng: torch.Generator) -> tuple[Outputs, Tensor]:

@@ -12,14 +12,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from dao_core.crystal import Crystal, CrystalBatch
 from dao_core.energy.domain import TrainedDomain
 from dao_core.energy.error_model import error_features, load_error_model
-from dao_core.energy.potential import Outcome, PotentialFailure, PotentialResult
+from dao_core.energy.potential import Outcome, PotentialFailure, PotentialResult, checked
 from dao_core.energy.scale import EnergyScale, composition_fractions
 from dao_core.hull.label import EnergyLabel
 from dao_core.models.checkpoint_io import Checkpoint, load_checkpoint, named_faults
@@ -62,12 +61,19 @@ def residual_members(
     Returns:
         The members' formation energies (B, K), and the column of the energy above hull (B,).
     """
-    energies = _undisturbed(network, lattice, frac_coords, numbers).energies
+    energies = undisturbed(network, lattice, frac_coords, numbers).energies
     return energies[:, 1:], energies[:, 0]
 
 
-def _undisturbed(network: nn.Module, lattice: Tensor, frac_coords: Tensor, numbers: Tensor) -> Outputs:
-    """All that the network says of structures at the time of undisturbed ones."""
+def undisturbed(network: nn.Module, lattice: Tensor, frac_coords: Tensor, numbers: Tensor) -> Outputs:
+    """All that a network says of structures at the time of undisturbed ones.
+
+    Args:
+        network: A predictor's or a property's.
+        lattice: (B, 3, 3) in angstrom.
+        frac_coords: (B, N, 3).
+        numbers: Atomic numbers, (B, N), 0 is padding.
+    """
     t = torch.full((len(numbers),), CLEAN_TIME, dtype=lattice.dtype, device=lattice.device)
     outputs: Outputs = network(lattice, frac_coords, numbers, t)
     return outputs
@@ -134,7 +140,6 @@ class DaoPotential:
         *,
         device: torch.device | str | None = None,
         dtype: torch.dtype = torch.float32,
-        batch_pairs: int | None = None,
     ) -> None:
         """Copy the network to where it will run.
 
@@ -142,7 +147,6 @@ class DaoPotential:
             checkpoint: A predictor.
             device: Where it runs; a GPU where there is one if None.
             dtype: Precision of everything it computes.
-            batch_pairs: Most atom pairs in a batch; what suits the device if None.
 
         Raises:
             CheckpointError: The checkpoint's configuration lacks what a predictor needs.
@@ -162,7 +166,7 @@ class DaoPotential:
             self.domain = None if domain is None else TrainedDomain.from_state(domain)
         found = load_error_model(checkpoint)
         self.error_model = None if found is None else found.to(self.device, dtype).requires_grad_(False)
-        self.batch_pairs = batch_pairs or BATCH_PAIRS.get(self.device.type, 3_000)
+        self.batch_pairs = BATCH_PAIRS.get(self.device.type, 3_000)
 
     @classmethod
     def load(
@@ -233,7 +237,7 @@ class DaoPotential:
             spread = torch.hypot(spread * self.scale.spread_factor, spread.new_tensor(self.scale.spread_floor))
             energies = read.members.mean(1).tolist()
             for i, e, s, h in zip(rows, energies, spread.tolist(), read.above_hull.tolist(), strict=True):
-                out[i] = Prediction(e, s, max(0.0, h))
+                out[i] = Prediction(e, s, max(h, 0.0))  # in this order NaN stays NaN
         return [out[i] for i in range(len(crystals))]
 
     def cautious_energies(self, crystals: Sequence[Crystal]) -> list[float]:
@@ -261,7 +265,7 @@ class DaoPotential:
         batch = self._batch(self._compact(crystals)[0])
         numbers = batch.atomic_numbers
         with torch.inference_mode():
-            outputs = _undisturbed(self.network, batch.lattice, batch.frac_coords, numbers)
+            outputs = undisturbed(self.network, batch.lattice, batch.frac_coords, numbers)
             members = outputs.energies[:, 1:] * self.scale.residual_std + self._baseline(numbers).unsqueeze(1)
             above = outputs.energies[:, 0] * self.scale.hull_std + self.scale.hull_mean
             return Reading(members, above, error_features(outputs.atoms, numbers > 0, members))
@@ -326,9 +330,7 @@ class DaoPotential:
         for i, crystal in enumerate(crystals):
             f = forces[i, : crystal.n_atoms]
             f = f - f.mean(0)  # the energy is translation invariant: what is left is rounding
-            finite = np.isfinite(energies[i]) and np.isfinite(f).all() and np.isfinite(stresses[i]).all()
-            result = PotentialResult(float(energies[i]), f, stresses[i])
-            out.append(result if finite else PotentialFailure("the network returned NaN"))
+            out.append(checked(PotentialResult(float(energies[i]), f, stresses[i]), crystal))
         return out
 
 

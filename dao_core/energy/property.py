@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dao_core.crystal import Crystal, CrystalBatch
-from dao_core.energy.predictor import CLEAN_TIME, size_batches
-from dao_core.models.checkpoint_io import Checkpoint, CheckpointError, load_checkpoint
+from dao_core.energy.predictor import size_batches, undisturbed
+from dao_core.models.checkpoint_io import Checkpoint, CheckpointError, load_checkpoint, named_faults
 from dao_core.models.compact import compact_cells
 
 KIND = "property"
+BATCH_PAIRS = 20_000  # most atom pairs of a batch
 
 
 class PropertyError(ValueError):
@@ -91,21 +91,16 @@ def clean_outputs(network: nn.Module, batch: CrystalBatch) -> Tensor:
     Returns:
         (B,), in network units.
     """
-    t = torch.full((len(batch),), CLEAN_TIME, dtype=batch.lattice.dtype, device=batch.lattice.device)
-    energies: Tensor = network(batch.lattice, batch.frac_coords, batch.atomic_numbers, t).energies
-    return energies[:, 0]
+    return undisturbed(network, batch.lattice, batch.frac_coords, batch.atomic_numbers).energies[:, 0]
 
 
 @torch.no_grad()
-def unit_predictions(
-    network: nn.Module, crystals: Sequence[Crystal], *, batch_pairs: int = 20_000
-) -> NDArray[np.float64]:
+def unit_predictions(network: nn.Module, crystals: Sequence[Crystal]) -> NDArray[np.float64]:
     """Predictions in network units, batched by size.
 
     Args:
         network: A property's network, on any device.
         crystals: Structures.
-        batch_pairs: Most atom pairs of a batch.
 
     Returns:
         (M,).
@@ -113,7 +108,7 @@ def unit_predictions(
     out, device = np.empty(len(crystals)), next(network.parameters()).device
     cutoff = getattr(getattr(network, "config", None), "cutoff", None)
     cells = crystals if cutoff is None else compact_cells(crystals, cutoff)
-    for rows in size_batches(cells, batch_pairs):
+    for rows in size_batches(cells, BATCH_PAIRS):
         batch = CrystalBatch.from_crystals([cells[i] for i in rows], dtype=torch.float32).to(device)
         out[rows] = clean_outputs(network, batch).double().cpu().numpy()
     return out
@@ -126,9 +121,13 @@ class PropertyModel:
         if not members:
             raise CheckpointError("no member of the property model is given")
         self.networks = [m.network for m in members]
-        self.scales = [PropertyScale(**m.config["scale"]) for m in members]
-        self.column: str = members[0].config["column"]
-        self.elements = [set(m.config["elements"]) for m in members]
+        self.scales: list[PropertyScale] = []
+        self.elements: list[set[int]] = []
+        for member in members:
+            with named_faults(member.path):
+                self.scales.append(PropertyScale(**member.config["scale"]))
+                self.elements.append(set(member.config["elements"]))
+                self.column: str = member.config["column"]  # the same in all
 
     @classmethod
     def load(cls, directory: Path | str) -> PropertyModel:
@@ -175,9 +174,3 @@ class PropertyModel:
             return PropertyPrediction(None, None, "the network returned NaN")
         n = len(answers)
         return PropertyPrediction(float(answers.mean()), float(answers.std()) if n > 1 else None, n_members=n)
-
-
-def scale_state(scale: PropertyScale) -> dict[str, object]:
-    """JSON form for a checkpoint's config."""
-    state: dict[str, object] = json.loads(json.dumps(asdict(scale)))
-    return state

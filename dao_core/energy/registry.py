@@ -18,6 +18,7 @@ from dao_core.energy.potential import Potential, PotentialMissingError, label_of
 ENTRY_POINT_GROUP = "dao_csp.potentials"
 DEFAULT_JUDGE = "sevennet"
 NO_JUDGE = "none"
+NO_DISPERSION = "no dispersion"  # what the note on a judge begins with that goes without the one it was asked for
 
 
 class PotentialNameError(ValueError):
@@ -91,7 +92,7 @@ def load_judge(name: str | Path = DEFAULT_JUDGE, *, dispersion: bool = False) ->
     try:
         return LoadedJudge(load_potential(name, dispersion=True))
     except PotentialMissingError as error:
-        return LoadedJudge(potential, f"no dispersion: {error}")
+        return LoadedJudge(potential, f"{NO_DISPERSION}: {error}")
 
 
 def as_potential(model: Any, identity: str) -> Potential:

@@ -38,17 +38,15 @@ def calibrate(*, predictions: Sequence[Prediction], labels: NDArray[np.float64])
     """Fit factor and floor by maximum likelihood of a Laplace error model on held-out labels.
 
     Args:
-        predictions: With the uncalibrated spread, up to the predictor's current floor.
+        predictions: With the uncalibrated spread, up to the predictor's current floor; NaN where there is none.
         labels: Formation energies in eV/atom, (M,), NaN where unknown.
 
     Returns:
         The calibration, and how well it covers the errors.
     """
-    known = np.isfinite(labels)
-    energy = np.array([p.formation_energy_per_atom for p in predictions])[known]
-    spread = np.array([p.std for p in predictions])[known]
-    error = np.abs(energy - labels[known])
-    spread = np.maximum(spread, 1e-6)
+    error = np.abs(np.array([p.formation_energy_per_atom for p in predictions]) - labels)
+    known = np.isfinite(error)
+    error, spread = error[known], np.maximum(np.array([p.std for p in predictions])[known], 1e-6)
 
     def loss(theta: NDArray[np.float64]) -> float:
         std = np.sqrt((np.exp(theta[0]) * spread) ** 2 + np.exp(2 * theta[1]))

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from dao_core.crystal import CrystalBatch
 from dao_core.generate.divergence import DivergenceGuard
 from dao_core.models.geometry import wrap_centered
-from dao_core.models.noise import BatchDraws, RowDraws, normal
+from dao_core.models.noise import RowDraws, normal
 
 DiffusionGuide = Callable[[Tensor, Tensor, Tensor, float], tuple[Tensor, Tensor]]
 STEPS = 1000
@@ -118,7 +118,7 @@ def add_noise(data: CrystalBatch, step: Tensor, rng: torch.Generator) -> tuple[C
 def sample_diffusion(
     network: nn.Module,
     atomic_numbers: Tensor,
-    rng: torch.Generator | Sequence[np.random.Generator],
+    streams: Sequence[np.random.Generator],
     *,
     steps: int = STEPS,
     guidance: DiffusionGuide | None = None,
@@ -131,7 +131,7 @@ def sample_diffusion(
     Args:
         network: Predicts lattice noise and coordinate score.
         atomic_numbers: (B, N), 0 is padding.
-        rng: One stream for the batch, or one a structure: then a sample is the same in any batch.
+        streams: Random numbers, one stream a structure: a sample is the same in any batch.
         steps: Fewer than 1000 stride the schedule.
         guidance: Gives beta dE/dF and beta dE/dL, by which the predictor's means move (times the posterior variance).
 
@@ -139,8 +139,7 @@ def sample_diffusion(
         The structures.
     """
     b = len(atomic_numbers)
-    one = isinstance(rng, torch.Generator)
-    draws = BatchDraws(rng, atomic_numbers) if one else RowDraws(rng, atomic_numbers)  # type: ignore[arg-type]
+    draws = RowDraws(streams, atomic_numbers)
     lattice, frac = draws.cells(), draws.positions()
     schedule = torch.linspace(STEPS, 0, steps + 1, dtype=torch.float32).round().long().tolist()
     abar, sigma, norms = alpha_bar(), sigmas(), score_norms()

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from dao_core.generate.symmetry.generator import SymmetryGenerator
 
 DE_NOVO = "de novo"
+BATCH_PAIRS = 60_000  # most atom pairs of a padded batch
 
 
 class UnseenElementError(ValueError):
@@ -125,7 +126,6 @@ class Generator:
         checkpoint: Checkpoint,
         settings: SamplerSettings | None = None,
         *,
-        batch_pairs: int = 60_000,
         device: torch.device | str | None = None,
     ) -> None:
         config = checkpoint.config
@@ -138,7 +138,6 @@ class Generator:
             self.elements = set(config["elements"])
             self.max_atoms = int(config["max_atoms"])
             self.settings = settings or SamplerSettings(**config.get("sampler", {}))
-        self.batch_pairs = batch_pairs
         self.ships = False  # whether this is the checkpoint that ships
 
     @property
@@ -247,7 +246,7 @@ class Generator:
             rows = [order.pop(0)]
             while order and (starts[order[0]].template is None) == (first.template is None):
                 size = len(starts[order[0]].atomic_numbers)
-                if (len(rows) + 1) * size**2 > self.batch_pairs or size > len(first.atomic_numbers) + 2:
+                if (len(rows) + 1) * size**2 > BATCH_PAIRS or size > len(first.atomic_numbers) + 2:
                     break  # full, or padding would cost more than another call
                 rows.append(order.pop(0))
             made = self._batch([starts[i] for i in rows], [plans.get(i) for i in rows], guidance)

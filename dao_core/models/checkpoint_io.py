@@ -70,9 +70,7 @@ def save_checkpoint(directory: Path, weights: dict[str, Tensor], content: Checkp
         The directory.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    data = save_tensors({name: w.detach().cpu().contiguous() for name, w in sorted(weights.items())})
-    write_atomic(directory / "model.safetensors", data)
-    sha256 = hashlib.sha256(data).hexdigest()
+    sha256 = write_weights(directory / "model.safetensors", weights)
     config = {"format": FORMAT, "kind": content.kind, "sha256": sha256, "model": content.model, **content.extra}
     write_atomic(directory / "card.md", content.card)
     write_atomic(directory / "config.json", json.dumps(config, indent=1))
@@ -132,14 +130,59 @@ def read_checkpoint(
         raise CheckpointError(f"{directory} holds a {config.get('kind')!r} model, a {kind!r} is needed")
     if config.get("format") != FORMAT:
         raise CheckpointError(f"{directory} has checkpoint format {config.get('format')}, this version reads {FORMAT}")
-    if hashlib.sha256(data).hexdigest() != config.get("sha256"):
-        raise CheckpointError(f"{directory}/model.safetensors is damaged (SHA-256 differs): fetch or train it again")
+    return directory, config, verified_weights(directory / "model.safetensors", data, config.get("sha256"))
+
+
+def write_weights(path: Path, weights: dict[str, Tensor]) -> str:
+    """Write weights as safetensors.
+
+    Args:
+        path: The file.
+        weights: By name, on any device.
+
+    Returns:
+        SHA-256 of the file.
+    """
+    data = save_tensors({name: w.detach().cpu().contiguous() for name, w in sorted(weights.items())})
+    write_atomic(path, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def verified_weights(path: Path, data: bytes, sha256: str | None) -> dict[str, Tensor]:
+    """Weights from what `write_weights` wrote.
+
+    Args:
+        path: The file, for the message.
+        data: Its content.
+        sha256: What `write_weights` returned.
+
+    Returns:
+        By name.
+
+    Raises:
+        CheckpointError: The content is another, or holds no weights.
+    """
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise CheckpointError(f"{path} is damaged (SHA-256 differs): fetch or train it again")
     try:
-        return directory, config, load_tensors(data)
+        return load_tensors(data)
     except SafetensorError as error:
-        raise CheckpointError(
-            f"{directory}/model.safetensors is unreadable: {error}; fetch or train it again"
-        ) from error
+        raise CheckpointError(f"{path} is unreadable: {error}; fetch or train it again") from error
+
+
+def weights_hash(network: nn.Module) -> str:
+    """Hash of a network's weights: the same for all ranks that trained together, and part of a model's identity.
+
+    Args:
+        network: Any network.
+
+    Returns:
+        20 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for name, weight in sorted(network.state_dict().items()):
+        digest.update(name.encode() + weight.cpu().numpy().tobytes())
+    return digest.hexdigest()[:20]
 
 
 def load_weights(network: nn.Module, weights: dict[str, Tensor], directory: Path) -> None:

@@ -17,7 +17,7 @@ class CrysformerConfig(BaseModel):
     n_blocks: int = Field(12, gt=0)
     n_heads: int = Field(8, gt=0)
     n_frequencies: int = Field(128, gt=0, description="Fourier features of the fractional offset, per axis")
-    time_dim: int = Field(256, gt=0)
+    time_dim: int = Field(256, gt=0, multiple_of=2)
     n_energies: int = Field(0, ge=0, description="columns of the energy head; 0 for a generator")
     # Corrections; each can be switched alone for an ablation.
     distances: bool = Field(False, description="radial basis of Cartesian distances, summed over periodic images")
@@ -40,7 +40,7 @@ class CspnetConfig(BaseModel):
     width: int = Field(512, gt=0)
     n_blocks: int = Field(6, gt=0)
     n_frequencies: int = Field(128, gt=0)
-    time_dim: int = Field(256, gt=0)
+    time_dim: int = Field(256, gt=0, multiple_of=2)
     n_energies: int = Field(0, ge=0, description="columns of the energy head; 0 for a generator")
 
 
@@ -65,7 +65,7 @@ class LocalConfig(LocalAdditions):
     n_blocks: int = Field(3, gt=0)
     n_radial: int = Field(24, gt=0)
     cutoff: float = Field(6.0, gt=0, description="angstrom")
-    time_dim: int = Field(32, gt=0)
+    time_dim: int = Field(32, gt=0, multiple_of=2)
     n_energies: int = Field(1, gt=0, description="columns of the energy head")
 
 

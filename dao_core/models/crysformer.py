@@ -1,9 +1,8 @@
 """Crysformer: attention over all atom pairs of the cell with geometric pair features, in dense padded form.
 
 Published form: Wu et al., Nature Communications 2026, section "Crysformer". The pair projection g_ij = W_e e_ij is
-never
-formed: q_i . g_ij = (W_e^T q_i) . e_ij and sum_j a_ij g_ij = W_e (sum_j a_ij e_ij), the same numbers for a fraction of
-the work and memory.
+never formed: q_i . g_ij = (W_e^T q_i) . e_ij and sum_j a_ij g_ij = W_e (sum_j a_ij e_ij), the same numbers for a
+fraction of the work and memory.
 """
 
 from __future__ import annotations

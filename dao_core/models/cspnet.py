@@ -1,8 +1,7 @@
 """CSPNet, DiffCSP's message passing network, on the dense fully connected graph.
 
 Jiao et al., "Crystal structure prediction by joint equivariant diffusion", NeurIPS 2023, equations 9-12. The first
-layer of
-the edge network is split into its node, lattice and offset parts, which gives the same numbers with less work.
+layer of the edge network is split into its node, lattice and offset parts, which gives the same numbers with less work.
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ class Cspnet(nn.Module):
             frac_coords: (B, N, 3).
             atomic_numbers: (B, N), 0 is padding.
             t: Time in [0, 1], (B,).
-            seeded: 1 where the trajectory starts at a template, (B,); ignored.
+            seeded: 1 where the trajectory starts at a template, (B,); 0 everywhere if None.
 
         Returns:
             The outputs, see `Outputs`.

@@ -1,4 +1,4 @@
-"""Embeddings that both networks share: time and elements."""
+"""Embeddings that all networks share: time and elements."""
 
 from __future__ import annotations
 

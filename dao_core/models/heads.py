@@ -1,4 +1,4 @@
-"""Output heads that both networks share."""
+"""What the networks put out, and the output heads that Crysformer and CSPNet share."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ class Outputs:
     """What a network says about a batch.
 
     `coords` (B, N, 3) score or velocity of the fractional coordinates; `lattice_matrix` (B, 3, 3), to be multiplied
-    onto
-    L from the left; `lattice_log` (B, 6) update of the symmetric log-matrix; `energies` (B, n_energies) per atom in the
-    trained scaler's units (what each column means is the predictor's business); `atoms` (B, N, width) the last state.
+    onto L from the left; `lattice_log` (B, 6) update of the symmetric log-matrix; `energies` (B, n_energies) per atom
+    in the units of the predictor's scale, which also says what each column means; `atoms` (B, N, width) the last state.
     """
 
     coords: Tensor

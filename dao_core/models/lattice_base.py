@@ -55,8 +55,8 @@ def lattice_from_log(vector: Tensor) -> Tensor:
 class LatticeBase:
     """The informative base of the lattice: a Gaussian around an isotropic-on-average cell of the predicted volume.
 
-    `volumes` (101,) angstrom^3 by atomic number; `mean`, `std` (6,) of S - log(V)/3 on the diagonal over the training
-    set.
+    `volumes` (101,) angstrom^3 by atomic number; `mean`, `std` (6,) of S - log(V)/3 on the diagonal over the
+    training set.
     """
 
     volumes: Tensor

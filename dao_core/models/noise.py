@@ -32,27 +32,8 @@ def normal(*shape: int, rng: torch.Generator, like: Tensor) -> Tensor:
     return torch.randn(*shape, generator=rng, dtype=torch.float32).to(like.device)
 
 
-class BatchDraws:
-    """Noise of one stream for a whole batch of `like` (B, N)."""
-
-    def __init__(self, rng: torch.Generator, like: Tensor) -> None:
-        self.rng, self.like = rng, like
-
-    def cells(self) -> Tensor:
-        """Unit Gaussians, (B, 3, 3)."""
-        return normal(len(self.like), 3, 3, rng=self.rng, like=self.like)
-
-    def atoms(self) -> Tensor:
-        """Unit Gaussians, (B, N, 3)."""
-        return normal(*self.like.shape, 3, rng=self.rng, like=self.like)
-
-    def positions(self) -> Tensor:
-        """Uniform in [0, 1), (B, N, 3)."""
-        return uniform(*self.like.shape, 3, rng=self.rng, like=self.like)
-
-
 class RowDraws:
-    """The same from one stream a structure, so that a sample does not depend on its batch or its padding."""
+    """Noise for a batch of `like` (B, N), one stream a structure: a sample does not depend on its batch or padding."""
 
     def __init__(self, streams: Sequence[np.random.Generator], like: Tensor) -> None:
         self.streams, self.like = streams, like

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dao_core.energy.objective import EnergySettings
 from dao_core.generate.flow_matching import FlowSettings
-from dao_core.models.config import CrysformerConfig, LocalAdditions, ModelConfig
+from dao_core.models.config import CrysformerConfig, LocalAdditions, LocalConfig, ModelConfig
 from dao_core.settings_error import SettingsError
 
 
@@ -42,7 +42,9 @@ class TrainingConfig(BaseModel):
     ranks: int = Field(1, gt=0, description="processes on a machine that train together: one a GPU, or on the CPU")
     nodes: int = Field(1, gt=0, description="machines; with several, srun or torchrun starts the command on each")
     precision: Literal["auto", "32", "bf16-mixed"] = Field("auto", description="auto: bf16 on CUDA, 32 elsewhere")
-    compile: Literal["auto", "never"] = Field("auto", description="auto: torch.compile on CUDA, never elsewhere")
+    compile: Literal["auto", "never"] = Field(
+        "auto", description="auto: torch.compile on CUDA, but not of a predictor that learns forces; never elsewhere"
+    )
     seed: int = 0
     start_from: str | None = Field(
         None, description="continue a checkpoint's weights: a folder, or `generator` or `predictor` for those that ship"
@@ -72,8 +74,12 @@ class TrainingConfig(BaseModel):
         """These settings, for a generator.
 
         Raises:
-            SettingsError: One is set that only a predictor follows.
+            SettingsError: One is set that only a predictor follows, or the network predicts no cell.
         """
+        if self.start_from is None and isinstance(self.model, LocalConfig):
+            raise SettingsError(
+                "a generator has to predict cells, which a local network cannot: name crysformer or cspnet"
+            )
         for name in ("grow", "reference"):
             if getattr(self, name) is not None:
                 raise SettingsError(f"{name} is a setting of predictors and does nothing for a generator: leave it out")

@@ -6,7 +6,6 @@ around the whole command, as with any Lightning program; only the first of them 
 
 from __future__ import annotations
 
-import hashlib
 import os
 from typing import Any
 
@@ -46,18 +45,3 @@ def trainer_options(config: TrainingConfig) -> dict[str, Any]:
     start = "popen" if started_from_outside() else "spawn"
     strategy = DDPStrategy(process_group_backend=backend, find_unused_parameters=True, start_method=start)
     return {"devices": config.ranks, "num_nodes": config.nodes, "strategy": strategy}
-
-
-def weights_hash(network: torch.nn.Module) -> str:
-    """Hash of a network's parameters: ranks that trained together have the same.
-
-    Args:
-        network: Any network.
-
-    Returns:
-        20 hexadecimal digits.
-    """
-    digest = hashlib.sha256()
-    for name, p in sorted(network.named_parameters()):
-        digest.update(name.encode() + p.detach().cpu().numpy().tobytes())
-    return digest.hexdigest()[:20]

@@ -23,7 +23,6 @@ from dao_core.models.checkpoint_io import (
     save_checkpoint,
 )
 from dao_core.models.lattice_base import LatticeBase
-from dao_core.models.noise import uniform
 from dao_core.training.card import Provenance
 from dao_core.training.config import TrainingConfig
 from dao_core.training.distributed import is_main_rank
@@ -60,17 +59,18 @@ class GeneratorObjective:
         crystals, config = batch.crystals, self.config
         if config.process == "diffusion":
             return diffusion_loss(network, crystals, rng)
-        seeded = uniform(len(crystals), rng=rng, like=crystals.lattice) < config.flow.seeded_share
+        # on the CPU, where the templates are chosen
+        seeded = torch.rand(len(crystals), generator=rng, dtype=torch.float32) < config.flow.seeded_share
         template, target, has = _pick_template(batch, self.data, seeded, rng)
         path = FlowPath(self.base, config.flow)
-        start = training_base(target, Seeds(seeded, has, template), path, rng)
+        start = training_base(target, Seeds(seeded.to(has.device), has, template), path, rng)
         return flow_loss(network, start, target, path, rng)
 
 
 def _pick_template(
     batch: Batch, data: GeneratorData, seeded: torch.Tensor, rng: torch.Generator
 ) -> tuple[CrystalBatch | None, CrystalBatch, torch.Tensor]:
-    """One random retrieved template for each `seeded` structure, the targets, and which of them have a template (B,).
+    """One random retrieved template for each `seeded` (B,) structure, the targets, and which of them have one (B,).
 
     Those are in their template's cell setting and atom order, all others in their own: samples from noise are to be
     Niggli cells like the training data.
@@ -88,18 +88,16 @@ def _pick_template(
         return None, crystals, none
     found, has = templates.gather(chosen.clamp_min(0).numpy()).to(device), has.to(device)
     n = crystals.atomic_numbers.shape[1]
-    target_lattice, target_frac = found.labels["target_lattice"], _pad(found.labels["target_frac"], n)
-    template = CrystalBatch(found.crystals.lattice, _pad(found.crystals.frac_coords, n), crystals.atomic_numbers)
     pick = has.view(-1, 1, 1)
     numbers = torch.where(
         has.unsqueeze(1), _pad(found.crystals.atomic_numbers.unsqueeze(-1), n).squeeze(-1), crystals.atomic_numbers
     )
+    template = CrystalBatch(found.crystals.lattice, _pad(found.crystals.frac_coords, n), numbers)
     target = CrystalBatch(
-        torch.where(pick, target_lattice, crystals.lattice),
-        torch.where(pick, target_frac, crystals.frac_coords),
+        torch.where(pick, found.labels["target_lattice"], crystals.lattice),
+        torch.where(pick, _pad(found.labels["target_frac"], n), crystals.frac_coords),
         numbers,
     )
-    template.atomic_numbers = numbers
     return template, target, has
 
 

@@ -157,7 +157,9 @@ def adapted_scale(earlier: Checkpoint, data: PredictorData) -> EnergyScale:
         rows = data.train.take(np.random.default_rng(0).permutation(known)[:ADAPT_ROWS])
         predicted = DaoPotential(earlier).predict([rows.crystal(i) for i in range(len(rows))])
         left = rows.labels["formation_energy_per_atom"] - np.array([p.formation_energy_per_atom for p in predicted])
-        scale = scale.adapted(element_fractions(rows), left, rows.labels["source"].astype(int), data.sources)
+        there = np.isfinite(left)  # a cell that is too flat for the predictor has no prediction
+        fractions, source = element_fractions(rows), rows.labels["source"].astype(int)
+        scale = scale.adapted(fractions[there], left[there], source[there], data.sources)
     return scale
 
 
@@ -234,6 +236,8 @@ def fit_predictor(
     torch.manual_seed(config.seed)
     start = _start(data, config, provenance.card)
     objective = EnergyObjective(config.energy, start.scale, start.base)
+    if config.energy.forces and "forces" in data.train.atom_labels:
+        config = config.model_copy(update={"compile": "never"})  # torch.compile lacks the second derivatives of forces
     facts = run_training(TrainingJob(start.network, objective, data.train, directory), config)
     if not is_main_rank():
         return facts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dao_core.energy.property import KIND, PropertyError, PropertyScale, clean_outputs, scale_state, unit_predictions
+from dao_core.energy.property import KIND, PropertyError, PropertyScale, clean_outputs, unit_predictions
 from dao_core.models.build import build_network, parse_model_config
 from dao_core.models.checkpoint_io import CheckpointContent, load_checkpoint, save_checkpoint
 from dao_core.models.config import ModelConfig
@@ -131,7 +131,7 @@ def fit_member(
         result = train_until_best(job, settings)
     extra = {
         "column": settings.column,
-        "scale": scale_state(scale),
+        "scale": asdict(scale),
         "elements": sorted({int(z) for z in train.atomic_numbers}),
         "settings": settings.model_dump(),
         "training": {k: v for k, v in result.__dict__.items() if k != "history"},

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
+from dao_core.models.checkpoint_io import weights_hash
 from dao_core.training.average import averaged_model
 from dao_core.training.config import TrainingConfig
-from dao_core.training.distributed import RanksError, weights_hash
+from dao_core.training.distributed import RanksError
 from dao_core.training.job import VALIDATION, TrainingJob
 from dao_core.training.packed import Batch, SizedBatches
 

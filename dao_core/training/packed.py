@@ -182,8 +182,8 @@ class SizedBatches(IterableDataset[Batch]):
     """Endless stream of batches of similar size, a pure function of (seed, step): a resumed run sees the same batches.
 
     An epoch is a random order, cut into pools that are sorted by size and cut into batches of at most `batch_size`
-    structures and `max_pairs` atom pairs; the batches then come in random order. `rank` of `world` takes every world-
-    th.
+    structures and `max_pairs` atom pairs; the batches then come in random order. `rank` of `world` takes one batch in
+    `world`.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Who hears how far a training is: set around a run by whoever shows it; the training itself knows no terminal."""
+"""Progress of a training for a display: a callback set around the run, because the training knows no terminal."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from dao_core.crystal import Crystal
 from dao_core.generate.symmetry.description import Description, describe
 from dao_core.generate.symmetry.label_tokens import MAX_ELEMENTS, Source
 from dao_core.generate.symmetry.labels import Label, SymmetryLabelError, label_of, standard_cell
-from dao_core.generate.symmetry.wyckoff_tables import MAX_COUNT
+from dao_core.generate.symmetry.wyckoff_tables import MAX_COUNT, conventional_cell
 from dao_core.matching.atomic_volumes import fit_atomic_volumes
 
 TOO_LARGE = f"more than {MAX_COUNT} atoms of an element or {MAX_ELEMENTS} elements"
@@ -87,8 +87,6 @@ def load_descriptions(path: Path) -> tuple[list[str], list[Description], list[So
 
 def atomic_volumes(descriptions: Sequence[Description]) -> NDArray[np.float64]:
     """Usual volume of each element in angstrom^3, (101,), fitted to the cells of the descriptions."""
-    from dao_core.generate.symmetry.wyckoff_tables import conventional_cell
-
     cells, volumes = [], []
     for d in descriptions:
         centring = abs(np.linalg.det(conventional_cell(d.label.spacegroup_number)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import time
 from collections.abc import Iterator
@@ -154,8 +155,6 @@ class _Run:
         self.clock = time.process_time()
 
     def save(self) -> None:
-        import io
-
         buffer = io.BytesIO()
         state = {
             "network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(),

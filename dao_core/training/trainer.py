@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors import SafetensorError
 
+from dao_core.models.checkpoint_io import weights_hash
 from dao_core.training.checkpoint_plugin import SafetensorsIO, resume_path
 from dao_core.training.config import TrainingConfig
-from dao_core.training.distributed import RanksError, is_main_rank, trainer_options, weights_hash
+from dao_core.training.distributed import RanksError, is_main_rank, trainer_options
 from dao_core.training.job import VALIDATION, TrainingJob
 from dao_core.training.packed import SizedBatches
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,15 @@ def test_a_checkpoint_of_another_kind_is_refused(tmp_path: Path) -> None:
         PropertyModel.load(tmp_path)
     with pytest.raises(CheckpointError, match="is not a checkpoint"):
         PropertyModel.load(tmp_path / "nowhere")
+
+
+def test_a_damaged_configuration_is_named(tmp_path: Path) -> None:
+    member(tmp_path, 1, [11])
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["scale"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=r"config\.json is damaged \(KeyError\('scale'\)\)"):
+        PropertyModel.load(tmp_path)
 
 
 def test_a_prediction_is_the_same_alone_and_in_a_batch() -> None:

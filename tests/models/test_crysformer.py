@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from pydantic import ValidationError
 from scipy.spatial.transform import Rotation
 
 from dao_core.crystal import CrystalBatch
@@ -27,6 +28,13 @@ def run(config: ModelConfig, batch: CrystalBatch) -> Outputs:
     with torch.no_grad():
         t = torch.linspace(0.2, 0.8, len(batch), dtype=torch.float64)
         return network(batch.lattice, batch.frac_coords, batch.atomic_numbers, t)
+
+
+@pytest.mark.parametrize("config", [CrysformerConfig, CspnetConfig, LocalConfig])
+def test_a_time_embedding_of_odd_size_is_refused(config: type[CrysformerConfig | CspnetConfig | LocalConfig]) -> None:
+    """It is made of sines and cosines in pairs."""
+    with pytest.raises(ValidationError, match="time_dim"):
+        config(time_dim=15)
 
 
 def test_published_size() -> None:

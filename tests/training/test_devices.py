@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from dao_core.crystal import CrystalBatch
 from dao_core.energy.predictor import DaoPotential, residual_members, strained
 from dao_core.energy.scale import EnergyScale, composition_fractions
-from dao_core.generate.diffusion import diffusion_loss, sample_diffusion
+from dao_core.generate.diffusion import diffusion_loss
 from dao_core.generate.flow_matching import FlowPath, FlowSettings, Seeds, flow_loss, training_base
 from dao_core.generate.sampler import Generator, SampleStart
 from dao_core.models.build import build_network, parse_model_config
@@ -27,6 +27,8 @@ from dao_core.models.geometry import edge_distances, gram, neighbor_edges
 from dao_core.models.heads import Outputs
 from dao_core.models.lattice_base import LatticeBase
 from dao_core.training.config import TrainingConfig
+from dao_core.training.fit_generator import GeneratorData, GeneratorObjective
+from dao_core.training.packed import PackedCrystals
 from tests.helpers.networks import random_crystals
 
 PLAIN = {"kind": "crysformer", "width": 32, "n_blocks": 2, "n_heads": 4, "n_frequencies": 4, "time_dim": 16}
@@ -54,7 +56,7 @@ def test_the_stand_in_refuses_what_cuda_refuses() -> None:
 
 
 @pytest.mark.parametrize("config", [PLAIN, CSPNET], ids=["crysformer", "cspnet"])
-def test_generator_losses_and_sampling_stay_on_one_device(config: dict[str, object]) -> None:
+def test_generator_losses_stay_on_one_device(config: dict[str, object]) -> None:
     net, data, rng = network(config).to(META), elsewhere(), torch.Generator()
     loss = diffusion_loss(net, data, rng)["loss"]
     loss.backward()
@@ -64,7 +66,18 @@ def test_generator_losses_and_sampling_stay_on_one_device(config: dict[str, obje
     loss = flow_loss(net, start, data, FlowPath(base(), settings), rng)["loss"]
     loss.backward()
     assert loss.device == META
-    assert sample_diffusion(net, data.atomic_numbers, rng, steps=2).lattice.device == META
+
+
+def test_templates_join_a_batch_on_another_device() -> None:
+    crystals = [c.niggli() for c in random_crystals(0, (4, 4))]
+    structures, templates = PackedCrystals.from_crystals(crystals), PackedCrystals.from_crystals(crystals)
+    templates.atom_labels["target_frac"] = templates.frac_coords
+    templates.cell_labels["target_lattice"] = templates.lattice.reshape(-1, 9)
+    data = GeneratorData(structures, templates, torch.tensor([[0], [1]]))
+    config = TrainingConfig(flow={"assign": False, "seeded_share": 1.0}, max_steps=1)
+    batch = structures.gather(np.array([0, 1])).to(META)
+    losses = GeneratorObjective(config, base(), data)(network(PLAIN).to(META), batch, torch.Generator())
+    assert losses["loss"].device == META
 
 
 def test_energies_stay_on_one_device() -> None:

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from dao_core.models.build import build_network
-from dao_core.models.checkpoint_io import load_checkpoint
+from dao_core.models.checkpoint_io import load_checkpoint, weights_hash
 from dao_core.training.config import TrainingConfig
-from dao_core.training.distributed import RanksError, is_main_rank, weights_hash
+from dao_core.training.distributed import RanksError, is_main_rank
 from dao_core.training.job import TrainingJob
 from dao_core.training.packed import Batch
 from dao_core.training.trainer import run_training

@@ -155,6 +155,8 @@ def test_settings_that_would_do_nothing_are_refused(tmp_path: Path) -> None:
     for name, value in (("grow", {"tensor_width": 4}), ("reference", "PBE")):
         with pytest.raises(SettingsError, match=f"{name} is a setting of predictors"):
             train(tmp_path, max_steps=1, start_from="generator", **{name: value})
+    with pytest.raises(SettingsError, match="predict cells, which a local network cannot"):
+        train(tmp_path, max_steps=1, model={"kind": "local", "width": 8, "n_blocks": 1})
 
 
 def poisoned(every: int) -> Objective:

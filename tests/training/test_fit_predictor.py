@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dao_core.crystal import Crystal
@@ -13,7 +14,8 @@ from dao_core.energy.predictor import DaoPotential
 from dao_core.models.checkpoint_io import load_checkpoint
 from dao_core.training.card import Provenance
 from dao_core.training.config import TrainingConfig
-from dao_core.training.fit_predictor import PredictorData, TrainingLabels, fit_predictor, pack_labelled
+from dao_core.training.fit_predictor import PredictorData, TrainingLabels, adapted_scale, fit_predictor, pack_labelled
+from dao_core.training.job import TrainingJob
 from dao_core.training.packed import PackedCrystals
 from tests.helpers.benchmark_targets import rocksalt
 from tests.helpers.networks import random_crystals
@@ -46,6 +48,42 @@ def test_only_the_reference_calibrates(tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path / "24/checkpoint").config["calibration"]["n"] == 12
     crystals, labels = PredictorData(train, ["a", "b"], both, one_scale=True).held_out()
     assert (len(crystals), len(labels)) == (24, 24)  # on one scale all of them say how far it is off
+
+
+NEEDLE = Crystal(np.diag([0.2, 0.2, 100.0]), [[0, 0, 0]], np.array([1]))  # no predictor sees all its neighbours
+
+
+def test_a_held_out_cell_without_a_prediction_does_not_spoil_the_calibration(tmp_path: Path) -> None:
+    held = labelled([*salts(12), NEEDLE], [0.1] * 13, [0] * 13)
+    facts = trained(PredictorData(labelled(salts(3), [0.0] * 3, [0] * 3), ["a"], held), tmp_path, model=SMALL)
+    assert np.isfinite(facts["validation_mae_eV_per_atom"])
+    predictor = DaoPotential.load(tmp_path / "checkpoint")
+    assert predictor.checkpoint.config["calibration"]["n"] == 12
+    assert np.isfinite(predictor.predict(salts(1))[0].std)
+
+
+def test_a_row_without_a_prediction_does_not_spoil_the_scale() -> None:
+    data = PredictorData(labelled([*salts(60), NEEDLE], [0.1] * 61, [0] * 61), ["mine"])
+    assert np.isfinite(adapted_scale(load_checkpoint("predictor"), data).baseline).all()
+
+
+def test_a_predictor_that_learns_forces_is_not_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch.compile lacks the second derivatives that the loss of forces needs."""
+    asked = []
+
+    def run(_job: TrainingJob, config: TrainingConfig) -> dict[str, Any]:
+        asked.append(config.compile)
+        return {}
+
+    monkeypatch.setattr("dao_core.training.fit_predictor.run_training", run)
+    pair = salts(2)
+    forces = [np.zeros((2, 3))] * 2
+    moved = pack_labelled(pair, TrainingLabels([0.0] * 2, [0.0] * 2, [0] * 2, forces, [np.zeros((3, 3))] * 2))
+    for k, (rows, energy) in enumerate(
+        [(labelled(pair, [0.0] * 2, [0] * 2), {}), (moved, {}), (moved, {"forces": False})]
+    ):
+        trained(PredictorData(rows, ["a"]), tmp_path / str(k), model=SMALL, energy=energy)
+    assert asked == ["auto", "never", "auto"]
 
 
 def test_without_a_row_of_the_reference_nothing_is_calibrated(tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ import numpy as np
 import torch
 
 from dao_core.crystal import Crystal
-from dao_core.energy.potential import Outcome, PotentialFailure, PotentialResult, checked
+from dao_core.energy.potential import Outcome, PotentialFailure, PotentialMissingError, PotentialResult, checked
 from dao_core.hull.label import EnergyLabel
+from dao_core.models.checkpoint_io import weights_hash
 from dao_core.models.default_dtype import default_dtype
 from dao_core.units import GPA_PER_EV_A3
 
@@ -27,10 +28,6 @@ if TYPE_CHECKING:
 
 CHGNET_ELEMENTS = 94  # the embedding stops at plutonium
 MIN_ATOM_VOLUME = 2.5  # angstrom^3; half of the densest solids'. Below it the graph of angles eats gigabytes
-
-
-class ChgnetMissingError(ImportError):
-    """The optional package is not installed."""
 
 
 class ChgnetPotential:
@@ -52,12 +49,12 @@ class ChgnetPotential:
             batch_size: Crystals that go through the network at once.
 
         Raises:
-            ChgnetMissingError: The extra is not installed.
+            PotentialMissingError: The extra is not installed.
         """
         try:
             from chgnet.model import CHGNet
         except ImportError as error:
-            raise ChgnetMissingError("CHGNet is not installed: pip install 'dao-csp[chgnet]'") from error
+            raise PotentialMissingError("CHGNet is not installed: pip install 'dao-csp[chgnet]'") from error
         with contextlib.redirect_stdout(io.StringIO()), default_dtype(torch.float32):
             self._model: CHGNet = CHGNet.load(model_name=model, use_device=device, verbose=False)
         self._name = model
@@ -66,13 +63,7 @@ class ChgnetPotential:
     @cached_property
     def identity(self) -> str:
         """`CHGNet-<model>` and a hash of the weights."""
-        import hashlib
-
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self._model.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.cpu().numpy().tobytes())
-        return f"CHGNet-{self._name}+{digest.hexdigest()[:12]}"
+        return f"CHGNet-{self._name}+{weights_hash(self._model)[:12]}"
 
     @property
     def label(self) -> EnergyLabel:

@@ -76,10 +76,9 @@ class DispersionPotential:
         from ase.units import Bohr, Hartree
         from dftd3.interface import DispersionModel
 
-        positions = crystal.frac_coords @ crystal.lattice
         try:
             model = DispersionModel(
-                crystal.atomic_numbers, positions / Bohr, crystal.lattice / Bohr, np.ones(3, dtype=bool)
+                crystal.atomic_numbers, crystal.cart_coords / Bohr, crystal.lattice / Bohr, np.ones(3, dtype=bool)
             )
             found: dict[str, Any] = model.get_dispersion(self._damping, grad=True)
         except (RuntimeError, ValueError) as error:

@@ -107,7 +107,7 @@ class TorchSimPotential:
         """torch-sim's state: all atoms in one row, cells with their vectors as columns."""
         numbers = np.concatenate([c.atomic_numbers for c in crystals])
         owner = np.repeat(np.arange(len(crystals)), [c.n_atoms for c in crystals])
-        positions = np.concatenate([c.frac_coords @ c.lattice for c in crystals])
+        positions = np.concatenate([c.cart_coords for c in crystals])
         cells = np.stack([c.lattice.T for c in crystals])
         device, dtype = self._model.device, self._model.dtype
         return {

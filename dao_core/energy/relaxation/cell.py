@@ -37,19 +37,17 @@ class CellWalker:
         return len(self.atomic_numbers)
 
 
-def walker_init(crystal: Crystal, *, relax_cell: bool, strain_weight: float | None = None) -> tuple[CellWalker, Vector]:
+def walker_init(crystal: Crystal, *, relax_cell: bool) -> tuple[CellWalker, Vector]:
     """The walker of a crystal and where it starts.
 
     Args:
         crystal: The start.
         relax_cell: Whether the cell moves too.
-        strain_weight: Weight of the strain, angstrom; sqrt(N) if None.
 
     Returns:
         The walker and the start vector, (3 N,) or (3 N + 9,).
     """
-    weight = float(np.sqrt(crystal.n_atoms)) if strain_weight is None else strain_weight
-    walker = CellWalker(crystal.lattice, crystal.atomic_numbers, weight, relax_cell)
+    walker = CellWalker(crystal.lattice, crystal.atomic_numbers, float(np.sqrt(crystal.n_atoms)), relax_cell)
     x = crystal.cart_coords.ravel()
     return walker, np.concatenate([x, np.zeros(9)]) if relax_cell else x
 
@@ -65,9 +63,7 @@ def walker_arrays(walker: CellWalker, x: Vector) -> tuple[NDArray[np.float64], N
         Lattice (3, 3) in angstrom and fractional coordinates (N, 3), not wrapped.
     """
     u = x[: 3 * walker.n_atoms].reshape(-1, 3)
-    frac: NDArray[np.float64] = np.linalg.solve(walker.lattice.T, u.T).T.astype(
-        np.float64
-    )  # U = F A0, whatever the strain
+    frac = np.asarray(np.linalg.solve(walker.lattice.T, u.T).T)  # U = F A0, whatever the strain
     if not walker.relax_cell:
         return walker.lattice, frac
     eigenvalues, q = np.linalg.eigh(_strain(walker, x))

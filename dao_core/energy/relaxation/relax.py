@@ -159,8 +159,9 @@ class _Path:
         change = (enthalpy - self.start_enthalpy) / self.initial.n_atoms
         if change < -self.settings.max_energy_drop:
             return self._end(RelaxationStatus.REJECTED_ENERGY, f"energy fell by {-change:.2f} eV/atom")
-        if self._is_converged(result, pressure) or self.n_steps >= self.settings.max_steps:
-            return self._finish(result, change, pressure)
+        converged = self._is_converged(result, pressure)
+        if converged or self.n_steps >= self.settings.max_steps:
+            return self._finish(result, change, converged=converged)
         gradient = walker_gradient(self.walker, self.x, result, pressure)
         if isinstance(self.state, LbfgsState):
             self.x = lbfgs_step(self.state, self.x, enthalpy, gradient)
@@ -175,10 +176,10 @@ class _Path:
         stress_done = not self.settings.relax_cell or self.stress < self.settings.stress_gpa
         return self.fmax < self.settings.fmax and stress_done
 
-    def _finish(self, result: PotentialResult, change: float, pressure: float) -> RelaxationResult:
+    def _finish(self, result: PotentialResult, change: float, *, converged: bool) -> RelaxationResult:
         if change > self.settings.max_energy_rise:
             return self._end(RelaxationStatus.REJECTED_ENERGY, f"ended {change:.4f} eV/atom above the start")
-        if self._is_converged(result, pressure):
+        if converged:
             return self._end(RelaxationStatus.CONVERGED, "", energy=result.energy)
         reason = f"fmax {self.fmax:.3f} eV/A, stress {self.stress:.2f} GPa after {self.n_steps} steps"
         return self._end(RelaxationStatus.MAX_STEPS, reason, energy=result.energy)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal
 from dao_core.energy.potential import PotentialResult
-from dao_core.matching.symmetry_dataset import symmetry_dataset
+from dao_core.matching.symmetry_dataset import atom_permutations, symmetry_dataset
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,24 +35,13 @@ def find_operations(crystal: Crystal, *, symprec: float = 0.01) -> SymmetryOpera
     Returns:
         The operations.
     """
-    n = crystal.n_atoms
-    identity = SymmetryOperations(np.eye(3, dtype=np.int64)[None], np.arange(n)[None], 1)
+    identity = SymmetryOperations(np.eye(3, dtype=np.int64)[None], np.arange(crystal.n_atoms)[None], 1)
     dataset = symmetry_dataset(crystal.lattice, crystal.frac_coords, crystal.atomic_numbers, [symprec])
     if dataset is None:
         return identity
     rotations = np.array(dataset.operations.rotations, dtype=np.int64)
-    translations = np.array(dataset.operations.translations, dtype=np.float64)
-    permutations = np.empty((len(rotations), n), dtype=np.int64)
-    for g, (w, t) in enumerate(zip(rotations, translations, strict=True)):
-        image = crystal.frac_coords @ w.T + t  # (N, 3)
-        difference = image[:, None, :] - crystal.frac_coords[None, :, :]
-        difference = (difference - np.round(difference)) @ crystal.lattice
-        distance = np.linalg.norm(difference, axis=-1)
-        distance[crystal.atomic_numbers[:, None] != crystal.atomic_numbers[None, :]] = np.inf
-        permutations[g] = distance.argmin(axis=1)
-        if len(set(permutations[g].tolist())) != n:
-            return identity
-    return SymmetryOperations(rotations, permutations, int(dataset.number))
+    permutations = atom_permutations(crystal, rotations, np.array(dataset.operations.translations))
+    return identity if permutations is None else SymmetryOperations(rotations, permutations, int(dataset.number))
 
 
 def symmetrized(

@@ -22,12 +22,11 @@ from dao_core.generate.symmetry.normalizer import (
     polar_axes,
     representatives,
 )
-from dao_core.generate.symmetry.wyckoff_sites import operations
+from dao_core.generate.symmetry.wyckoff_sites import operations, orbit
 from dao_core.generate.symmetry.wyckoff_tables import (
     LETTERS,
     conventional_cell,
     multiplicities,
-    orbit,
     wyckoff_positions,
 )
 

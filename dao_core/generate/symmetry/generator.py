@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal, InvalidCrystalError
-from dao_core.elements import SYMBOLS, atomic_number
+from dao_core.elements import atomic_number
 from dao_core.generate.symmetry.checkpoint import KIND, SymmetryModel, load_symmetry
 from dao_core.generate.symmetry.description import CollapsedSitesError, from_values, to_crystal
 from dao_core.generate.symmetry.fill_search import search_fills
@@ -23,7 +23,7 @@ from dao_core.generate.symmetry.label_search import (
     sample_labels,
     search_labels,
 )
-from dao_core.generate.symmetry.label_tokens import UnlabelledCompositionError
+from dao_core.generate.symmetry.label_tokens import PartialLabel, UnlabelledCompositionError
 from dao_core.generate.symmetry.labels import Label, ordered_elements
 from dao_core.generate.symmetry.wyckoff_tables import N_GROUPS
 from dao_core.matching.distances import distance_matrix
@@ -31,6 +31,7 @@ from dao_core.matching.seen import SeenCrystals, fingerprint_of
 
 OVERLAP = "atoms overlap"
 COLLAPSED = "atoms fall on one site or the cell collapses"
+FILLS = 4  # most proposals of one label
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +64,9 @@ class SymmetryProposals:
 class SymmetryGenerator:
     """Proposes structures by their symmetry; knows which elements it has seen."""
 
-    def __init__(self, model: SymmetryModel, search: LabelSearchSettings | None = None, fills: int = 4) -> None:
-        """`fills`: most proposals of one label."""
-        self.model, self.search, self.fills = model, search or LabelSearchSettings(), fills
+    def __init__(self, model: SymmetryModel, search: LabelSearchSettings | None = None) -> None:
+        """Take the networks, and how thoroughly labels are searched."""
+        self.model, self.search = model, search or LabelSearchSettings()
 
     @classmethod
     def load(cls, directory: Path | str = KIND, search: LabelSearchSettings | None = None) -> SymmetryGenerator:
@@ -136,8 +137,6 @@ class SymmetryGenerator:
         return [ScoredLabel(label, float(np.log(k / total))) for label, k in counts.most_common(self.search.n)]
 
     def _refusal(self, composition: Mapping[str, int], groups: Collection[int] | None) -> dict[str, int]:
-        from dao_core.generate.symmetry.label_tokens import PartialLabel
-
         unseen = [s for s in composition if atomic_number(s) not in self.elements]
         if unseen:
             return {f"the symmetry model never saw {', '.join(unseen)}": 1}
@@ -154,7 +153,7 @@ class SymmetryGenerator:
     def _fill(self, found: Sequence[Sequence[ScoredLabel]], n: int) -> list[SymmetryProposals]:
         """Degrees of freedom for all labels; what overlaps is left out and counted."""
         labels = [scored.label for row in found for scored in row]
-        fills = iter(search_fills(self.model.fills, labels, self.fills))
+        fills = iter(search_fills(self.model.fills, labels, FILLS))
         out = []
         for row in found:
             items: list[SymmetryProposal] = []
@@ -188,6 +187,8 @@ def _distinct(items: Sequence[SymmetryProposal], n: int) -> list[SymmetryProposa
     kept: list[SymmetryProposal] = []
     seen = SeenCrystals()
     for item in items:
+        if len(kept) == n:
+            break
 
         def repeats(i: int, label: Label = item.label) -> bool:
             return kept[i].label == label
@@ -197,8 +198,6 @@ def _distinct(items: Sequence[SymmetryProposal], n: int) -> list[SymmetryProposa
             continue
         kept.append(item)
         seen.add(item.crystal, own)
-        if len(kept) == n:
-            break
     return kept
 
 
@@ -221,8 +220,3 @@ def _key(composition: Mapping[str, int]) -> Composition:
     counts = {atomic_number(symbol): n for symbol, n in composition.items()}
     elements = ordered_elements(list(counts))
     return elements, tuple(counts[z] for z in elements)
-
-
-def composition_of(label: Label) -> dict[str, int]:
-    """Symbol -> atoms of the primitive cell."""
-    return {SYMBOLS[z]: n for z, n in zip(label.elements, label.counts, strict=True)}

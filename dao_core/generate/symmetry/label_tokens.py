@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dao_core.generate.symmetry.labels import Label, canonical_letters, letter_indices
+from dao_core.generate.symmetry.labels import Label, canonical_letters
 from dao_core.generate.symmetry.wyckoff_tables import (
     LETTERS,
     MAX_COUNT,
@@ -149,7 +149,7 @@ def encode_label(label: Label, source: Source = Source.NEAR_HULL) -> EncodedLabe
     state = PartialLabel.start(label.elements, label.counts, source)
     groups, prefix = state.allowed_groups(), len(state.tokens)
     state = state.with_group(label.spacegroup_number)
-    masks, letters = [], [i for group in letter_indices(label.letters) for i in group]
+    masks, letters = [], [LETTERS.index(x) for _, x in label.orbits]
     for letter in letters:
         masks.append(state.allowed_letters())
         state = state.with_letter(letter)

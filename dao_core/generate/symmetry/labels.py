@@ -155,8 +155,3 @@ def orders_of(label: Label, rng: np.random.Generator, n: int) -> list[Label]:
         letters = canonical_letters(label.spacegroup_number, tuple(label.letters[k] for k in order))
         out.append(Label(label.spacegroup_number, tuple(label.elements[k] for k in order), letters))
     return out
-
-
-def letter_indices(letters: tuple[str, ...]) -> list[list[int]]:
-    """Letters of each element as positions in the alphabet."""
-    return [[LETTERS.index(x) for x in group] for group in letters]

@@ -13,10 +13,9 @@ from itertools import permutations, product
 import numpy as np
 from numpy.typing import NDArray
 
-from dao_core.generate.symmetry.wyckoff_sites import operations
+from dao_core.generate.symmetry.wyckoff_sites import SAME_POINT, operations
 from dao_core.generate.symmetry.wyckoff_tables import (
     NEIGHBOURS,
-    SAME,
     WyckoffPosition,
     conventional_cell,
     wyckoff_positions,
@@ -116,9 +115,9 @@ def representatives(number: int, letter: str) -> tuple[NDArray[np.float64], NDAr
         image = rotation @ position.origin + translation
         image -= np.floor(image + 1e-9)
         away = np.abs((image + NEIGHBOURS - position.origin) @ position.normal.T).max(1)
-        if away.min() > SAME:
+        if away.min() > SAME_POINT:
             continue
-        cell = NEIGHBOURS[int((away < SAME).argmax())]
+        cell = NEIGHBOURS[int((away < SAME_POINT).argmax())]
         matrix = position.coordinates_of @ rotation @ position.directions
         shift = position.coordinates_of @ (image + cell - position.origin)
         shift -= np.floor(shift + EDGE)
@@ -219,7 +218,7 @@ def _conjugating(
     left = np.arange(len(shifts))
     for k, image in enumerate(images):
         away = shifts[left] @ (np.eye(3) - rotations[image]).T + rotation @ translations[k] - translations[image]
-        left = left[np.abs(away - np.round(away)).max(1) < SAME]
+        left = left[np.abs(away - np.round(away)).max(1) < SAME_POINT]
     return left
 
 

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal
 from dao_core.elements import SYMBOLS
-from dao_core.matching.symmetry_dataset import symmetry_dataset
+from dao_core.matching.symmetry_dataset import atom_permutations, symmetry_dataset
 
 N_SITES = 600  # random points of which orbits are chosen
 MAX_PROJECTIONS = 3
 TRIES = 300
 MIN_SEPARATION = 0.06  # between orbits, fractional: only coincidences are refused, distances are the network's business
 SAME = 1e-6
+SAME_POINT = 1e-4  # fractional
 
 
 class SitesError(ValueError):
@@ -81,14 +82,12 @@ def kept_sites(crystal: Crystal, symprec: float) -> SitePlan | None:
         return None
     found = dataset.operations
     rotations, translations = _identity_first(np.array(found.rotations), np.array(found.translations))
-    images = np.einsum("kab,nb->kna", rotations, crystal.frac_coords) + translations[:, None]
-    away = images[:, :, None] - crystal.frac_coords
-    distance = np.linalg.norm((away - np.round(away)) @ crystal.lattice, axis=-1)
-    distance[:, crystal.atomic_numbers[:, None] != crystal.atomic_numbers] = np.inf
-    onto = distance.argmin(-1)  # (K, N): the atom that operation k makes of atom n
+    onto = atom_permutations(crystal, rotations, translations)
+    if len(rotations) == 1 or onto is None:
+        return None
     first, owner = np.unique(onto.min(0), return_inverse=True)  # an orbit's first atom represents it
     reached = onto[:, first[owner]] == np.arange(crystal.n_atoms)
-    if len(rotations) == 1 or (np.sort(onto, axis=1) != np.arange(crystal.n_atoms)).any() or not reached.any(0).all():
+    if not reached.any(0).all():
         return None
     operation = reached.argmax(0)
     return SitePlan(rotations, translations, owner, operation, onto[:, first], crystal.frac_coords)
@@ -110,7 +109,7 @@ def averaged_lattice(lattice: NDArray[np.float64], rotations: NDArray[np.int64])
     return np.asarray((vectors * np.sqrt(values)) @ vectors.T)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=231)
 def operations(number: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Rotations (K, 3, 3) and translations (K, 3) of a space group's primitive cell, the identity first."""
     from moyopy import operations_from_number
@@ -231,7 +230,7 @@ def _choose(
                 return None
             size = int(rng.choice(fitting))
             point = points[rng.choice(np.flatnonzero(sizes == size))]
-            images = _orbit(number, point)
+            images = orbit(number, point)
             if len(taken) and _closest(images, taken) < MIN_SEPARATION:
                 return None
             taken = np.vstack([taken, images])
@@ -247,18 +246,31 @@ def _closest(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     return float(np.linalg.norm(away, axis=-1).min())
 
 
-def _orbit(number: int, point: NDArray[np.float64]) -> NDArray[np.float64]:
+def orbit(number: int, point: NDArray[np.float64]) -> NDArray[np.float64]:
+    """All distinct images of a point under a space group.
+
+    Args:
+        number: Of the space group.
+        point: (3,), fractional in its primitive cell.
+
+    Returns:
+        (m, 3), from 0 to 1.
+    """
     rotations, translations = operations(number)
     images = rotations @ point + translations
-    return images[_first_of_each(images)]
+    images = images[first_of_each(images)]
+    return np.asarray(images - np.floor(images))
 
 
-def _first_of_each(images: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Index of the first operation that makes each distinct image."""
-    away = images[:, None] - images[None]
-    away -= np.round(away)
-    same = (np.abs(away) < 1e-4).all(-1)
-    return np.flatnonzero(same.argmax(1) == np.arange(len(images)))
+def first_of_each(images: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Which of some points, (K, 3) fractional, are no lattice translation of an earlier one: their indices."""
+    return np.flatnonzero(_same_point(images, images).argmax(1) == np.arange(len(images)))
+
+
+def _same_point(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether points (K, 3) and (M, 3) differ by a lattice translation, (K, M)."""
+    away = a[:, None] - b
+    return np.asarray((np.abs(away - np.round(away)) < SAME_POINT).all(-1))
 
 
 def _plan(number: int, representatives: list[NDArray[np.float64]]) -> SitePlan:
@@ -269,10 +281,8 @@ def _plan(number: int, representatives: list[NDArray[np.float64]]) -> SitePlan:
     start: list[NDArray[np.float64]] = []
     for r, point in enumerate(representatives):
         images = rotations @ point + translations
-        firsts = _first_of_each(images)
-        away = images[:, None] - images[firsts][None]
-        away -= np.round(away)
-        image[:, r] = len(owner) + (np.abs(away) < 1e-4).all(-1).argmax(1)
+        firsts = first_of_each(images)
+        image[:, r] = len(owner) + _same_point(images, images[firsts]).argmax(1)
         owner += [r] * len(firsts)
         operation += firsts.tolist()
         start += [x - np.floor(x) for x in images[firsts]]

@@ -16,15 +16,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dao_core.generate.symmetry.wyckoff_sites import operations
-
 LETTERS = "abcdefghijklmnopqrstuvwxyzA"
 N_LETTERS = len(LETTERS)
 N_GROUPS = 231  # row 0 is unused
 MAX_COUNT = 64  # atoms of one element in a primitive cell
 NO_MULTIPLICITY = 999  # where a group has no such letter
 NEIGHBOURS = np.array(list(product((-2, -1, 0, 1, 2), repeat=3)), dtype=float)
-SAME = 1e-4
 AFTER_LAST = N_LETTERS
 
 
@@ -187,22 +184,3 @@ def group_classes(number: int) -> tuple[str, str, str]:
 
     group = SpaceGroupType(number)
     return str(group.geometric_crystal_class), str(group.hm_short)[0], str(group.crystal_system)
-
-
-def orbit(number: int, point: NDArray[np.float64]) -> NDArray[np.float64]:
-    """All distinct images of a point under a space group.
-
-    Args:
-        number: Of the space group.
-        point: (3,), fractional in its primitive cell.
-
-    Returns:
-        (m, 3), from 0 to 1.
-    """
-    rotations, translations = operations(number)
-    images = rotations @ point + translations
-    away = images[:, None] - images
-    away -= np.round(away)
-    same = (np.abs(away) < SAME).all(-1)
-    images = images[same.argmax(1) == np.arange(len(images))]
-    return np.asarray(images - np.floor(images))

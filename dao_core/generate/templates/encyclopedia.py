@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.elements import UnknownElementError, atomic_number
-from dao_core.generate.symmetry.wyckoff_sites import averaged_lattice
-from dao_core.generate.symmetry.wyckoff_tables import LETTERS, orbit, wyckoff_positions
+from dao_core.generate.symmetry.wyckoff_sites import averaged_lattice, first_of_each, operations, orbit
+from dao_core.generate.symmetry.wyckoff_tables import LETTERS, wyckoff_positions
 from dao_core.package_data import CarrierPackage
 
 CARRIER = CarrierPackage("kim-tools==0.4.15", "7f965449943935eeb92de0eb816ad490035583874a95be8541339682227abf42")
@@ -31,7 +31,6 @@ MIN_DISTANCE = 0.7  # angstrom; entries with a shorter one are misprints or hydr
 MAX_ATOMS = 64
 SYMPREC = 0.01  # angstrom; parameters have five digits
 _LABEL = re.compile(r"^(?P<formula>(?:[A-Z]\d*)+)_(?P<pearson>[a-z][A-Z]\d+)_(?P<number>\d+)_(?P<sites>[A-Za-z0-9_]+)")
-_SAME = 1e-4
 
 
 class EncyclopediaError(ValueError):
@@ -150,9 +149,7 @@ def _orbit(number: int, point: NDArray[np.float64]) -> NDArray[np.float64]:
     """All distinct images (m, 3) of a point in AFLOW's conventional cell."""
     rotations, translations = _operations(number)
     images = rotations @ point + translations
-    away = images[:, None] - images
-    same = (np.abs(away - np.round(away)) < _SAME).all(-1)
-    return np.asarray(images[same.argmax(1) == np.arange(len(images))])
+    return np.asarray(images[first_of_each(images)])
 
 
 @lru_cache(maxsize=231)
@@ -163,8 +160,6 @@ def _aflow_positions(number: int) -> dict[str, tuple[NDArray[np.float64], NDArra
     """
     from moyopy import Cell, MoyoDataset, Setting
     from pymatgen.core.operations import SymmOp
-
-    from dao_core.generate.symmetry.wyckoff_sites import operations
 
     rng = np.random.default_rng(number)
     lattice = averaged_lattice(np.diag([7.0, 8.1, 9.3]) + rng.uniform(0.2, 0.6, (3, 3)), operations(number)[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,13 +66,12 @@ class TemplateIndex:
     source: str
 
     @classmethod
-    def build(cls, items: Iterable[tuple[str, Crystal]], *, source: str, ranker: Ranker | None = None) -> TemplateIndex:
-        """Index structures; about 1.5 ms each on one core.
+    def build(cls, items: Iterable[tuple[str, Crystal]], *, source: str) -> TemplateIndex:
+        """Index structures under the ranker that ships; about 1.5 ms each on one core.
 
         Args:
             items: (id, structure).
             source: What the index says of its origin.
-            ranker: Orders the hits; None: the shipped one.
 
         Returns:
             The index.
@@ -100,8 +100,7 @@ class TemplateIndex:
         buckets = {counts: builder.finish() for counts, builder in builders.items()}
         log_odds = substitution_log_odds(column for bucket in buckets.values() for column in bucket.slot_occupants())
         volumes = fit_atomic_volumes([c.atomic_numbers for c in crystals], [c.volume for c in crystals])
-        chosen = ranker or Ranker.shipped()
-        return cls(ids, crystals, np.array(spacegroups), keys, buckets, log_odds, volumes, chosen, source)
+        return cls(ids, crystals, np.array(spacegroups), keys, buckets, log_odds, volumes, Ranker.shipped(), source)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -193,12 +192,9 @@ class TemplateIndex:
         except InvalidCrystalError:
             return None
 
-    @property
+    @cached_property
     def _rows(self) -> dict[str, int]:
-        cached: dict[str, int] | None = self.__dict__.get("_row_of_id")
-        if cached is None:
-            cached = self.__dict__["_row_of_id"] = {i: row for row, i in enumerate(self.ids)}
-        return cached
+        return {i: row for row, i in enumerate(self.ids)}
 
 
 class _Substituted:

@@ -110,7 +110,7 @@ class Ranker:
     trained_on: str
 
     def score(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Unnormalised log of the share of trust that a candidate gets, (C,), from its features (C, F)."""
+        """Unnormalised log probability of each candidate, (C,), from its features (C, F)."""
         prior = features[:, FEATURES.index("log_share")]
         if not self.layers:
             return np.asarray(prior)

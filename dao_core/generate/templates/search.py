@@ -145,7 +145,7 @@ def select_distinct(
     Args:
         scores: (C,).
         k: Most candidates.
-        repeats: Told a candidate and the better ones that were taken: whether it is one of those.
+        repeats: Called with a candidate and the better ones that were taken; True where it repeats one of those.
 
     Returns:
         Positions, distinct ones first, either kind best first; and how many are distinct.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dao_core.generate.symmetry.checkpoint import load_symmetry, save_symmetry
-from dao_core.generate.symmetry.generator import COLLAPSED, OVERLAP, SymmetryGenerator, closest_ratio, composition_of
+from dao_core.generate.symmetry.generator import COLLAPSED, OVERLAP, SymmetryGenerator, closest_ratio
 from dao_core.matching.fingerprint import symmetry_of
 from dao_core.models.checkpoint_io import CheckpointError
 from tests.helpers.structures import rocksalt
@@ -25,7 +25,11 @@ def test_proposals_have_the_composition_and_are_ordered() -> None:
     for proposal in found.items:
         assert proposal.crystal.composition == {"O": 3, "Sr": 1, "Ti": 1}
         assert proposal.log_probability <= proposal.log_label + 1e-6
-        assert composition_of(proposal.label) == PEROVSKITE
+        assert dict(zip(proposal.label.elements, proposal.label.counts, strict=True)) == {38: 1, 22: 1, 8: 3}
+
+
+def test_none_are_proposed_where_none_are_asked_for() -> None:
+    assert SymmetryGenerator(tiny_model()).propose(PEROVSKITE, 0).items == []
 
 
 def test_a_given_space_group_is_kept() -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from dao_core.generate.symmetry.normalizer import find_on_position, normalizer, polar_axes, representatives
-from dao_core.generate.symmetry.wyckoff_sites import operations
-from dao_core.generate.symmetry.wyckoff_tables import orbit, wyckoff_positions
+from dao_core.generate.symmetry.wyckoff_sites import operations, orbit
+from dao_core.generate.symmetry.wyckoff_tables import wyckoff_positions
 from dao_core.matching.fingerprint import equivalent_labellings
 
 GROUPS = [1, 2, 5, 14, 19, 36, 43, 62, 69, 88, 99, 141, 146, 155, 167, 186, 194, 198, 216, 227]

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from pymatgen.symmetry.groups import SpaceGroup
 
+from dao_core.generate.symmetry.wyckoff_sites import orbit
 from dao_core.generate.symmetry.wyckoff_tables import (
     LETTERS,
     conventional_cell,
     multiplicities,
-    orbit,
     point_group_order,
     position_ids,
     reachable,
