@@ -173,17 +173,17 @@ def _resume(start: PwInput, launcher: Launcher, scratch: Path) -> tuple[PwInput,
         previous = from_dict(json.loads((folder / INPUT_JSON).read_text()))
     except (OSError, ValueError, KeyError, TypeError):
         return start, numbers[-1] + 1
-    previous = replace(previous, wall_seconds=start.wall_seconds)
+    previous = replace(previous, wall_seconds=start.wall_seconds, smearing=start.smearing)
     running = launcher.started(folder)  # asked before the output is read: a job may end in between
     output = parse_directory(folder, previous.crystal)
     if running or _finished_unseen(folder, output):
         return previous, numbers[-1]
     if (folder / OUTCOME).exists():
-        # a new call begins with a clean slate of repairs, at the last structure and with the last parameters; that the
-        # smearing is not the protocol's stays known, or its energy would pass for one of the protocol
+        # a new call begins with a clean slate of repairs, at the last structure and with the last parameters; that
+        # occupations are not those that were asked for stays known, or its energy would pass for one with them
         moved = replace(previous, crystal=output.crystal or previous.crystal, restart="scratch")
-        smeared = tuple(a for a in previous.history if "smearing" in a.changes)
-        return replace(moved, history=smeared), numbers[-1] + 1
+        occupied = tuple(a for a in previous.history if {"smearing", "occupations"} & a.changes.keys())
+        return replace(moved, history=occupied), numbers[-1] + 1
     repaired, action = repair(previous, output, "interrupted")
     _note(folder, RunOutcome("lost", note="the worker ended first"), action)
     return repaired, numbers[-1] + 1

@@ -17,6 +17,7 @@ from dao_core.dft.pw.convergence import smearing_is_non_monotonic
 from dao_core.dft.pw.input import Action, Calculation, PwInput
 from dao_core.dft.pw.result import PwResult
 from dao_core.dft.repair.failures import describe
+from dao_core.dft.repair.scf import GAUSSIAN, SMEARED, smeared
 from dao_core.dft.settings import DftSettings
 
 
@@ -38,7 +39,7 @@ class StageSummary:
 class Session:
     """What one validation needs at hand.
 
-    `smearing` holds, by formula, the repair that replaced a calculation's smearing: the next ones start with it.
+    `occupations` holds, by formula, the repairs of a calculation's occupations: the next ones start with them.
     """
 
     settings: DftSettings
@@ -46,7 +47,7 @@ class Session:
     ledger: Ledger
     launcher: Launcher
     stages: list[StageSummary] = field(default_factory=list)
-    smearing: dict[str, Action] = field(default_factory=dict)
+    occupations: dict[str, tuple[Action, ...]] = field(default_factory=dict)
 
     def do(self, name: str, pw_input: PwInput) -> PwResult:
         """One calculation, noted."""
@@ -83,17 +84,21 @@ class Session:
             The input.
         """
         pw_input = build_input(crystal, self.library, self.settings, calculation, moments)
-        repaired = self.smearing.get(crystal.formula_reduced)
-        if repaired is None or not smearing_is_non_monotonic(pw_input):
-            return pw_input
-        _, smearing = repaired.changes["smearing"]
-        return replace(pw_input.with_values("system", smearing=smearing), history=(repaired,))
+        for action in self.occupations.get(crystal.formula_reduced, ()):
+            if action.handler == SMEARED and pw_input.get("system", "occupations") == "fixed":
+                pw_input = replace(smeared(pw_input), history=(*pw_input.history, action))
+            elif action.handler == GAUSSIAN and smearing_is_non_monotonic(pw_input):
+                _, smearing = action.changes["smearing"]
+                pw_input = pw_input.with_values("system", smearing=smearing)
+                pw_input = replace(pw_input, history=(*pw_input.history, action))
+        return pw_input
 
     def _learn(self, crystal: Crystal, result: PwResult) -> None:
-        """Keep a smearing that helped, so that the crystal's next calculation need not stall first."""
-        changes = [a for a in result.actions if "smearing" in a.changes]
-        if result.ok and changes and changes[-1].handler == "gaussian_smearing":
-            self.smearing[crystal.formula_reduced] = changes[-1]
+        """Keep what helped with the occupations, so that the crystal's next calculation need not fail first."""
+        helped = [a for a in result.actions if a.handler == SMEARED][-1:]
+        helped += [a for a in [a for a in result.actions if "smearing" in a.changes][-1:] if a.handler == GAUSSIAN]
+        if result.ok and helped:
+            self.occupations[crystal.formula_reduced] = tuple(helped)
 
 
 class StageFailedError(Exception):
@@ -160,6 +165,8 @@ def functional_label(library: PseudoLibrary, settings: DftSettings, hubbard: Map
     parts.append(magnetism_label(settings))
     if settings.pressure_gpa:
         parts.append(f"{settings.pressure_gpa:g}GPa")
+    # since fixed occupations are checked for bands that overlap, and a metal is smeared as the protocol says
+    checked = {"fixed_occupations": "checked"} if settings.electronic_type == "insulator" else {}
     content = content_key(
         protocol=settings.resolved_protocol().model_dump(exclude=NOT_IN_ENERGIES),
         cutoffs=[settings.ecutwfc, settings.ecutrho],
@@ -167,6 +174,7 @@ def functional_label(library: PseudoLibrary, settings: DftSettings, hubbard: Map
         spin=[settings.spin, settings.orderings, settings.max_orderings, settings.max_magnetic_cell],
         pressure_gpa=settings.pressure_gpa,
         pseudopotentials={element: [row["sha256"], *stated_cutoffs(row)] for element, row in library.table.items()},
+        **checked,
     )
     return "|".join([*parts, content[:8], *([hubbard_label(hubbard)] if hubbard else [])])
 

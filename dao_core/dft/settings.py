@@ -5,16 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dao_core.dft.hubbard import checked_u
 from dao_core.settings_error import explain_settings
 from dao_core.settings_file import ConfigFileError, read_settings_file
-from dao_core.units import checked_pressure
+from dao_core.units import EV_PER_RY, checked_pressure
 
 ProtocolName = Literal["fast", "balanced", "stringent"]
 # `configs` lies beside `dao_core`, in a checkout and in an installed wheel alike
 PROTOCOLS_FILE = Path(__file__).resolve().parents[2] / "configs" / "dft_protocols.yaml"
+
+
+LEAST_DUAL = 4  # ecutrho over ecutwfc: a density has twice the wave vectors of its wavefunctions
+HIGHEST_ECUTWFC = 400.0  # Ry, four times what the hardest pseudopotential asks for
 
 
 class Protocol(BaseModel):
@@ -95,6 +99,18 @@ class DftSettings(BaseModel):
     min_free_bytes: int = Field(200_000_000, ge=0, description="refuse to start on a fuller disk")
     elements: bool = Field(True, description="also run the elements, for the formation energy")
     keep_scratch: bool = Field(False, description="keep wavefunctions and charge densities of finished runs")
+
+    @model_validator(mode="after")
+    def _check_cutoffs(self) -> DftSettings:
+        if self.ecutwfc is not None and self.ecutwfc > HIGHEST_ECUTWFC:
+            meant = self.ecutwfc / EV_PER_RY
+            raise ValueError(f"ecutwfc {self.ecutwfc:g} is in Ry: if it was meant in eV, give {meant:.0f}")
+        if self.ecutwfc and self.ecutrho and self.ecutrho < LEAST_DUAL * self.ecutwfc:
+            least = LEAST_DUAL * self.ecutwfc
+            raise ValueError(
+                f"ecutrho {self.ecutrho:g} is less than {LEAST_DUAL} times ecutwfc: give {least:g} or more"
+            )
+        return self
 
     def resolved_protocol(self) -> Protocol:
         """The protocol that these settings name, read from its file."""

@@ -25,7 +25,7 @@ from dao_core.dft.linear_response import response_u
 from dao_core.dft.magnetism.moments import MomentReport, without_moment
 from dao_core.dft.magnetism.search import OrderingResult, moment_report, search_orderings
 from dao_core.dft.pseudo.library import MissingElementError, PseudopotentialError, find_library
-from dao_core.dft.pw.input import InputError, PwInput
+from dao_core.dft.pw.input import CutoffError, InputError, PwInput
 from dao_core.dft.pw.result import PwResult
 from dao_core.dft.repair.failures import BY_NAME
 from dao_core.dft.session import Session, StageFailedError, StageSummary, functional_label, need
@@ -44,7 +44,8 @@ OCCUPATION_WORDS = {
     "smearing_stalls -> gaussian_smearing": "Gaussian smearing, for with cold smearing the SCF stalled",
     "smearing_counts -> fixed_occupations": "then fixed occupations, for there is a gap",
     "smearing_counts -> own_smearing": "then its own smearing again, for it is a metal",
-    "charge_wrong -> smearing": "smearing, for it is no insulator",
+    "charge_wrong -> protocol_smearing": "the protocol's smearing, for it is no insulator",
+    "bands_overlap -> protocol_smearing": "the protocol's smearing, for bands overlap: it is no insulator",
 }
 
 
@@ -146,10 +147,10 @@ def validate_crystal(
         first = session.build(start, "scf")  # every mistake of the input shows here, before anything runs
     except MissingElementError as error:
         return ValidationResult(formula, "missing_pseudopotential", str(error), crystal)
+    except (CutoffError, PseudopotentialError, ProtocolFileError) as error:
+        return ValidationResult(formula, "invalid_settings", str(error), crystal)
     except InputError as error:
         return ValidationResult(formula, "invalid_structure", str(error), crystal)
-    except (PseudopotentialError, ProtocolFileError) as error:
-        return ValidationResult(formula, "invalid_settings", str(error), crystal)
     except ProgramError as error:
         status = BY_NAME[error.failure].status if error.failure in BY_NAME else "code_failed"
         return ValidationResult(formula, status, f"U from linear response: {error}", crystal)
@@ -253,6 +254,7 @@ def _message(run: Session, result: ValidationResult, note: str) -> str:
     if result.moments is not None and result.crystal is not None:
         words.append(result.moments.warning(result.crystal.symbols))
     words.append(note)
+    words.append(run.library.below_hint(result.crystal_input.symbols, run.settings.ecutwfc))
     if run.settings.pressure_gpa:
         words.append(f"relaxed at {run.settings.pressure_gpa:g} GPa: no formation energy, the energy is without pV")
     if run.settings.spin == "auto" and (unknown := without_moment(result.crystal_input)):

@@ -210,6 +210,12 @@ def top_band(job: Job) -> Reply:
     return Reply(HEADER + body + FOOTER)
 
 
+def overlap(job: Job) -> Reply:
+    """Fixed occupations of a metal: pw.x fills the lowest bands at each k-point, ends well and prints two levels."""
+    levels = "     highest occupied, lowest unoccupied level (ev):     6.0018    5.7412\n\n"
+    return Reply(good(job).stdout.replace("!    total energy", levels + "!    total energy"))
+
+
 def bfgs(size: float, pressure: float) -> Callable[[Job], Reply]:
     def reply(job: Job) -> Reply:
         body = step(job, 1) + step(job, 2, size=size, pressure=pressure)
@@ -296,6 +302,7 @@ SCENARIOS: dict[str, Callable[[Job], Reply]] = {
     ),
     "too_many_pools": lambda _: Reply("", error("mp_pools", "some nodes have no k-points")[1], code=1),
     "charge_wrong": _stopped("electrons", "charge is wrong: smearing is needed"),
+    "bands_overlap": overlap,
     "symmetry_broken": _stopped("checkallsym", "not orthogonal operation", before=lambda j: step(j, 1)),
     "out_of_memory": lambda j: Reply(HEADER + step(j, 1), then="kill9"),
     "disk_full": lambda _: Reply(HEADER, stderr="forrtl: No space left on device\n", code=1),

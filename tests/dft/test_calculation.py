@@ -15,11 +15,12 @@ from dao_core.artifacts import Ledger
 from dao_core.dft.calculation import OUTCOME, SCRATCH, STAGE, RunLimits, calculate
 from dao_core.dft.launch.local import LocalLauncher
 from dao_core.dft.pseudo.library import PseudoLibrary
+from dao_core.dft.pw.build import build_input
 from dao_core.dft.pw.job import pw_job
 from dao_core.dft.pw.result import PwResult, result_from_dict, result_to_dict
 from dao_core.dft.pw.write import write_input
 from dao_core.dft.settings import DftSettings
-from tests.helpers.fake_pw import an_input, fake_output, scenarios
+from tests.helpers.fake_pw import an_input, fake_output, scenarios, silicon
 
 Plan = Callable[..., Path]
 
@@ -112,6 +113,18 @@ def test_a_smearing_of_a_repair_is_known_to_the_call_that_goes_on(
     last = max(Path(second.directory).glob("round_*"), key=lambda p: int(p.name.split("_")[1]))
     namelists = json.loads((last / "input.json").read_text())["namelists"]
     assert namelists["system"]["smearing"] == "cold"
+
+
+def test_a_call_that_goes_on_knows_that_it_is_no_insulator(
+    library: PseudoLibrary, settings: DftSettings, plan: Plan, ledger: Ledger
+) -> None:
+    plan("bands_overlap", "max_seconds")
+    insulator = settings.model_copy(update={"electronic_type": "insulator"})
+    pw_input = build_input(silicon(), library, insulator, "vc-relax")
+    assert calculate(pw_input, launcher(settings), ledger, RunLimits(max_rounds=2)).status == "blocked"
+    result = calculate(pw_input, launcher(settings), ledger)
+    assert result.status == "done"
+    assert [a.handler for a in result.actions] == ["protocol_smearing"]
 
 
 def test_failure_for_good_is_recorded_with_its_files(

@@ -39,6 +39,19 @@ def test_absent_file_says_what_to_give(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
+        ({"ecutwfc": 520.0}, "if it was meant in eV, give 38"),
+        ({"ecutwfc": 60.0, "ecutrho": 120.0}, "less than 4 times ecutwfc: give 240"),
+    ],
+)
+def test_cutoffs_that_make_no_sense_are_refused(values: dict[str, float], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        DftSettings(**values)  # type: ignore[arg-type]
+    assert DftSettings(ecutwfc=60.0, ecutrho=240.0).ecutrho == 240.0
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
         ({"fe": 4.0}, "did you mean Fe"),
         ({"Xx": 4.0}, "pw.x knows no shell of 'Xx'"),
         ({"Na": 4.0}, "pw.x knows no shell of 'Na'"),

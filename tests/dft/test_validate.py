@@ -111,6 +111,11 @@ def test_input_mistakes_are_found_before_anything_runs(validate: Validate, si: C
     assert validate(si.replace(atomic_numbers=[14, 54])).status == "missing_pseudopotential"
     assert validate(si, pseudo_dir=tmp_path / "none").status == "invalid_settings"
     assert validate(si, protocols_file=tmp_path / "none.yaml").status == "invalid_settings"
+    coarse = validate(si, ecutrho=80.0)
+    assert (coarse.status, coarse.message[:51]) == (
+        "invalid_settings",
+        "ecutrho 80 Ry is less than 4 times the 28 Ry of the",
+    )
     assert not (tmp_path / "ledger").exists()
 
 
@@ -120,6 +125,18 @@ def test_another_smearing_is_said(validate: Validate, si: Crystal) -> None:
     assert "scf, vc-relax, final scf: Gaussian smearing" in result.message
     assert "scf, vc-relax, final scf: then fixed occupations" in result.message
     assert [s.rounds for s in result.stages] == [3, 2, 2]  # the later ones didn't stall first
+
+
+def test_what_is_no_insulator_is_said(validate: Validate, si: Crystal) -> None:
+    result = validate(si, "bands_overlap", electronic_type="insulator")
+    assert result.ok
+    assert "scf, vc-relax, final scf: the protocol's smearing, for bands overlap" in result.message
+    assert [s.rounds for s in result.stages] == [2, 1, 1]
+
+
+def test_a_cutoff_below_the_pseudopotentials_is_said(validate: Validate, si: Crystal) -> None:
+    assert "ecutwfc 20 Ry is below the least that test-1 states for Si (28)" in validate(si, ecutwfc=20.0).message
+    assert "ecutwfc" not in validate(si, ecutwfc=28.0).message
 
 
 def test_warning_reaches_the_message(validate: Validate, si: Crystal) -> None:

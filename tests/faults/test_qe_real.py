@@ -64,6 +64,22 @@ def test_unconverged_scf_is_repaired_from_where_it_was(real_library: PseudoLibra
     assert "Starting wfcs from file" in (Path(result.directory) / "round_2" / "espresso.pwo").read_text()
 
 
+def test_a_metal_that_is_called_an_insulator_gets_the_energy_of_a_metal(
+    real_library: PseudoLibrary, tmp_path: Path  # noqa: F811
+) -> None:  # fmt: skip
+    """Simple cubic silicon: four electrons fill two bands by number, but bands overlap, and pw.x ends well."""
+    cubic = Crystal(2.53 * np.eye(3), np.zeros((1, 3)), np.array([14]))
+    insulating = CHEAP.model_copy(update={"electronic_type": "insulator"})
+    inputs = [replace(build_input(cubic, real_library, s, "scf"), kpoints=(4, 4, 4)) for s in (insulating, CHEAP)]
+    repaired, metal = (
+        calculate(pw_input, LocalLauncher(CHEAP), Ledger(tmp_path / pw_input.key())) for pw_input in inputs
+    )
+    assert [(a.failure, a.handler) for a in repaired.actions] == [("bands_overlap", "protocol_smearing")]
+    assert repaired.energy == pytest.approx(metal.energy, abs=1e-6)
+    gapped = replace(build_input(silicon(), real_library, insulating, "scf"), kpoints=(2, 2, 2))
+    assert calculate(gapped, LocalLauncher(CHEAP), Ledger(tmp_path / "gapped")).actions == ()
+
+
 def test_allowed_unconverged_scf_is_never_taken_for_a_good_one(
     real_library: PseudoLibrary, tmp_path: Path  # noqa: F811
 ) -> None:  # fmt: skip

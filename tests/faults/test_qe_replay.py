@@ -103,10 +103,14 @@ def test_stalled_insulator_is_done_after_one_change_of_smearing(replay: Replay) 
     assert (result.status, result.rounds) == ("done", 2)
 
 
-def test_insulator_is_smeared(replay: Replay) -> None:
-    result = replay("scf", "charge_wrong", insulator=True)
-    assert [a.handler for a in result.actions] == ["smearing"]
+@pytest.mark.parametrize("scenario", ["charge_wrong", "bands_overlap"])
+def test_no_insulator_is_smeared_as_the_protocol_says(replay: Replay, scenario: str) -> None:
+    result = replay("scf", scenario, insulator=True, protocol="stringent")
+    assert [a.handler for a in result.actions] == ["protocol_smearing"]
     assert result.status == "done"
+    system = json.loads((Path(result.directory) / "round_2" / "input.json").read_text())["namelists"]["system"]
+    protocol = DftSettings(protocol="stringent").resolved_protocol()
+    assert (system["smearing"], system["degauss"]) == (protocol.smearing, protocol.degauss)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,16 @@
 """Collinear magnetic orderings of a crystal: sign patterns on its magnetic sites in cells up to four times as large.
 
 Supercells are the Hermite normal forms of each index (Hart and Forcade, Phys. Rev. B 77, 224115 (2008)); of patterns
-that symmetry makes equal one is kept. Ferromagnetic comes first, then small and symmetric orderings.
+that symmetry makes equal one is kept. Ferromagnetic comes first, then small and symmetric orderings, and of these the
+ones with more antiparallel neighbours. A crystal with too many magnetic sites for all patterns gets those of
+`propagation`.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
 
@@ -15,12 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal
+from dao_core.dft.magnetism.pairs import Pairs, neighbour_shells
+from dao_core.dft.magnetism.propagation import MagneticLattice, Signs, propagated_patterns
 
 OrderingKind = Literal["ferromagnetic", "antiferromagnetic", "ferrimagnetic"]
-MAX_MAGNETIC_SITES = 8  # of a supercell: 128 patterns; more are not enumerated
-SHELLS_CUTOFF = 9.0  # angstrom: pairs that tell two orderings apart
-LEAST_SHELLS = 6  # in a sparse crystal the cutoff grows until there are so many
-SHELL_GAP = 0.01  # angstrom: shells of neighbours are that far apart at least; numerical noise is far below
+MAX_MAGNETIC_SITES = 8  # of a cell: 128 patterns; of more sites, not all are tried
 UP, DOWN = 1, -1
 
 
@@ -67,62 +69,89 @@ def enumerate_orderings(
         The orderings, ferromagnetic first.
     """
     shells = neighbour_shells(crystal, moments)
-    seen: set[tuple[object, ...]] = set()
-    found: list[tuple[int, Ordering]] = []
-    too_large: set[int] = set()
-    for index in range(1, max_cell + 1):
-        if index * sum(s in moments for s in crystal.symbols) > MAX_MAGNETIC_SITES:
-            too_large.add(index)
-            continue
+    n_sites = sum(s in moments for s in crystal.symbols)
+    sizes = [n for n in range(1, max_cell + 1) if n == 1 or n * n_sites <= MAX_MAGNETIC_SITES]
+    trials = []
+    for index in sizes:
         for transformation in hermite_normal_forms(index):
             cell = supercell(crystal, transformation)
-            pairs = _Pairs.of(cell, moments, shells)
-            for signs in sign_patterns(len(pairs.sites)):
-                key = pairs.correlations(np.array(signs))
-                if key in seen:
-                    continue
-                seen.add(key)
-                values = np.zeros(cell.n_atoms)
-                values[pairs.sites] = [s * moments[cell.symbols[i]] for s, i in zip(signs, pairs.sites, strict=True)]
-                found.append((index, _ordering(cell, values)))
-    return _ranked(found, max_orderings, too_large)
-
-
-def _ordering(cell: Crystal, moments: NDArray[np.float64]) -> Ordering:
-    import spglib
-
-    kinds = cell.atomic_numbers * 3 + np.sign(moments).astype(int) + 1
-    symmetry = spglib.get_symmetry((cell.lattice, cell.frac_coords, kinds), symprec=1e-3)
-    n_operations = 1 if symmetry is None else len(symmetry["rotations"])
-    values = tuple(float(m) for m in moments)
-    return Ordering(_kind(values), cell, values, "", n_operations)
-
-
-def _ranked(found: list[tuple[int, Ordering]], limit: int, too_large: set[int]) -> Orderings:
-    found.sort(key=lambda pair: _likeliness(*pair))
-    counts: dict[str, int] = {}
-    kept = []
-    for index, ordering in found[:limit]:
-        name = f"{ordering.kind} {index}x"
-        counts[name] = counts.get(name, 0) + 1
-        kept.append(
-            Ordering(
-                ordering.kind, ordering.crystal, ordering.moments, f"{name} #{counts[name]}", ordering.n_operations
-            )
-        )
+            pairs = Pairs.of(cell, moments, shells)
+            lattice = MagneticLattice.of(cell, pairs.sites)
+            every = n_sites <= MAX_MAGNETIC_SITES
+            patterns = sign_patterns(len(pairs.sites)) if every else propagated_patterns(lattice)
+            trials += [_trial(cell, pairs, lattice, np.array(signs), moments, index) for signs in patterns]
+    found = _distinct(trials)
     notes = []
-    if len(found) > limit:
-        notes.append(f"{limit} of {len(found)} magnetic orderings computed; max_orderings lifts the limit")
-    if too_large:
-        cells = ", ".join(f"{n}x" for n in sorted(too_large))
+    if len(found) > max_orderings:
+        notes.append(f"{max_orderings} of {len(found)} magnetic orderings computed; max_orderings lifts the limit")
+    if n_sites > MAX_MAGNETIC_SITES and max_orderings > 1:
+        notes.append(
+            f"of {n_sites} magnetic sites only orderings with one propagation vector in the cell were considered"
+        )
+    elif len(sizes) < max_cell:
+        cells = ", ".join(f"{n}x" for n in range(len(sizes) + 1, max_cell + 1))
         notes.append(f"cells {cells} hold more than {MAX_MAGNETIC_SITES} magnetic sites and were not enumerated")
-    return Orderings(tuple(kept), len(found), "; ".join(notes))
+    return Orderings(_labelled(found[:max_orderings]), len(found), "; ".join(notes))
 
 
-def _likeliness(index: int, ordering: Ordering) -> tuple[int, int, int]:
-    """Ferromagnetic first, then by size; ferrimagnetic supercells of one sublattice are rare and come last."""
-    late = ordering.kind == "ferrimagnetic" and index > 1
-    return (0 if ordering.kind == "ferromagnetic" else 2 if late else 1), index, -ordering.n_operations
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """A pattern on a cell of so many primitive ones (`index`).
+
+    `rank` is 0 for the ferromagnetic one, 1 as a rule, 2 for what is rare. `order` puts symmetric patterns before
+    others, by the crystal's own operations and then by those of its magnetic atoms alone, and of equally symmetric ones
+    those with more antiparallel neighbours. `correlations` are equal for equal orderings, `domain` also for those that
+    only differ by the distortion of the magnetic lattice.
+    """
+
+    ordering: Ordering
+    index: int
+    rank: int
+    order: tuple[float, float, float]
+    correlations: tuple[object, ...]
+    domain: tuple[object, ...]
+
+
+def _trial(
+    cell: Crystal, pairs: Pairs, lattice: MagneticLattice, signs: Signs, moments: Mapping[str, float], index: int
+) -> _Trial:
+    values = [0.0] * cell.n_atoms
+    for sign, site in zip(signs.tolist(), pairs.sites.tolist(), strict=True):
+        values[site] = sign * moments[cell.symbols[site]]
+    kind, n_operations = _kind(values), lattice.n_operations(signs)
+    # a ferrimagnet whose spins cancel in part within one orbit is rare
+    rare = kind == "ferrimagnetic" and (index > 1 or not lattice.is_uniform(signs))
+    return _Trial(
+        Ordering(kind, cell, tuple(values), "", n_operations),
+        index,
+        0 if kind == "ferromagnetic" else 2 if rare else 1,
+        (-n_operations, -lattice.n_pseudo_operations(signs), -pairs.antiparallel(signs)),
+        pairs.correlations(signs),
+        (cell, lattice.canonical(signs)),
+    )
+
+
+def _distinct(trials: Sequence[_Trial]) -> list[_Trial]:
+    """Trials in the order in which they are computed, of equal ones one. Of domains, one comes before the others."""
+    seen: set[tuple[object, ...]] = set()
+    domains: Counter[tuple[object, ...]] = Counter()
+    numbered = []
+    for trial in sorted(trials, key=lambda t: (t.rank, t.index, t.order)):
+        if trial.correlations not in seen:
+            seen.add(trial.correlations)
+            domains[trial.domain] += 1
+            numbered.append((trial.rank, trial.index, domains[trial.domain], trial))
+    return [row[-1] for row in sorted(numbered, key=lambda row: row[:3])]
+
+
+def _labelled(trials: Sequence[_Trial]) -> tuple[Ordering, ...]:
+    counts: Counter[str] = Counter()
+    out = []
+    for trial in trials:
+        name = f"{trial.ordering.kind} {trial.index}x"
+        counts[name] += 1
+        out.append(replace(trial.ordering, label=f"{name} #{counts[name]}"))
+    return tuple(out)
 
 
 def hermite_normal_forms(index: int) -> Iterator[NDArray[np.int64]]:
@@ -163,63 +192,3 @@ def _kind(moments: Sequence[float]) -> OrderingKind:
     if total < 1e-6:
         return "antiferromagnetic"
     return "ferromagnetic" if abs(total - size) < 1e-6 else "ferrimagnetic"
-
-
-def neighbour_shells(crystal: Crystal, moments: Mapping[str, float]) -> NDArray[np.float64]:
-    """Borders of the shells of magnetic neighbours, angstrom (n + 1,): shell i lies between border i and i + 1.
-
-    They come from one cell and lie between distances, so that noise puts no pair of another cell into another shell.
-
-    Args:
-        crystal: Its primitive cell.
-        moments: Starting moments of the magnetic elements.
-    """
-    starts, cutoff = np.array([]), SHELLS_CUTOFF
-    while len(starts) < LEAST_SHELLS:
-        ordered = np.sort(_magnetic_pairs(crystal, moments, cutoff)[2])
-        starts = ordered[np.diff(ordered, prepend=-np.inf) > SHELL_GAP]
-        cutoff *= 1.5
-    return starts - SHELL_GAP / 2  # the last start closes the one before: its shell may be cut by the cutoff
-
-
-def _magnetic_pairs(
-    cell: Crystal, moments: Mapping[str, float], cutoff: float
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
-    from ase.neighborlist import neighbor_list
-
-    sites = [i for i, s in enumerate(cell.symbols) if s in moments]
-    first, second, distances = neighbor_list("ijd", cell.to_ase()[sites], cutoff)
-    return first, second, distances
-
-
-@dataclass(frozen=True, eq=False)
-class _Pairs:
-    """Pairs of magnetic sites of a cell: which two, and the number of their kind (elements and shell)."""
-
-    sites: NDArray[np.intp]
-    first: NDArray[np.intp]
-    second: NDArray[np.intp]
-    kinds: tuple[tuple[object, ...], ...]
-    kind_of: NDArray[np.intp]
-
-    @classmethod
-    def of(cls, cell: Crystal, moments: Mapping[str, float], shells: NDArray[np.float64]) -> _Pairs:
-        first, second, distances = _magnetic_pairs(cell, moments, shells[-1])
-        sites = np.array([i for i, s in enumerate(cell.symbols) if s in moments])
-        elements = [
-            sorted((cell.symbols[sites[i]], cell.symbols[sites[j]])) for i, j in zip(first, second, strict=True)
-        ]
-        of_shell = np.searchsorted(shells, distances) - 1
-        names = [(a, b, int(n)) for (a, b), n in zip(elements, of_shell, strict=True)]
-        kinds = tuple(sorted(set(names)))
-        numbers = {kind: n for n, kind in enumerate(kinds)}
-        return cls(sites, first, second, kinds, np.array([numbers[n] for n in names], dtype=np.intp))
-
-    def correlations(self, signs: NDArray[np.int_]) -> tuple[object, ...]:
-        """Sum of the products of spins over the pairs of each kind, a site: equal for orderings that symmetry or the
-        choice of cell makes equal.
-        """
-        products = signs[self.first] * signs[self.second]
-        sums = np.bincount(self.kind_of, weights=products, minlength=len(self.kinds)) / len(self.sites)
-        up = abs(float(signs.mean()))
-        return (round(up, 4), *((*kind, round(float(s), 3)) for kind, s in zip(self.kinds, sums, strict=True)))

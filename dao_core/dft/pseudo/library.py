@@ -164,6 +164,19 @@ class PseudoLibrary:
             p.ecutrho[i] for p in chosen.values() if p.ecutrho
         )
 
+    def below_hint(self, elements: Iterable[str], ecutwfc: float | None) -> str:
+        """A clause that names elements whose lowest stated cutoff a user's does not reach; empty where all are reached.
+
+        Args:
+            elements: Symbols.
+            ecutwfc: The user's cutoff, Ry; None: the library's own.
+        """
+        if ecutwfc is None:
+            return ""
+        least = {e: p.ecutwfc[0] for e, p in self.select(elements).items() if p.ecutwfc}
+        low = [f"{e} ({least[e]:g})" for e in sorted(least) if ecutwfc < least[e]]
+        return f"ecutwfc {ecutwfc:g} Ry is below the least that {self.label} states for {', '.join(low)}" if low else ""
+
     def identity(self, elements: Iterable[str]) -> str:
         """Name of the library and a hash of the files chosen: part of every content key."""
         return f"{self.label}:{content_key(files={e: p.sha256 for e, p in self.select(elements).items()})}"

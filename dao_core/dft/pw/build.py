@@ -12,14 +12,15 @@ from dao_core.crystal import Crystal
 from dao_core.dft.hubbard import hubbard_form, hubbard_values
 from dao_core.dft.magnetism.moments import magnetic_elements, site_fractions
 from dao_core.dft.pseudo.library import PseudoLibrary
-from dao_core.dft.pw.input import Calculation, InputError, PwInput
-from dao_core.dft.settings import DftSettings
+from dao_core.dft.pw.input import Calculation, CutoffError, InputError, PwInput
+from dao_core.dft.settings import LEAST_DUAL, DftSettings
 from dao_core.matching.distances import contact_ratios, distance_matrix
 from dao_core.units import KBAR_PER_GPA
 
 OUTDIR, PREFIX = "../out", "dao"
 MIN_DISTANCE_FRACTION = 0.5  # of the sum of covalent radii; closer pairs make pw.x stop with an empty output
 OLDEST_VERSION = "6.7"  # whose input form is written where nobody knows the version
+EMPTY_BANDS = 4  # with fixed occupations: without one pw.x doesn't see that bands overlap; more help it to converge
 UNKNOWN_MAGNETISATION = 0.1  # fraction of the valence, where spin is asked for and no element is a magnet
 
 
@@ -71,18 +72,14 @@ def build_input(
         MissingElementError: There is no file for an element.
         PseudopotentialError: The library states no cutoff.
         InputError: Atoms overlap.
+        CutoffError: That of the density is too low for the wavefunctions.
         ProtocolFileError: The file of protocols is not valid.
     """
     protocol = settings.resolved_protocol()
     elements = sorted(set(crystal.symbols))
     files = library.select(elements)
     check_distances(crystal)
-    ecutwfc, ecutrho = settings.ecutwfc, settings.ecutrho
-    if ecutwfc is None:
-        ecutwfc, usual = library.cutoffs(elements, protocol.cutoff_level)
-        ecutrho = usual if ecutrho is None else ecutrho
-    if ecutrho is None:
-        ecutrho = ecutwfc * max(p.dual for p in files.values())
+    ecutwfc, ecutrho = chosen_cutoffs(settings, library, elements)
     n = crystal.n_atoms
     valence = {e: p.z_valence for e, p in files.items()}
     control: dict[str, Any] = {
@@ -92,10 +89,12 @@ def build_input(
     }  # fmt: skip
     system: dict[str, Any] = {"ecutwfc": ecutwfc, "ecutrho": ecutrho}
     magnetisation = starting_magnetisation(crystal, valence, settings.spin, moments)
+    smearing = {"smearing": protocol.smearing, "degauss": protocol.degauss}
     if settings.electronic_type == "metal" or magnetisation:  # fixed occupations would need the total moment, too
-        system |= {"occupations": "smearing", "smearing": protocol.smearing, "degauss": protocol.degauss}
+        system |= {"occupations": "smearing", **smearing}
     else:
-        system |= {"occupations": "fixed"}
+        filled = math.ceil(sum(valence[s] for s in crystal.symbols) / 2)
+        system |= {"occupations": "fixed", "nbnd": filled + EMPTY_BANDS}
     electrons = {
         "conv_thr": protocol.conv_thr_per_atom * n, "mixing_beta": protocol.mixing_beta,
         "electron_maxstep": protocol.electron_maxstep, "diagonalization": "david",
@@ -122,9 +121,36 @@ def build_input(
         site_magnetisation=magnetisation,
         hubbard=hubbard_values(crystal, settings.hubbard, settings.hubbard_u),
         hubbard_form=hubbard_form(settings.qe_version or OLDEST_VERSION),
+        smearing=smearing,
         ranks=settings.ranks,
         wall_seconds=settings.wall_seconds,
     )
+
+
+def chosen_cutoffs(settings: DftSettings, library: PseudoLibrary, elements: Sequence[str]) -> tuple[float, float]:
+    """Cutoffs of wavefunctions and density, Ry: the settings', else the library's.
+
+    Args:
+        settings: With cutoffs of the user's, or the protocol's level.
+        library: Pseudopotentials.
+        elements: Symbols.
+
+    Raises:
+        PseudopotentialError: The library states no cutoff.
+        CutoffError: That of the density is too low for the wavefunctions.
+    """
+    ecutwfc, ecutrho = settings.ecutwfc, settings.ecutrho
+    if ecutwfc is None:
+        ecutwfc, usual = library.cutoffs(elements, settings.resolved_protocol().cutoff_level)
+        ecutrho = usual if ecutrho is None else ecutrho
+    if ecutrho is None:
+        return ecutwfc, ecutwfc * max(p.dual for p in library.select(elements).values())
+    if ecutrho < LEAST_DUAL * ecutwfc:
+        raise CutoffError(
+            f"ecutrho {ecutrho:g} Ry is less than {LEAST_DUAL} times the {ecutwfc:g} Ry of the wavefunctions of "
+            f"{', '.join(elements)}: give {LEAST_DUAL * ecutwfc:g} or more, or leave it out"
+        )
+    return ecutwfc, ecutrho
 
 
 def starting_magnetisation(

@@ -21,6 +21,10 @@ class InputError(ValueError):
     """A structure or a setting from which no input can be made; the message says which."""
 
 
+class CutoffError(InputError):
+    """A cutoff with which pw.x would run and give wrong numbers."""
+
+
 class InputMismatchError(RuntimeError):
     """The file that was written does not say what was meant: a bug in the writer or a change in ASE."""
 
@@ -43,6 +47,7 @@ class PwInput:
 
     `magnetisation` (by element) and `site_magnetisation` (by atom, preferred) are fractions of the valence, -1 to 1.
     `hubbard` is U in eV by element, `hubbard_form` how this pw.x is told. `kpoint_list` (fractional) replaces the grid.
+    `smearing` is the protocol's (`smearing`, and `degauss` in Ry), for a repair of a calculation without one.
     """
 
     crystal: Crystal
@@ -57,6 +62,7 @@ class PwInput:
     hubbard: Mapping[str, float] = field(default_factory=dict)
     hubbard_form: Literal["namelist", "card"] = "namelist"
     kpoint_list: tuple[tuple[float, float, float], ...] = ()
+    smearing: Mapping[str, Any] = field(default_factory=dict)
     restart: Restart = "scratch"
     ranks: int = 1
     pools: int = 1

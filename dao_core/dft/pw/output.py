@@ -49,8 +49,9 @@ class PwOutput:
 
     `energies` (eV) and `crystals` follow the ionic steps; `crystals` starts with the input structure and its last entry
     is the last structure seen. `forces` (N, 3), `stress` (3, 3), tension positive as in ASE, belong to the last step
-    that printed them. `occupations` are those of the bands at each k-point, 0 to 1. `unreadable` names those of the
-    last energy, forces and stress that are stars or NaN. `log` is all that was written (stdout, CRASH, stderr), in
+    that printed them. `occupations` are those of the bands at each k-point, 0 to 1; `edges` the highest occupied and
+    the lowest empty level (eV), which pw.x prints with fixed occupations and an empty band. `unreadable` names those of
+    the last energy, forces and stress that are stars or NaN. `log` is all that was written (stdout, CRASH, stderr), in
     which the table of failures looks for its messages.
     """
 
@@ -69,6 +70,7 @@ class PwOutput:
     nstep_reached: bool = False
     ionic_steps: int = 0
     occupations: tuple[tuple[float, ...], ...] = ()
+    edges: tuple[float, float] | None = None
     n_bands: int | None = None
     n_electrons: float | None = None
     total_magnetization: float | None = None
@@ -138,6 +140,7 @@ def parse_text(text: str, *, crash: str = "", stderr: str = "", start: Crystal |
         nstep_reached="The maximum number of steps has been reached" in text,
         ionic_steps=steps,
         occupations=occupations(text),
+        edges=_edges(text),
         n_bands=_integer(r"number of Kohn-Sham states=\s*(\d+)", text),
         n_electrons=last(rf"number of electrons\s+=\s+({FLOAT})", text),
         total_magnetization=last(rf"total magnetization\s+=\s+({FLOAT})", text),
@@ -176,6 +179,11 @@ def _read(path: Path) -> str:
 def _integer(pattern: str, text: str) -> int | None:
     match = re.search(pattern, text)
     return int(match.group(1)) if match else None
+
+
+def _edges(text: str) -> tuple[float, float] | None:
+    found = re.findall(rf"highest occupied, lowest unoccupied level \(ev\):\s+({FLOAT})\s+({FLOAT})", text)
+    return (number(found[-1][0]), number(found[-1][1])) if found else None
 
 
 def _error(text: str) -> tuple[str, str] | None:

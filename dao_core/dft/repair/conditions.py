@@ -18,6 +18,7 @@ from dao_core.dft.pw.convergence import (
 from dao_core.dft.pw.input import PwInput
 from dao_core.dft.pw.output import PwOutput
 
+OPEN_GAP = 1e-3  # eV, above the last digit that pw.x prints: below it the bands of fixed occupations touch
 TOP_BAND_LIMIT = 0.005  # occupation of the highest band above which there are too few
 
 
@@ -109,6 +110,12 @@ def other_smearing_counts(run: Run) -> bool:
     """It converged with the Gaussian smearing of a repair, whose width is part of this energy."""
     gaussian = run.pw_input.get("system", "smearing") == "gaussian" and other_smearing_tried(run.pw_input)
     return gaussian and finished(run) and not occupations_are_whole(run.output)
+
+
+def bands_overlap(run: Run) -> bool:
+    """With fixed occupations an empty band lies below a filled one: pw.x fills bands by number and says nothing."""
+    fixed, edges = run.pw_input.get("system", "occupations") == "fixed", run.output.edges
+    return fixed and edges is not None and edges[1] - edges[0] < OPEN_GAP
 
 
 def finished(run: Run) -> bool:

@@ -91,6 +91,7 @@ FAILURES: tuple[Failure, ...] = (
             status="timeout"),
     Failure("bfgs_history", says("history already reset at previous step"), ionic.other_ionic_steps,  # 520, 521
             final=True, status="not_converged"),
+    Failure("bands_overlap", conditions.bands_overlap, scf.smear_or_add_bands, final=True),
     Failure("scf_unconverged_allowed", conditions.scf_allowed_not_to_converge, scf.accept_unconverged,  # 710
             final=True),
     Failure("scf_in_relax", conditions.scf_not_converged_in_relaxation, scf.gentler_mixing_in_relax,  # 510, 511

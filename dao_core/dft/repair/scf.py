@@ -14,6 +14,8 @@ from dao_core.dft.repair.actions import Repair, at_last_structure, go, stop, tim
 DIAGONALIZATIONS = ("david", "paro", "cg")
 MIXING_FACTOR = 0.8
 UPSCALE_FACTOR = 0.3
+# handlers whose changes the next calculations of a crystal start with
+SMEARED, GAUSSIAN = "protocol_smearing", "gaussian_smearing"
 
 
 def more_bands(pw_input: PwInput, output: PwOutput) -> Repair:
@@ -26,11 +28,20 @@ def more_bands(pw_input: PwInput, output: PwOutput) -> Repair:
     return go(new, "more_bands", "charge", nbnd=[bands, nbnd])
 
 
+def smeared(pw_input: PwInput) -> PwInput:
+    """The input with the protocol's smearing: with another width its energy would meet none of the same protocol."""
+    return pw_input.with_values(
+        "system", occupations="smearing", nbnd=None, tot_magnetization=None, **pw_input.smearing
+    )
+
+
 def smear_or_add_bands(pw_input: PwInput, output: PwOutput) -> Repair:
-    """Mend "charge is wrong": a metal treated as an insulator needs smearing; with smearing, more bands, once."""
+    """A metal treated as an insulator gets the protocol's smearing; where that is there already, more bands, once."""
     if pw_input.get("system", "occupations") != "smearing":
-        new = pw_input.with_values("system", occupations="smearing", smearing="cold", degauss=0.0275)
-        return go(at_last_structure(new, output), "smearing", "scratch", occupations=["fixed", "smearing"])
+        if not pw_input.smearing:  # an input that an older version wrote
+            return stop(pw_input, SMEARED, "no insulator, and the protocol's smearing is not known: use metal")
+        new = at_last_structure(smeared(pw_input), output)
+        return go(new, SMEARED, "scratch", occupations=["fixed", "smearing"], degauss=pw_input.smearing["degauss"])
     if times(pw_input, "more_bands_for_charge") or not output.n_bands:
         return stop(pw_input, "more_bands_for_charge", "the charge is still wrong with more bands")
     nbnd = math.ceil(1.2 * output.n_bands)
@@ -84,7 +95,7 @@ def gaussian_smearing(pw_input: PwInput, output: PwOutput) -> Repair:
     new = at_last_structure(pw_input, output).with_values("system", smearing="gaussian")
     restart: Restart = "charge" if pw_input.calculation == "scf" else "scratch"
     note = "the SCF stalled near its solution, as it does with this smearing where there is a gap"
-    return go(new, "gaussian_smearing", restart, smearing=[old, "gaussian"], note=note)
+    return go(new, GAUSSIAN, restart, smearing=[old, "gaussian"], note=note)
 
 
 def own_occupations(pw_input: PwInput, output: PwOutput) -> Repair:

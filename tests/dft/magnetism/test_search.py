@@ -47,14 +47,23 @@ def chromium() -> Crystal:
     return Crystal.from_ase(bulk("Cr", "bcc", a=2.885))
 
 
-def test_too_many_magnetic_sites_to_order_are_said(chromium: Crystal) -> None:
-    large = Crystal.from_pymatgen(chromium.to_pymatgen() * (3, 2, 2))
-    found = search_orderings(Magnet(), large)  # type: ignore[arg-type]
-    assert found.lowest is None
-    assert "computed ferromagnetic only" in found.note
-    assert "magnetic sites" in found.note
+def test_an_antiferromagnet_of_many_sites_is_found(chromium: Crystal) -> None:
+    large = Crystal.from_pymatgen(chromium.to_pymatgen() * (4, 2, 2))
+    found = search_orderings(Magnet(per_flip=-0.3), large)  # type: ignore[arg-type]
+    assert found.lowest is not None
+    assert found.lowest.kind == "antiferromagnetic"
+    assert "of 16 magnetic sites only" in found.note
     silicon = Crystal.from_ase(bulk("Si"))
     assert search_orderings(Magnet(), silicon).note == ""  # type: ignore[arg-type]
+
+
+def test_a_ferromagnet_that_is_asked_for_says_nothing_of_other_orderings(chromium: Crystal) -> None:
+    magnet: Any = Magnet()
+    magnet.settings = DftSettings(orderings="ferromagnetic")
+    large = Crystal.from_pymatgen(chromium.to_pymatgen() * (4, 2, 2))
+    found = search_orderings(magnet, large)
+    assert [r.kind for r in found.results] == ["ferromagnetic"]
+    assert "only orderings with one propagation vector" not in found.note
 
 
 def test_the_mesh_of_a_larger_cell_does_not_decide(chromium: Crystal) -> None:

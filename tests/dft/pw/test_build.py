@@ -42,6 +42,7 @@ def test_insulators_can_go_without_smearing(si: Crystal, library: PseudoLibrary)
     fixed = build_input(si, library, DftSettings(electronic_type="insulator"), "scf")
     assert fixed.get("system", "occupations") == "fixed"
     assert fixed.get("system", "degauss") is None
+    assert fixed.get("system", "nbnd") == 8 // 2 + 4  # only beside empty bands can it be seen that there is a gap
 
 
 def test_a_magnetic_crystal_keeps_its_smearing(nio: Crystal, library: PseudoLibrary) -> None:

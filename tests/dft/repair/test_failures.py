@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dao_core.dft.launch.outcome import RunOutcome
 from dao_core.dft.pseudo.library import PseudoLibrary
+from dao_core.dft.pw.build import build_input
+from dao_core.dft.pw.input import Calculation
 from dao_core.dft.pw.output import PwOutput
 from dao_core.dft.repair.failures import classify
-from tests.helpers.fake_pw import an_input, fake_output, scenarios
+from dao_core.dft.settings import DftSettings
+from tests.helpers.fake_pw import an_input, fake_output, scenarios, silicon
 
 # scenario -> (calculation, failure)
 EXPECTED = {
@@ -59,14 +63,11 @@ EXPECTED = {
 }
 
 
-OTHERS = {"scf_unconverged_allowed", "low_energy"}  # needs an input that allows it; no failure
+OTHERS = {"scf_unconverged_allowed", "bands_overlap", "low_energy"}  # need an input of their own; no failure
 
 
 def test_every_scenario_is_expected() -> None:
-    assert set(EXPECTED) == set(scenarios().SCENARIOS) - {
-        "scf_unconverged_allowed",
-        "low_energy",
-    }  # needs an input that allows it
+    assert set(EXPECTED) == set(scenarios().SCENARIOS) - OTHERS
 
 
 @pytest.mark.parametrize("scenario", sorted(EXPECTED))
@@ -89,6 +90,21 @@ def test_unconverged_scf_is_only_accepted_where_the_input_says_so(library: Pseud
     assert output.job_done
     assert output.cycles[-1].converged  # so pw.x says
     assert classify(allowed, output, outcome) == "scf_unconverged_allowed"
+
+
+@pytest.mark.parametrize("calculation", ["scf", "vc-relax"])
+def test_fixed_occupations_of_bands_that_overlap_are_no_result(
+    calculation: Calculation, library: PseudoLibrary, tmp_path: Path
+) -> None:
+    settings = DftSettings(electronic_type="insulator")
+    fixed = build_input(silicon(), library, settings, calculation)
+    output, outcome = fake_output(fixed, "bands_overlap", tmp_path)
+    assert output.edges == (6.0018, 5.7412)
+    assert classify(fixed, output, outcome) == "bands_overlap"
+    smeared = an_input(library, calculation)
+    assert classify(smeared, output, outcome) == "none"
+    gapped = replace(output, edges=(5.7412, 6.0018))
+    assert classify(fixed, gapped, outcome) == "none"
 
 
 def test_job_done_with_a_bad_exit_code_is_not_success(library: PseudoLibrary, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ import pytest
 
 from dao_core.dft.launch.outcome import RunOutcome
 from dao_core.dft.pseudo.library import PseudoLibrary
+from dao_core.dft.pw.build import build_input
 from dao_core.dft.pw.input import Action, Calculation, PwInput
 from dao_core.dft.pw.output import PwOutput
 from dao_core.dft.repair.failures import FAILURES, classify
 from dao_core.dft.repair.failures import repair as repaired
+from dao_core.dft.settings import DftSettings, ProtocolName
 from tests.helpers.fake_pw import an_input, fake_output, silicon
 
 Repaired = tuple[PwInput, Action, PwOutput]
@@ -149,12 +152,27 @@ def test_pools_and_ranks_shrink_before_giving_up(repair: Repairing, library: Pse
     assert decisions == [(4, 1, "retry"), (1, 1, "retry"), (1, 1, "give_up")]
 
 
-def test_insulator_with_a_wrong_charge_gets_smearing(repair: Repairing, library: PseudoLibrary) -> None:
+@pytest.mark.parametrize("scenario", ["charge_wrong", "bands_overlap"])
+@pytest.mark.parametrize("protocol", ["fast", "balanced", "stringent"])
+def test_no_insulator_gets_the_smearing_of_its_protocol(
+    repair: Repairing, library: PseudoLibrary, scenario: str, protocol: ProtocolName
+) -> None:
+    """The input becomes that of a metal, and so does its energy: those of one protocol meet."""
+    build = partial(build_input, silicon(), library, calculation="scf")
+    fixed = build(settings=DftSettings(protocol=protocol, electronic_type="insulator"))
+    new, action, _ = repair(scenario, "scf", fixed)
+    assert (action.failure, action.handler) == (scenario, "protocol_smearing")
+    metal = build(settings=DftSettings(protocol=protocol))
+    assert new.key() == metal.key()
+    assert action.changes["degauss"] == metal.get("system", "degauss")
+
+
+def test_without_the_protocol_s_smearing_none_is_made_up(repair: Repairing, library: PseudoLibrary) -> None:
+    """An input that was written before it was kept there."""
     fixed = an_input(library, "scf").with_values("system", occupations="fixed", smearing=None, degauss=None)
-    new, action, _ = repair("charge_wrong", "scf", fixed)
-    assert action.handler == "smearing"
-    assert new.get("system", "occupations") == "smearing"
-    assert new.get("system", "degauss") > 0
+    _, action, _ = repair("charge_wrong", "scf", replace(fixed, smearing={}))
+    assert action.decision == "give_up"
+    assert "use metal" in action.note
 
 
 def stalled(repair: Repairing) -> PwInput:
