@@ -1,4 +1,6 @@
-"""The first answers for further formulas, by space group: none of them was used to choose a number of the ranking.
+"""The first answers for further formulas, by space group: of the ranking's numbers one was chosen on them.
+
+That one is `R2SCAN_WEIGHT` (dao_core/screening/judged_energies.py).
 
 python benchmarks/further_formulas.py --work DIR [--without] [--sample 60] [--record]
 Inorganic compounds of many families with the space groups of their forms at ordinary conditions or below (standard
@@ -162,7 +164,8 @@ def main() -> None:
     line = {
         "issue": "first-answer", "row": "further formulas",
         "what": f"further formulas with a measured form among the first 1 / 3, by space group, library {side}, %",
-        "bar": "none: a check on formulas that nothing was chosen on", "met": None, "seed": SEED, **summary(found),
+        "bar": "none: a check on formulas that nothing was chosen on but the weight of r2SCAN",
+        "met": None, "seed": SEED, **summary(found),
         "unmeasured": None if args.without else summary(plain), "quarters": calibration(said, found),
         "command": f"python benchmarks/further_formulas.py --work DIR{option} --sample {args.sample} --record",
     }  # fmt: skip

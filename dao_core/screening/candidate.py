@@ -35,6 +35,7 @@ class Candidate:
         energy_per_atom: What the candidate is ranked by; `energy_identity` made it, `energy_kind` says what it means.
         judged: Whether the judge, the second energy model, relaxed it and made `energy_per_atom`.
         first_energy_per_atom: What it had before that, with `first_energy_identity` and `first_energy_kind`.
+        r2scan_shift: What r2SCAN adds to that energy of PBE; it counts in the order of one formula's candidates only.
         hull_identity: What made the energies of the hull behind `e_above_hull`.
         log_prior: Log of the structure's probability before any energy (see screening/proposals.py).
         probability: The posterior among the candidates of its formula (see screening/ranking.py).
@@ -62,6 +63,7 @@ class Candidate:
     first_energy_identity: str | None = None
     first_energy_kind: EnergyKind | None = None
     judged: bool = False
+    r2scan_shift: float | None = None
     e_above_hull: float | None = None
     formation_energy_per_atom: float | None = None
     decomposition: str | None = None

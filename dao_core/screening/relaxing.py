@@ -134,9 +134,17 @@ class Relaxer:
         }
         judged = judged.replace(**by_judge, cost=cost)
         if candidate.library_id is None or same_crystal(candidate.crystal, judged.crystal):
-            return [judged]
+            return self._with_shifts([judged])
         start = self._start(candidate, result).replace(**by_judge)
-        return [_left(judged, candidate, start), start]
+        return self._with_shifts([_left(judged, candidate, start), start])
+
+    def _with_shifts(self, judged: list[Candidate]) -> list[Candidate]:
+        """With what r2SCAN adds to their energies, of a judge that knows it."""
+        shifts = getattr(self.potential, "r2scan_shifts", None)
+        if shifts is None or not self.settings.judge.r2scan:
+            return judged
+        found = shifts([c.crystal for c in judged])
+        return [c.replace(r2scan_shift=shift) for c, shift in zip(judged, found, strict=True)]
 
     def _run(self, candidates: Sequence[Candidate], settings: RelaxSettings) -> list[RelaxationResult]:
         # free, DAO-P leaves 63 % of first templates in the listed group, not 71 %

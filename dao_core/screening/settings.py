@@ -26,6 +26,7 @@ class JudgeSettings(BaseModel):
     n_judged: int = Field(10, ge=1, description="structures a formula at most, the most probable ones")
     min_probability: float = Field(0.002, ge=0, lt=1, description="what is less probable before it isn't judged")
     relax: RelaxSettings = Field(default=JUDGE_RELAXATION)
+    r2scan: bool = Field(True, description="let what r2SCAN adds to PBE count in the order, where the judge knows it")
 
 
 def _in_a_search(relax: RelaxSettings, keep_symmetry: bool) -> RelaxSettings:

@@ -238,6 +238,7 @@ def judge_stage(piece: Piece, context: SearchContext, share: float = 1.0) -> Sta
             "structures": structures,
             "judge": judge.identity,
             "relax": settings.judge.relax.model_dump(),
+            "r2scan": settings.judge.r2scan,
             "keep_symmetry": settings.keep_symmetry,
             "given": settings.given.fingerprint(),
         }

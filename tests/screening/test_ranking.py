@@ -228,6 +228,17 @@ def test_what_a_calculation_lists_as_the_lowest_is_believed_beyond_what_was_only
     assert logs["a"] - logs["m"] == pytest.approx(2 * ERROR / JUDGE_T - energy_found_later(2 * ERROR))
 
 
+def test_what_r2scan_adds_to_pbe_counts_where_all_judged_structures_have_it() -> None:
+    low = judged("l", rocksalt(), -3.50, None, log_prior=0.0, r2scan_shift=-13.0)
+    high = judged("h", cesium_chloride(), -3.49, None, log_prior=0.0, r2scan_shift=-13.04)
+    logs = log_posteriors([low, high], RULE)
+    assert logs["h"] - logs["l"] == pytest.approx((0.75 * 0.04 - 0.01) / JUDGE_T)
+    assert [c.id for c in rank([low, high], RULE)] == ["h", "l"]
+    assert {c.energy_per_atom for c in rank([low, high], RULE)} == {-3.50, -3.49}  # what is shown stays PBE's
+    without = log_posteriors([low, high.replace(r2scan_shift=None)], RULE)
+    assert without["l"] - without["h"] == pytest.approx(0.01 / JUDGE_T)
+
+
 def test_a_start_that_only_the_judge_left_counts_with_its_own_energy() -> None:
     """Nobody but the judge has an energy of its end: what was no crystal must not stand by its prior alone."""
     start = candidate("x-start", rocksalt(), 1.0, log_prior=0.0, relaxation_status="start")

@@ -130,6 +130,21 @@ def test_a_listed_structure_that_the_judge_leaves_stays_beside_what_it_became() 
     assert guess.start_id is None
 
 
+def test_a_judge_that_knows_r2scan_says_what_it_adds_at_the_structures_that_are_kept() -> None:
+    class Two(Elsewhere):
+        def r2scan_shifts(self, crystals):
+            return [float(c.frac_coords[1, 2]) for c in crystals]
+
+    free = SETTINGS.model_copy(update={"keep_symmetry": False})
+    listed = candidate("x", rocksalt(), None, relaxation_status="not_relaxed", origin=KNOWN, library_id="L-1")
+    end, start = Relaxer(Two(), free).judge(listed)
+    assert (end.r2scan_shift, start.r2scan_shift) == (end.crystal.frac_coords[1, 2], rocksalt().frac_coords[1, 2])
+    assert end.r2scan_shift != start.r2scan_shift
+    off = free.model_copy(update={"judge": free.judge.model_copy(update={"r2scan": False})})
+    assert [c.r2scan_shift for c in Relaxer(Two(), off).judge(listed)] == [None, None]
+    assert {c.r2scan_shift for c in Relaxer(Elsewhere(), free).judge(listed)} == {None}  # a judge without it
+
+
 def test_a_judge_that_fails_leaves_the_candidate_as_it_was() -> None:
     before = candidate("x", rocksalt(), -3.0)
     broken = Scripted(lambda _, __: PotentialFailure("no such chemistry"))

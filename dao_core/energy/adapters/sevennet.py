@@ -11,7 +11,8 @@ import contextlib
 import io
 import warnings
 from collections.abc import Sequence
-from functools import cached_property
+from copy import copy
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,14 +20,11 @@ import torch
 
 from dao_core.crystal import Crystal
 from dao_core.elements import SYMBOLS
-from dao_core.energy.potential import Outcome, PotentialFailure, PotentialResult, checked
+from dao_core.energy.potential import Outcome, PotentialFailure, PotentialMissingError, PotentialResult, checked
+from dao_core.models.checkpoint_io import weights_hash
 from dao_core.models.default_dtype import default_dtype
 
 MIN_ATOM_VOLUME = 2.5  # angstrom^3; half of the densest solids'. Below it the graph of neighbours eats gigabytes
-
-
-class SevenNetMissingError(ImportError):
-    """The package `sevenn` is not installed."""
 
 
 class SevenNetPotential:
@@ -36,15 +34,18 @@ class SevenNetPotential:
     makes a result independent of its neighbours bit by bit.
     """
 
-    def __init__(self, model: str = "7net-l3i5", *, device: str = "cpu") -> None:
+    def __init__(self, model: str = "7net-l3i5", *, functional: str | None = None, device: str = "cpu") -> None:
         """Load the weights (a few seconds).
 
         Args:
-            model: One of those that the wheel carries (`7net-l3i5`, `7net-0`), or the path of a checkpoint.
+            model: One of those that the wheel carries (`7net-l3i5`, `7net-0`, `7net-mf-0`), or the path of a
+                checkpoint.
+            functional: Whose energies it gives, of a model that learned several (`7net-mf-0`: `PBE`, `R2SCAN`).
             device: Where the network runs, `cpu` or `cuda`.
 
         Raises:
-            SevenNetMissingError: The package is not installed.
+            PotentialMissingError: The package is not installed.
+            ValueError: The model has no such functional, or has several and none was named.
         """
         quiet = contextlib.redirect_stdout(io.StringIO())
         with warnings.catch_warnings(), quiet, default_dtype(torch.float32):
@@ -53,25 +54,51 @@ class SevenNetPotential:
                 import sevenn._keys as key
                 from sevenn.util import load_checkpoint
             except ImportError as error:
-                raise SevenNetMissingError("SevenNet is not installed: pip install 'dao-csp[judge]'") from error
+                raise PotentialMissingError("SevenNet is not installed: pip install 'dao-csp[judge]'") from error
             checkpoint = load_checkpoint(model)
             self._network = checkpoint.build_model().to(device).eval()
         self._network.set_is_batch_data(False)
-        self._key = key
+        offered = sorted(self._network.modal_map or {})
+        if functional not in (offered or [None]):
+            raise ValueError(f"functional {functional!r} of {model}: {' or '.join(offered) or 'it has one, name none'}")
+        self._key, self._functional = key, functional
         self._name, self._device = model, device
         self._cutoff = float(checkpoint.config[key.CUTOFF])
         self.elements = frozenset(int(z) for z in checkpoint.config[key.TYPE_MAP])
 
     @cached_property
     def identity(self) -> str:
-        """`SevenNet-<model>` and a hash of the weights."""
-        import hashlib
+        """`SevenNet-<model>`, the functional where there are several, and a hash of the weights."""
+        name = "-".join(filter(None, (self._name.removeprefix("7net-"), self._functional)))
+        return f"SevenNet-{name}+{weights_hash(self._network)[:12]}"
 
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self._network.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.cpu().numpy().tobytes())
-        return f"SevenNet-{self._name.removeprefix('7net-')}+{digest.hexdigest()[:12]}"
+    def in_functional(self, functional: str) -> SevenNetPotential:
+        """The same network with the energies of another functional that it learned."""
+        other = copy(self)
+        other.__dict__.pop("identity", None)
+        other._functional = functional
+        return other
+
+    def r2scan_shifts(self, crystals: Sequence[Crystal]) -> list[float | None]:
+        """What r2SCAN adds to the energy of PBE, in which this model computes, at each structure as it stands.
+
+        SevenNet-MF-0 learned both functionals: much of what it errs by cancels in the difference.
+        Source: Kim et al., J. Am. Chem. Soc. 147, 1042 (2025).
+
+        Args:
+            crystals: Structures of any size and composition.
+
+        Returns:
+            eV/atom, None where there is no answer. Only differences within one composition mean something: the
+            pseudopotentials behind the two functionals differ.
+        """
+        in_pbe, in_r2scan = (_both_functionals(name).compute(crystals) for name in ("PBE", "R2SCAN"))
+        return [
+            (r.energy - p.energy) / c.n_atoms
+            if isinstance(p, PotentialResult) and isinstance(r, PotentialResult)
+            else None
+            for p, r, c in zip(in_pbe, in_r2scan, crystals, strict=True)
+        ]
 
     def compute(self, crystals: Sequence[Crystal]) -> list[Outcome]:
         """Energy, forces and stress of each crystal.
@@ -105,6 +132,8 @@ class SevenNetPotential:
         if graph[self._key.EDGE_IDX].shape[1] == 0:
             raise ValueError(f"no neighbours within {self._cutoff} angstrom")
         data = AtomGraphData.from_numpy_dict(graph)
+        if self._functional is not None:
+            data[self._key.DATA_MODALITY] = self._functional
         data.to(self._device)
         return data
 
@@ -122,3 +151,11 @@ class SevenNetPotential:
 
 def _array(tensor: torch.Tensor) -> np.ndarray:
     return np.asarray(tensor.detach().cpu().numpy(), dtype=np.float64)
+
+
+@lru_cache(maxsize=2)
+def _both_functionals(functional: str) -> SevenNetPotential:
+    """The model that learned PBE and r2SCAN, loaded once a process."""
+    if functional != "PBE":
+        return _both_functionals("PBE").in_functional(functional)
+    return SevenNetPotential("7net-mf-0", functional=functional)

@@ -166,9 +166,9 @@ def best_rows(path: Path, *, top: int, max_atoms: int | None = None) -> BestRows
 _TEXT = ("id", "formula", "shown_formula", "origin", "energy_identity", "energy_kind", "first_energy_identity",
          "first_energy_kind", "decomposition", "hull_identity", "prototype", "novelty", "novelty_reference", "library",
          "library_id", "mineral", "relaxation_status", "start_id", "given")  # fmt: skip
-_FLOATS = ("energy_per_atom", "first_energy_per_atom", "energy_std", "e_above_hull", "formation_energy_per_atom",
-           "library_e_above_hull", "p_stable", "symprec", "min_distance", "density", "log_prior",
-           "probability")  # fmt: skip
+_FLOATS = ("energy_per_atom", "first_energy_per_atom", "r2scan_shift", "energy_std", "e_above_hull",
+           "formation_energy_per_atom", "library_e_above_hull", "p_stable", "symprec", "min_distance", "density",
+           "log_prior", "probability")  # fmt: skip
 _INTS = ("spacegroup_before", "spacegroup_after", "n_merged", "library_spacegroup", "n_measured")
 _FLAGS = ("judged", "undecided", "held")
 _SCALARS = (*_TEXT, *_FLOATS, *_INTS, *_FLAGS)

@@ -128,6 +128,7 @@ def _row(c: Candidate, position: int, above_best: float | None, file_name: str |
         "first_energy": _number(c.first_energy_per_atom),
         "first_energy_model": None if c.first_energy_identity is None else model_name(c.first_energy_identity),
         "first_energy_kind": None if c.first_energy_label is None else c.first_energy_label.kind,
+        "r2scan_shift": _number(c.r2scan_shift),
         "judged": c.judged,
         "relaxed": c.relaxed,
         "undecided": c.undecided,

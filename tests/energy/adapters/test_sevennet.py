@@ -94,3 +94,26 @@ def test_another_default_dtype_of_torch_changes_nothing(potential: SevenNetPoten
     assert isinstance(expected, PotentialResult)
     assert isinstance(found, PotentialResult)
     assert found.energy == pytest.approx(expected.energy, abs=1e-6)
+
+
+def test_both_functionals_agree_with_its_own_ase_calculator(potential: SevenNetPotential) -> None:
+    from sevenn.calculator import SevenNetCalculator
+
+    energies = {}
+    for functional in ("PBE", "R2SCAN"):
+        atoms = sheared_salt().to_ase()
+        atoms.calc = SevenNetCalculator("7net-mf-0", modal=functional, device="cpu")
+        energies[functional] = atoms.get_potential_energy() / len(atoms)
+    (shift,) = potential.r2scan_shifts([sheared_salt()])
+    assert shift == pytest.approx(energies["R2SCAN"] - energies["PBE"], abs=1e-5)
+    unknown = sheared_salt().replace(atomic_numbers=np.array([100, 17]))
+    assert potential.r2scan_shifts([unknown]) == [None]
+
+
+def test_a_functional_that_a_model_has_not_learned_is_refused() -> None:
+    with pytest.raises(ValueError, match="'SCAN' of 7net-mf-0: PBE or R2SCAN"):
+        SevenNetPotential("7net-mf-0", functional="SCAN")
+    with pytest.raises(ValueError, match="name none"):
+        SevenNetPotential("7net-0", functional="PBE")
+    pbe = SevenNetPotential("7net-mf-0", functional="PBE")
+    assert pbe.identity != pbe.in_functional("R2SCAN").identity

@@ -40,7 +40,7 @@ function answerText() {
   const rivals = CANDIDATES.filter((c) => c.undecided && c !== best).length;
   if (best.undecided && rivals) return `First: <b>${group}</b>${sure}. ${rivals} more ${rivals > 1 ? "lie" : "lies"} closer to the lowest energy than ${escapeHtml(best.energy_model)} can tell: undecided.`;
   if (known(best.above_best) && best.above_best > 0) {
-    return `First: <b>${group}</b>${sure}: ${meV(best.above_best, 1)} meV/atom above the lowest, but what is known speaks for it more.`;
+    return `First: <b>${group}</b>${sure}: ${meV(best.above_best, 1)} meV/atom above the lowest, but what is known${known(best.r2scan_shift) ? " and r2SCAN's correction speak" : " speaks"} for it more.`;
   }
   if (!known(best.above_best)) return `First: <b>${group}</b>${sure}.`;
   const next = CANDIDATES.find((c) => c.usable && c !== best && known(c.above_best));

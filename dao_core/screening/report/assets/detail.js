@@ -28,12 +28,18 @@ function headline(c) {
     <div class="downloads"><button type="button" class="primary" data-get="cif"><svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 4v11m0 0 4.500-4.500M12 15l-4.500-4.500M5 20h14"/></svg>CIF</button><button type="button" data-get="poscar">POSCAR</button><button type="button" data-get="png">Picture</button><button type="button" data-get="link">Link</button></div>`.replace(/4\.500/g, "4.5");
 }
 
+/* only differences within a formula mean something */
+function firstShift(c) {
+  return CANDIDATES.find((other) => other.formula === c.formula && known(other.r2scan_shift)).r2scan_shift;
+}
+
 function energyPart(c) {
   const status = statusOf(c);
   const p = c.provenance || {};
   return section("Energy and relaxation", `<dl class="grid">${[
     cell("Above the lowest of this formula", `${meV(c.above_best, 1)}${c.undecided ? ' <span class="badge info" title="closer to the lowest than the energy model can tell">undecided</span>' : ""}`, "meV/atom"),
     ...(known(c.first_energy) ? [cell(`Before, by ${escapeHtml(c.first_energy_model)}`, fixed(c.first_energy, 4), `eV/atom, ${escapeHtml(c.first_energy_kind)}`)] : []),
+    ...(known(c.r2scan_shift) ? [cell("r2SCAN less PBE, against the first", meV(c.r2scan_shift - firstShift(c), 1), "meV/atom")] : []),
     ...(known(c.library_e_above_hull) ? [cell(`Above hull in ${escapeHtml(c.library)}`, meV(c.library_e_above_hull, 1), "meV/atom")] : []),
     ...(c.mineral ? [cell("Mineral", escapeHtml(mineralName(c)))] : []),
     ...(c.n_measured ? [cell("Measured at ordinary conditions", `${c.n_measured}×`)] : []),
