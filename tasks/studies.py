@@ -9,7 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dao_core.artifacts import StageRecord, content_key, plain, published, refuse_foreign, write_atomic
+from dao_core.artifacts import (
+    MANIFEST,
+    StageRecord,
+    content_key,
+    file_sha256,
+    plain,
+    published,
+    refuse_foreign,
+    write_atomic,
+)
 from dao_core.code_version import code_version
 from dao_core.studies.registry import load_study
 from dao_core.studies.study import Rows, StudySettings
@@ -166,8 +175,30 @@ def check_report_place(settings: StudySettings, folder: Path) -> None:
         ForeignFileError: Somebody else's file is in the place of one of them.
     """
     name = _name(settings)
-    names = [REPORT, f"{name}.png", *(p.name for p in folder.glob(f"{name}-*.parquet"))]
-    refuse_foreign(folder, names, published(folder))
+    names = [MANIFEST, REPORT, f"{name}.png", *(p.name for p in folder.glob(f"{name}-*.parquet"))]
+    refuse_foreign(folder, names, [*published(folder), *unlisted_files(folder)])
+
+
+def unlisted_files(folder: Path) -> list[str]:
+    """What an older version, which kept no list of what it published, left in a folder and nobody has changed since.
+
+    It copied the stage of the report as it was, so the stage's manifest is there and says what each file held.
+
+    Args:
+        folder: Of a report; it need not exist.
+
+    Returns:
+        Names of files, the manifest's own among them; none where there is no manifest of a report.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        if not manifest["stage"].endswith("-report"):
+            return []
+        sums = {str(name): entry["sha256"] for name, entry in manifest["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
+    there = [name for name in sums if (folder / name).is_file()]
+    return [MANIFEST, *(name for name in there if file_sha256(folder / name) == sums[name])]
 
 
 def gather(done: Sequence[StageRecord]) -> dict[str, pd.DataFrame]:

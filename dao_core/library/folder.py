@@ -38,6 +38,7 @@ class LibrarySource:
         n_read: Rows read; n_refused of them were not taken.
         reasons: The commonest reasons of refusals with their counts.
         revision: Of the program's reading of it: `dao library install` reads one of an older revision anew.
+        notes: The commonest notes on what was understood rather than read, with their counts.
     """
 
     name: str
@@ -48,6 +49,7 @@ class LibrarySource:
     n_refused: int
     reasons: dict[str, int] = field(default_factory=dict)
     revision: int = 1
+    notes: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,21 @@ class Library:
     def n_structures(self) -> int:
         """Different structures."""
         return self.stage.counts["structures"]
+
+    def build_report(self) -> dict[str, Any] | None:
+        """What the build of its table counted (`crysdb.build.build.BuildReport`).
+
+        Returns:
+            Rows in and published by source, and how many were refused or dropped for each reason; None where no report
+            of this version of the table is there.
+        """
+        from dao_core.crysdb.build.build import REPORT
+
+        try:
+            report: dict[str, Any] = json.loads((self.folder / CRYSDB / REPORT).read_text())
+            return report if report["version"] == self.table_version else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def table(self) -> CrysTable:
         """The CrysDB table; read it at `table_version`."""

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from dao_core.artifacts import StageRecord
+from dao_core.energy.registry import NO_DISPERSION
 from dao_core.screening.analysis.stages import diagnosis_notes, merge_diagnoses
 from dao_core.screening.candidate import Candidate
 from dao_core.screening.candidate_table import load_candidates, save_candidates
 from dao_core.screening.context import SearchContext, Stage
+from dao_core.screening.dimensionality import dispersion_note
 from dao_core.screening.formulas import parse_formula
 from dao_core.screening.load_references import References, load_references
 from dao_core.screening.pipeline import Screened, ScreenInputs, counts_of, screen
@@ -278,7 +280,7 @@ def report_stage(
             "seed": context.settings.seed,
         }
 
-    return Stage("report", (write_report, merge_diagnoses, screen), parts).run(context, work)
+    return Stage("report", (write_report, merge_diagnoses, screen, dispersion_note), parts).run(context, work)
 
 
 def _diagnosed(
@@ -294,8 +296,14 @@ def _diagnosed(
     for record in request.diagnosed:
         kind = str(record.facts["kind"])
         info["stages"][kind] = info["stages"].get(kind, 0.0) + float(record.facts["seconds"])
-    info["notes"] = [*request.notes, *_skipped(request.skipped), *diagnosis_notes(request.diagnosed), *info["notes"]]
+    own = [*request.notes, *_skipped(request.skipped), *_dispersion(candidates, info["notes"])]
+    info["notes"] = [*own, *diagnosis_notes(request.diagnosed), *info["notes"]]
     return candidates, info
+
+
+def _dispersion(candidates: Sequence[Candidate], notes: Sequence[str]) -> list[str]:
+    """What needs dispersion and has none, unless it was asked for in vain, which a note says already."""
+    return [] if any(note.startswith(NO_DISPERSION) for note in notes) else dispersion_note(candidates)
 
 
 def _head(request: ReportRequest, context: SearchContext, references: References, info: dict[str, Any]) -> ReportInfo:

@@ -162,13 +162,15 @@ def run_published(run: BenchmarkRun) -> None:
 
 def show(report: dict[str, Any]) -> None:
     """The table of all columns and rows, the misses and the coverage."""
-    lines = []
+    lines, plain_rows = [], []
     for column, entry in report["columns"].items():
         for row, values in entry["rows"].items():
             if row == "exact" and values["n"] == entry["rows"]["all"]["n"]:
                 continue
             first = next(iter(values["seeds"].values()))
             mean = values["mean_over_seeds"]
+            plain_rows.append({"column": column, "targets": row, "mean_over_seeds": mean, "first_seed": first,
+                               "n": values["n"], "n_seeds": len(values["seeds"])})  # fmt: skip
             lines.append(
                 (
                     column, row, values["n"],
@@ -184,7 +186,8 @@ def show(report: dict[str, Any]) -> None:
     ks = "/".join(next(iter(next(iter(report["columns"].values()))["rows"].values()))["mean_over_seeds"])
     columns = ("column", "targets", "n", f"match rate % (k={ks})", "95 %", "filtered %", "RMSE", "METRe %", "cRMSE",
                "same space group %", "seeds", "failed")  # fmt: skip
-    table(f"{report['benchmark']}: {report['n_asked']} of {report['of_split']['n_targets']} targets", columns, lines)
+    title = f"{report['benchmark']}: {report['n_asked']} of {report['of_split']['n_targets']} targets"
+    table(title, columns, lines, values=plain_rows)
     print("match rates are means over the seeds with a bootstrap interval; all other figures are the first seed's")
     k = report["settings"]["k"]
     if k > 1 and report["settings"]["distinct"] and {"denovo", "baseline"} & set(report["columns"]):
@@ -199,6 +202,6 @@ def show(report: dict[str, Any]) -> None:
 def figures(report: dict[str, Any]) -> dict[str, Any]:
     """Match rates of all targets by column, averaged over seeds."""
     return {
-        column: {k: round(m["match_rate"], 2) for k, m in entry["rows"]["all"]["mean_over_seeds"].items()}
+        column: {k: m["match_rate"] for k, m in entry["rows"]["all"]["mean_over_seeds"].items()}
         for column, entry in report["columns"].items()
     }

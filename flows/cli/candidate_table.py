@@ -10,8 +10,9 @@ from flows.cli.console import table
 if TYPE_CHECKING:
     from dao_core.screening.candidate import Candidate
 
-COLUMNS = ("rank", "formula", "Z", "space group", "probability", "above lowest", "above hull", "in library", "eV/atom",
-           "relaxed by", "origin", "found", "known?")  # fmt: skip
+COLUMNS = ("rank", "formula", "Z", "space group", "g/cm³", "probability", "above lowest", "above hull", "in library",
+           "eV/atom", "relaxed by", "origin", "found", "known?")  # fmt: skip
+SPARE = ("found", "origin", "relaxed by", "eV/atom", "in library", "Z", "g/cm³")  # what a narrow terminal goes without
 
 # of a row with --json
 VALUES = ("formula", "z", "spacegroup_after", "probability", "energy_per_atom", "energy_std", "energy_identity",
@@ -35,7 +36,7 @@ def candidate_table(candidates: Sequence[Candidate], *, limit: int, title: str |
     rows = [_row(i, c, relative_energy(c, best, decides[c.formula])) for i, c in enumerate(candidates[:limit], start=1)]
     counted = f"{min(limit, len(candidates))} of {len(candidates)} distinct structures"
     values = [{"rank": i, **{name: getattr(c, name) for name in VALUES}} for i, c in enumerate(candidates[:limit], 1)]
-    table(counted if title is None else f"{title}: {counted}", COLUMNS, rows, values=values)
+    table(counted if title is None else f"{title}: {counted}", COLUMNS, rows, values=values, spare=SPARE)
 
 
 def _row(place: int, c: Candidate, above: float | None) -> tuple[object, ...]:
@@ -45,6 +46,7 @@ def _row(place: int, c: Candidate, above: float | None) -> tuple[object, ...]:
         c.shown_formula,
         c.z,
         _group(c),
+        _decimals(c.density, 2),
         _percent(c),
         None if above is None else f"{above:.4f}{spread}{' ?' if c.undecided else ''}",
         _decimals(c.e_above_hull, 3),

@@ -165,7 +165,7 @@ def json_output(arguments: list[str]) -> Iterator[None]:
 
 def table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *,
-    values: Sequence[Mapping[str, object]] | None = None,
+    values: Sequence[Mapping[str, object]] | None = None, spare: Sequence[str] = (),
 ) -> None:  # fmt: skip
     """Print a table without the columns that hold nothing; full width where stdout is no terminal.
 
@@ -174,6 +174,7 @@ def table(
         columns: Their names.
         rows: Cells as they are shown; None is a dash.
         values: The same for `--json`, if the cells are rounded or joined for people.
+        spare: Columns that a terminal too narrow for all goes without, the first one first.
     """
     if _tables is not None:
         plain_rows = values if values is not None else [dict(zip(columns, row, strict=True)) for row in rows]
@@ -184,22 +185,43 @@ def table(
     from rich.table import Table
     from rich.text import Text
 
-    view = Table(title=Text(printable(title)), title_justify="left", header_style="bold", box=box.SIMPLE_HEAD)
-    filled = [i for i in range(len(columns)) if any(row[i] is not None for row in rows)]
-    for i in filled:
-        view.add_column(Text(printable(columns[i])), no_wrap=i < len(columns) - 1, overflow="fold")
-    for row in rows:
-        view.add_row(*(Text("-" if row[i] is None else printable(str(row[i]))) for i in filled))
     console = Console()
     if not console.is_terminal:
         console = Console(width=200)
-    needed = console.measure(view, options=console.options.update(max_width=10_000)).minimum
-    if needed > console.width and (needed > 2 * console.width or console.width < NARROW):
+    cells = [["-" if cell is None else printable(str(cell)) for cell in row] for row in rows]
+    filled = [i for i in range(len(columns)) if any(row[i] is not None for row in rows)]
+    shown, left_out = list(filled), []
+    for name in spare if console.is_terminal and console.width >= NARROW else ():
+        if columns.index(name) in shown and _width(columns, cells, shown) > console.width:
+            shown.remove(columns.index(name))
+            left_out.append(name)
+    least = _width(columns, cells, shown, wrapped=shown)
+    if least > console.width and (least > 2 * console.width or console.width < NARROW):
         _print_records(console, title, [columns[i] for i in filled], [[row[i] for i in filled] for row in rows])
         return
-    for column in view.columns:
-        column.no_wrap = column.no_wrap and needed <= console.width  # a cell on two lines rather than cut
+    whole = _width(columns, cells, shown) <= console.width
+    view = Table(title=Text(printable(title)), title_justify="left", header_style="bold", box=box.SIMPLE_HEAD)
+    for i in shown:  # a cell on two lines rather than cut
+        view.add_column(Text(columns[i]), no_wrap=whole and i != shown[-1], overflow="fold")
+    for row in cells:
+        view.add_row(*(Text(row[i]) for i in shown))
     console.print(view)
+    if left_out:
+        print(f"a wider terminal also shows: {', '.join(left_out)}")
+
+
+def _width(
+    columns: Sequence[str], cells: Sequence[Sequence[str]], shown: Sequence[int], *, wrapped: Sequence[int] = ()
+) -> int:
+    """How wide a table has to be in which only the last column and those that may be wrapped go on between words."""
+    from rich.cells import cell_len
+
+    total = 3 * len(shown) + 1  # what stands between the columns
+    for i in shown:
+        texts = [columns[i], *(row[i] for row in cells)]
+        parts = [word for text in texts for word in text.split()] if i in (*wrapped, shown[-1]) else texts
+        total += max(map(cell_len, parts), default=0)
+    return total
 
 
 def _print_records(console: Any, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -182,15 +182,26 @@ def show_library(folder: Path | None) -> None:
         print(problem)
         print(f"folder: {library_folder(folder)}    install it: dao library install")
         return
-    rows = [(s.name, s.n_read - s.n_refused, s.n_refused, s.license, s.origin, s.description) for s in library.sources]
+    report = library.build_report() or {"sources": {}, "refused": {}, "dropped": {}}
+    taken = {name: counts["n_published"] for name, counts in report["sources"].items()}
+    rows = [
+        (s.name, taken.get(s.name), s.n_read - taken[s.name] if s.name in taken else None, s.license, s.origin,
+         s.description)
+        for s in library.sources
+    ]  # fmt: skip
     table(
         f"{library.n_structures} different structures, {library.stage.counts['templates']} templates",
-        ("source", "taken", "refused", "licence", "from", "what"),
+        ("source", "taken", "left out", "licence", "from", "what"),
         rows,
     )
     for source in library.sources:
-        for reason, n in source.reasons.items():
-            print(f"{source.name}: refused {n} x {reason}")
+        rare = source.n_refused - sum(source.reasons.values())
+        for reason, n in [*source.reasons.items(), *([("for rarer reasons", rare)] if rare else [])]:
+            print(f"{source.name}: left out {n} x {reason}")
+        for note, n in source.notes.items():
+            print(f"{source.name}: noted {n} x {note}")
+    for reason, n in [*report["refused"].items(), *report["dropped"].items()]:
+        print(f"while building: left out {n} x {reason}")
     print(f"folder: {library.folder}    CrysDB: {library.folder}/crysdb, version {library.table_version}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,14 +68,19 @@ def converge_elements(
         for element in elements:
             report = cutoff_convergence(session, element, cutoffs, given)
             failed += [f"{element}: {p.message}" for p in report.points if p.energy_difference_per_atom is None]
-            _print_convergence(report, f"{element}, {library.label}, protocol {level.protocol}")
+            print_convergence(report, f"{element}, {library.label}, protocol {level.protocol}")
         if failed:
             log.finish("failed", error=failed[0])
     return 1 if failed else 0
 
 
-def _print_convergence(report: ConvergenceReport, title: str) -> None:
-    """The table of one element, and from which cutoff on it is converged."""
+def print_convergence(report: ConvergenceReport, title: str) -> None:
+    """Print the table of one element, and from which cutoff on it is converged.
+
+    Args:
+        report: Of the element; its points with every digit are what `--json` gives.
+        title: Above the table.
+    """
     from dao_core.dft.cutoff_convergence import CONVERGED
 
     rows = [
@@ -83,7 +89,7 @@ def _print_convergence(report: ConvergenceReport, title: str) -> None:
         for p in report.points
     ]  # fmt: skip
     names = ("ecutwfc Ry", "library's", "meV/atom", "GPa", "s", "message")
-    table(f"{title}: against the highest cutoff", names, rows)
+    table(f"{title}: against the highest cutoff", names, rows, values=[asdict(p) for p in report.points])
     lowest, within = report.converged_at, f"within {1000 * CONVERGED:g} meV/atom"
     print(f"{report.element}: " + (f"{within} from {lowest:g} Ry on" if lowest else
           f"no cutoff below the highest is {within} of it"))  # fmt: skip

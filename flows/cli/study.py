@@ -74,7 +74,7 @@ def run_study(config: StudyConfig, *, done_only: bool = False) -> None:
     from dao_core.artifacts import publish_into
     from tasks.preflight import preflight
     from tasks.run_log import record_command
-    from tasks.studies import REPORT, check_report_place, parts_of, prepare_stage, report_stage
+    from tasks.studies import REPORT, check_report_place, parts_of, prepare_stage, report_stage, unlisted_files
 
     torch.set_num_threads(1)
     preflight(config)
@@ -89,7 +89,8 @@ def run_study(config: StudyConfig, *, done_only: bool = False) -> None:
             done = _measured(names, prepared, config, done_only=done_only)
         with log.stage("report"):
             record = report_stage(done, prepared, settings, root)
-            folder = publish_into(Path(record.path), config.root / "report")
+            folder = config.root / "report"
+            publish_into(Path(record.path), folder, unlisted_files(folder))
     report = json.loads((folder / REPORT).read_text())
     print(f"parts: {len(done)} of {len(names)}")
     print(f"figures, tables and pictures: {folder}")

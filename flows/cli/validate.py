@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -246,7 +247,8 @@ def validate_files(files: Sequence[Path], options: ValidateOptions) -> int:
     level, references = DftSettings(**options.settings), read_references(options.references)
     launcher = make_launcher(level, None if options.slurm is None else SlurmSettings(**options.slurm))
     config = BuildConfig() if options.crysdb_config is None else load_config(options.crysdb_config, BuildConfig)
-    structures = [s for path in files for s in _structures(path, options)]
+    alike = Counter(path.name for path in dict.fromkeys(files))
+    structures = [s for path in files for s in _structures(path, options, in_full=alike[path.name] > 1)]
     if structures and all(s.crystal is None for s in structures):
         first = structures[0]
         fail(f"none of {len(structures)} structures could be read; the first, {first.name}: {first.reason}")
@@ -308,16 +310,19 @@ def _validate_all(
 
 def _with_own_ids(structures: Sequence[NamedStructure]) -> list[NamedStructure]:
     """Two files of one name are two structures: the later one's id gets a number."""
-    seen: Counter[str] = Counter()
+    given = {structure.id for structure in structures}
+    taken: set[str] = set()
     out = []
     for structure in structures:
-        seen[structure.id] += 1
-        number = seen[structure.id]
-        out.append(structure if number == 1 else replace(structure, id=f"{structure.id}_{number}"))
+        own = structure.id
+        if own in taken:
+            own = next(name for n in count(2) if (name := f"{structure.id}_{n}") not in given | taken)
+        taken.add(own)
+        out.append(replace(structure, id=own))
     return out
 
 
-def _structures(path: Path, options: ValidateOptions) -> list[NamedStructure]:
+def _structures(path: Path, options: ValidateOptions, *, in_full: bool = False) -> list[NamedStructure]:
     """The structures of one argument; what cannot be read is kept with its reason."""
     import numpy as np
 
@@ -344,7 +349,7 @@ def _structures(path: Path, options: ValidateOptions) -> list[NamedStructure]:
             out.append(NamedStructure(name, str(row["id"]), crystal, model_formation_energy=energy))
         return out
     out = []
-    for name, entry in named_rows(path):
+    for name, entry in named_rows(path, in_full=in_full):
         if isinstance(entry.value, Refusal):
             out.append(NamedStructure(entry.where, name, None, entry.value.reason))
         else:

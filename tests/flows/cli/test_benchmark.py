@@ -39,6 +39,21 @@ def test_a_benchmark_of_templates_runs(tmp_path: Path) -> None:
     assert (state["name"], state["status"]) == ("benchmark-perov-5", "completed")
 
 
+def test_as_json_figures_have_every_digit(tmp_path: Path) -> None:
+    write(tmp_path / "perov_5/train.parquet", {"k": rocksalt(3, 9, 4.0), "l": rocksalt(37, 53, 7.3)})
+    write(tmp_path / "perov_5/test_public.parquet", {"a": rocksalt(11, 17), "b": rocksalt(19, 35), "c": perovskite()})
+    options = ("--data", ".", "--columns", "templates", "--k", "1", "--root", "r")
+    result = dao("benchmark", "perov-5", *options, "--json", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    row = json.loads(result.stdout)["tables"][0]["rows"][0]
+    assert (row["column"], row["targets"], row["n"], row["n_seeds"]) == ("templates", "all", 3, 1)
+    assert row["mean_over_seeds"]["1"]["match_rate"] == pytest.approx(200 / 3, abs=1e-9)
+    last = json.loads(result.stderr.strip().splitlines()[-1])
+    assert last["figure"]["templates"]["1"] == row["mean_over_seeds"]["1"]["match_rate"]
+    kept = json.loads((Path(tmp_path / last["report"]) / "report.json").read_text())["columns"]["templates"]["rows"]
+    assert row["first_seed"] == kept["all"]["seeds"]["0"]
+
+
 def test_the_templates_that_ship_find_what_the_training_split_lacks(tmp_path: Path) -> None:
     write(tmp_path / "perov_5/train.parquet", {"p": perovskite()})
     write(tmp_path / "perov_5/test_public.parquet", {"a": rocksalt(11, 17)})

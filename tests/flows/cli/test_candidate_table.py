@@ -1,4 +1,4 @@
-"""The table of the best candidates: which space group a row is given."""
+"""The table of the best candidates: which space group and density a row is given."""
 
 from __future__ import annotations
 
@@ -24,3 +24,9 @@ def test_a_known_structure_that_nobody_has_relaxed_has_the_library_s_group(capsy
     shown = printed(capsys, relaxation_status=NOT_RELAXED)
     assert "Pm-3m (221)" in shown
     assert "known as" not in shown
+
+
+def test_a_row_has_its_density(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = printed(capsys)
+    assert "space group g/cm³" in shown
+    assert f"known as Pm-3m {candidate('a', perovskite()).density:.2f}" in shown

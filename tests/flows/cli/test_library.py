@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from dao_core.crystal import Crystal
 from flows.cli.main import app
 from tests.helpers.carriers import small_wheels
 from tests.helpers.structures import rutile
@@ -56,6 +59,37 @@ def test_install_show_add_and_exclude(small_wheels: dict[str, Path], tmp_path: P
     told = dao("library", "exclude", split, tmp_path / "without", "--folder", place)
     assert "2 structures of 1 compositions taken out" in told
     assert f"DAO_LIBRARY={tmp_path / 'without'}" in told
+
+
+def test_what_the_build_left_out_is_counted_and_said(tmp_path: Path) -> None:
+    """A cell of 162 atoms is read all right, and the library takes none of more than 100."""
+    place, files = tmp_path / "library", tmp_path / "mine"
+    files.mkdir()
+    (files / "small.cif").write_text(rutile().to_cif())
+    (files / "large.cif").write_text(Crystal.from_pymatgen(rutile().to_pymatgen() * (3, 3, 3)).to_cif())
+    added = dao("library", "add", files, "--folder", place, "--workers", "1")
+    assert "file-mine: 2 rows read, 0 refused" in added
+    assert re.search(r"file-mine 1 1 .*while building: left out 1 x more than 100 atoms", added)
+    split = tmp_path / "test.cif"
+    split.write_text(rutile().to_cif())
+    dao("library", "exclude", split, tmp_path / "without", "--folder", place)
+    without = dao("library", "--folder", tmp_path / "without")
+    assert re.search(r"file-mine 0 2 .*left out 1 x of a composition that was excluded", without)
+    (place / "crysdb" / "report.json").unlink()
+    assert re.search(r"source from what .*file-mine", dao("library", "--folder", place))
+
+
+def test_rare_reasons_are_counted_together(tmp_path: Path) -> None:
+    place, path = tmp_path / "library", tmp_path / "mine.cif"
+    path.write_text(rutile().to_cif())
+    dao("library", "add", path, "--folder", place, "--workers", "1")
+    manifest = json.loads((place / "library.json").read_text())
+    manifest["sources"][0] |= {"n_read": 6, "n_refused": 5, "reasons": {"partially occupied": 3}}
+    (place / "library.json").write_text(json.dumps(manifest))
+    shown = dao("library", "--folder", place)
+    assert "file-mine 1 5 " in shown
+    assert "left out 3 x partially occupied" in shown
+    assert "left out 2 x for rarer reasons" in shown
 
 
 def test_remove_what_was_added(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_equal_names_frames_and_blocks_all_have_results(tmp_path: Path) -> None:
     assert written == ["POSCAR.cif", "run_1.cif", "run_2.cif", "x.cif", "x_2.cif"]
     lines = table(tmp_path / "done")
     assert [(r["file"], r["result"]) for r in lines] == [
-        ("bad.cif", ""), ("x.cif", "x.cif"), ("x.cif", "x_2.cif"), ("run.xyz frame 0", "run_1.cif"),
+        ("bad.cif", ""), ("a/x.cif", "x.cif"), ("b/x.cif", "x_2.cif"), ("run.xyz frame 0", "run_1.cif"),
         ("run.xyz frame 1", "run_2.cif"), ("POSCAR", "POSCAR.cif"),
     ]  # fmt: skip
     assert "'Wat1' is no single element" in lines[0]["reason"]

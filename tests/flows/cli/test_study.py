@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dao_core.artifacts import PUBLISHED
+from tasks.studies import unlisted_files
 from tests.helpers.cli import dao
 
 STUDY = {
@@ -52,6 +54,34 @@ def test_a_report_of_somebody_else_stays(tmp_path: Path) -> None:
     result = dao("study", "pressure", "--config", config, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert (report / "paper.tex").read_text() == "mine"
+
+
+def test_a_report_of_a_version_that_kept_no_list_is_replaced_unless_it_was_changed(tmp_path: Path) -> None:
+    """An older version put the stage's folder in place as it was, with its manifest and without `files.json`."""
+    config, report = settings(tmp_path), tmp_path / "run" / "report"
+    assert dao("study", "pressure", "--config", config, cwd=tmp_path).returncode == 0
+    (report / PUBLISHED).unlink()
+    (report / "paper.tex").write_text("mine")
+    again = dao("study", "pressure", "--config", config, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "report.json" in json.loads((report / PUBLISHED).read_text())
+    assert (report / "paper.tex").read_text() == "mine"
+    (report / PUBLISHED).unlink()
+    (report / "pressure.png").write_text("mine")
+    changed = dao("study", "pressure", "--config", config, cwd=tmp_path)
+    assert changed.returncode == 2
+    assert "report/pressure.png is not of this program: move it away" in changed.stderr
+    assert (report / "pressure.png").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "text", ["mine", "[]", '{"stage": 3}', '{"stage": "pressure-report", "files": ["report.json"]}']
+)
+def test_a_manifest_of_somebody_else_makes_no_report_ours(tmp_path: Path, text: str) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    (tmp_path / "report.json").write_text("mine")
+    assert unlisted_files(tmp_path) == []
+    assert unlisted_files(tmp_path / "missing") == []
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,18 @@ table("2 of 5 distinct structures", columns, rows)
 """
 
 
+ANSWER = """
+from dao_core.screening.candidate import new_candidate
+from flows.cli.candidate_table import candidate_table
+from tests.helpers.bonded import textbook
+fields = {"energy_per_atom": -7.2, "energy_std": 0.027, "energy_identity": "SevenNet-l3i5", "spacegroup_after": 194,
+          "relaxation_status": "converged", "judged": True, "library_e_above_hull": 0.0, "novelty": "match",
+          "novelty_reference": "oqmd-icsd-48063", "mineral": "molybdenite", "n_measured": 4, "undecided": True}
+found = [new_candidate(i, textbook("molybdenite"), origin="known", probability=0.58, **fields) for i in "ab"]
+candidate_table(found, limit=2)
+"""
+
+
 def complete(**variables: str) -> list[str]:
     """What the shell is offered: the words of each line."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
@@ -88,6 +100,34 @@ def test_eighty_columns_have_a_table_with_whole_values() -> None:
     assert "…" not in said
     assert re.search(r"rank formula space group probability", " ".join(said.split()))
     assert "rank: 1" not in said
+
+
+def answer(columns: int) -> str:
+    return CODES.sub("", on_a_terminal(columns, ANSWER)).replace("\r", "")
+
+
+def test_a_hundred_columns_hold_an_answer_with_its_densities() -> None:
+    said = answer(100)
+    assert re.search(r"space group +g/cm³ +probability +above lowest +known\?", said)
+    first = r"1 +MoS2 +2 +P6_3/mmc \(194\) +5\.0\d +58 % +0\.0000 ± 0\.027 \? +known: +\n"
+    assert re.search(first + r" +oqmd-icsd-48063, +\n +molybdenite, +\n +measured 4 times", said)
+    assert "a wider terminal also shows: found, origin, relaxed by, eV/atom, in library\n" in said
+
+
+def test_eighty_columns_hold_an_answer_with_whole_words_but_for_ids() -> None:
+    said, hint = answer(80).split("a wider terminal also shows: ")
+    assert max(map(len, said.splitlines())) <= 80
+    for word in ("MoS2", "probability", "above lowest", "P6_3/mmc ", "(194) ", "0.0000 ± ", "0.027 ?", "molybdenite,"):
+        assert word in said
+    assert hint == "found, origin, relaxed by, eV/atom, in library, Z, g/cm³\n"
+
+
+def test_a_wide_terminal_and_a_file_hold_every_column(tmp_path: Path) -> None:
+    piped = tmp_path / "answer.txt"
+    on_a_terminal(80, ANSWER, piped=piped)
+    for said in (answer(220), piped.read_text()):
+        assert re.search(r"g/cm³.*in library +eV/atom +relaxed by +origin +found +known\?", said)
+        assert "a wider terminal" not in said
 
 
 def test_no_colour_where_none_is_wanted() -> None:

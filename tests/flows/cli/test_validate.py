@@ -17,10 +17,13 @@ from dao_core.crysdb.build.build import build
 from dao_core.crysdb.config import BuildConfig
 from dao_core.crysdb.table import CrysTable
 from dao_core.crystal import Crystal
+from dao_core.dft.cutoff_convergence import ConvergenceReport, CutoffPoint
 from dao_core.screening.report.files import write_files
 from dao_core.screening.report.page import read_data, write_report
 from dao_core.screening.report.page_data import ReportInfo
+from flows.cli.console import json_output
 from flows.cli.main import main
+from flows.cli.pseudopotentials import print_convergence
 from tasks.run_log import find_runs
 from tests.helpers.candidates import candidate, cesium_chloride
 from tests.helpers.fake_pw import FAKE_COMMAND, INFRA, nickel_oxide, silicon, upf_text
@@ -83,6 +86,16 @@ def test_as_json_energies_have_every_digit(dao: Dao, capsys: pytest.CaptureFixtu
     kept = json.loads(next(Path("dft/first_principles").glob("si_*.json")).read_text())["record"]
     assert round(validated["eV/atom"], 6) == kept["energy"] != round(validated["eV/atom"], 4)
     assert unreadable["eV/atom"] is None
+
+
+def test_convergence_as_json_has_every_digit(capsys: pytest.CaptureFixture[str]) -> None:
+    low = CutoffPoint(20.5, "low", 0.001234567891, -1.98765432109, 3.14159)
+    with json_output(["--json"]):
+        print_convergence(ConvergenceReport("Si", (low, CutoffPoint(60.0, "high", 0.0, 0.0, 9.0))), "Si")
+    first, last = json.loads(capsys.readouterr().out)["tables"][0]["rows"]
+    assert first == {"ecutwfc": 20.5, "name": "low", "energy_difference_per_atom": 0.001234567891,
+                     "pressure_difference_gpa": -1.98765432109, "seconds": 3.14159, "message": ""}  # fmt: skip
+    assert last["energy_difference_per_atom"] == 0.0
 
 
 def test_nothing_readable_is_the_users_mistake(dao: Dao, capsys: pytest.CaptureFixture[str]) -> None:
@@ -226,6 +239,10 @@ def test_two_files_of_one_name_are_two_structures(tmp_path: Path) -> None:
         (tmp_path / folder / "x.cif").write_text(silicon().to_cif())
     found = [s for folder in ("a", "b") for s in _structures(tmp_path / folder / "x.cif", options)]
     assert [s.id for s in _with_own_ids(found)] == ["x", "x_2"]
+    (tmp_path / "x_2.cif").write_text(silicon().to_cif())
+    found += _structures(tmp_path / "x_2.cif", options)
+    assert [s.id for s in _with_own_ids(found)] == ["x", "x_3", "x_2"]
+    assert _structures(tmp_path / "a" / "x.cif", options, in_full=True)[0].name == str(tmp_path / "a" / "x.cif")
 
 
 def test_a_report_s_page_shows_what_pw_x_says(dao: Dao, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
