@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
-from scipy.spatial import ConvexHull
 
 from dao_core.artifacts import file_sha256, write_atomic
-from dao_core.crysdb.schema import CrysRecord, reduced_counts
+from dao_core.crysdb.schema import CrysRecord
 from dao_core.crysdb.sources.sample import SampleSource, sample_path
-from dao_core.elements import SYMBOLS
+from dao_core.hull.hull import Hull, HullEntry, count_atoms
+from dao_core.hull.label import EnergyLabel
 
+LABEL = EnergyLabel("CHGNet-0.3.0", source="sample")
 KNOWN = ["NaCl", "MgO", "SrTiO3", "CaTiO3", "BaTiO3", "KMgF3", "TiO2", "Al2O3", "SiO2", "ZnS", "GaAs", "AlNi"]
 
 TEXT = """# Data card: the embedded sample
@@ -76,43 +76,6 @@ Lowest structure of known compounds (space group of the lowest row, symprec 0.05
 """
 
 
-def hull_distances(records: Sequence[CrysRecord]) -> tuple[np.ndarray, dict[str, float]]:
-    """Energy above the sample's own hull for each record in eV/atom, and the lowest energy of each element."""
-    elements = {s: min(r.energy_per_atom or 0.0 for r in records if r.chemsys == s) for s in _systems(records, 1)}
-    above = np.zeros(len(records))
-    for system in _systems(records):
-        members = system.split("-")
-        inside = [r for r in records if set(r.chemsys.split("-")) <= set(members)]
-        points = np.array([[*_fractions(r, members)[1:], formation_energy(r, elements)] for r in inside])
-        low = points[points[:, -1] <= 1e-9]
-        facets = ConvexHull(low).equations if len(members) > 1 and len(low) > len(members) else np.zeros((0, 0))
-        lower = facets[facets[:, -2] < -1e-9] if facets.size else facets
-        for k, r in enumerate(records):
-            if r.chemsys != system:
-                continue
-            x = np.array(_fractions(r, members)[1:])
-            planes = -(lower[:, :-2] @ x + lower[:, -1]) / lower[:, -2] if lower.size else np.zeros(1)
-            above[k] = formation_energy(r, elements) - planes.max()
-    return above, elements
-
-
-def formation_energy(record: CrysRecord, elements: dict[str, float]) -> float:
-    """Energy of formation per atom in eV from the sample's own elements."""
-    counts = reduced_counts(record.atomic_numbers)
-    total = sum(n for _, n in counts)
-    return (record.energy_per_atom or 0.0) - sum(n * elements[SYMBOLS[z]] for z, n in counts) / total
-
-
-def _fractions(record: CrysRecord, members: Sequence[str]) -> list[float]:
-    symbols = [SYMBOLS[z] for z in record.atomic_numbers]
-    return [symbols.count(m) / len(symbols) for m in members]
-
-
-def _systems(records: Sequence[CrysRecord], size: int | None = None) -> list[str]:
-    found = {r.chemsys for r in records}
-    return sorted((s for s in found if size in (None, s.count("-") + 1)), key=lambda s: (s.count("-"), s))
-
-
 def _half(records: Sequence[CrysRecord], above: np.ndarray, prefix: str) -> dict[str, str]:
     forces = [float(np.abs(r.forces).max()) for r in records if r.forces is not None]
     volumes = [r.crystal.volume / r.n_atoms for r in records]
@@ -130,20 +93,7 @@ def _lowest(records: Sequence[CrysRecord]) -> str:
     import moyopy
 
     said = []
-    for formula in (
-        "NaCl",
-        "MgO",
-        "SrTiO3",
-        "CaTiO3",
-        "BaTiO3",
-        "KMgF3",
-        "TiO2",
-        "Al2O3",
-        "SiO2",
-        "ZnS",
-        "GaAs",
-        "AlNi",
-    ):
+    for formula in KNOWN:
         same = [r for r in records if r.formula_reduced == formula]
         if same:
             r = min(same, key=lambda r: r.energy_per_atom or 0.0)
@@ -155,15 +105,18 @@ def _lowest(records: Sequence[CrysRecord]) -> str:
 def card() -> str:
     """The card's text."""
     records = [i.record for i in SampleSource().iter_records() if i.record is not None]
-    above, elements = hull_distances(records)
+    phases = [HullEntry(count_atoms(r.atomic_numbers), r.energy_per_atom or 0.0) for r in records]
+    hull = Hull.from_entries(phases, LABEL)
+    about = [(p.counts, p.energy_per_atom) for p in phases]
+    above = np.array([hull.e_above_hull(*a, label=LABEL) for a in about], dtype=float)
+    formation = np.array([hull.formation_energy_per_atom(*a, label=LABEL) for a in about], dtype=float)
     frame = np.array([r.relaxation == "frame" for r in records])
     rows = []
     members: dict[str, list[int]] = defaultdict(list)
     for k, r in enumerate(records):
         members[r.chemsys].append(k)
-    for system in _systems(records):
-        ks = members[system]
-        lowest = min(formation_energy(records[k], elements) for k in ks)
+    for system, ks in sorted(members.items(), key=lambda item: (item[0].count("-"), item[0])):
+        lowest = formation[ks].min()
         on_hull = sorted({records[k].formula_reduced for k in ks if above[k] < 1e-6})
         ends = sum(not frame[k] for k in ks)
         rows.append(f"| {system} | {len(ks)} | {ends} | {lowest:.3f} | {', '.join(on_hull) or 'none'} |")
@@ -186,10 +139,5 @@ def card() -> str:
     )
 
 
-def main(path: Path | None = None) -> None:
-    """Write the card beside the sample."""
-    write_atomic(path or sample_path().with_name("sample_card.md"), card())
-
-
 if __name__ == "__main__":
-    main()
+    write_atomic(sample_path().with_name("sample_card.md"), card())

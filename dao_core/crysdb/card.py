@@ -186,11 +186,9 @@ def _view_lines(facts: dict[str, Any]) -> list[str]:
 
 
 def _plot(numbers: _Numbers, path: Path) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 7), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots(2, 3).ravel()
     _bars(axes[0], numbers.sizes, "atoms in the cell")
     _bars(axes[1], numbers.kinds, "elements in a structure")

@@ -183,7 +183,7 @@ class _Tally:
         ]
         if not self.bad:
             out.append(Finding("ranges", "ok", f"{self.n_rows} rows have sound cells, elements and energies"))
-        absent = [SYMBOLS[z] for z in range(1, 84) if self.elements[z] == 0 and SYMBOLS[z] not in _NOBLE]
+        absent = [SYMBOLS[z] for z in range(1, 84) if self.elements[z] == 0 and SYMBOLS[z] not in _RARE]
         none = f"none with {' '.join(absent)}" if absent else "none up to Bi is missing"
         most = ", ".join(f"{SYMBOLS[z]} {n}" for z, n in self.elements.most_common(5))
         status: Status = "warning" if absent and self.n_rows > 100_000 else "ok"
@@ -212,7 +212,7 @@ class _Tally:
         return Finding("duplicates", "ok", f"{len(self.pointers)} duplicates point to rows that exist")
 
 
-_NOBLE = {"He", "Ne", "Ar", "Kr", "Xe", "Tc", "Pm"}
+_RARE = {"He", "Ne", "Ar", "Kr", "Xe", "Tc", "Pm"}
 
 
 def healthy(findings: list[Finding], *, log: Callable[[str], None] = lambda _: None) -> bool:

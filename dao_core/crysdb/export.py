@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 OPTIMADE_VERSION = "1.1.0"
+PREFIX = "dao"  # of the provider
 # what goes out under the provider's prefix
 PROVIDER_FIELDS = (
     "source",
@@ -105,23 +106,22 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def write_optimade(tables: Iterable[pa.Table], path: Path, *, prefix: str = "dao") -> int:
+def write_optimade(tables: Iterable[pa.Table], path: Path) -> int:
     """Write rows as OPTIMADE JSON lines, the file that the reference server takes as `insert_from_jsonl`.
 
     The first line is the header of the OPTIMADE specification 1.1. Our own values are stored under plain names that
-    the server gives out as `_<prefix>_<name>` when its `provider_fields` lists them (see `provider_config`).
+    the server gives out as `_dao_<name>` when its `provider_fields` lists them (see `provider_config`).
 
     Args:
         tables: Rows of CrysDB, piece by piece.
         path: The file; it appears whole or not at all.
-        prefix: Of the provider.
 
     Returns:
         Number of rows.
     """
     n_rows = 0
     with written_whole(path) as temporary, temporary.open("w") as handle:
-        handle.write(json.dumps({"x-optimade": {"meta": {"api_version": OPTIMADE_VERSION, "prefix": prefix}}}) + "\n")
+        handle.write(json.dumps({"x-optimade": {"meta": {"api_version": OPTIMADE_VERSION, "prefix": PREFIX}}}) + "\n")
         for table in tables:
             for record in table_to_records(table):
                 handle.write(json.dumps(optimade_resource(record)) + "\n")
@@ -166,13 +166,13 @@ def _formula(names: list[str], counts: list[int]) -> str:
     return "".join(f"{name}{n if n > 1 else ''}" for name, n in zip(names, counts, strict=True))
 
 
-def provider_config(path: Path, *, prefix: str = "dao") -> dict[str, Any]:
+def provider_config(path: Path) -> dict[str, Any]:
     """Settings with which the OPTIMADE reference server serves a file of `write_optimade`."""
     return {
         "insert_from_jsonl": str(path.resolve()),
         "insert_test_data": False,
         "database_backend": "mongomock",
-        "provider": {"prefix": prefix, "name": "DAO", "description": "CrysDB", "homepage": None},
+        "provider": {"prefix": PREFIX, "name": "DAO", "description": "CrysDB", "homepage": None},
         "provider_fields": {"structures": list(PROVIDER_FIELDS)},
     }
 
@@ -205,7 +205,7 @@ def pack(tables: Iterable[pa.Table], path: Path) -> int:
     with written_whole(path) as temporary:
         with temporary.open("wb") as handle:  # a path would get the ending .npz
             np.savez(handle, allow_pickle=False, **arrays)
-        path.with_name(f"{path.name}.ids.txt").write_text("\n".join(ids) + "\n")
+        path.with_name(f"{path.name}.ids.txt").write_text("".join(f"{' '.join(name.splitlines())}\n" for name in ids))
     return len(ids)
 
 

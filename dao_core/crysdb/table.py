@@ -112,20 +112,7 @@ class CrysTable:
         tables = [data] if isinstance(data, pa.Table) else data
         layout = _delta_schema()
         batches = (batch for table in tables for batch in _to_delta(table).to_batches())
-        self._write(pa.RecordBatchReader.from_batches(layout, batches), mode="overwrite", facts=facts)
-        return self.version
-
-    def append(self, data: pa.Table, *, facts: Mapping[str, Any] | None = None) -> int:
-        """Add rows without looking for the same id (see `upsert`), in one commit.
-
-        Args:
-            data: Rows with CrysDB's columns.
-            facts: What they were made from, kept with the version.
-
-        Returns:
-            The new version.
-        """
-        self._write(_to_delta(data), mode="append", facts=facts)
+        self._write(pa.RecordBatchReader.from_batches(layout, batches), facts)
         return self.version
 
     def upsert(self, data: pa.Table, *, delete: Sequence[str] = (), facts: Mapping[str, Any] | None = None) -> int:
@@ -320,11 +307,13 @@ class CrysTable:
             "writer_properties": WriterProperties(compression="ZSTD", max_row_group_size=ROWS_PER_GROUP),
         }
 
-    def _write(self, data: Any, *, mode: Literal["overwrite", "append"], facts: Mapping[str, Any] | None) -> None:
+    def _write(self, data: pa.RecordBatchReader, facts: Mapping[str, Any] | None) -> None:
         from deltalake import write_deltalake
 
         with self._delta_errors():
-            write_deltalake(str(self.path), data, mode=mode, target_file_size=BYTES_PER_FILE, **self._commit(facts))
+            write_deltalake(
+                str(self.path), data, mode="overwrite", target_file_size=BYTES_PER_FILE, **self._commit(facts)
+            )
 
     @contextmanager
     def _delta_errors(self) -> Iterator[None]:

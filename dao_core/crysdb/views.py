@@ -101,7 +101,7 @@ def view_condition(view: str = "all", *, level: str = "structure") -> str:
         "forces IS NOT NULL" if view == "forces" else "duplicate_of IS NULL AND coalesce(relaxation, '') <> 'frame'"
     ]
     if view == "relaxed":
-        parts.append("(coalesce(is_stable, false) OR coalesce(relaxation, '') IN ('converged', 'max_steps'))")
+        parts.append(f"(coalesce(is_stable, false) OR coalesce(relaxation, '') IN {FINISHED})")
     if view != "all" and LEAK_LEVELS[level]:
         kinds = "|".join(LEAK_LEVELS[level])
         joined = "coalesce(array_to_string(leaks_into, ' '), '')"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dao_core.evaluate.statistics import bootstrap_mean, wilson
+from dao_core.evaluate.statistics import N_DRAWS, bootstrap_mean, wilson
 from dao_core.matching.rms import BENCHMARK
 
 
@@ -62,11 +62,11 @@ def _all_found(best_rms: Mapping[str, NDArray[np.float64]]) -> dict[str, dict[st
     return out
 
 
-def _metre_interval(groups: list[NDArray[np.float64]], n_draws: int = 2000) -> list[float]:
+def _metre_interval(groups: list[NDArray[np.float64]]) -> list[float]:
     """95 % bootstrap interval in percent; whole compositions are drawn, because their references stand together."""
     hits = np.array([np.isfinite(g).sum() for g in groups], dtype=float)
     sizes = np.array([len(g) for g in groups], dtype=float)
-    drawn = np.random.default_rng(0).integers(0, len(groups), size=(n_draws, len(groups)))
+    drawn = np.random.default_rng(0).integers(0, len(groups), size=(N_DRAWS, len(groups)))
     shares = hits[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
     return [100 * float(x) for x in np.percentile(shares, [2.5, 97.5])]
 

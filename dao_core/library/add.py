@@ -45,7 +45,7 @@ def add_source(
             chemical system such as Li-Fe-O.
         base_url: Another server than the provider's own.
         workers: Processes.
-        log: Told what is done.
+        log: Called with a line for each step.
 
     Returns:
         The new library.
@@ -81,7 +81,7 @@ def remove_source(
         name: Of the source, as the library lists it.
         folder: Another folder than the user's own library.
         workers: Processes.
-        log: Told what is done.
+        log: Called with a line for each step.
 
     Returns:
         The new library; None where that was all of it.

@@ -32,11 +32,17 @@ class AddedFiles(FileSource):
 
     def iter_records(self, since: str | None = None, cursor: str | None = None) -> Iterator[SourceItem]:
         """Every row after `cursor`, as FileSource gives it, but for its id."""
-        label = self.name.removeprefix(PREFIX)
         for item in super().iter_records(since, cursor):
-            if item.record is not None and (own := item.record.material_id) in self._taken:
-                item.record.material_id = label if f"-{label}".endswith(f"-{own}") else f"{label}-{own}"
+            if item.record is not None and item.record.material_id in self._taken:
+                item.record.material_id = self._free(item.record.material_id)
             yield item
+
+    def _free(self, own: str) -> str:
+        """An id that nobody has, for a row whose own one is taken."""
+        label = self.name.removeprefix(PREFIX)
+        options = [label] if f"-{label}".endswith(f"-{own}") else []
+        options += [f"{label}-{own}", f"{self.name}-{own}"]
+        return next((name for name in options if name not in self._taken), options[-1])
 
 
 def files_config(path: Path, present: Iterable[LibrarySource]) -> FilesConfig:

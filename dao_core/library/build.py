@@ -65,7 +65,7 @@ def build_library(
         added: One more source, or another reading of one; it counts as collected when the build has succeeded.
         removed: Name of a source that goes, then too.
         workers: Processes.
-        log: Told what was done.
+        log: Called with a line for each step.
 
     Returns:
         The new library.

@@ -58,7 +58,8 @@ def collect(source: Source, root: Path, *, description: str, origin: str, revisi
         shards = ingest(source, ledger, shard_rows=ROWS_A_SHARD, snapshot=SNAPSHOT)
         found = replace(_summary(source, shards, description, origin), revision=revision)
         if found.n_read == found.n_refused:
-            raise LibraryError(f"{origin} has no usable structure: {found.n_read} rows read, reasons {found.reasons}")
+            reasons = "; ".join(f"{n} x {reason}" for reason, n in found.reasons.items())
+            raise LibraryError(f"{origin} has no usable structure: {found.n_read} rows read, left out {reasons}")
         _join(shards, directory / ROWS)
         return {"facts": {"source": asdict(found), "shards": [shard.path for shard in shards]}}
 
@@ -114,6 +115,9 @@ def _facts_file(root: Path, name: str) -> Path:
 
 def _summary(source: Source, shards: list[StageRecord], description: str, origin: str) -> LibrarySource:
     reasons = Counter(row["reason"] for shard in shards for row in read_jsonl(shard.file(REFUSED)))
+    notes: Counter[str] = Counter()
+    for shard in shards:
+        notes.update(shard.facts.get("notes", {}))
     return LibrarySource(
         name=source.name,
         description=description,
@@ -122,6 +126,7 @@ def _summary(source: Source, shards: list[StageRecord], description: str, origin
         n_read=sum(s.counts["n_in"] for s in shards),
         n_refused=sum(s.counts["n_refused"] for s in shards),
         reasons=dict(reasons.most_common(COMMON_REASONS)),
+        notes=dict(notes.most_common(COMMON_REASONS)),
     )
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dao_core.artifacts import content_key
+from dao_core.artifacts import content_key, write_atomic
 from dao_core.crysdb.table import CrysTable
 from dao_core.library.build import use_stage, write_stage
 from dao_core.library.folder import CRYSDB, Library, LibraryError
+
+EXCLUDED = "of a composition that was excluded"
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,22 @@ def exclude_compositions(library: Library, formulas: Iterable[str], target: str 
     table = CrysTable(root / CRYSDB / "table")
     with table.writer():
         version = table.publish(kept, facts={"content_hash": content, "without": len(unwanted)})
+    _write_report(library, root, version, Counter(out["source"].to_pylist()))
     key = write_stage(root, version, content, library.sources, without=frozenset(unwanted))
     made = use_stage(root, version, content, library.sources, key=key)
     names = tuple(sorted(set(out["formula_reduced"].to_pylist())))
     return ExcludedLibrary(made, len(unwanted), names, tuple(out["material_id"].to_pylist()))
+
+
+def _write_report(library: Library, root: Path, version: int, gone: Mapping[str, int]) -> None:
+    """The whole library's counts with what went of each source; nothing where these are unknown."""
+    from dao_core.crysdb.build.build import REPORT
+
+    report = library.build_report()
+    if report is None:
+        return
+    for name, counts in report["sources"].items():
+        n = gone.get(name, 0)
+        counts |= {"n_published": counts["n_published"] - n, "n_dropped": counts["n_dropped"] + n}
+    dropped = {EXCLUDED: sum(gone.values()), **report["dropped"]}
+    write_atomic(root / CRYSDB / REPORT, json.dumps({**report, "version": version, "dropped": dropped}, indent=1))

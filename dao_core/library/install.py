@@ -84,7 +84,7 @@ def install_library(
         folder: Another folder than the user's own.
         wheels: Copies of the packages' wheels by source name; the others are downloaded.
         workers: Processes.
-        log: Told what is done.
+        log: Called with a line for each step.
 
     Returns:
         The library and what could not be had: a source that cannot be fetched leaves the others alone.

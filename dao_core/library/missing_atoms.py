@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dao_core.crystal import Crystal
+from dao_core.matching.distances import contact_ratios
 
 if TYPE_CHECKING:
     from pymatgen.core import Element
@@ -21,7 +22,6 @@ LONELY = {
 LONELY_METAL = 1.5  # transition metals and those with few large ions
 OPEN_METAL = 1.4  # volume over that of the elements, where all are metals
 PEROXIDE = 1.7  # angstrom; a longer O-O is none
-NEIGHBOURS = 6.0  # angstrom
 
 
 def missing_atoms(crystal: Crystal) -> str | None:
@@ -46,13 +46,10 @@ def missing_atoms(crystal: Crystal) -> str | None:
 
 
 def _lonely_atom(crystal: Crystal) -> str | None:
-    from ase.data import covalent_radii
     from pymatgen.core import Element
 
     numbers = crystal.atomic_numbers
-    centres, partners, _, distances = crystal.to_pymatgen().get_neighbor_list(NEIGHBOURS)
-    nearest = np.full(len(numbers), np.inf)
-    np.minimum.at(nearest, centres, distances / (covalent_radii[numbers[centres]] + covalent_radii[numbers[partners]]))
+    nearest = contact_ratios(crystal.lattice, crystal.frac_coords, numbers).min(axis=1)
     hydrogen = 1 in numbers
     for number, ratio in zip(numbers, nearest, strict=True):
         element = Element.from_Z(int(number))

@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from dao_core.artifacts import content_key
-from dao_core.crysdb.schema import CrysRecord
 from dao_core.crysdb.sources.base import Refusal, SourceItem
 from dao_core.crysdb.sources.records import RecordsSource
 from dao_core.crystal import Crystal
 from dao_core.library import mineral_source
 from dao_core.library.encyclopedia_source import EXPERIMENT
+from dao_core.matching.distances import contact_ratios
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 # Over the sum of covalent radii (Cordero et al., Dalton Trans. 2832, 2008). The shortest true ones of the sources are
@@ -32,7 +31,6 @@ DENSEST_ALONE = 0.58  # over the volumes of the elements, where no calculation i
 OPENEST, OPENEST_OF_ELEMENTS = 1.5, 1.25
 OPENEST_ALONE = 1.45  # over the volumes of the elements, where all are metals or metalloids and no calculation is
 ARTEFACT = 0.5  # eV/atom above the hull: how open a calculated structure beyond it is says nothing
-NEIGHBOURS = 3.5  # angstrom
 TOO_CLOSE = f"two atoms closer than {CLOSEST:g} times the sum of their covalent radii: misprinted"
 TOO_DENSE = "much denser than any calculated structure of the formula or than its elements: misprinted"
 TOO_OPEN = "much more open than any calculated structure of the formula or than its elements: misprinted"
@@ -91,7 +89,8 @@ def calculated_volumes(opened: Sequence[RecordsSource]) -> dict[str, Calculated]
         for item in source.iter_records():
             if item.record is None:
                 continue
-            formula, volume = item.record.formula_reduced, _volume_per_atom(item.record)
+            formula, crystal = item.record.formula_reduced, item.record.crystal
+            volume = crystal.volume / crystal.n_atoms
             known = found.get(formula, Calculated(volume, None))
             near = (item.record.e_above_hull_source or 0.0) <= ARTEFACT
             largest = max(known.largest or 0.0, volume) if near else known.largest
@@ -107,7 +106,7 @@ def implausible(crystal: Crystal, calculated: Calculated | None, *, ordinary: bo
         calculated: Of its formula; None where there is none.
         ordinary: Whether its source leaves out what was measured at high pressure.
     """
-    if _closest(crystal) < CLOSEST:
+    if contact_ratios(crystal.lattice, crystal.frac_coords, crystal.atomic_numbers).min() < CLOSEST:
         return TOO_CLOSE
     volume, elements = crystal.volume / crystal.n_atoms, float(_atomic_volumes()[crystal.atomic_numbers].mean())
     densest = DENSEST_AT_ORDINARY if ordinary else DENSEST
@@ -122,25 +121,11 @@ def implausible(crystal: Crystal, calculated: Calculated | None, *, ordinary: bo
     return None
 
 
-def _volume_per_atom(record: CrysRecord) -> float:
-    return record.crystal.volume / record.crystal.n_atoms
-
-
 @lru_cache(maxsize=1)
 def _atomic_volumes() -> NDArray[np.float64]:
     from dao_core.generate.templates.aflow import learned_elements
 
     return learned_elements()[1]
-
-
-def _closest(crystal: Crystal) -> float:
-    from ase.data import covalent_radii
-
-    centres, partners, _, distances = crystal.to_pymatgen().get_neighbor_list(NEIGHBOURS)
-    if not len(distances):
-        return np.inf
-    radii = covalent_radii[crystal.atomic_numbers]
-    return float((distances / (radii[centres] + radii[partners])).min())
 
 
 def _without_nonmetals(crystal: Crystal) -> bool:

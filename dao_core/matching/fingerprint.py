@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal
+from dao_core.matching.distances import minkowski_reduced
 from dao_core.matching.structure_key import SYMPREC
 from dao_core.matching.symmetry_dataset import symmetry_dataset
 
 SAME_DISTANCE = 0.05  # most repeats of a structure in one cell are closer than this (see `dao_core.matching.seen`)
 N_NEIGHBOURS = 8  # distances kept for each ordered pair of species classes
 CUTOFF = 2.6  # in units of (volume per atom)^(1/3); about 74 neighbours of one atom lie inside
+MAX_REACH = 6  # cells; reduced ones need fewer
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,11 @@ def fingerprint(crystal: Crystal, slots: Slots) -> NDArray[np.float32]:
 
 def _distances(lattice: NDArray[np.float64], frac: NDArray[np.float64]) -> NDArray[np.float32]:
     """Distances between all atoms and all images that can lie within CUTOFF, (N, N, images); self is CUTOFF."""
-    heights = 1.0 / np.linalg.norm(np.linalg.inv(lattice), axis=0)  # spacing of the lattice planes
-    reach = np.ceil(CUTOFF / heights).astype(int)
-    grids = [np.arange(-r, r + 1) for r in np.minimum(reach, 6)]
+    reach = _reach(lattice)
+    if reach.max() > MAX_REACH:  # only a skewed cell needs so many images
+        lattice, frac = minkowski_reduced(lattice, frac)
+        reach = _reach(lattice)
+    grids = [np.arange(-r, r + 1) for r in reach]
     images = np.stack(np.meshgrid(*grids, indexing="ij"), axis=-1).reshape(-1, 3)
     delta = frac[None, :, :] - frac[:, None, :]
     delta -= np.round(delta)  # (N, N, 3)
@@ -89,6 +93,12 @@ def _distances(lattice: NDArray[np.float64], frac: NDArray[np.float64]) -> NDArr
     distances = np.sqrt(np.einsum("ijkl,ijkl->ijk", vectors, vectors))
     distances[distances < 1e-3] = CUTOFF
     return distances
+
+
+def _reach(lattice: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Cells in each direction that can hold a neighbour within CUTOFF, (3,)."""
+    heights = 1.0 / np.linalg.norm(np.linalg.inv(lattice), axis=0)  # spacing of the lattice planes
+    return np.ceil(CUTOFF / heights).astype(int)
 
 
 def symmetry_of(crystal: Crystal) -> tuple[int, list[str]]:

@@ -58,7 +58,8 @@ class SeenCrystals:
         Args:
             crystal: Any.
             print_: Its fingerprint, if it is there.
-            surely: Told the place of one with a near fingerprint: whether the matcher needn't be asked.
+            surely: Called with the index of one with a near fingerprint; where it returns True, that is the answer
+                without the matcher.
         """
         if not self._crystals:
             return None

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dao_core.elements import SYMBOLS, reduced_formula
+from dao_core.matching.same import without_hand
 from dao_core.matching.symmetry_dataset import symmetry_dataset
 
 SYMPREC = 0.1  # angstrom, the Materials Project's choice: copies from different relaxations fall together
 _RETRY = (0.01, 0.03)
-_MIRROR = {78: 76, 95: 91, 96: 92, 145: 144, 153: 151, 154: 152, 170: 169, 172: 171, 179: 178, 181: 180, 213: 212}
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def keys_of(
     sites: dict[int, Counter[str]] = {}
     for z, letter in zip(atomic_numbers.tolist(), _site_names(dataset), strict=True):
         sites.setdefault(z, Counter())[letter] += 1
-    group = _MIRROR.get(dataset.number, dataset.number)
+    group = without_hand(dataset.number)
     letters = tuple(sorted({letter for counter in sites.values() for letter in counter}))
     renamed = [
         {z: _spell(counter, renaming, copies) for z, counter in sites.items()}

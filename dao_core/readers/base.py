@@ -9,6 +9,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from dao_core.crystal import Crystal
 
+MIN_DISTANCE = 0.5  # angstrom; closer atoms are one rounded position, or a disordered one
 HELD = "selective dynamics are left aside"  # what every reader notes of atoms that a file holds in their places
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.elements import SYMBOLS
 from dao_core.matching.distances import shortest_distance
 from dao_core.matching.same import same_crystal
-from dao_core.readers.base import UnreadableError
+from dao_core.readers.base import MIN_DISTANCE, UnreadableError
 from dao_core.readers.cif_cut import check_end
 from dao_core.readers.cif_expand import expand
 from dao_core.readers.cif_formula import check_formula, check_mass, check_volume
@@ -41,7 +42,9 @@ if TYPE_CHECKING:
     from dao_core.readers.cif_sites import Site
 
 CELL = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
-MIN_DISTANCE = 0.5  # angstrom; closer atoms are one rounded position, or a disordered one
+SAME_PLACE = 0.01  # angstrom
+_TYPESET = re.compile("[\u00a0\u2007\u2009\u202f\u2212\u2010-\u2015\u2018\u2019\u201c\u201d\u2028\u2029]")
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|#.*")
 
 
 @dataclass(frozen=True)
@@ -70,11 +73,13 @@ def read_cif(text: str) -> list[CifBlock]:
     try:
         document = cif.read_string(text)
     except (ValueError, RuntimeError) as error:
-        raise UnreadableError(f"unreadable CIF: {_plain(error)}") from error
+        raise UnreadableError(f"unreadable CIF: {_plain(error, text)}") from error
     blocks = [_read_block(block) for block in document if has_sites(block) or _mentions_cell(block)]
     if not blocks:
         raise UnreadableError("unreadable CIF: no block lists atom sites in fractional coordinates")
     check_end(text, document)
+    if not list(document[-1]):
+        blocks.append(CifBlock(document[-1].name, "a block's name and nothing below it: the file may be cut"))
     return blocks
 
 
@@ -97,14 +102,28 @@ def structure_from_cif(text: str) -> tuple[Crystal, tuple[str, ...]]:
     return blocks[0].value, blocks[0].notes
 
 
-def _plain(error: Exception) -> str:
+def _plain(error: Exception, cif: str) -> str:
     """The parser's message, with what to do."""
+    typeset = _typeset_character(cif)
+    if typeset is not None:
+        return f"{typeset}, which CIF doesn't know: write plain blanks, minus signs and quotes"
     text = " ".join(re.sub(r"^string:(?=\d)", "line ", str(error)).removeprefix("string:").split())
     if "duplicate block name" in text:
         return f"{text}: rename one of the blocks, or remove it"
     if "duplicate tag" in text:
         return f"{text}: keep one of its values"
     return f"{text}; the file may be cut or damaged"
+
+
+def _typeset_character(cif: str) -> str | None:
+    """A character of word processors and web pages outside quotes, text fields and comments, and its line."""
+    inside = False
+    for number, line in enumerate(cif.split("\n"), start=1):
+        if line.startswith(";"):
+            inside = not inside
+        elif not inside and (found := _TYPESET.search(_QUOTED.sub("", line))):
+            return f"line {number} has a {unicodedata.name(found[0]).lower()}"
+    return None
 
 
 def _mentions_cell(block: Block) -> bool:
@@ -150,14 +169,16 @@ def _structure(block: Block) -> tuple[Crystal, list[str]]:
 
 def _lattice(block: Block) -> NDArray[np.float64]:
     """Lattice vectors (3, 3) as rows, a along x and b in the xy plane."""
-    from gemmi import UnitCell
+    from gemmi import UnitCell, cif
 
     values = []
     for name in CELL:
         text = block.find_value(f"_cell_{name}") or block.find_value(f"_cell.{name}")
-        value = parse_number(text or "?")
+        if text is None or cif.is_null(text):
+            raise UnreadableError(f"_cell_{name} is missing: the cell needs three lengths and three angles")
+        value = parse_number(cif.as_string(text).strip())
         if not math.isfinite(value) or value <= 0:
-            raise UnreadableError(f"_cell_{name} is {text or 'missing'}: the cell needs three lengths and three angles")
+            raise UnreadableError(f"_cell_{name} is {text}, which is no number above 0: write it plainly, as in 5.64")
         values.append(value)
     if any(angle >= 180 for angle in values[3:]):
         raise UnreadableError(f"cell angles {values[3:]}: an angle lies between 0 and 180 degrees")
@@ -195,6 +216,12 @@ def _closest(crystal: Crystal, sites: list[Site], owner: list[int]) -> str:
 
     distances = distance_matrix(crystal.lattice, crystal.frac_coords)
     i, j = np.unravel_index(int(distances.argmin()), distances.shape)
+    first, second = sites[owner[i]], sites[owner[j]]
+    if distances[i, j] < SAME_PLACE and first is not second and first.z == second.z:
+        return (
+            f"{first.label} and {second.label} are the same atom: list it once, and where all atoms of the cell are "
+            "listed, give 'P 1' as the space group"
+        )
     names = [f"{sites[owner[k]].label} ({SYMBOLS[sites[owner[k]].z]})" for k in (i, j)]
     return (
         f"{names[0]} and {names[1]} are {distances[i, j]:.2f} A apart: a rounded position, disorder or a wrong setting"

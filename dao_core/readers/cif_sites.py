@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dao_core.elements import SYMBOLS
 from dao_core.readers.base import UnreadableError
-from dao_core.readers.species import DEUTERIUM, labelled_element, typed_element
+from dao_core.readers.species import DEUTERIUM, labelled_element, names_hydrogen, typed_element
 
 if TYPE_CHECKING:
     from gemmi.cif import Block
@@ -205,5 +205,9 @@ def check_disorder(block: Block, sites: list[Site], n_operations: int) -> None:
 
 
 def doubtful(sites: list[Site]) -> str | None:
-    """The first site whose element only a formula can confirm."""
+    """The first site whose element, or whose lack of hydrogen, only a formula can confirm."""
+    if all(s.z != 1 for s in sites):
+        water = next((s for s in sites if names_hydrogen(s.label)), None)
+        if water is not None:
+            return f"{water.label} as {SYMBOLS[water.z]} without its hydrogen"
     return next((f"{s.label} as {SYMBOLS[s.z]}" for s in sites if not s.sure), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Iterator
 from io import StringIO
@@ -23,6 +24,7 @@ def read_csv(text: str) -> Iterator[dict[str, Any] | str]:
     Raises:
         UnreadableError: The header names a column twice.
     """
+    text = re.sub(r"\A(?: *\n)+", "", text)
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     separator = max(",;\t", key=text.partition("\n")[0].count)
     rows = csv.reader(StringIO(text, newline=""), delimiter=separator, strict=True)

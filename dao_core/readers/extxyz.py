@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.readers.base import HELD, Row, UnreadableError
-from dao_core.readers.row_checks import check_length_units
+from dao_core.readers.cif_cut import WORD_WITHOUT_END
+from dao_core.readers.row_checks import check_length_units, check_pbc
 from dao_core.readers.species import DEUTERIUM, plain_element
 from dao_core.readers.tensors import numbers_of
 
@@ -55,8 +56,12 @@ def read_extxyz(text: str, name: str) -> Iterator[Row[Crystal | str | None]]:
             yield Row(where, f"line {at + 1} should hold a number of atoms, it holds {count[:40]!r}")
             return
         body = lines[at + 1 : at + 2 + int(count)]
-        if len(body) < int(count) + 1 or (at + 2 + int(count) == len(lines) and body[-1].strip() and _cut(body[-1])):
-            yield Row(where, f"the frame of {count} atoms ends after {max(len(body) - 1, 0)} lines: the file is cut")
+        if len(body) < int(count) + 1 or not body[-1].strip():
+            n_whole = sum(bool(line.strip()) for line in body[1:])
+            yield Row(where, f"the frame of {count} atoms ends after {n_whole} lines: the file is cut")
+            return
+        if at + 2 + int(count) == len(lines) and not body[-1][-1].isspace():
+            yield Row(where, WORD_WITHOUT_END)
             return
         misfit = _misfit(lines, at + 2 + int(count))
         if misfit is not None:
@@ -78,16 +83,12 @@ def _misfit(lines: list[str], at: int) -> str | None:
     return f"{lines[rest].strip()[:40]!r} in line {rest + 1}"
 
 
-def _cut(line: str) -> bool:
-    """Whether a last line without an end may have lost digits of its last number."""
-    return re.search(r"[\d.+-]$", line) is not None
-
-
 def _frame(body: list[str], where: str) -> Row[Crystal | str | None]:
     keys = parse_comment(body[0])
     check_length_units(keys)
     lattice = _lattice(keys)
-    _check_periodic(keys)
+    check_pbc(keys)
+    keys = {name: value for name, value in keys.items() if name.lower() != "pbc"}
     columns = _columns(str(keys.pop("Properties", "species:S:1:pos:R:3")), body[1:])
     species = columns.pop("species", None)
     positions = columns.pop("pos", columns.pop("positions", None))
@@ -95,12 +96,19 @@ def _frame(body: list[str], where: str) -> Row[Crystal | str | None]:
         raise UnreadableError("the frame has no species and positions in its Properties: name them species and pos")
     words = [str(w) for w in np.ravel(species)]
     numbers = [_element(word) for word in words]
+    _check_numbers(columns, numbers)
     crystal = Crystal(lattice, np.asarray(positions) @ np.linalg.inv(lattice), np.array(numbers))
     values: dict[str, Any] = {**keys, **columns}
     notes = (DEUTERIUM,) if "D" in words else ()
     if "F" in np.ravel(columns.get("move_mask", ())).tolist():  # as ASE writes FixAtoms and FixCartesian
         notes = (*notes, HELD)
     return Row(where, crystal, values, notes)
+
+
+def _check_numbers(columns: dict[str, Any], numbers: list[int]) -> None:
+    for name in ("Z", "numbers", "atomic_numbers"):
+        if name in columns and np.ravel(columns[name]).tolist() != numbers:
+            raise UnreadableError(f"{name} and species are other elements: remove the wrong column")
 
 
 def _element(word: str) -> int:
@@ -160,19 +168,6 @@ def _lattice(keys: dict[str, Any]) -> NDArray[np.float64]:
     if not np.isfinite(lattice).all() or abs(np.linalg.det(lattice)) < 1e-6:
         raise UnreadableError("the Lattice spans no volume: only crystals are read")
     return lattice
-
-
-def _check_periodic(keys: dict[str, Any]) -> None:
-    name = next((k for k in keys if k.lower() == "pbc"), None)
-    if name is None:
-        return
-    words = re.sub(r"[\[\],]", " ", str(keys.pop(name))).split()
-    flags = {"T": True, "F": False, "TRUE": True, "FALSE": False, "1": True, "0": False}
-    values = [flags.get(w.upper()) for w in words]
-    if len(values) == 1:
-        values *= 3
-    if values != [True] * 3:
-        raise UnreadableError(f"pbc={' '.join(words)!r}: not periodic in three directions, so no crystal")
 
 
 def _columns(properties: str, lines: list[str]) -> dict[str, Any]:

@@ -94,6 +94,8 @@ def plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
     structure = row.get("structure", row if "sites" in row else None)
     if structure is None:
         return dict(row)
+    if not isinstance(structure, Mapping) or not isinstance(structure.get("lattice"), Mapping):
+        raise UnreadableError("the structure is no crystal of pymatgen with a lattice: only crystals are read")
     lattice = structure["lattice"]
     if lattice.get("pbc", [True] * 3) != [True] * 3:
         raise UnreadableError(f"pbc {lattice['pbc']}: not periodic in three directions, so no crystal")
@@ -110,6 +112,7 @@ def plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
         coordinates.append(frac.tolist())
     _check_composition(row, species)
     out = {
+        **({"charge": structure["charge"]} if structure.get("charge") else {}),
         **{k: v for k, v in row.items() if k not in OWN},
         "lattice": matrix.tolist(),
         "frac_coords": coordinates,

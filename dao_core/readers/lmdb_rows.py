@@ -85,8 +85,9 @@ def _from_ase(row: Mapping[str, Any]) -> Mapping[str, Any] | str:
     cell, positions = values["cell"], values["positions"]
     if cell is None or cell.size != 9 or abs(np.linalg.det(cell.reshape(3, 3))) < 1e-6:
         return "no cell: only crystals are taken"
-    if list(row.get("pbc", [True] * 3)) != [True] * 3:
-        return f"pbc {row['pbc']}: not periodic in three directions, so no crystal"
+    periodic = _array(row.get("pbc"))
+    if periodic is not None and not periodic.all():
+        return f"pbc {periodic.astype(bool).tolist()}: not periodic in three directions, so no crystal"
     named = {**(row.get("data") or {}), **(row.get("key_value_pairs") or {})}
     return {
         **{k: v for k, v in named.items() if isinstance(v, str | int | float)},

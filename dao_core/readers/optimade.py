@@ -71,8 +71,10 @@ def resource_row(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_kind(attributes: Mapping[str, Any]) -> None:
     periods = attributes.get("dimension_types") or [1, 1, 1]
-    if list(periods) != [1, 1, 1] or attributes.get("nperiodic_dimensions", 3) not in (3, None):
-        raise UnreadableError(f"dimension_types {list(periods)}: not periodic in three directions, so no crystal")
+    n_periodic = attributes.get("nperiodic_dimensions")
+    if list(periods) != [1, 1, 1] or n_periodic not in (3, None):
+        said = f"dimension_types {list(periods)}, nperiodic_dimensions {n_periodic}"
+        raise UnreadableError(f"{said}: not periodic in three directions, so no crystal")
     bad = [feature for feature in attributes.get("structure_features") or [] if feature in NO_CRYSTAL]
     if bad:
         raise UnreadableError(f"structure_features {bad}: only ordered crystals with all their atoms are read")
@@ -81,7 +83,8 @@ def _check_kind(attributes: Mapping[str, Any]) -> None:
 def _element(name: str, species: Mapping[str, Any] | None) -> str:
     symbols = [name] if species is None else list(species.get("chemical_symbols") or [])
     shares = [1.0] if species is None else list(species.get("concentration") or [1.0] * len(symbols))
-    if len(symbols) != 1 or not abs(float(shares[0]) - 1) < 1e-6 or (species or {}).get("nattached"):
+    attached = species is not None and (species.get("attached") or species.get("nattached"))
+    if len(symbols) != 1 or not abs(float(shares[0]) - 1) < 1e-6 or attached:
         raise UnreadableError(f"species {name!r} is no single, whole atom: make an ordered approximation first")
     if element_number(str(symbols[0])) is None:
         raise UnreadableError(f"{symbols[0]!r} is no element from H to Fm: correct the symbol")
@@ -89,6 +92,8 @@ def _element(name: str, species: Mapping[str, Any] | None) -> str:
 
 
 def _check_formula(attributes: Mapping[str, Any], species: list[str]) -> None:
+    if attributes.get("nsites") not in (len(species), None):
+        raise UnreadableError(f"{len(species)} sites, nsites says {attributes['nsites']}: atoms are missing")
     for name in ("chemical_formula_reduced", "chemical_formula_descriptive"):
         text = attributes.get(name)
         counts = formula_counts(text) if isinstance(text, str) else None

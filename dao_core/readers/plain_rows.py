@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal
 from dao_core.readers.base import UnreadableError
-from dao_core.readers.row_checks import check_length_units, check_other_columns, row_notes
+from dao_core.readers.row_checks import check_length_units, check_other_columns, check_pbc, row_notes
 from dao_core.readers.species import plain_element
 
 Arrays = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]
@@ -53,6 +53,7 @@ def structure_arrays(row: Mapping[str, Any], columns: StructureColumns) -> Array
 def arrays_and_notes(row: Mapping[str, Any], columns: StructureColumns) -> tuple[Arrays, tuple[str, ...]]:
     """`structure_arrays`, and what was understood rather than read."""
     check_length_units(row)
+    check_pbc(row)
     text = first_value(row, columns.cif)
     if text is not None:
         from dao_core.readers.cif import structure_from_cif

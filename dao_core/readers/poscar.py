@@ -95,7 +95,7 @@ def _species(lines: list[str]) -> tuple[list[int], list[int], int, tuple[str, ..
                 "the POSCAR does not say which elements it holds (VASP 4): write their symbols above their numbers"
             )
         return [plain_element(w) for w in names], counts, 6, ("elements taken from the first line", *_deuterium(names))
-    symbols = [re.split(r"[_/]", w)[0] for w in words]  # Ti_pv, Ti/0a1b2c
+    symbols = [_symbol(w) for w in words]
     counts = _counts(count_words(lines[6]), 7)
     if len(counts) != len(symbols):
         raise UnreadableError(
@@ -103,6 +103,14 @@ def _species(lines: list[str]) -> tuple[list[int], list[int], int, tuple[str, ..
             "write one for each"
         )
     return [plain_element(w) for w in symbols], counts, 7, _deuterium(symbols)
+
+
+def _symbol(word: str) -> str:
+    """The element of Ti, Ti_pv or Ti/0a1b2c; Ba/Sr are two, and refused."""
+    first, *rest = re.split(r"[_/]", word)
+    if any(element_number(part) is not None for part in rest):
+        raise UnreadableError(f"{word!r} names two elements: make an ordered approximation first")
+    return first
 
 
 def _deuterium(words: list[str]) -> tuple[str, ...]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import count, islice
 from pathlib import Path
 
 from dao_core.crystal import Crystal, InvalidCrystalError
-from dao_core.readers.base import NamedStructure, ReadingNote, Refusal, Row, UnreadableError, naming
+from dao_core.matching.distances import shortest_distance
+from dao_core.readers.base import MIN_DISTANCE, NamedStructure, ReadingNote, Refusal, Row, UnreadableError, naming
 from dao_core.readers.content import Content, read_content
 from dao_core.readers.plain_rows import IDS, StructureColumns, arrays_and_notes, first_value
 
@@ -45,7 +47,8 @@ def read_one(path: Path | str) -> Crystal:
         The structure.
 
     Raises:
-        UnreadableError: The file can't be read, or holds several structures; the message names it.
+        UnreadableError: The file can't be read, or holds several structures or one whose atoms overlap; the message
+            names it.
     """
     rows = [row for _, row in named_rows(Path(path))]
     if len(rows) > 1:
@@ -53,13 +56,28 @@ def read_one(path: Path | str) -> Crystal:
     value = rows[0].value
     if isinstance(value, Refusal):
         raise UnreadableError(naming(Path(path), UnreadableError(value.reason)))
+    if (shortest := shortest_distance(value)) < MIN_DISTANCE:
+        raise UnreadableError(f"{path}: atoms {shortest:.2f} A apart: correct the positions")
     if rows[0].notes:
         warnings.warn(f"{rows[0].where}: {'; '.join(rows[0].notes)}", ReadingNote, stacklevel=2)
     return value
 
 
-def named_rows(path: Path) -> list[tuple[str, Row[Crystal | Refusal]]]:
-    """`read_structures` with the notes and the other columns of each entry."""
+def rows_of_files(paths: Sequence[Path]) -> list[tuple[str, Row[Crystal | Refusal]]]:
+    """`named_rows` of several files; where they share a file name, each entry says in which folder it stands."""
+    alike = Counter(path.name for path in dict.fromkeys(paths))
+    return [item for path in paths for item in named_rows(path, in_full=alike[path.name] > 1)]
+
+
+def named_rows(path: Path, *, in_full: bool = False) -> list[tuple[str, Row[Crystal | Refusal]]]:
+    """`read_structures` with the notes and the other columns of each entry; `in_full` gives the path in `where`."""
+    named = _named_rows(path)
+    if in_full:
+        return [(n, replace(row, where=f"{path}{row.where.removeprefix(path.name)}")) for n, row in named]
+    return named
+
+
+def _named_rows(path: Path) -> list[tuple[str, Row[Crystal | Refusal]]]:
     try:
         content = read_content(path)
         rows = [_finished(row) for row in read_rows(content)]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dao_core.crystal import InvalidCrystalError, check_periodic
 from dao_core.readers.base import UnreadableError
 from dao_core.readers.species import DEUTERIUM
 
@@ -16,6 +17,38 @@ PLACES = ("coords", "cart_coords", "cartesian_coords", "positions", "cartesian_p
 SAME_PLACE = 0.05  # angstrom; between coordinates that are rounded in one list and not in the other
 _UNITS = re.compile(r"(?:(?:length|distance|lattice|cell|coord\w*|pos\w*)_?)?units?(?:_?(?:length|of_length))?", re.I)
 _NOT_ANGSTROM = re.compile(r"(?<![a-z])(?:bohrs?|a\.?u\.?|atomic|nm|nanomet\w+|pm|picomet\w+)(?![a-z])", re.I)
+_OF_ENERGIES = re.compile(r"(?:\w+_)?(?:energy|forces?|stress|virial)_?units?", re.I)
+_ELECTRONVOLTS = re.compile(r"\s*ev\s*(?:/\s*(?:atom|(?:a|å|ang\w*)\W*\d?)\W*)?", re.I)  # a stress in eV/A^3, too
+FLAGS = {"T": True, "TRUE": True, "1": True, "F": False, "FALSE": False, "0": False}
+
+
+def check_pbc(row: Mapping[str, Any]) -> None:
+    """Raise UnreadableError where a row's structure isn't periodic in three directions, or it doesn't say so clearly.
+
+    Args:
+        row: Values by column; the flags stand under `pbc`, in any capitals, as a list or as text.
+    """
+    value = next((v for name, v in row.items() if str(name).lower() == "pbc" and v is not None), "")
+    text = value if isinstance(value, str) else " ".join(map(str, np.ravel(value)))
+    if not text.strip():
+        return
+    words = re.sub(r"[\[\](){},;]", " ", text).upper().split()
+    if len(words) == 1 and re.fullmatch("[TF]{3}", words[0]):
+        words = list(words[0])
+    flags = [FLAGS[w] for w in words if w in FLAGS]
+    if len(flags) != len(words) or len(flags) not in (1, 3):
+        raise UnreadableError(f"pbc={text!r} are no three flags: write T T T for a crystal")
+    try:
+        check_periodic(flags * (3 // len(flags)))
+    except InvalidCrystalError as error:
+        raise UnreadableError(str(error)) from None
+
+
+def check_energy_units(row: Mapping[str, Any]) -> None:
+    """Raise UnreadableError where a row names a unit of energies, forces or stress other than eV and angstrom."""
+    for name, value in row.items():
+        if isinstance(value, str) and _OF_ENERGIES.fullmatch(str(name)) and not _ELECTRONVOLTS.fullmatch(value):
+            raise UnreadableError(f"{name}={value!r}: energies are read in eV, lengths in angstrom, convert them")
 
 
 def check_length_units(row: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ DEUTERIUM = "D is read as H"
 _NUMBER = {symbol: z for z, symbol in enumerate(SYMBOLS) if z > 0}
 _CHARGE = r"(?:\d*[+-]\d*|[+-]\d+|\d+[+-]?|[+-]*)"
 _TYPE = re.compile(rf"([A-Za-z]{{1,3}})(?:[({{]?{_CHARGE}[)}}]?)")
+_WITH_HYDROGEN = re.compile(r"(?:h2o|hoh|o\d*w|wat|aq|oh)(?![a-z])|(?:nh|ch)\d", re.I)  # as labels begin
 _LABEL = re.compile(r"([A-Za-z]+)([0-9]*[A-Za-z]?[0-9]*['\"*+\-_()#0-9]*)")
 
 
@@ -46,6 +47,13 @@ def typed_element(word: str) -> tuple[int | None, bool]:
 
 
 def labelled_element(label: str) -> int | None:
-    """The element of a site label such as Na1, O2A or Fe1_2; None for Wat1, OH, T1, M2, Ba/Sr and the like."""
+    """The element of a site label such as Na1, O2A or Fe1_2; None for Wat1, H2O, OH, T1, M2, Ba/Sr and the like."""
     match = _LABEL.fullmatch(label)
-    return None if match is None else element_number(match[1])
+    if match is None or re.match(r"H\d+O", label):
+        return None
+    return element_number(match[1])
+
+
+def names_hydrogen(label: str) -> bool:
+    """Whether a site label stands for a group with hydrogen: water (Wat1, O1W, H2O), hydroxide, ammonium."""
+    return _WITH_HYDROGEN.match(label) is not None

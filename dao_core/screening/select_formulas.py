@@ -178,7 +178,7 @@ def read_formulas(path: str | Path) -> FormulaFile:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = _plain_text(path.read_bytes())
     except FileNotFoundError:
         raise FormulaError(f"no file {path}: give a formula, a chemical system or an existing file") from None
     except IsADirectoryError:
@@ -204,17 +204,30 @@ def read_formulas(path: str | Path) -> FormulaFile:
     return FormulaFile(formulas, refused)
 
 
+def _plain_text(data: bytes) -> str:
+    """UTF-8, or Latin-1, in which old tables spell their authors. Raises UnicodeDecodeError for anything else."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        if b"\0" in data or data.startswith((b"\xff\xfe", b"\xfe\xff")):
+            raise
+        text = data.decode("latin-1")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def _rows(path: Path, text: str) -> Iterator[tuple[int, str]]:
-    if path.suffix.lower() == ".csv":
-        head = text.splitlines()[0] if text.strip() else ""
-        reader = csv.DictReader(io.StringIO(text), delimiter=max(",;\t", key=head.count))
+    if path.suffix.lower() in (".csv", ".tsv"):
+        lines = text.splitlines(keepends=True)
+        above = next((i for i, line in enumerate(lines) if line.strip()), len(lines))  # blank lines over the header
+        head = lines[above] if above < len(lines) else ""
+        reader = csv.DictReader(io.StringIO("".join(lines[above:])), delimiter=max(",;\t", key=head.count))
         columns = reader.fieldnames or []
         named = [c for c in columns if c.strip().lower() == "formula"]
         if len(named) != 1:
             found = "two columns" if named else "no column"
             raise FormulaError(f"{path} has {found} 'formula' (columns: {', '.join(columns)}): head one of them so")
         for row in reader:
-            yield reader.line_num, (row[named[0]] or "").strip()
+            yield above + reader.line_num, (row[named[0]] or "").strip()
         return
     for line, raw in enumerate(text.splitlines(), start=1):
         if entry := raw.split("#", 1)[0].strip():

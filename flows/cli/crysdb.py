@@ -93,7 +93,7 @@ def query(
     level: Annotated[
         str,
         typer.Option(
-            help="Kinship with a benchmark's test that leaves a row out: none, structure, composition, prototype."
+            help="What counts as a leak of a benchmark's test in the views: none, structure, composition, prototype."
         ),
     ] = "structure",
     out: Annotated[
@@ -244,8 +244,8 @@ def export(
     level: Annotated[
         str | None,
         typer.Option(
-            help="With --view: kinship with a benchmark's test that leaves a row out: none, structure (default), "
-            "composition, prototype."
+            help="With --view: what counts as a leak of a benchmark's test: none, structure (default), composition, "
+            "prototype."
         ),
     ] = None,
 ) -> None:
@@ -264,8 +264,7 @@ def export(
     if level is not None and view is None:
         fail("--level leaves rows out of a view: name one, such as --view leak_free")
     parts = CrysTable(root / "table").batches(version=version)
-    kinship = level or "structure"
-    chosen = parts if view is None else (select_view(part, view, level=kinship) for part in parts)
+    chosen = parts if view is None else (select_view(part, view, level=level or "structure") for part in parts)
     print(f"{writers[out.suffix](chosen, out)} rows: {out}")
 
 
@@ -335,6 +334,7 @@ def show_report(root: Path) -> None:
           [(name, s["functional"], *(s[n] for n in names)) for name, s in report["sources"].items()])  # fmt: skip
     _reasons("refused", report["refused"])
     _reasons("dropped", report["dropped"])
+    _reasons("noted", report.get("notes", {}))
     _hulls(report["hull"], report["agreement"])
     if report["reach"]:
         show_leaks(report)

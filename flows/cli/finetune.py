@@ -149,12 +149,12 @@ def predict_files(model: Path, paths: Sequence[Path]) -> int:
     """
     from dao_core.energy.property import PropertyModel
     from dao_core.readers.base import Refusal
-    from dao_core.readers.read import named_rows
+    from dao_core.readers.read import rows_of_files
 
     quiet_libraries()
     loaded = PropertyModel.load(model)
     rows: list[tuple[object, ...]] = []
-    for _, row in (item for path in paths for item in named_rows(path)):
+    for _, row in rows_of_files(paths):
         if isinstance(row.value, Refusal):
             rows.append((row.where, None, None, None, f"unreadable: {row.value.reason}"))
             continue

@@ -38,11 +38,11 @@ def relax_files(files: Sequence[Path], out: Path, potential: str, settings: Mapp
     from dao_core.energy.relaxation.settings import RelaxSettings
     from dao_core.readers.base import Refusal, naming
     from dao_core.readers.names import distinct_names
-    from dao_core.readers.read import named_rows
+    from dao_core.readers.read import rows_of_files
 
     quiet_libraries()
     asked = RelaxSettings(**settings)  # refused before anything is read
-    entries = [item for path in files for item in named_rows(path)]
+    entries = rows_of_files(files)
     read = [(name, row) for name, row in entries if not isinstance(row.value, Refusal)]
     refused = [
         (row.where, "unreadable", None, None, None, row.value.reason, None)

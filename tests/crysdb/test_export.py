@@ -176,7 +176,7 @@ def test_anonymous_formula_counts_down() -> None:
 def test_packed_arrays_are_what_the_loader_reads(tmp_path: Path) -> None:
     from dao_core.training.packed import PackedCrystals, SizedBatches
 
-    rows = [record("a", perovskite(), -7.0, e_above_hull=0.1), record("b", rocksalt(), -3.4)]
+    rows = [record("a", perovskite(), -7.0, e_above_hull=0.1), record("b\nc", rocksalt(), -3.4)]
     assert pack([records_to_table(rows[:1]), records_to_table(rows[1:])], tmp_path / "packed.npz") == 2
     data = PackedCrystals.load(tmp_path / "packed.npz")
     assert len(data) == 2
@@ -184,7 +184,7 @@ def test_packed_arrays_are_what_the_loader_reads(tmp_path: Path) -> None:
     assert np.allclose(data.crystal(0).frac_coords, perovskite().frac_coords)
     assert data.labels["energy_per_atom"].tolist() == pytest.approx([-7.0, -3.4])
     assert np.isnan(data.labels["e_above_hull"][1])
-    assert (tmp_path / "packed.npz.ids.txt").read_text().split() == ["a", "b"]
+    assert (tmp_path / "packed.npz.ids.txt").read_text().split("\n") == ["a", "b c", ""]  # a line for each row
     batch = next(iter(SizedBatches(data, batch_size=2, seed=0)))
     assert len(batch.crystals) == 2
 

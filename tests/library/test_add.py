@@ -23,6 +23,13 @@ def test_a_file_of_one_s_own_joins_the_library(library: Library, tmp_path: Path)
     assert known_structures(made, "NaCl")
 
 
+def test_what_was_understood_rather_than_read_is_kept_with_the_source(tmp_path: Path) -> None:
+    path = tmp_path / "mine.xyz"
+    path.write_text(rocksalt("Li", "F", 4.03).to_extxyz().replace("F ", "D "))
+    made = add_source(str(path), tmp_path / "library")
+    assert made.sources[0].notes == {"D is read as H": 1}
+
+
 def test_the_folder_may_have_a_space_and_letters_beyond_ascii(tmp_path: Path) -> None:
     path = tmp_path / "mine.cif"
     path.write_text(rocksalt("Li", "F", 4.03).to_cif())
@@ -45,6 +52,16 @@ def test_two_files_of_one_name_are_two_sources(tmp_path: Path) -> None:
     assert [s.origin for s in made.sources] == [str(tmp_path / "a" / "POSCAR"), str(tmp_path / "b" / "POSCAR")]
     assert [k.material_id for k in known_structures(made, "NaCl")] == ["POSCAR"]
     assert [k.material_id for k in known_structures(made, "LiF")] == ["b-POSCAR"]  # an id counts once in a database
+
+
+def test_a_file_of_the_name_of_one_in_a_folder_takes_nothing_from_it(tmp_path: Path) -> None:
+    root = tmp_path / "library"
+    poscar(tmp_path / "all" / "POSCAR", "Na", "Cl", 5.64)
+    add_source(str(tmp_path / "all"), root)
+    made = add_source(poscar(tmp_path / "b" / "POSCAR", "Li", "F", 4.03), root)
+    assert [s.name for s in made.sources] == ["file-POSCAR", "file-all"]
+    assert [k.material_id for k in known_structures(made, "NaCl")] == ["POSCAR"]
+    assert [k.material_id for k in known_structures(made, "LiF")] == ["POSCAR-POSCAR"]
 
 
 def test_the_same_file_again_takes_its_own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

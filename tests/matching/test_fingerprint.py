@@ -32,6 +32,12 @@ def test_fingerprint_ignores_setting_order_and_size(crystal: Crystal) -> None:
     assert _key(crystal) == _key(other)
 
 
+def test_fingerprint_ignores_how_skewed_the_cell_is() -> None:
+    crystal, skewed = rocksalt(), np.array([[1.0, 0, 0], [9, 1, 0], [9, 9, 1]])  # the same lattice
+    other = crystal.replace(lattice=skewed @ crystal.lattice, frac_coords=crystal.frac_coords @ np.linalg.inv(skewed))
+    np.testing.assert_allclose(_print(crystal), _print(other), atol=1e-4)
+
+
 def test_fingerprint_tells_prototypes_apart_and_moves_little_under_noise() -> None:
     first, second, third = rocksalt("Na", "Cl"), cesium_chloride("Na", "Cl"), zincblende("Na", "Cl")
     assert fingerprint_distance(_print(first), _print(second)) > 0.1

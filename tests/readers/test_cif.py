@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from dao_core.crystal import Crystal
 from dao_core.matching.distances import shortest_distance
 from dao_core.matching.same import same_crystal
-from dao_core.readers.base import UnreadableError
-from dao_core.readers.cif import MIN_DISTANCE, crystal_from_cif, read_cif
+from dao_core.readers.base import MIN_DISTANCE, UnreadableError
+from dao_core.readers.cif import crystal_from_cif, read_cif
 from tests.helpers.cif_text import HEXAGONAL, cif, operations
 from tests.helpers.strategies import crystals
 from tests.helpers.structures import perovskite, peroxide, rutile
@@ -171,7 +171,7 @@ def test_operations_with_an_origin_that_no_table_lists_are_taken_as_they_stand()
         ("Wat1", "no single element"), ("OH2", "no single element"), ("T1", "no single element"),
         ("M2", "no single element"), ("Ba/Sr", "no single element"), ("Al,Si", "no single element"),
         ("OW", "no single element"), ("X1", "no single element"), ("NaK1", "no single element"),
-        ("Vac1", "no single element"), ("(Mg,Fe)1", "no single element"),
+        ("Vac1", "no single element"), ("(Mg,Fe)1", "no single element"), ("H2O1", "no single element"),
     ],
 )  # fmt: skip
 def test_labels_that_are_no_single_element_are_refused(label: str, match: str) -> None:
@@ -200,6 +200,16 @@ def test_a_spelling_that_leaves_a_doubt_needs_a_formula() -> None:
     ]
     refused(cif("4 4 4", ["Ti1 Tl 0 0 0"], columns=TYPED), "no formula confirms")
     refused(cif("4 4 4", ["A1 Xx 0 0 0"], columns=TYPED), "no single element")
+
+
+@pytest.mark.parametrize("label", ["O1W", "Ow1", "Wat1", "OH2", "H2O"])
+def test_water_without_its_hydrogen_needs_a_formula(label: str) -> None:
+    sites = ["Ca1 Ca 0 0 0", f"{label} O .5 .5 .5"]
+    refused(cif("4 4 4", sites, columns=TYPED), f"{label} as O without its hydrogen, which no formula confirms")
+    confirmed = cif("4 4 4", sites, "_symmetry_space_group_name_H-M 'P 1'\n_chemical_formula_sum 'Ca O'", columns=TYPED)
+    assert crystal_from_cif(confirmed).composition == {"Ca": 1, "O": 1}
+    whole = cif("4 4 4", [*sites, "H1 H .5 .5 .74", "H2 H .5 .74 .5"], columns=TYPED)
+    assert crystal_from_cif(whole).composition == {"Ca": 1, "H": 2, "O": 1}
 
 
 def test_deuterium_is_hydrogen_with_a_note() -> None:
@@ -297,6 +307,12 @@ def test_fully_occupied_alternatives_are_refused(groups: tuple[str, str], match:
         (lambda text: text + text, "duplicate block name: made: rename one"),
         (lambda text: text.replace("_cell_length_b", "_cell_length_a 5\n_cell_length_b"), "keep one of its values"),
         (lambda text: text + "Rb1 0\n", "may be cut or damaged"),
+        (
+            lambda text: text.replace("K1 0 0 0", "K1 0 0 \u22120.25"),
+            "line 14 has a minus sign, which CIF doesn't know",
+        ),
+        (lambda text: text.replace("K1 0", "K1\u00a00"), "line 14 has a no-break space"),
+        (lambda text: "# 1\u20132\n" + text + "Rb1 0\n", "may be cut or damaged"),
     ],
 )
 def test_what_the_parser_refuses_comes_with_its_remedy(change: Callable[[str], str], match: str) -> None:
@@ -352,6 +368,12 @@ def test_atoms_close_together_are_named() -> None:
     refused(cif("4 4 4", ["Ba1 0 0 0", "Sr1 0 0 0"]), "0.00 A apart")
 
 
+def test_an_atom_that_is_listed_twice_is_named() -> None:
+    """All atoms of a cell are listed, and its space group, which would make them once more."""
+    text = cif("5.3 5.3 5.3", ["Cu1 0 0 0", "Cu2 0 .5 .5"], "_symmetry_space_group_name_H-M 'F m -3 m'")
+    refused(text, "Cu1 and Cu2 are the same atom: list it once, .* give 'P 1' as the space group")
+
+
 def test_blocks_without_atoms_are_passed_over_and_several_structures_are_all_read() -> None:
     first = cif("4.1 4.1 4.1", SALT).replace("data_made", "data_one")
     second = cif("4.3 4.3 4.3", ["Rb1 0 0 0", "I1 .5 .5 .5"]).replace("data_made", "data_two")
@@ -377,6 +399,11 @@ def test_texts_without_a_structure_are_refused(text: str) -> None:
 )  # fmt: skip
 def test_cells_that_are_none(cell: str) -> None:
     refused(cif(cell, SALT), "_cell_length_|volume|make no cell")
+
+
+def test_numbers_of_a_cell_as_people_write_them() -> None:
+    refused(cif("4,1 4.1 4.1", SALT), "_cell_length_a is 4,1, which is no number above 0: write it plainly, as in 5.64")
+    assert crystal_from_cif(cif("'4.1' 4.1 4.1", SALT)).lattice[0, 0] == 4.1
 
 
 @pytest.mark.parametrize("angles", ["90 90 180", "30 30 150", "90 90 ?", "0 90 90"])

@@ -75,6 +75,10 @@ def test_a_thousand_mutations(name: str) -> None:
         (cif("4 4 4", ["K1 0 0 0 Uani", "Br1 .5 .5 .25 Uani"], columns=(*PLACES, "adp_type")), True),
         (cif("4 4 4", ["K1 0 0 0", "Br1 .5 .5 .25"]) + "_publ_year 19", True),
         (cif("4 4 4", ["K1 0 0 0", "Br1 .5 .5 .25"]) + "_cell_volume 6", False),
+        (cif("4 4 4", ["0 0 0 Ba", ".5 .5 .5 B"], columns=(*PLACES[1:], "label")), False),  # may have been Br
+        (cif("4 4 4", ["0 0 0 Ba1 Ba", ".5 .5 .5 S1 S"], columns=(*PLACES[1:], "label", "type_symbol")), False),
+        (cif("4 4 4", ["K1 0 0 0", "Br1 .5 .5 .25"], "") + "_symmetry_space_group_name_H-M Pm", False),
+        (cif("4 4 4", ["K1 0 0 0", "Br1 .5 .5 .25"]) + "_symmetry_cell_setting cubic", True),
     ],
 )
 def test_the_last_number_of_a_line_without_an_end_is_not_trusted(text: str, whole: bool) -> None:
@@ -84,6 +88,13 @@ def test_the_last_number_of_a_line_without_an_end_is_not_trusted(text: str, whol
     else:
         with pytest.raises(UnreadableError, match="the last line has no end"):
             read_cif(text.rstrip("\n"))
+
+
+@pytest.mark.parametrize("end", ["data_", "data_n", "data_next\n"])
+def test_a_cut_behind_the_name_of_the_next_block(end: str) -> None:
+    found = read_cif(TEXTS["P1"] + end)
+    assert isinstance(found[0].value, Crystal)
+    assert "nothing below it: the file may be cut" in str(found[1].value)
 
 
 def test_encodings() -> None:

@@ -72,6 +72,10 @@ def test_broken_rows_say_why(line: str, reason: str) -> None:
     assert reason in row
 
 
+def test_blank_lines_above_the_header() -> None:
+    assert list(read_csv("\n  \nid,note\na,b\n")) == [{"id": "a", "note": "b"}]
+
+
 def test_an_open_quote_ends_the_table_with_a_reason() -> None:
     rows = list(read_csv('id,cif\na,"x"\nb,"data_'))
     assert isinstance(rows[0], dict)

@@ -83,6 +83,9 @@ def test_all_frames_whatever_stands_between_them(between: str) -> None:
         (f'{CELL} pbc="T T F"', "not periodic in three directions"),
         (f"{CELL} pbc=F", "not periodic in three directions"),
         (f'{CELL} pbc="[True, True, False]"', "not periodic in three directions"),
+        (f'{CELL} pbc="TTF"', "not periodic in three directions.*; set it to T T T where it is one"),
+        (f'{CELL} pbc="T T"', "are no three flags: write T T T"),
+        (f'{CELL} pbc="yes yes no"', "are no three flags: write T T T"),
         (f"{CELL} units=bohr", "lengths are read in angstrom"),
         ("energy=1", "no Lattice"),
         ('Lattice="4 0 0 0 4 0 0 0 0"', "spans no volume"),
@@ -103,9 +106,21 @@ def test_frames_that_are_no_crystals_are_refused(comment: str, match: str) -> No
     assert re.search(match, value)
 
 
-@pytest.mark.parametrize("flag", ["T T T", "1 1 1", "true true true", "T"])
+@pytest.mark.parametrize("flag", ["T T T", "1 1 1", "true true true", "T", "TTT"])
 def test_periodicity_in_all_its_spellings(flag: str) -> None:
     assert isinstance(values(frame(f'{CELL} pbc="{flag}"'))[0], Crystal)
+
+
+def test_numbers_beside_the_symbols_are_those_of_the_symbols() -> None:
+    comment = f"{CELL} Properties=species:S:1:Z:I:1:pos:R:3"
+    assert isinstance(values(frame(comment, "K 19 0 0 0\nBr 35 2 2 2\n"))[0], Crystal)
+    assert "Z and species are other elements" in str(values(frame(comment, "K 19 0 0 0\nBr 53 2 2 2\n"))[0])
+
+
+def test_a_last_word_without_a_line_s_end_is_not_trusted() -> None:
+    """What ends in B may have ended in Br."""
+    (value,) = values(frame(f"{CELL} Properties=pos:R:3:species:S:1", "0 0 0 K\n2 2 2 Br\n")[:-2])
+    assert "the last line has no end" in str(value)
 
 
 def test_a_bad_frame_leaves_the_others() -> None:

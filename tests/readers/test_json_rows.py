@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pymatgen.core import Molecule
 from pymatgen.entries.computed_entries import ComputedStructureEntry
 
 from dao_core.crystal import Crystal
 from dao_core.readers.base import Refusal, UnreadableError
 from dao_core.readers.json_rows import read_json
-from dao_core.readers.read import read_structures
+from dao_core.readers.read import named_rows, read_structures
 from tests.helpers.structures import rocksalt
 
 PLAIN: dict[str, Any] = {
@@ -86,6 +87,9 @@ def test_pymatgen_structures_and_entries(tmp_path: Path) -> None:
     (row,) = read_json(json.dumps(entry))
     assert isinstance(row, dict)
     assert (row["parameters"], row["energy_per_atom"]) == ({"run_type": "R2SCAN"}, -3.4)
+    (tmp_path / "charged.json").write_text(json.dumps({**entry, "structure": {**entry["structure"], "charge": 2}}))
+    ((_, charged),) = named_rows(tmp_path / "charged.json")
+    assert charged.notes == ("charge 2 left aside: crystals are neutral here",)
 
 
 def test_objects_that_contradict_themselves_are_refused(tmp_path: Path) -> None:
@@ -105,7 +109,10 @@ def test_objects_that_contradict_themselves_are_refused(tmp_path: Path) -> None:
     for data, reason in (
         (slab, "not periodic"), (moved, "two places"), (longer, "the lattice says a ="),
         (tilted, "the lattice says gamma ="), (entry, "composition"),
-        (disordered.as_dict(), "partially occupied"), ({"sites": 3}, "not a structure"), ([3], "not a structure"),
+        (disordered.as_dict(), "partially occupied"), ([3], "not a structure"),
+        ({"sites": 3}, "only crystals are read"),
+        ({"structure": json.dumps(structure.as_dict())}, "only crystals are read"),
+        (Molecule(["H", "H"], [[0, 0, 0], [0, 0, 0.74]]).as_dict(), "only crystals are read"),
     ):  # fmt: skip
         found = value(tmp_path, data)
         assert isinstance(found, Refusal)

@@ -44,8 +44,13 @@ def read(path: Path, cursor: str | None = None) -> list[CrysRecord | Refusal]:
 
 def test_an_ase_database_gives_energy_forces_and_stress(tmp_path: Path) -> None:
     encoded = {"__ndarray__": [[3, 3], "float64", rocksalt().lattice.ravel().tolist()]}
-    values = {b"1": ase_row("a"), b"2": ase_row("b", cell=encoded), b"nextid": zlib.compress(b"3")}
-    first, second = read(write(tmp_path / "frames.aselmdb", values))
+    flags = {"__ndarray__": [[3], "bool", [True] * 3]}
+    slab = {"__ndarray__": [[3], "bool", [True, True, False]]}
+    values = {b"1": ase_row("a"), b"2": ase_row("b", cell=encoded, pbc=flags), b"3": ase_row("c", pbc=slab),
+              b"nextid": zlib.compress(b"4")}  # fmt: skip
+    first, second, third = read(write(tmp_path / "frames.aselmdb", values))
+    assert isinstance(third, Refusal)
+    assert third.reason == "pbc [True, True, False]: not periodic in three directions, so no crystal"
     for record, name in ((first, "a"), (second, "b")):
         assert isinstance(record, CrysRecord)
         assert (record.material_id, record.energy_per_atom, record.relaxation) == (name, -3.4, "frame")

@@ -75,7 +75,9 @@ def test_what_dao_writes_is_read(tmp_path: Path) -> None:
     ("changes", "match"),
     [
         ({"dimension_types": [1, 1, 0]}, "not periodic in three directions"),
-        ({"nperiodic_dimensions": 2}, "not periodic in three directions"),
+        ({"nperiodic_dimensions": 2}, "nperiodic_dimensions 2: not periodic in three directions"),
+        ({"nsites": 4}, "2 sites, nsites says 4: atoms are missing"),
+        ({"species": [{"name": "K", "chemical_symbols": ["K"], "concentration": [1.0], "attached": ["H"]}]}, "ordered"),
         ({"structure_features": ["disorder"]}, "structure_features"),
         ({"species": [{"name": "K", "chemical_symbols": ["K", "Rb"], "concentration": [0.5, 0.5]}]}, "ordered"),
         ({"species": [{"name": "K", "chemical_symbols": ["K"], "concentration": [0.9]}]}, "ordered"),

@@ -102,6 +102,7 @@ def test_vasp_4_takes_the_elements_from_the_first_line_or_not_at_all() -> None:
         ({"line_3": "0 0 0"}, "span no volume"),
         ({"line_6": "K Xx"}, "'Xx' is no element"),
         ({"line_6": "K Br Cl"}, "3 elements"),
+        ({"line_6": "K/Rb Br"}, "'K/Rb' names two elements"),
         ({"line_7": "1 2"}, "fewer positions"),
         ({"line_7": "1 0"}, "line 7 of the POSCAR is '1 0': .* whole numbers above 0"),
         ({"line_7": "1 -1"}, "line 7 of the POSCAR is '1 -1': .* whole numbers above 0"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dao_core.crystal import Crystal
 from dao_core.readers.base import ReadingNote, Refusal, UnreadableError
 from dao_core.readers.names import distinct_names
-from dao_core.readers.read import named_rows, read_one, read_structures
+from dao_core.readers.read import named_rows, read_one, read_structures, rows_of_files
 from tests.helpers.cif_text import cif
 from tests.helpers.structures import perovskite, rocksalt
 
@@ -41,6 +41,20 @@ def test_reading_the_one_structure_of_a_file(tmp_path: Path) -> None:
         read_one(tmp_path / "two.cif")
     with pytest.raises(UnreadableError, match=r"bad\.cif: site label 'Wat1'"):
         read_one(tmp_path / "bad.cif")
+    overlap = rocksalt().replace(frac_coords=[[0, 0, 0], [0.05, 0, 0]])
+    (tmp_path / "POSCAR").write_text(overlap.to_pymatgen().to(fmt="poscar"))
+    with pytest.raises(UnreadableError, match=r"POSCAR: atoms 0\.\d\d A apart: correct the positions"):
+        read_one(tmp_path / "POSCAR")
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    for folder, text in (("a", SALT), ("b", BAD)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.cif").write_text(text)
+    (tmp_path / "y.cif").write_text(SALT)
+    paths = [tmp_path / "a" / "x.cif", tmp_path / "b" / "x.cif", tmp_path / "y.cif"]
+    assert [row.where for _, row in rows_of_files(paths)] == [str(paths[0]), str(paths[1]), "y.cif"]
+    assert [row.where for _, row in rows_of_files(paths[1:])] == ["x.cif", "y.cif"]
 
 
 def test_notes_come_with_the_structure(tmp_path: Path) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dao_core.readers.base import UnreadableError
 from dao_core.readers.plain_rows import StructureColumns, arrays_and_notes, wrong_proportions
-from dao_core.readers.row_checks import check_length_units
+from dao_core.readers.row_checks import check_energy_units, check_length_units
 
 PLAIN: dict[str, Any] = {
     "lattice": [[4, 0, 0], [0, 4, 0], [0, 0, 4]], "frac_coords": [[0, 0, 0], [0.5, 0.5, 0.5]],
@@ -26,6 +27,8 @@ PLAIN: dict[str, Any] = {
         {"species": ["K", "Br"], "elements": ["Br", "K"]},
         {"elements": "Br-K"},
         {"charge": 0, "units": "angstrom"},
+        {"pbc": [True, True, True]},
+        {"pbc": None, "PBC": " "},
     ],
 )
 def test_columns_that_agree_or_cannot_be_compared(extra: dict[str, Any]) -> None:
@@ -42,6 +45,10 @@ def test_columns_that_agree_or_cannot_be_compared(extra: dict[str, Any]) -> None
         ({"elements": ["Na", "Br"]}, "names other elements"),
         ({"units": "bohr"}, "in angstrom"),
         ({"length_unit": "nm"}, "in angstrom"),
+        ({"pbc": [True, True, False]}, "pbc='T T F': not periodic in three directions"),
+        ({"PBC": "F F F"}, "not periodic in three directions"),
+        ({"pbc": np.zeros(3, dtype=bool)}, "not periodic in three directions"),
+        ({"pbc": "xy"}, "no three flags"),
     ],
 )
 def test_columns_that_contradict_each_other(extra: dict[str, Any], match: str) -> None:
@@ -63,6 +70,23 @@ def test_units_of_length(name: str, value: object, good: bool) -> None:
     else:
         with pytest.raises(UnreadableError, match="lengths are read in angstrom"):
             check_length_units({name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "good"),
+    [
+        ("energy_unit", "Hartree", False), ("energy_units", "kcal/mol", False), ("REF_forces_unit", "Ry/bohr", False),
+        ("stress_unit", "GPa", False), ("energy_unit", "meV", False), ("energy_unit", "eV", True),
+        ("energy_unit", "eV/atom", True), ("forces_unit", "eV/Angstrom", True), ("stress_unit", "eV/A^3", True),
+        ("stress_unit", "eV/Ang**3", True), ("units", "GPa", True), ("energy_unit", 7, True),
+    ],
+)  # fmt: skip
+def test_units_of_energy(name: str, value: object, good: bool) -> None:
+    if good:
+        check_energy_units({name: value})
+    else:
+        with pytest.raises(UnreadableError, match="energies are read in eV"):
+            check_energy_units({name: value})
 
 
 def test_a_charge_and_deuterium_are_noted() -> None:

@@ -88,6 +88,19 @@ def test_csv_of_formulas(tmp_path: Path) -> None:
         read_formulas(path)
 
 
+def test_files_of_formulas_as_programs_write_them(tmp_path: Path) -> None:
+    path = tmp_path / "wanted.csv"
+    for content in (
+        "formula,author\nNaCl,M\xfcller\n".encode("latin-1"), b"\n \nformula,n\r\nNaCl,1\r\n", b"formula,n\rNaCl,1\r",
+    ):  # fmt: skip
+        path.write_bytes(content)
+        assert [f.text for f in read_formulas(path).formulas] == ["NaCl"]
+    path.write_text("\nformula\nNaCl\nXx\n")
+    assert [r.line for r in read_formulas(path).refused] == [4]
+    (tmp_path / "wanted.tsv").write_text("formula\tn\nNaCl\t1\n")
+    assert [f.text for f in read_formulas(tmp_path / "wanted.tsv").formulas] == ["NaCl"]
+
+
 def test_unreadable_files_of_formulas(tmp_path: Path) -> None:
     with pytest.raises(FormulaError, match="no file"):
         read_formulas(tmp_path / "missing.txt")

@@ -78,8 +78,6 @@ class _Assembly:
         self.duplicate_of = dict(zip(*(kept[c].to_pylist() for c in kept.column_names), strict=True))
         labels = pq.read_table(computed.leaks.file("leaks.parquet"))
         self.leaks_into = dict(zip(*(labels[c].to_pylist() for c in labels.column_names), strict=True))
-        self.aside: pa.Table = None  # the rows too far above the hull, of the shard at hand
-        self.taken: dict[str, str] = {}
         self.at = 0
         self.digest = ContentDigest()
         self.published: Counter[str] = Counter()
@@ -93,12 +91,11 @@ class _Assembly:
 
         reasons: list[dict[str, str]] = []
         for number, shard in enumerate(shards):
-            table = self._join(pq.read_table(shard.file(ROWS)))
-            table, dropped = self._limit(table)
+            table, aside, dropped = self._limit(self._join(pq.read_table(shard.file(ROWS))))
             reasons += dropped
             self._count(table)
             pq.write_table(table, directory / f"part-{number:05d}.parquet", compression="zstd")
-            pq.write_table(self.aside, directory / f"aside-{number:05d}.parquet", compression="zstd")
+            pq.write_table(aside, directory / f"aside-{number:05d}.parquet", compression="zstd")
         write_jsonl(directory / DROPPED, reasons)
         schema = pa.schema([("material_id", pa.string()), ("source", pa.string()), *_agreement_fields()])
         agreement = pa.concat_tables(self.agreement) if self.agreement else schema.empty_table()
@@ -140,29 +137,19 @@ class _Assembly:
             table = table.set_column(table.schema.get_field_index(name), name, values)
         return conform(table)
 
-    def _limit(self, table: pa.Table) -> tuple[pa.Table, list[dict[str, str]]]:
-        """Rows to publish, and the dropped ones with their reasons."""
-        import pyarrow as pa
+    def _limit(self, table: pa.Table) -> tuple[pa.Table, pa.Table, list[dict[str, str]]]:
+        """Rows to publish, rows too far above the hull, and the reasons of the latter."""
+        import pyarrow.compute as pc
 
-        high = np.asarray(is_far(table, self.settings, self.quarantine))
-        self.aside = table.filter(pa.array(high))
-        ids, sources = table["material_id"].to_pylist(), table["source"].to_pylist()
-        keep = np.ones(len(ids), dtype=bool)
-        dropped = []
-        for i, (name, source) in enumerate(zip(ids, sources, strict=True)):
-            reason = None
-            if name in self.taken:
-                reason = f"id already used by source {self.taken[name]}"
-            elif (source, name) in self.quarantine:
-                reason = IMPLAUSIBLE
-            elif high[i]:
-                reason = f"{self.settings.max_e_above_hull:g} eV/atom or more above the hull"
-            self.taken.setdefault(name, source)
-            if reason:
-                keep[i] = False
-                dropped.append({"row": name, "source": source, "reason": reason})
-                self.dropped[source] += 1
-        return table.filter(pa.array(keep, type=pa.bool_())), dropped
+        high = is_far(table, self.settings, self.quarantine)
+        far = table.filter(high)
+        reason = f"{self.settings.max_e_above_hull:g} eV/atom or more above the hull"
+        dropped = [
+            {"row": name, "source": source, "reason": IMPLAUSIBLE if (source, name) in self.quarantine else reason}
+            for name, source in zip(far["material_id"].to_pylist(), far["source"].to_pylist(), strict=True)
+        ]
+        self.dropped.update(row["source"] for row in dropped)
+        return table.filter(pc.invert(high)), far, dropped
 
     def _count(self, table: pa.Table) -> None:
         import pyarrow as pa

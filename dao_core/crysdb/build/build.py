@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dao_core.artifacts import Ledger, StageRecord, content_key, file_sha256, write_atomic
 from dao_core.crysdb.build.assemble import Computed, assemble
-from dao_core.crysdb.build.ingest import REFUSED, ids_of, ingest, read_jsonl, without_taken
+from dao_core.crysdb.build.ingest import REFUSED, functionals_of, ids_of, ingest, read_jsonl, without_taken
 from dao_core.crysdb.build.stages import DROPPED, ENTRIES, dedup_stage, hull_stage, leak_stage, prepare_shards
 from dao_core.crysdb.build.state import write_state
 from dao_core.crysdb.config import BuildConfig, GuardSettings, sources_of
@@ -49,6 +49,7 @@ class BuildReport:
     reach: dict[str, dict[str, int]]
     views: dict[str, int]
     seconds: dict[str, float] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
 
     @property
     def adds_up(self) -> bool:
@@ -166,24 +167,29 @@ def _report(
 ) -> BuildReport:
     hull, leaks = computed.hull, computed.leaks
     per_source: dict[str, dict[str, Any]] = {}
+    functionals = functionals_of(sources)
+    tallies = {
+        name: Counter(n_in=0, n_refused=0, n_dropped=final.facts["dropped"].get(name, 0)) for name in functionals
+    }
     refused: Counter[str] = Counter()
     dropped: Counter[str] = Counter(r["reason"] for r in read_jsonl(final.file(DROPPED)))
+    notes: Counter[str] = Counter()
     later = iter(prepared)
     for source, shards in zip(sources, raw, strict=True):
-        tally = Counter({"n_in": 0, "n_refused": 0, "n_dropped": 0})
+        tally = tallies[source.name]  # several sources may have one name, such as the functionals of a table
         for shard in shards:
             cleaned, standard = next(later)
             tally["n_in"] += shard.counts["n_in"]
+            notes.update(shard.facts.get("notes", {}))
             tally["n_refused"] += sum(s.counts["n_refused"] for s in (shard, cleaned, standard))
             tally["n_dropped"] += cleaned.counts["n_dropped"]
             for record in (shard, cleaned, standard):
                 refused.update(r["reason"] for r in read_jsonl(record.file(REFUSED)))
             dropped.update(r["reason"] for r in read_jsonl(cleaned.file(DROPPED)))
-        tally["n_dropped"] += final.facts["dropped"].get(source.name, 0)
         per_source[source.name] = {
             **tally,
             "n_published": final.facts["published"].get(source.name, 0),
-            "functional": source.functional,
+            "functional": functionals[source.name],
             "version": source.version,
         }
     return BuildReport(
@@ -198,6 +204,7 @@ def _report(
         leaks=leaks.facts["rows"],
         reach=leaks.facts["reach"],
         views=final.facts["views"],
+        notes=dict(notes.most_common()),
     )
 
 
@@ -221,9 +228,9 @@ def check_guards(table: CrysTable, report: BuildReport, guards: GuardSettings) -
 def check_sources(before: Mapping[str, Any], after: Mapping[str, Any], guards: GuardSettings) -> None:
     """Compare what two readings say of each source: its functional, its rows, and its sound rows where known."""
     for name, old in before.items():
-        if name in guards.allow:
-            continue
         new = after.get(name)
+        if name in guards.allow or (new is None and not old["n_published"]):
+            continue
         remedy = f"check the source; if the change is meant, put {name!r} into guards.allow"
         if new is None:
             raise BuildStoppedError(f"source {name} is gone (it had {old['n_published']} rows): {remedy}")
@@ -233,8 +240,7 @@ def check_sources(before: Mapping[str, Any], after: Mapping[str, Any], guards: G
             )
         counts = {"rows": (old["n_in"], new["n_in"])}
         if "n_refused" in new and "n_refused" in old:
-            before_after = ((s["n_in"] - s["n_refused"]) for s in (old, new))
-            counts["sound rows"] = (next(before_after), next(before_after))
+            counts["sound rows"] = (old["n_in"] - old["n_refused"], new["n_in"] - new["n_refused"])
         for what, (then, now) in counts.items():
             if now < (1.0 - guards.max_shrink) * then:
                 raise BuildStoppedError(f"source {name} shrank from {then} to {now} {what}: {remedy}")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dao_core.artifacts import Ledger, StageRecord, content_key
-from dao_core.crysdb.build.ingest import ROWS, ingest
+from dao_core.crysdb.build.ingest import ROWS, functionals_of, ingest
 from dao_core.crysdb.build.state import State
 from dao_core.crysdb.config import BuildConfig
 from dao_core.crysdb.sources.base import Source
@@ -57,8 +57,9 @@ class Changes:
         entries: What all of them say to hulls.
         gone: Ids that are no longer given.
         replaced: Ids that had a row before or have one now.
-        n_by_source: Rows read, by source; None where the sources were read in part.
+        read_whole: Of each source that gave everything that it has: n_in, n_refused and functional, as in a build.
         functionals: Of each source.
+        order: Names of the sources: of several that have an id or a structure, the first counts.
         key: Names this reading in the ledger.
     """
 
@@ -70,8 +71,9 @@ class Changes:
     n_same: int
     n_new: int
     n_refused: int
-    n_by_source: dict[str, int] | None
+    read_whole: dict[str, dict[str, Any]]
     functionals: dict[str, str]
+    order: list[str]
     key: str
 
 
@@ -98,26 +100,37 @@ def find_changes(
     known = _known_rows(state)
     seen: set[str] = set()
     tables: list[pa.Table] = []
-    by_source: Counter[str] = Counter()
+    accounts = {s.name: Counter(n_in=0, n_refused=0) for s in sources}
     shard_keys: list[str] = []
     n_refused = 0
-    owners = Owners(known, [s.name for s in sources], {s.name for s in sources if reading.is_whole(s)})
+    whole = {s.name for s in sources if reading.is_whole(s)}
+    earlier = dict.fromkeys(state.entries["source"].to_pylist()) if reading.partial else {}  # most are not read now
+    order = list(dict.fromkeys([*earlier, *(s.name for s in sources)]))
+    owners = Owners(known, order, whole)
     for source in sources:
         shards = ingest(source, ledger, shard_rows=config.shard_rows, snapshot=config.snapshot, since=reading.since)
         shard_keys += [s.key for s in shards]
-        by_source[source.name] += sum(s.counts["n_in"] for s in shards)
-        n_refused += sum(s.counts["n_refused"] for s in shards)
+        n_read, n_broken = (sum(s.counts[n] for s in shards) for n in ("n_in", "n_refused"))
+        n_before = len(seen)
         tables += _different(shards, owners, seen)
-    raw, n_in = pa.concat_tables(tables), by_source.total()
+        # as a build counts them: an id that an earlier source has is refused too
+        accounts[source.name].update(n_in=n_read, n_refused=n_read - (len(seen) - n_before))
+        n_refused += n_broken
+    raw, n_in = pa.concat_tables(tables), sum(a["n_in"] for a in accounts.values())
     cleaned = clean(raw, config.clean)
     mask = pa.array(cleaned.publishable, type=pa.bool_())
     entries = cleaned.sound.select(list(ENTRY_COLUMNS)).append_column("publishable", mask)
     standard, failed = standardise(cleaned.sound.filter(mask))
-    whole = {s.name for s in sources if reading.is_whole(s)}
+    ids = raw["material_id"].to_pylist()
+    owner = dict(zip(ids, raw["source"].to_pylist(), strict=True))
+    for name in (*cleaned.refused, *failed):
+        accounts[owner[name]]["n_refused"] += 1
+    functionals = functionals_of(sources)
+    read_whole = {n: {**accounts[n], "functional": f} for n, f in functionals.items() if n in whole}
     if reading.complete:
-        whole |= {s for s, _ in known.values()} - {s.name for s in sources}  # sources that the settings no longer have
+        whole |= {s for s, _ in known.values()} - accounts.keys()  # sources that the settings no longer have
     gone = sorted(i for i, (s, _) in known.items() if s in whole and i not in seen)
-    replaced = set(raw["material_id"].to_pylist()) | set(gone)
+    replaced = set(ids) | set(gone)
     changed = key_columns(standard, symprec=config.symprec)
     return Changes(
         changed=changed,
@@ -128,8 +141,9 @@ def find_changes(
         n_same=n_in - n_refused - raw.num_rows,
         n_new=sum(i not in known for i in changed["material_id"].to_pylist()),
         n_refused=n_refused + len(cleaned.refused) + len(failed),
-        n_by_source=dict(by_source) if reading.complete else None,
-        functionals={s.name: s.functional for s in sources},
+        read_whole=read_whole,
+        functionals=functionals,
+        order=order,
         key=content_key(shards=shard_keys, since=reading.since, complete=reading.complete),
     )
 
@@ -149,7 +163,7 @@ class Owners:
 
     Attributes:
         known: Id -> source and row hash, as of the published version.
-        order: Names of the sources in the order of the settings, which is the order of the reading.
+        order: Names of the sources in the order of the settings, or of the published version where few are read.
         whole: Those that give everything that they have.
     """
 

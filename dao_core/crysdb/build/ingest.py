@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 ROWS = "rows.parquet"
 REFUSED = "refused.jsonl"
+MOST_NOTES = 50  # of a shard; some name a site and so are many
 
 
 class _Feed:
@@ -51,6 +53,14 @@ def source_identity(source: Source, snapshot: str | None = None) -> str:
     )
 
 
+def functionals_of(sources: Iterable[Source]) -> dict[str, str]:
+    """What made the energies of each source, by its name; of several of one name all of it."""
+    names: dict[str, dict[str, None]] = {}
+    for source in sources:
+        names.setdefault(source.name, {})[source.functional] = None
+    return {name: ", ".join(functionals) for name, functionals in names.items()}
+
+
 def ingest(
     source: Source, ledger: Ledger, *, shard_rows: int, snapshot: str | None = None, since: str | None = None
 ) -> list[StageRecord]:
@@ -64,7 +74,8 @@ def ingest(
         since: Only rows changed after this date, where the source can say.
 
     Returns:
-        The shards: counts n_in and n_refused, files `rows.parquet` and `refused.jsonl`.
+        The shards: counts n_in and n_refused, files `rows.parquet` and `refused.jsonl`, and how many rows have which
+        note.
 
     Raises:
         SourceError: The source fails; whole shards before it are kept and the next call continues there.
@@ -93,7 +104,7 @@ def reading_code(source: Source) -> str:
 def without_taken(shard: StageRecord, taken: Mapping[str, str], ledger: Ledger) -> StageRecord:
     """A shard without the rows whose ids an earlier source has; itself where there are none.
 
-    Everything after this knows a row by its id alone: its hull, its duplicates and its kinship with benchmarks.
+    Everything after this knows a row by its id alone: its hull, its duplicates and its leaks into benchmarks.
 
     Args:
         shard: Of one source.
@@ -137,7 +148,8 @@ def _shard_work(feed: _Feed, cursor: str | None, rows: int, seen: set[str]) -> A
         pq.write_table(table, directory / ROWS, compression="zstd")
         write_jsonl(directory / REFUSED, ({"row": r.row, "reason": r.reason} for r in refusals))
         counts = {"n_in": len(items), "n_refused": len(refusals)}
-        return {"counts": counts, "facts": {"cursor": items[-1].cursor if items else cursor}}
+        notes = Counter(note for item in items for note in item.notes).most_common(MOST_NOTES)
+        return {"counts": counts, "facts": {"cursor": items[-1].cursor if items else cursor, "notes": dict(notes)}}
 
     return work
 

@@ -50,9 +50,10 @@ def write_state(
     """
     import pyarrow.parquet as pq
 
-    folder = root / f"{STATE}.tmp-{uuid.uuid4().hex[:8]}"
+    # a name of its own: what `state` leads to stays until it leads here, even where it is of the same version
+    folder = root / f"{STATE}-{facts['version']}-{facts['key'][:12]}-{uuid.uuid4().hex[:8]}"
+    folder.mkdir(parents=True)
     try:
-        folder.mkdir(parents=True)
         for name, data in ((ENTRIES, entries), (ASIDE, aside)):
             if isinstance(data, Path):
                 shutil.copyfile(data, folder / name)
@@ -64,12 +65,10 @@ def write_state(
             if writer is not None:
                 writer.close()
         write_atomic(folder / "state.json", json.dumps(facts))
-        target = root / f"{STATE}-{facts['version']}-{facts['key'][:12]}"
-        shutil.rmtree(target, ignore_errors=True)
-        folder.rename(target)
-        _point(root, target)
-    finally:
+    except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
+        raise
+    _point(root, folder)
 
 
 def _point(root: Path, target: Path) -> None:

@@ -89,9 +89,10 @@ def update(
         opened = sources_of(config, sources)
         changes = find_changes(opened, state, ledger, config, reading)
         log(f"{changes.n_in} rows read, {changes.changed.num_rows} new or changed, {len(changes.gone)} gone")
-        if changes.n_by_source is not None:
-            counts = {s.name: {"n_in": changes.n_by_source[s.name], "functional": s.functional} for s in opened}
-            check_sources(table.facts().get("sources", {}), counts, config.guards)
+        before = table.facts().get("sources", {})
+        if not reading.complete:  # nothing is known of the others
+            before = {name: facts for name, facts in before.items() if name in changes.read_whole}
+        check_sources(before, changes.read_whole, config.guards)
         key = content_key(
             code=code_version(update), state=state.key, changes=changes.key, settings=settings_key(config)
         )
@@ -124,10 +125,10 @@ class _Update:
         import pyarrow.compute as pc
         import pyarrow.parquet as pq
 
-        gone = pa.array(sorted(self.replaced), type=pa.string())
+        gone = pa_strings(self.replaced)
         old_entries = self.state.entries
         kept = old_entries.filter(pc.invert(pc.is_in(old_entries["material_id"], value_set=gone)))
-        entries = pa.concat_tables([kept, self.changes.entries])
+        entries = _by_source(pa.concat_tables([kept, self.changes.entries]), self.changes.order)
         fresh = self._with_leaks(self.changes.changed)
         values = touched_values(old_entries, entries, self.replaced, self.config.hull, self.last)
         twins, in_buckets = self._twins(fresh, gone, values)
@@ -138,7 +139,7 @@ class _Update:
         published = set(self._ids())
         delete = sorted((self.replaced | set(rows.filter(far)["material_id"].to_pylist())) & published
                         - set(near["material_id"].to_pylist()))  # fmt: skip
-        touched = pa.array(sorted(self.replaced | set(rows["material_id"].to_pylist())), type=pa.string())
+        touched = pa_strings(self.replaced | set(rows["material_id"].to_pylist()))
         aside = self.state.aside
         aside = pa.concat_tables(
             [aside.filter(pc.invert(pc.is_in(aside["material_id"], value_set=touched))), rows.filter(far)]
@@ -172,16 +173,14 @@ class _Update:
                                 self.state.aside.select(list(DEDUP_COLUMNS))])  # fmt: skip
         changed = pa_strings(self.replaced | values.moved | self._crossing(values))
         before = old.filter(pc.is_in(old["material_id"], value_set=changed))["structure_key"].to_pylist()
-        keys = pa.array(sorted({k for k in [*before, *fresh["structure_key"].to_pylist()] if k}), type=pa.string())
+        keys = pa_strings({k for k in [*before, *fresh["structure_key"].to_pylist()] if k})
         members = self.table.read(names, filters=pc.field("structure_key").isin(keys), version=self.version)
         aside = self.state.aside.select(names)
         others = pa.concat_tables([members, aside.filter(pc.is_in(aside["structure_key"], value_set=keys))])
         others = others.filter(pc.invert(pc.is_in(others["material_id"], value_set=gone)))
         pool = pa.concat_tables([others, fresh.select(names)])
-        order = {s: i for i, s in enumerate(self.changes.functionals)}
         if self.config.dedup.across_sources:  # the order of sources decides who stays
-            rank = pa.array([order.get(s, len(order)) for s in pool["source"].to_pylist()])
-            pool = pool.take(pc.sort_indices(rank))
+            pool = _by_source(pool, self.changes.order)
         buckets = buckets_of(pool.select(list(DEDUP_COLUMNS)), self.config.dedup, values.quarantine)
 
         def load(rows: list[int]) -> dict[int, Member]:
@@ -203,7 +202,7 @@ class _Update:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        touched = pa.array(sorted(set(values.by_id) | in_buckets), type=pa.string())
+        touched = pa_strings(set(values.by_id) | in_buckets)
         columns = ["material_id", "formation_energy_per_atom", "e_above_hull", "duplicate_of"]
         now = self.table.read(columns, filters=pc.field("material_id").isin(touched), version=self.version)
         aside = self.state.aside
@@ -221,7 +220,7 @@ class _Update:
                 moved.add(name)
         # whoever stands for others may have crossed the limit of what is published: their links are made anew
         moved |= {name for name, those in twins_of.items() if those & moved}
-        ids = pa.array(sorted(moved), type=pa.string())
+        ids = pa_strings(moved)
         rows = self.table.read(filters=pc.field("material_id").isin(ids), version=self.version)
         return conform(pa.concat_tables([rows, aside.filter(pc.is_in(aside["material_id"], value_set=ids))]))
 
@@ -249,6 +248,17 @@ class _Update:
 
 def _close(a: float | None, b: float | None) -> bool:
     return a is b or (a is not None and b is not None and abs(a - b) < 1e-9)
+
+
+def _by_source(table: pa.Table, order: Sequence[str]) -> pa.Table:
+    """The rows in the order of their sources; those of one source stay in theirs."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    rank = {name: i for i, name in enumerate(order)}
+    return table.take(
+        pc.sort_indices(pa.array([rank.get(s, len(rank)) for s in table["source"].to_pylist()], pa.int64()))
+    )
 
 
 def _set(table: pa.Table, name: str, values: Any) -> pa.Table:
@@ -309,6 +319,6 @@ def _counts_after(
     for name in sorted({*sources, *published}):
         before = sources.get(name, {"functional": changes.functionals.get(name), "version": None})
         out[name] = {**before, "n_published": published[name]}
-        if changes.n_by_source and name in changes.n_by_source:
-            out[name]["n_in"] = changes.n_by_source[name]
+        if counts := changes.read_whole.get(name):
+            out[name] |= {**counts, "n_dropped": counts["n_in"] - counts["n_refused"] - published[name]}
     return out

@@ -24,10 +24,14 @@ class SourceInterrupted(SourceError):
 
 @dataclass(frozen=True)
 class SourceItem:
-    """One row of a source with the cursor *after* it: passing that cursor back continues with the next row."""
+    """One row of a source with the cursor *after* it: passing that cursor back continues with the next row.
+
+    `notes` say what was understood rather than read (deuterium, a rounded position), or left aside.
+    """
 
     value: CrysRecord | Refusal
     cursor: str
+    notes: tuple[str, ...] = ()
 
     @property
     def record(self) -> CrysRecord | None:

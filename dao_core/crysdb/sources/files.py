@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from dao_core.crysdb.schema import CrysRecord
 from dao_core.crysdb.sources.base import Refusal, SourceError, SourceItem
-from dao_core.crysdb.sources.mapping import MappingOptions, RowError, column_names, row_to_record, with_nested
+from dao_core.crysdb.sources.mapping import MappingOptions, column_names, row_to_record, with_nested
+from dao_core.crysdb.sources.rows import RowError
 from dao_core.crystal import Crystal
 from dao_core.readers.base import Row, UnreadableError, naming
 from dao_core.readers.content import Content, read_content
@@ -21,6 +23,7 @@ ENDINGS = (".parquet", ".csv", ".tsv", ".cif", ".mcif", ".xyz", ".extxyz", ".jso
 NAMES = ("poscar", "contcar")  # of files without an ending
 LMDB_LOCK = "lock.mdb"  # lies beside data.mdb and holds no row
 TOTAL_ENERGY = ("extxyz", "lmdb")  # their `energy` is the whole cell's
+SCHEMES = ("run_type", "functional")  # columns in which entries of several schemes say which is theirs
 AT_REST = 0.05  # eV/angstrom: a row with larger forces is a frame on the way somewhere
 
 
@@ -38,7 +41,7 @@ class FileSource:
     def __init__(self, paths: str | Path | Sequence[str | Path], options: MappingOptions) -> None:
         given = [paths] if isinstance(paths, str | Path) else list(paths)
         self.paths = [file for path in given for file in _expand(Path(path))]
-        self._folders = {file: _folders_of(file, [Path(path) for path in given]) for file in self.paths}
+        self._stems = _distinct_stems(self.paths, [Path(path) for path in given])
         self.options = options
 
     @property
@@ -57,13 +60,18 @@ class FileSource:
         return self.options.version
 
     def fingerprint(self) -> str:
-        """Hash of the files' content: the name of this input in the ledger. Raises SourceError for a missing file."""
+        """Hash of the files' content and of the names that ids are made of.
+
+        Raises:
+            SourceError: A file is missing.
+        """
         from dao_core.artifacts import content_key, file_sha256
 
         for path in self.paths:
             if not path.is_file():
                 raise SourceError(f"{path} is not a file: correct the path")
-        return content_key(files=[(p.name, file_sha256(p)) for p in self.paths], options=self.options.model_dump())
+        files = [(self._stems[p], p.name, file_sha256(p)) for p in self.paths]
+        return content_key(files=files, options=self.options.model_dump())
 
     def iter_records(self, since: str | None = None, cursor: str | None = None) -> Iterator[SourceItem]:  # noqa: ARG002
         """Every row after `cursor`; `since` is ignored, as files do not say when a row changed.
@@ -85,39 +93,74 @@ class FileSource:
         """The rows after a cursor; the columns in which they have a value go to `seen`."""
         first, row = (int(part) for part in cursor.split(":")) if cursor else (0, 0)
         n_read = 0
+        schemes: dict[str, str] = {}
         for index, path in enumerate(self.paths[first:], start=first):
             begin = row if index == first else 0
             try:
                 content = read_content(path)
-                stem = "-".join([*self._folders[path], content.stem])
                 for offset, row_read in enumerate(read_rows(content, begin), start=begin):
                     entry = replace(row_read, columns=with_nested(row_read.columns))
                     seen |= column_names(entry.columns)
-                    yield SourceItem(self._record(entry, content, stem, offset), f"{index}:{offset + 1}")
+                    value, notes = self._record(entry, content, self._stems[path], offset)
+                    if self.options.mapping.functional_column is None:
+                        notes = (*notes, *_other_schemes(entry.columns, schemes))
+                    yield SourceItem(value, f"{index}:{offset + 1}", notes)
                 n_read += 1
             except UnreadableError as error:
                 if len(self.paths) == 1:
                     raise SourceError(naming(path, error)) from error
                 last = error
                 yield SourceItem(Refusal(path.name, naming(path, error)), f"{index + 1}:0")
-        if self.paths[first:] and n_read == 0:
+        if cursor is None and n_read == 0:  # behind a cursor only bad ones may be left
             raise SourceError(f"none of {len(self.paths)} files could be read; the last: {last}")
 
-    def _record(self, row: Row[Crystal | str | None], content: Content, stem: str, index: int) -> CrysRecord | Refusal:
+    def _record(
+        self, row: Row[Crystal | str | None], content: Content, stem: str, index: int
+    ) -> tuple[CrysRecord | Refusal, tuple[str, ...]]:
         options = self.options
         if content.format in TOTAL_ENERGY and options.mapping.energy is None:
             options = options.model_copy(update={"mapping": options.mapping.model_copy(update={"energy": "energy"})})
         named_by_file = content.format in ("cif", "poscar")
         try:
-            record = row_to_record(row, options, stem + (row.part if named_by_file else f"-{index}"))
+            record, notes = row_to_record(row, options, stem + (row.part if named_by_file else f"-{index}"))
         except RowError as error:
-            return Refusal(row.where, str(error))
+            return Refusal(row.where, str(error)), ()
         if content.format in TOTAL_ENERGY:
             said, parent = (row.columns.get(name) for name in ("relaxation", "parent_id"))  # our own export says so
             moves = record.forces is not None and np.abs(record.forces).max() > AT_REST
             record.relaxation = str(said) if said else "frame" if moves else None
             record.parent_id = str(parent) if parent else None
-        return record
+        return record, notes
+
+
+def _other_schemes(columns: Mapping[str, Any], first: dict[str, str]) -> list[str]:
+    """A note where a row names another kind of energy than the first row, although all share a hull."""
+    return [
+        f"{name} differs between rows that share a hull: name it as functional_column in the mapping"
+        for name in SCHEMES
+        if isinstance(value := columns.get(name), str) and first.setdefault(name, value) != value
+    ]
+
+
+def _distinct_stems(files: Sequence[Path], given: Sequence[Path]) -> dict[Path, str]:
+    """What the ids of each file's structures begin with: its name below a given folder, without its ending.
+
+    Of files that are then called alike the later ones have more folders before their names (`b-POSCAR` of b/POSCAR),
+    or their ending behind it where they lie in one folder.
+    """
+    stems: dict[Path, str] = {}
+    taken: dict[str, Path] = {}
+    for file in dict.fromkeys(files):
+        folders, name = _folders_of(file, given), file.name.removesuffix(".gz")
+        above = file.absolute().parent.parts[1:]
+        above = above[: len(above) - len(folders)]
+        inside = "-".join([*folders, Path(name).stem or name])
+        choices = ["-".join([*above[k:], inside]) for k in range(len(above), -1, -1)]
+        if inside in taken and taken[inside].parent == file.parent:
+            choices = ["-".join([*folders, name]), *choices]
+        stems[file] = next((stem for stem in choices if stem not in taken), inside)
+        taken.setdefault(stems[file], file)
+    return stems
 
 
 def _folders_of(file: Path, given: Sequence[Path]) -> tuple[str, ...]:

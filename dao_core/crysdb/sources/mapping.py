@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
@@ -9,14 +10,16 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from dao_core.crysdb.schema import CrysRecord
+from dao_core.crysdb.sources.rows import RowError
 from dao_core.crystal import Crystal
 from dao_core.readers.base import Row, UnreadableError
-from dao_core.readers.plain_rows import IDS, StructureColumns, first_value, real_array, structure_arrays
+from dao_core.readers.plain_rows import IDS, StructureColumns, arrays_and_notes, first_value, real_array
+from dao_core.readers.row_checks import check_energy_units
 from dao_core.readers.tensors import stress_of
 
-
-class RowError(ValueError):
-    """A row that cannot become a record; the message says why."""
+SAME_ENERGY = 1e-3  # eV/atom; a total energy and one per atom are rounded
+# as programs name what they computed: REF_energy, dft_forces, Stress
+_LABELLED = re.compile(r"(?:\w+_)?(energy|force|stress|virial)s?", re.I)
 
 
 class ColumnMapping(BaseModel):
@@ -135,7 +138,9 @@ def number(row: Mapping[str, Any], names: tuple[str, ...] | str | None) -> float
     return out
 
 
-def row_to_record(row: Row[Crystal | str | None], options: MappingOptions, fallback_id: str) -> CrysRecord:
+def row_to_record(
+    row: Row[Crystal | str | None], options: MappingOptions, fallback_id: str
+) -> tuple[CrysRecord, tuple[str, ...]]:
     """A record from an entry of a foreign file.
 
     Args:
@@ -144,7 +149,7 @@ def row_to_record(row: Row[Crystal | str | None], options: MappingOptions, fallb
         fallback_id: The id of a row that has none.
 
     Returns:
-        The record.
+        The record, and notes on what was understood rather than read.
 
     Raises:
         RowError: The row cannot become a record; the message says why.
@@ -155,33 +160,32 @@ def row_to_record(row: Row[Crystal | str | None], options: MappingOptions, fallb
         raise RowError(str(error)) from error
 
 
-def _record(row: Row[Crystal | str | None], options: MappingOptions, fallback_id: str) -> CrysRecord:
-    mapping, columns, crystal = options.mapping, row.columns, row.value
+def _record(
+    row: Row[Crystal | str | None], options: MappingOptions, fallback_id: str
+) -> tuple[CrysRecord, tuple[str, ...]]:
+    mapping, columns, crystal, notes = options.mapping, row.columns, row.value, row.notes
     if isinstance(crystal, str):
         raise RowError(crystal)
     if crystal is None:
-        lattice, frac_coords, numbers = structure_arrays(columns, mapping.structure)
+        (lattice, frac_coords, numbers), notes = arrays_and_notes(columns, mapping.structure)
     else:
         lattice, frac_coords, numbers = crystal.lattice, crystal.frac_coords, crystal.atomic_numbers
     n_atoms = len(numbers)
-    energy = number(columns, mapping.energy_per_atom)
-    if energy is None and mapping.energy is not None:
-        total = number(columns, mapping.energy)
-        energy = None if total is None else total / n_atoms
+    check_energy_units(columns)
     functional = options.functional
     if mapping.functional_column is not None and columns.get(mapping.functional_column) is not None:
-        functional = f"{functional}:{columns[mapping.functional_column]}"
+        functional = f"{functional}:{str(columns[mapping.functional_column]).strip()}"
     forces = None if mapping.forces is None else columns.get(mapping.forces)
     volume = abs(float(np.linalg.det(lattice))) or 1.0  # a flat cell is refused later, with the reason
     own_id = first_value(columns, mapping.material_id)
     if own_id is not None and first_value(columns, tuple(filter(None, mapping.material_id))) is None:
         own_id = None if str(own_id).isdecimal() else own_id  # a column without a name that counts rows is no id
-    return CrysRecord(
+    record = CrysRecord(
         material_id=f"{mapping.id_prefix}{fallback_id if own_id is None else own_id}",
         source=options.name,
         source_version=options.version,
         functional=functional,
-        energy_per_atom=energy,
+        energy_per_atom=_energy_per_atom(columns, mapping, n_atoms),
         energy_correction_per_atom=number(columns, mapping.energy_correction_per_atom),
         formation_energy_per_atom_source=number(columns, mapping.formation_energy_per_atom),
         e_above_hull_source=number(columns, mapping.e_above_hull),
@@ -192,3 +196,31 @@ def _record(row: Row[Crystal | str | None], options: MappingOptions, fallback_id
         frac_coords=frac_coords,
         atomic_numbers=numbers,
     )
+    return record, (*notes, *_left_aside(columns, mapping, record))
+
+
+def _energy_per_atom(columns: Mapping[str, Any], mapping: ColumnMapping, n_atoms: int) -> float | None:
+    """The energy from whichever of its two columns is there. Raises RowError where they contradict each other."""
+    energy, total = number(columns, mapping.energy_per_atom), number(columns, mapping.energy)
+    if total is None:
+        return energy
+    if energy is not None and abs(energy - total / n_atoms) > SAME_ENERGY:
+        raise RowError(
+            f"{mapping.energy} {total:g} of {n_atoms} atoms and {mapping.energy_per_atom} {energy:g} contradict each "
+            "other: remove one, or set it to null in the mapping"
+        )
+    return total / n_atoms if energy is None else energy
+
+
+def _left_aside(columns: Mapping[str, Any], mapping: ColumnMapping, record: CrysRecord) -> list[str]:
+    """Notes on columns that may hold what a record lacks under another name than the mapping's."""
+    lacks = {"energy": record.energy_per_atom, "force": record.forces, "stress": record.stress}
+    lacks["virial"] = record.stress
+    named = [value for value in mapping.model_dump().values() if value]
+    used = {name for value in named for name in ((value,) if isinstance(value, str) else value)}
+    notes = []
+    for name in sorted(column_names(columns) - used):
+        match = _LABELLED.fullmatch(name)
+        if match is not None and lacks[match[1].lower()] is None:
+            notes.append(f"{name} is not read: if it is this structure's, name it in the mapping")
+    return notes

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,8 @@ class OqmdIcsdSource:
                 "SELECT value FROM text_key_values WHERE key = 'name' AND id <= ? ORDER BY id", (start,)
             )
             for (name,) in names:
-                seen.add(_entry(name))
+                with suppress(RowError):  # refused when it was read
+                    seen.add(_entry(name))
         return seen
 
 

@@ -179,7 +179,7 @@ def decorations(prototype: Prototype, elements: Sequence[str]) -> Iterator[Decor
 
 
 def iter_decorated(
-    prototypes: Sequence[Prototype], elements: Sequence[str], limit: int, seed: int = 0, *, strain: float = 0.0
+    prototypes: Sequence[Prototype], elements: Sequence[str], limit: int, seed: int = 0
 ) -> Iterator[Decorated]:
     """Decorated prototypes with elements drawn from a set, without repeats.
 
@@ -188,8 +188,6 @@ def iter_decorated(
         elements: Symbols to draw from.
         limit: Most structures; fewer where no more are left.
         seed: Of the draws.
-        strain: Above zero each crystal is stretched at random by about that fraction (so rows of a benchmark differ in
-            structure too), and repeats are allowed once all decorations are used up.
 
     Yields:
         The decorated prototypes.
@@ -200,11 +198,7 @@ def iter_decorated(
     weights = np.array(choices, dtype=float) ** 0.5  # neither all ternaries nor all unaries
     used: set[tuple[int, tuple[str, ...]]] = set()
     total, given = sum(choices), 0
-    while given < limit:
-        if len(used) >= total:
-            if strain <= 0.0:
-                return
-            used.clear()
+    while given < limit and len(used) < total:
         k = int(rng.choice(len(usable), p=weights / weights.sum()))
         prototype = usable[k]
         chosen = sorted(rng.choice(len(elements), size=prototype.n_elements, replace=False).tolist())
@@ -217,7 +211,5 @@ def iter_decorated(
             crystal = prototype.decorate(placed)
         except InvalidCrystalError:
             continue
-        if strain > 0.0:
-            crystal = crystal.replace(lattice=crystal.lattice @ (np.eye(3) + rng.normal(0.0, strain, (3, 3))))
         given += 1
         yield Decorated(crystal, prototype, placed)

@@ -34,8 +34,13 @@ class RecordsSource:
 
     def iter_records(self, since: str | None = None, cursor: str | None = None) -> Iterator[SourceItem]:  # noqa: ARG002
         """Every row; the cursor is the number of rows read."""
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        start = int(cursor or 0)
-        for index, record in enumerate(table_to_records(pq.read_table(self.path))[start:], start=start + 1):
-            yield SourceItem(record, str(index))
+        start, index = int(cursor or 0), 0
+        for batch in pq.ParquetFile(self.path).iter_batches(batch_size=1000):
+            skip = min(max(0, start - index), batch.num_rows)
+            index += skip
+            for record in table_to_records(pa.Table.from_batches([batch.slice(skip)])):
+                index += 1
+                yield SourceItem(record, str(index))

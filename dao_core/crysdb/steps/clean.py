@@ -112,6 +112,10 @@ def refusal_reasons(table: pa.Table, settings: CleanSettings) -> list[str | None
         given = np.asarray(pc.is_valid(table[name]))
         mark(given & ~np.isfinite(values), f"{name} is NaN or infinite")
         mark(given & (np.abs(values) > limit), f"{name} beyond {limit:g} eV/atom")
+    for name in ("forces", "stress"):
+        lengths = np.asarray(pc.fill_null(pc.list_value_length(table[name]), 0)).astype(np.int64)
+        values = np.asarray(table[name].combine_chunks().flatten(), dtype=np.float64)
+        mark(_any_in_row(~np.isfinite(values), lengths), f"{name} with NaN or infinity")
     if settings.min_distance > 0:
         mark(_too_close(table, reasons, settings.min_distance), f"atoms closer than {settings.min_distance:g} A")
     return reasons

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -180,11 +180,7 @@ def _jobs(table: pa.Table, kinds: Mapping[str, str], benchmark: Benchmark) -> li
     by_formula: dict[str, list[Member]] = {}
     for formula, member in zip(rows["formula_reduced"].to_pylist(), members_of(rows), strict=True):
         by_formula.setdefault(formula, []).append(member)
-    # a row may carry a test entry's name without being it: names must differ in the matcher's cache
-    return [
-        (benchmark.name, own, [replace(t, name=f"test:{t.name}") for t in benchmark.structures[formula]])
-        for formula, own in by_formula.items()
-    ]
+    return [(benchmark.name, own, benchmark.structures[formula]) for formula, own in by_formula.items()]
 
 
 def _match(jobs: Sequence[_Job], *, settings: MatchSettings) -> list[tuple[str, str]]:
@@ -226,7 +222,7 @@ def reachability(table: pa.Table, benchmark: Benchmark, leaks: Mapping[str, Sequ
     names, formulas = table["material_id"].to_pylist(), table["formula_reduced"].to_pylist()
     hit = {f for i, f in zip(names, formulas, strict=True) if label in leaks.get(i, ())}
     present = set(formulas)
-    families = set(table["prototype_key"].to_pylist())
+    families = {key for key in table["prototype_key"].to_pylist() if key}  # none where no symmetry was found
     out = Counter({"structure": 0, "polymorph": 0, "prototype": 0, "none": 0})
     for formula, members in benchmark.structures.items():
         for member in members:

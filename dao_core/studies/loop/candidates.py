@@ -15,9 +15,9 @@ from dao_core.energy.predictor import DaoPotential
 from dao_core.energy.relaxation.relax import RelaxationStatus, RelaxSettings, relax
 from dao_core.generate.distinct_samples import repeats
 from dao_core.hull.hull import Hull, count_atoms
-from dao_core.studies.left_out import library_templates, query_without
+from dao_core.studies.left_out import library_templates
 from dao_core.studies.loop.settings import LoopSettings
-from dao_core.studies.polymorphs.arms import from_dao_g
+from dao_core.studies.polymorphs.arms import from_dao_g, from_templates
 
 if TYPE_CHECKING:
     from dao_core.generate.sampler import Generator
@@ -72,8 +72,9 @@ def proposer(settings: LoopSettings, generator: Generator, symmetry: SymmetryGen
     index = library_templates(settings.library)
 
     def propose(cell: Cell, seed: int) -> list[Crystal]:
-        templates = [hit.crystal for hit in query_without(index, cell, settings.per_cell)[0]]
-        return templates + from_dao_g(generator, cell, settings.per_cell, seed, symmetry)
+        return from_templates(index, cell, settings.per_cell) + from_dao_g(
+            generator, cell, settings.per_cell, seed, symmetry
+        )
 
     return propose
 

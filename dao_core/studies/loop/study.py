@@ -123,12 +123,10 @@ def summarise(tables: Mapping[str, pd.DataFrame], settings: LoopSettings, facts:
         facts: Of `prepare`.
     """
     rows = with_final_hull(tables["validations"], facts["known_hull"])
-    hit = (rows["above_final_hull"] <= settings.hit_above_hull).fillna(value=False)
+    hit = rows["above_final_hull"] <= settings.hit_above_hull
     arms = {arm: _arm(rows[rows["arm"] == arm], hit) for arm in settings.arms if (rows["arm"] == arm).any()}
     shares = hit.groupby([rows["arm"], rows["seed"]]).mean()
-    paired = {
-        arm: _paired(shares, arm) for arm in settings.arms[1:] if arm in arms and settings.arms[0] in arms
-    }  # fmt: skip
+    paired = {arm: _paired(shares, arm) for arm in arms if arm != "loop"} if "loop" in arms else {}
     return {
         "system": "-".join(sorted(settings.system)),
         "arms": arms,
@@ -187,7 +185,7 @@ def _arm(rows: pd.DataFrame, hit: pd.Series) -> dict[str, Any]:
 
 
 def _paired(shares: pd.Series, other: str) -> dict[str, Any]:
-    """The first arm's share of hits less another's, over the seeds that both have."""
+    """The loop's share of hits less another arm's, over the seeds that both have."""
     first, second = shares["loop"], shares[other]
     both = first.index.intersection(second.index)
     gaps = (first[both] - second[both]).to_numpy()
@@ -240,11 +238,9 @@ def plot(tables: Mapping[str, pd.DataFrame], report: Mapping[str, Any], folder: 
         report: The figures.
         folder: Gets `loop.png`.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 3), layout="constrained")
-    FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     look = {arm: {"marker": m, "linestyle": s} for arm, m, s in zip(ARMS, "osx", ("-", "--", ":"), strict=True)}
     for name, arm in report["arms"].items():

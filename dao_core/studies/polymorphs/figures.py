@@ -60,7 +60,7 @@ def summarise(
     report["order_by_energy"] = _order(tables.get("order"))
     everything = arms[arms["arm"] == "templates"]
     known = best_rms(matches, everything, "templates", settings.k)
-    report["templates_on_all"] = polymorph_figures(best_rms=known)[0]
+    report["templates_on_all"] = polymorph_figures(best_rms=known)[0] if known else None
     report["named"] = {f: _by_reference(f, known, everything) for f in settings.named if f in known}
     return report
 
@@ -95,11 +95,14 @@ def _effort(arms: pd.DataFrame, arm: str) -> dict[str, Any]:
 
 
 def _with_random(matches: pd.DataFrame, arms: pd.DataFrame, settings: PolymorphSettings) -> dict[str, Any] | None:
-    """All arms on the compositions that got random structures, with as many proposals each."""
-    random = arms[arms["kind"] == "random"]
-    if random.empty:
+    """All arms on the compositions that got random structures, with as many proposals each.
+
+    In a report of some parts those whose other arms are not done yet are left out.
+    """
+    by_kind = {kind: set(arms[arms["kind"] == kind]["formula"]) for kind in ("random", "sampled")}
+    formulas, k = by_kind["random"] & by_kind["sampled"], settings.random.k
+    if not formulas:
         return None
-    formulas, k = set(random["formula"]), settings.random.k
     same = arms[arms["formula"].isin(formulas) & arms["kind"].isin(["sampled", "random"])]
     out: dict[str, Any] = {"k": k, "relax_steps": settings.random.relax_steps}
     for arm in ARMS:
@@ -123,13 +126,11 @@ def plot(tables: Mapping[str, pd.DataFrame], report: Mapping[str, Any], folder: 
         report: Its figures.
         folder: Gets `polymorphs.png`.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     arms, matches = tables["arms"], tables["matches"]
     sampled = arms[arms["kind"] == "sampled"]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     steps = sorted({k for k in (1, 2, 5, 10, 20, 50, 100, report["k"]) if k <= report["k"]})
     for arm in ARMS[:3] if len(sampled) else ():

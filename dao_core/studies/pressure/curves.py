@@ -72,7 +72,7 @@ def crossing(
     for i in range(len(p) - 1):
         if gap[i] > 0 >= gap[i + 1]:
             roots = CubicHermiteSpline(p[i : i + 2], gap[i : i + 2], slope[i : i + 2]).roots(extrapolate=False)
-            return float(roots[0]), True
+            return float(roots[0] if len(roots) else p[i + 1]), True  # rounding can put a root at the end beyond it
     end = -1 if gap[-1] > 0 else 0
     if slope[end] >= 0:
         return None, False

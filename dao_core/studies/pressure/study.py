@@ -125,14 +125,12 @@ def plot(tables: Mapping[str, pd.DataFrame], report: Mapping[str, Any], folder: 
         report: Its figures.
         folder: Gets `pressure.png`.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     names = list(report["transitions"])
     columns = min(len(names), PANELS)
     rows = -(-len(names) // columns)
     figure = Figure(figsize=(2.6 * columns, 2.8 * rows), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat[len(names) :]:
         axis.remove()

@@ -177,12 +177,10 @@ def plot(tables: Mapping[str, pd.DataFrame], report: Mapping[str, Any], folder: 
         report: The figures.
         folder: Gets `properties.png`.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     n = len(report["targets"])
     figure = Figure(figsize=(3.2 * n, 3), layout="constrained")
-    FigureCanvasAgg(figure)
     for axis, (name, target) in zip(figure.subplots(1, n, squeeze=False)[0], report["targets"].items(), strict=True):
         for i, model in enumerate(MODELS):
             curve = target["curves"][model]

@@ -10,8 +10,8 @@ import numpy as np
 
 from dao_core.crystal import Crystal
 from dao_core.energy.predictor import DaoPotential
-from dao_core.studies.left_out import library_templates, query_without
-from dao_core.studies.polymorphs.arms import from_dao_g
+from dao_core.studies.left_out import library_templates
+from dao_core.studies.polymorphs.arms import from_dao_g, from_templates
 from dao_core.studies.superconductors.settings import SuperconductorSettings, TcSettings
 from dao_core.studies.superconductors.tc_data import CompositionTc
 from dao_core.training.packed import PackedCrystals
@@ -42,7 +42,7 @@ def proposers(folder: Path, settings: SuperconductorSettings, tc: TcSettings) ->
     index = library_templates(settings.library)
     return {
         "generated": lambda cell: from_dao_g(generator, cell, tc.candidates, settings.seed, symmetry),
-        "templates": lambda cell: [hit.crystal for hit in query_without(index, cell, tc.candidates)[0]],
+        "templates": lambda cell: from_templates(index, cell, tc.candidates),
     }
 
 

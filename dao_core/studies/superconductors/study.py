@@ -217,11 +217,9 @@ def plot(tables: Mapping[str, pd.DataFrame], report: Mapping[str, Any], folder: 
         report: The figures.
         folder: Gets `superconductors.png`.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 3), layout="constrained")
-    FigureCanvasAgg(figure)
     axis = figure.subplots()
     names = list(report["crystals"])
     for i, arm in enumerate(ARMS):

@@ -7,7 +7,7 @@ import pytest
 
 from dao_core.crysdb.build.assemble import IMPLAUSIBLE
 from dao_core.crysdb.build.build import BuildReport, BuildStoppedError, build
-from dao_core.crysdb.config import BuildConfig, GuardSettings
+from dao_core.crysdb.config import BuildConfig, FilesConfig, GuardSettings
 from dao_core.crysdb.schema import CrysRecord, table_to_records
 from dao_core.crysdb.sources.base import Refusal, SourceError
 from dao_core.crysdb.steps.clean import CleanSettings
@@ -56,6 +56,18 @@ def test_one_build_end_to_end(tmp_path: Path) -> None:
     assert report.agreement["test"]["n"] == 1
     assert report.agreement["test"]["max"] == 0.0
     assert json.loads((tmp_path / "report.json").read_text())["version"] == 0
+
+
+def test_notes_of_the_rows_are_counted_and_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from flows.cli.crysdb import show_report
+
+    frame = rocksalt().to_extxyz().replace('pbc="T T T"', "REF_energy=-6.8")
+    (tmp_path / "f.xyz").write_text(frame + frame)
+    files = FilesConfig(name="mine", paths=(tmp_path / "f.xyz",), functional="PBE")
+    report = build(CONFIG.model_copy(update={"sources": (files,), "benchmarks": ()}), tmp_path / "db")
+    assert list(report.notes.values()) == [2]
+    show_report(tmp_path / "db")
+    assert "noted: 2 x REF_energy is not read: if it is this structure's" in capsys.readouterr().out
 
 
 def test_hulls_are_left_for_others_with_their_label(tmp_path: Path) -> None:

@@ -45,3 +45,19 @@ def test_a_failed_write_keeps_the_old_one(tmp_path: Path) -> None:
         write_state(tmp_path, entries=tables(), aside=[], facts={"version": 1, "key": "k", "settings": "s"})
     assert read_state(tmp_path).version == 0
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_kill_amid_the_same_version_again_keeps_the_old_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rebuild that finds nothing new writes the state of the version that is there."""
+    put(tmp_path, 0, 3)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "rename", killed)
+    monkeypatch.setattr(Path, "symlink_to", killed)
+    with pytest.raises(KeyboardInterrupt):
+        put(tmp_path, 0, 3)
+    assert read_state(tmp_path).entries.num_rows == 6

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from dao_core.crysdb.build.state import UpdateError
 from dao_core.crysdb.build.update import update
 from dao_core.crysdb.config import BuildConfig, GuardSettings
 from dao_core.crysdb.schema import COLUMNS, CrysRecord, table_to_records
+from dao_core.crysdb.sources.base import Refusal
 from dao_core.crysdb.steps.clean import CleanSettings
 from dao_core.crysdb.steps.dedup import DedupSettings
 from dao_core.crysdb.steps.leakage import BenchmarkConfig
@@ -198,6 +200,65 @@ def test_another_licence_is_a_change(tmp_path: Path) -> None:
     assert {r.license for r in published if r.material_id == "test-salt"} == {"CC0-1.0"}
 
 
+def test_two_sources_of_one_name_are_one_in_the_accounts(tmp_path: Path) -> None:
+    """As the rows of a table that come back, one source a functional and release."""
+    low = [record("b-low", rocksalt("K", "O", 5.3), -2.4, functional="SCAN"), record("b-k", element("K"), -1.0)]
+    sources = [ListSource(salt_records()), ListSource(low, functional="SCAN")]
+    report = build(CONFIG, tmp_path, sources=sources)
+    assert report.sources["test"] == {
+        "n_in": 8, "n_refused": 0, "n_dropped": 3, "n_published": 5, "functional": "PBE, SCAN", "version": "1",
+    }  # fmt: skip
+    assert build(CONFIG, tmp_path, sources=sources).version == 0
+    assert update(CONFIG, tmp_path, sources=sources).n_same == 8
+
+
+def test_a_source_that_went_once_is_gone_for_good(tmp_path: Path) -> None:
+    other = [record("x", rocksalt("K", "O", 5.3), -2.4, source="b"), record("y", rocksalt("K", "S", 6.1), source="b")]
+    build(CONFIG, tmp_path, sources=[ListSource(salt_records()), ListSource(other, "b")])
+    alone = [ListSource(salt_records())]
+    with pytest.raises(BuildStoppedError, match="source b is gone"):
+        update(CONFIG, tmp_path, sources=alone)
+    update(CONFIG.model_copy(update={"guards": GuardSettings(allow=("b",))}), tmp_path, sources=alone)
+    assert update(CONFIG, tmp_path, sources=alone).n_gone == 0
+    build(CONFIG, tmp_path, sources=alone)
+
+
+def broken(rows: list[CrysRecord], version: str) -> ListSource:
+    """As many rows as before, none of which can be read."""
+    source = ListSource([Refusal(r.material_id, "unreadable") for r in rows])
+    source.version = version
+    return source
+
+
+@pytest.mark.parametrize("since", [None, "2031-01-01"])
+def test_rows_that_cannot_be_read_any_more_stop_an_update_as_a_build(tmp_path: Path, since: str | None) -> None:
+    rows = salt_records()
+    build(CONFIG, tmp_path, sources=[ListSource(rows)])
+    for run in (build, partial(update, reading=Reading(since=since))):
+        with pytest.raises(BuildStoppedError, match="shrank from 6 to 0 sound rows"):
+            run(CONFIG, tmp_path, sources=[broken(rows, "2")])
+    with pytest.raises(BuildStoppedError, match="shrank from 6 to 1 rows"):
+        update(CONFIG, tmp_path, sources=[ListSource(rows[:1])], reading=Reading(since=since))
+    assert CrysTable(tmp_path / "table").version == 0
+
+
+def test_a_build_after_an_update_counts_as_the_update_did(tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"guards": GuardSettings(max_shrink=0.05)})
+    other = [record("x", rocksalt("K", "O", 5.3), -2.4, source="b"), *salt_records(source="b")]
+    copies = [CrysRecord(**{**vars(r), "source": "b"}) for r in salt_records()]  # ids that the first source has
+    build(config, tmp_path, sources=[ListSource(salt_records()), ListSource(other, "b")])
+    flat = record("flat", rocksalt("K", "S", 6.1), float("nan"), source="b")
+    more = [*other, *copies, flat, Refusal("x", "unreadable"), record("y", rocksalt("K", "F", 5.4), -2.9, source="b")]
+    sources = [ListSource(salt_records()), ListSource(more, "b")]
+    report = update(config, tmp_path, sources=sources)
+    after = build(config, tmp_path / "fresh", sources=sources)
+    names = ("n_in", "n_refused", "n_dropped", "n_published")
+    assert {s: [report.sources[s][n] for n in names] for s in ("test", "b")} == {
+        s: [after.sources[s][n] for n in names] for s in ("test", "b")
+    }
+    build(config, tmp_path, sources=sources)  # not stopped by its guards
+
+
 def test_partial_takes_nothing_as_gone(tmp_path: Path) -> None:
     build(CONFIG, tmp_path, sources=[ListSource(crowd())])
     delta = [record("new-1", rocksalt("K", "O", 5.3), -2.4)]
@@ -205,6 +266,25 @@ def test_partial_takes_nothing_as_gone(tmp_path: Path) -> None:
     assert (report.n_gone, report.n_new) == (0, 1)
     build(CONFIG, tmp_path / "fresh", sources=[ListSource([*crowd(), *delta])])
     assert content(tmp_path) == content(tmp_path / "fresh")
+
+
+def test_a_source_that_is_read_alone_keeps_its_rank_among_those_before_it(tmp_path: Path) -> None:
+    """Its rows neither take the ids of earlier sources nor stand for their structures, as in a fresh build."""
+    config = CONFIG.model_copy(update={"dedup": DedupSettings(across_sources=True)})
+    scan = {"source": "b", "functional": "SCAN"}
+    mine = [record("mine", rocksalt(edge=5.65), -3.0, **scan), record("test-cscl", rocksalt("K", "O"), -2.4, **scan)]
+    later = [CrysRecord(**vars(r)) for r in salt_records()]
+    for r in later:  # all rows of the first source are other ones before the second is read alone
+        r.license = "CC0-1.0"
+    first = [ListSource(salt_records()), ListSource([], "b", "SCAN")]
+    changed = ListSource(later)
+    changed.version = "2"
+    build(config, tmp_path / "updated", sources=first)
+    update(config, tmp_path / "updated", sources=[changed, first[1]])
+    update(config, tmp_path / "updated", sources=[ListSource(mine, "b", "SCAN")], reading=Reading(partial=True))
+    build(config, tmp_path / "fresh", sources=[ListSource(later), ListSource(mine, "b", "SCAN")])
+    assert content(tmp_path / "updated") == content(tmp_path / "fresh")
+    assert content(tmp_path / "updated")["mine"][PLAIN.index("duplicate_of")] == "test-salt"
 
 
 def test_refusals(tmp_path: Path) -> None:

@@ -137,6 +137,51 @@ def test_files_of_one_name_in_several_folders_and_counted_rows_have_ids_of_their
     assert ids(paths[0]) == ["mp-1"]
 
 
+def test_files_that_are_called_alike_wherever_they_lie_have_ids_of_their_own(tmp_path: Path) -> None:
+    paths = []
+    for i, crystal in enumerate((rocksalt(), rocksalt("K", "O", 5.3)), 1):
+        paths.append(tmp_path / f"calc{i}" / "POSCAR")
+        paths[-1].parent.mkdir()
+        paths[-1].write_text(crystal.to_pymatgen().to(fmt="poscar"))
+    assert ids(paths) == ids([path.parent for path in paths]) == ["POSCAR", "calc2-POSCAR"]
+    (tmp_path / "calc1" / "x.cif").write_text(rocksalt().to_cif())
+    (tmp_path / "calc1" / "x.vasp").write_text(paths[1].read_text())
+    assert ids(tmp_path) == ["calc1-POSCAR", "calc1-x", "calc1-x.vasp", "calc2-POSCAR"]
+
+
+def test_energies_that_contradict_each_other_or_have_other_units_are_refused(tmp_path: Path) -> None:
+    frame = rocksalt().to_extxyz()
+    for values, reason in (
+        ("energy=-6.8 energy_per_atom=-6.8", "energy -6.8 of 2 atoms and energy_per_atom -6.8 contradict each other"),
+        ("energy=-0.25 energy_unit=Hartree", "energy_unit='Hartree': energies are read in eV"),
+    ):
+        (tmp_path / "f.xyz").write_text(frame.replace('pbc="T T T"', values))
+        (refusal,) = read(tmp_path / "f.xyz")
+        assert isinstance(refusal, Refusal)
+        assert reason in refusal.reason
+    (tmp_path / "f.xyz").write_text(frame.replace('pbc="T T T"', "energy=-6.8 energy_per_atom=-3.4 energy_unit=eV"))
+    (record,) = read(tmp_path / "f.xyz")
+    assert isinstance(record, CrysRecord)
+    assert record.energy_per_atom == -3.4
+
+
+def test_what_is_left_aside_and_understood_is_noted(tmp_path: Path) -> None:
+    frame = rocksalt().to_extxyz()
+    named = frame.replace('pbc="T T T"', "REF_energy=-6.8 Virial=x fermi=2 run_type=GGA").replace("Na ", "D ")
+    other = frame.replace('pbc="T T T"', "energy=-6.8 REF_energy=-6.8 run_type=R2SCAN")
+    (tmp_path / "f.xyz").write_text(named + other)
+
+    def notes(**mapping: str) -> list[tuple[str, ...]]:
+        options = MappingOptions(name="mine", functional="PBE", mapping=ColumnMapping(**mapping))
+        return [item.notes for item in FileSource(tmp_path / "f.xyz", options).iter_records()]
+
+    aside = "{} is not read: if it is this structure's, name it in the mapping"
+    first, second = notes()
+    assert first == ("D is read as H", aside.format("REF_energy"), aside.format("Virial"))
+    assert second == ("run_type differs between rows that share a hull: name it as functional_column in the mapping",)
+    assert notes(energy="REF_energy", functional_column="run_type") == [("D is read as H", aside.format("Virial")), ()]
+
+
 def test_a_folder_of_cifs_in_order_of_name(tmp_path: Path) -> None:
     (tmp_path / "b.cif").write_text(perovskite().to_cif())
     (tmp_path / "a.cif").write_text(rocksalt().to_cif().replace("Na", "Xx"))
@@ -186,6 +231,26 @@ def test_pymatgen_json_structures_and_entries(tmp_path: Path) -> None:
     assert all(isinstance(b, Refusal) for b in bad)
     assert isinstance(bad[0], Refusal)
     assert "partially occupied" in bad[0].reason
+
+
+def test_another_name_of_a_folder_is_another_input_as_ids_are_made_of_it(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "POSCAR").write_text(rocksalt().to_pymatgen().to(fmt="poscar"))
+    options = MappingOptions(name="mine", functional="PBE")
+    before = FileSource(tmp_path, options).fingerprint()
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert ids(tmp_path) == ["b-POSCAR"]
+    assert FileSource(tmp_path, options).fingerprint() != before
+
+
+def test_a_cursor_with_only_bad_files_behind_it_gives_them_as_refusals(tmp_path: Path) -> None:
+    (tmp_path / "a.cif").write_text(rocksalt().to_cif())
+    for name in ("b.json", "c.json"):
+        (tmp_path / name).write_text("{nonsense")
+    source = FileSource(tmp_path, MappingOptions(name="mine", functional="PBE"))
+    items = list(source.iter_records())
+    for i, item in enumerate(items):
+        assert list(source.iter_records(cursor=item.cursor)) == items[i + 1 :]
 
 
 def test_cursor_continues_over_files(tmp_path: Path) -> None:

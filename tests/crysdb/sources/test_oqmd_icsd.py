@@ -73,3 +73,11 @@ def test_a_cut_database_is_said(source: OqmdIcsdSource) -> None:
     source.path.write_bytes(content[: len(content) // 3])
     with pytest.raises(SourceError, match="damaged"):
         list(OqmdIcsdSource(source.path).iter_records())
+
+
+def test_reading_goes_on_behind_a_row_without_a_number_of_its_entry(tmp_path: Path) -> None:
+    path = write_database(
+        tmp_path / "x.db", [("NaCl", rocksalt(), -2.0, 0.0), ("3763-5714-NaCl", rocksalt(), -2.0, 0.0)]
+    )
+    items = list(OqmdIcsdSource(path).iter_records())
+    assert described(list(OqmdIcsdSource(path).iter_records(cursor=items[0].cursor))) == described(items[1:])

@@ -10,6 +10,7 @@ import pytest
 from dao_core.crysdb.schema import CrysRecord
 from dao_core.crysdb.sources.base import Source, SourceError
 from dao_core.crysdb.sources.sample import SampleSource, sample_path
+from infra.sample_card import card
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +118,7 @@ def test_a_truncated_file_and_a_missing_hash_are_refused(copied: Path) -> None:
     copied.write_bytes(copied.read_bytes()[:-100])
     with pytest.raises(SourceError, match="truncated"):
         SampleSource(copied)
+
+
+def test_the_card_that_ships_is_made_from_the_sample() -> None:
+    assert card() == sample_path().with_name("sample_card.md").read_text()

@@ -29,6 +29,8 @@ def broken(name: str, **changes: object) -> CrysRecord:
         ({"energy_per_atom": -4e5}, "beyond"),
         ({"e_above_hull_source": float("inf")}, "e_above_hull_source"),
         ({"frac_coords": np.zeros((5, 3))}, "closer than"),
+        ({"forces": np.full((5, 3), np.nan)}, "forces with NaN"),
+        ({"stress": np.diag([0.0, 0.0, np.inf])}, "stress with NaN"),
     ],
 )
 def test_broken_rows_are_refused_with_a_reason(changes: dict[str, object], reason: str) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from dao_core.crysdb.schema import records_to_table
@@ -120,3 +121,12 @@ def test_several_benchmarks_each_have_their_label(benchmark_file: Path) -> None:
 def test_missing_files_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="not a file"):
         load_benchmark(BenchmarkConfig(name="b", paths=(tmp_path / "none.parquet",)))
+
+
+def test_rows_without_a_symmetry_reach_no_family() -> None:
+    """No prototype key is no key that a row and a test entry could share."""
+    table = key_columns(records_to_table([record("iron", element("Fe"), -8.0), record("salt", rocksalt(), -3.4)]))
+    blank = pa.nulls(1, pa.string())
+    table = table.set_column(table.column_names.index("prototype_key"), "prototype_key", pa.concat_arrays([blank] * 2))
+    benchmark = make_benchmark(BenchmarkConfig(name="b"), table.slice(0, 1))
+    assert reachability(table.slice(1), benchmark, {}) == {"structure": 0, "polymorph": 0, "prototype": 0, "none": 1}

@@ -68,6 +68,19 @@ def test_hits_are_counted_against_one_hull_and_paired_over_seeds(tmp_path: Path)
     assert (tmp_path / "loop.png").stat().st_size > 1000
 
 
+@pytest.mark.parametrize("arms", [("random", "no retraining"), ("random", "loop")])
+def test_only_the_loop_is_compared_with_the_others(arms: tuple[str, ...]) -> None:
+    rows = validations()
+    report = summarise(
+        {"validations": rows[rows["arm"].isin(arms)]},
+        LoopSettings.model_validate({"seeds": (0, 1), "arms": arms}),
+        {"known_hull": KNOWN},
+    )
+    assert report["loop_less"].keys() == ({"random"} if "loop" in arms else set())
+    if "loop" in arms:
+        assert report["loop_less"]["random"]["mean"] == pytest.approx(1.0)
+
+
 def test_the_hull_is_pushed_down_by_what_lies_below_it() -> None:
     one = pd.DataFrame([row("loop", 0, 0, "NaZnGe", -0.40)])
     # before, NaZnGe fell apart into NaZn13, Na and Ge: a thirteenth of 14 atoms at -0.05 of 3

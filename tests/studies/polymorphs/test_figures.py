@@ -77,6 +77,19 @@ def test_a_report_of_templates_alone_has_no_arms(tables: dict[str, pd.DataFrame]
     assert (tmp_path / "polymorphs.png").stat().st_size > 1000
 
 
+@pytest.mark.parametrize("kinds", [("random",), ("random", "templates")])
+def test_a_report_of_random_structures_whose_other_arms_are_not_done_yet(
+    tables: dict[str, pd.DataFrame], kinds: tuple[str, ...], tmp_path: Path
+) -> None:
+    """With --done-only: their parts come first."""
+    arms = tables["arms"]
+    some = {"arms": arms[arms["kind"].isin(kinds)], "matches": tables["matches"]}
+    report = summarise(some, SETTINGS, {})
+    assert report["with_random"] is None
+    assert (report["templates_on_all"] is None) == ("templates" not in kinds)
+    plot(some, report, tmp_path)
+
+
 def test_an_odd_k_is_refused() -> None:
     with pytest.raises(ValueError, match="even number"):
         PolymorphSettings.model_validate({"k": 3})

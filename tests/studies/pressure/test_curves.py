@@ -36,6 +36,16 @@ def test_beyond_the_last_pressure_the_tangent_decides_and_says_so() -> None:
     assert (gpa, inside) == (pytest.approx(0.0), False)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_curves_that_meet_at_a_pressure_cross_there(seed: int) -> None:
+    """As two phases do that relax to one structure: their difference is rounding."""
+    rng = np.random.default_rng(seed)
+    p = [0.0, float(rng.uniform(1, 50)), 100.0]
+    gpa, inside = crossing(p, [float(rng.uniform(0.001, 1)), -1e-17, -1.0], rng.normal(-1, 1, 3).tolist())
+    assert inside
+    assert 0.0 < gpa <= p[1]
+
+
 def test_phases_that_part_never_cross() -> None:
     assert crossing([0.0, 10.0], [0.2, 0.3], [1.0, 1.0]) == (None, False)
 
