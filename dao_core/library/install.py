@@ -14,7 +14,7 @@ from dao_core.library import mineral_source
 from dao_core.library.build import build_library
 from dao_core.library.collect import collect, collected, publish
 from dao_core.library.element_source import NAME as ELEMENTS
-from dao_core.library.element_source import ElementSource
+from dao_core.library.element_source import REVISION, ElementSource
 from dao_core.library.encyclopedia_source import NAME as ENCYCLOPEDIA
 from dao_core.library.encyclopedia_source import EncyclopediaSource
 from dao_core.library.folder import Library, LibraryError, LibrarySource, library_folder, usable_library
@@ -130,10 +130,10 @@ def _collect(carried: Carried, root: Path, wheel: Path | None, log: Callable[[st
 
 def _collect_elements(root: Path, log: Callable[[str], None]) -> None:
     """Add the elements' stable forms where there are compounds: alone they would pass for a library."""
-    present = {s.name for s in collected(root)}
-    if present and ELEMENTS not in present:
-        about = "stable forms of the elements, from the Delta test of DFT codes"
-        found = collect(ElementSource(), root, description=about, origin="Python package ase")
+    present = {s.name: s.revision for s in collected(root)}
+    if present and present.get(ELEMENTS, -1) < REVISION:
+        about = "stable forms of the elements, from the Delta test of DFT codes, and measured ones"
+        found = collect(ElementSource(), root, description=about, origin="Python package ase", revision=REVISION)
         publish(found, root)
         log_read(found.source, log)
 

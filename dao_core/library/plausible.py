@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from dao_core.artifacts import content_key
 from dao_core.crysdb.sources.base import Refusal, SourceItem
 from dao_core.crysdb.sources.records import RecordsSource
@@ -16,12 +18,14 @@ from dao_core.library.encyclopedia_source import EXPERIMENT
 from dao_core.matching.distances import contact_ratios
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 # Over the sum of covalent radii (Cordero et al., Dalton Trans. 2832, 2008). The shortest true ones of the sources are
-# 0.603 for scandium at 240 GPa and 0.65 for U=O; 36 of 5,100 entries have shorter ones, such as Ti-O of 1.16 angstrom.
-CLOSEST = 0.6
+# 0.603 for scandium at 240 GPa, 0.65 for U=O and 0.69 for N-H and O-H, where X-rays see the hydrogen too near; of other
+# pairs in compounds 0.707. 38 of 5,100 entries have two atoms below 0.6, such as Ti-O of 1.16 angstrom, 28 more have
+# others below 0.7: Mn-O of 1.33, V-O of 1.43, C and Cl exchanged in cyanogen chloride.
+CLOSEST, CLOSEST_IN_COMPOUNDS = 0.6, 0.7
+HYDROGEN, ACTINIDES = 1, range(89, 104)
 # Volume over that of the densest calculated structure of the formula. Sources that tell pressures hold none of high
 # pressure: there what is right begins at 0.74; elsewhere at 0.53, which is hydrogen at 300 GPa.
 DENSEST_AT_ORDINARY, DENSEST = 0.7, 0.5
@@ -31,7 +35,7 @@ DENSEST_ALONE = 0.58  # over the volumes of the elements, where no calculation i
 OPENEST, OPENEST_OF_ELEMENTS = 1.5, 1.25
 OPENEST_ALONE = 1.45  # over the volumes of the elements, where all are metals or metalloids and no calculation is
 ARTEFACT = 0.5  # eV/atom above the hull: how open a calculated structure beyond it is says nothing
-TOO_CLOSE = f"two atoms closer than {CLOSEST:g} times the sum of their covalent radii: misprinted"
+TOO_CLOSE = f"two atoms closer than {CLOSEST_IN_COMPOUNDS:g} times the sum of their covalent radii: misprinted"
 TOO_DENSE = "much denser than any calculated structure of the formula or than its elements: misprinted"
 TOO_OPEN = "much more open than any calculated structure of the formula or than its elements: misprinted"
 
@@ -106,7 +110,7 @@ def implausible(crystal: Crystal, calculated: Calculated | None, *, ordinary: bo
         calculated: Of its formula; None where there is none.
         ordinary: Whether its source leaves out what was measured at high pressure.
     """
-    if contact_ratios(crystal.lattice, crystal.frac_coords, crystal.atomic_numbers).min() < CLOSEST:
+    if _too_close(crystal):
         return TOO_CLOSE
     volume, elements = crystal.volume / crystal.n_atoms, float(_atomic_volumes()[crystal.atomic_numbers].mean())
     densest = DENSEST_AT_ORDINARY if ordinary else DENSEST
@@ -119,6 +123,13 @@ def implausible(crystal: Crystal, calculated: Calculated | None, *, ordinary: bo
     if calculated.largest and volume > max(OPENEST * calculated.largest, OPENEST_OF_ELEMENTS * elements):
         return TOO_OPEN
     return None
+
+
+def _too_close(crystal: Crystal) -> bool:
+    numbers = crystal.atomic_numbers
+    short = np.isin(numbers, [HYDROGEN, *ACTINIDES]) | (len(set(numbers.tolist())) == 1)
+    limits = np.where(short[:, None] | short, CLOSEST, CLOSEST_IN_COMPOUNDS)
+    return bool((contact_ratios(crystal.lattice, crystal.frac_coords, numbers) < limits).any())
 
 
 @lru_cache(maxsize=1)

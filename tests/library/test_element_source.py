@@ -6,7 +6,12 @@ import spglib
 from ase.data import reference_states
 
 from dao_core.elements import atomic_number
-from dao_core.library.element_source import ElementSource
+from dao_core.library.element_source import (
+    BODY_CENTRED,
+    FACE_CENTRED,
+    HEXAGONAL,
+    ElementSource,
+)
 from dao_core.library.folder import Library
 from dao_core.library.known import known_structures
 
@@ -17,7 +22,7 @@ OTHER = {"H", "Li", "C", "Na", "Se", "Sn", "Te", "Hg"}
 
 def test_elements_have_the_form_that_ase_s_own_table_of_experiments_gives_them() -> None:
     records = {str(i.cursor): i.record for i in ElementSource().iter_records()}
-    assert len(records) == 63
+    assert len(records) == 80
     compared = 0
     for symbol, record in records.items():
         state = reference_states[atomic_number(symbol)]
@@ -30,7 +35,33 @@ def test_elements_have_the_form_that_ase_s_own_table_of_experiments_gives_them()
             volume = state["a"] ** 3 / {"fcc": 4, "bcc": 2, "sc": 1}[state["symmetry"]]
             assert crystal.volume / crystal.n_atoms == pytest.approx(volume, rel=0.1)
         compared += 1
-    assert compared > 40
+    assert compared > 50
+
+
+@pytest.mark.parametrize("symbol", [*FACE_CENTRED, *BODY_CENTRED, *HEXAGONAL, "La", "Pr", "Nd", "Sm", "Pa"])
+def test_measured_cells_have_the_volume_of_ase_s_own_table(symbol: str) -> None:
+    record = next(i.record for i in ElementSource().iter_records() if i.cursor == symbol)
+    assert record is not None
+    state = reference_states[atomic_number(symbol)]
+    a = state["a"]
+    cosine = np.cos(np.radians(state.get("alpha", 90)))
+    volume = {
+        "fcc": a**3 / 4,
+        "bcc": a**3 / 2,
+        "hcp": np.sqrt(3) / 4 * a**3 * state.get("c/a", 1),
+        "rhombohedral": a**3 * np.sqrt(1 - 3 * cosine**2 + 2 * cosine**3) / 3,
+        "tetragonal": a**3 * state.get("c/a", 1) / 2,
+    }[state["symmetry"]]
+    assert record.crystal.volume / record.n_atoms == pytest.approx(volume, rel=0.02)
+
+
+def test_layers_of_the_lanthanides_are_close_packed_in_their_own_sequence() -> None:
+    layers = {str(i.cursor): i.record.n_atoms for i in ElementSource().iter_records() if i.record}
+    assert [layers[s] for s in ("Yb", "Gd", "Nd", "Sm")] == [1, 2, 4, 3]  # ABC, AB, ABAC, and ABABCBCAC threefold
+    for symbol in ("Nd", "Sm"):
+        crystal = next(i.record.crystal for i in ElementSource().iter_records() if i.cursor == symbol)
+        distances = crystal.to_pymatgen().get_neighbor_list(1.1 * 3.7)[3]
+        assert len(distances) == 12 * crystal.n_atoms
 
 
 def test_cells_are_primitive_and_reading_goes_on_behind_the_cursor() -> None:

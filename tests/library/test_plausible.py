@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from pymatgen.core import Lattice, Structure
+from ase.data import covalent_radii
+from pymatgen.core import Element, Lattice, Structure
 
 from dao_core.crysdb.schema import CrysRecord, records_to_table
 from dao_core.crysdb.sources.records import RecordsSource
@@ -81,7 +82,7 @@ def test_overlapping_atoms_are_a_misprint() -> None:
     wrong = built("P4mm", Lattice.tetragonal(3.99, 4.03), ["Ba", "Ti", "O", "O"],
                   [[0, 0, 0], [0.5, 0.5, 0.51], [0.5, 0.5, 0.22], [0.5, 0, 0.49]])  # fmt: skip
     assert implausible(wrong, None, ordinary=True) == TOO_CLOSE
-    uranyl = built("P4/mmm", Lattice.tetragonal(4.2, 4.4), ["U", "O", "O"], [[0, 0, 0], [0, 0, 0.4023], [0.5, 0, 0]])
+    uranyl = built("P4/mmm", Lattice.tetragonal(4.2, 6.5), ["U", "O", "O"], [[0, 0, 0], [0, 0, 0.2723], [0.5, 0, 0]])
     assert implausible(uranyl, None, ordinary=True) is None
 
 
@@ -118,3 +119,23 @@ def test_another_calculation_is_another_reading(tmp_path: Path) -> None:
     measured = rows(tmp_path / "b.parquet", "amcsd", "experiment", right=(rocksalt(), None))
     alone, beside = PlausibleSource(measured, {}), PlausibleSource(measured, {"NaCl": SALT})
     assert len({measured.fingerprint(), alone.fingerprint(), beside.fingerprint()}) == 3
+
+
+@pytest.mark.parametrize(
+    ("symbols", "ratio", "reason"),
+    [
+        (("Mn", "O"), 0.66, TOO_CLOSE),  # 1.33 angstrom in a misprinted pyrolusite
+        (("V", "O"), 0.72, None),  # vanadyl in V2O5
+        (("U", "O"), 0.66, None),  # uranyl
+        (("N", "H"), 0.66, None),  # hydrogen by X-rays
+        (("Sc", "Sc"), 0.61, None),  # scandium at 240 GPa
+        (("Sc", "Sc"), 0.59, TOO_CLOSE),
+    ],
+)
+def test_how_close_two_atoms_may_be_depends_on_what_they_are(
+    symbols: tuple[str, str], ratio: float, reason: str
+) -> None:
+    pair = ratio * sum(covalent_radii[Element(s).Z] for s in symbols)
+    crystal = Crystal.from_pymatgen(Structure(Lattice.cubic(9.0), symbols, [[0, 0, 0], [pair / 9.0, 0, 0]]))
+    found = implausible(crystal, None, ordinary=False)
+    assert (found == TOO_CLOSE) == (reason == TOO_CLOSE)
