@@ -208,6 +208,8 @@ def _count(number: str, group: dict[str, int], text: str) -> int:
     value = int(number)
     if value == 0:
         raise FormulaError(f"formula {name}: {token} asks for zero atoms; leave the element out")
+    if number.startswith("0"):
+        raise FormulaError(f"formula {name}: {token} has a number that begins with 0: is it the letter O, oxygen?")
     if value > MAX_COUNT:
         raise FormulaError(f"formula {name}: {token} asks for more than {MAX_COUNT} atoms")
     return value
@@ -257,14 +259,11 @@ def enumerate_cells(formula: str | Formula, max_atoms: int = MAX_ATOMS, *, min_a
 
 
 def charge_balanced(formula: str | Formula) -> bool:
-    """Whether SMACT finds oxidation states that add to zero and agree with electronegativity (metals and alloys pass).
-
-    Mixed valence (Fe3O4) counts as balanced. Source: Davies et al., J. Open Source Softw. 4, 1361 (2019).
-    """
-    from smact.screening import smact_validity
+    """Whether common oxidation states add to zero, mixed valence included (metals and alloys pass): see `balances`."""
+    from dao_core.screening.charge_balance import balances
 
     parsed = parse_formula(formula) if isinstance(formula, str) else formula
-    return bool(smact_validity(parsed.reduced, mixed_valence=True))
+    return balances(parsed.unit)
 
 
 def parse_chemical_system(text: str) -> tuple[str, ...]:

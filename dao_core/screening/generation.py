@@ -38,9 +38,7 @@ def generate(proposer: Proposer) -> Proposals:
     wanted = settings.n_generated + settings.n_seeded + settings.n_templates - len(proposer.chosen)
     if generator is None or wanted == 0:
         return Proposals()
-    unseen = [s for s in proposer.formula.unit if _number(s) not in generator.elements]
-    if unseen:
-        reason = f"the generator never saw {', '.join(unseen)}"
+    if reason := _unseen(proposer, generator):
         return Proposals(refused=[f"{proposer.formula.reduced}: {reason}"] * wanted)
     cells, not_tried = _sampled_cells(proposer, generator)
     seeds = [s for s in proposer.seeds if s.crystal.n_atoms <= proposer.largest_generated]
@@ -51,6 +49,20 @@ def generate(proposer: Proposer) -> Proposals:
     if cells and rest:
         made = _merged(made, _de_novo(proposer, cells, rest))
     return _merged(made, _seeded(proposer, seeds, len(made.items) + len(made.refused)))
+
+
+def nothing_to_draw(proposer: Proposer) -> str | None:
+    """Why no time would be enough for a sample of this formula; None where some can be drawn.
+
+    Args:
+        proposer: Of a search in which nothing is given.
+    """
+    generator = proposer.models.generator
+    if generator is None:
+        return None
+    if reason := _unseen(proposer, generator):
+        return f"{proposer.formula.shown}: nothing was generated: {reason}"
+    return None if any(map(proposer.is_sampled, proposer.cells)) else _too_large(proposer, generator)
 
 
 def samples_a_cell(likely: Sequence[float], n: int) -> list[int]:
@@ -72,10 +84,20 @@ def samples_a_cell(likely: Sequence[float], n: int) -> list[int]:
     return counts
 
 
-def _number(symbol: str) -> int:
+def _unseen(proposer: Proposer, generator: Generator) -> str | None:
+    """The elements that the generator wasn't trained on, in words."""
     from dao_core.elements import atomic_number
 
-    return atomic_number(symbol)
+    unseen = [s for s in proposer.formula.unit if atomic_number(s) not in generator.elements]
+    return f"the generator never saw {', '.join(unseen)}" if unseen else None
+
+
+def _too_large(proposer: Proposer, generator: Generator) -> str:
+    smallest = sum(proposer.cells[0].values())
+    return (
+        f"{proposer.formula.shown}: nothing was generated: a cell has {smallest} atoms, the generator was trained "
+        f"on {generator.max_atoms} at most (--generated-atoms {smallest} tries it all the same)"
+    )
 
 
 def _sampled_cells(proposer: Proposer, generator: Generator) -> tuple[Cells, list[str]]:
@@ -83,14 +105,7 @@ def _sampled_cells(proposer: Proposer, generator: Generator) -> tuple[Cells, lis
     cells = [cell for cell in proposer.cells if proposer.is_sampled(cell)]
     if cells and proposer.largest_generated > generator.max_atoms:
         generator.check(cells[-1])  # the largest: the one to be warned about
-    if not cells:
-        smallest = sum(proposer.cells[0].values())
-        note = (
-            f"{proposer.formula.shown}: nothing was generated: a cell has {smallest} atoms, the generator was trained "
-            f"on {generator.max_atoms} at most (--generated-atoms {smallest} tries it all the same)"
-        )
-        return [], [note]
-    return cells, []
+    return cells, [] if cells else [_too_large(proposer, generator)]
 
 
 def _de_novo(proposer: Proposer, cells: Cells, n: int) -> Proposals:

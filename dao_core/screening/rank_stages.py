@@ -19,8 +19,10 @@ from dao_core.screening.candidate_table import load_candidates, save_candidates
 from dao_core.screening.context import SearchContext, Stage
 from dao_core.screening.dimensionality import dispersion_note
 from dao_core.screening.formulas import parse_formula
+from dao_core.screening.generation import nothing_to_draw
 from dao_core.screening.load_references import References, load_references
 from dao_core.screening.pipeline import Screened, ScreenInputs, counts_of, screen
+from dao_core.screening.proposals import Proposer
 from dao_core.screening.proposed import KNOWN
 from dao_core.screening.relaxing import relaxation_steps
 from dao_core.screening.report.page import write_report
@@ -199,15 +201,8 @@ def _limits(records: Sequence[FormulaRecords], unrelaxed: Sequence[Candidate], c
     """What cut the search short, each with what lifts it, and what is unusual about its formulas."""
     lines = [note for r in records if (note := balance_note(parse_formula(r.formula, typed=False))) is not None]
     lines += context.loaded.notes
+    lines += _ungenerated(records, context)
     budget, most = context.settings.budget_seconds, context.settings.max_relaxed
-    # steps stop at their own shares of the budget, so the clock says nothing here: what is missing does
-    wanted = context.settings.n_generated + context.settings.n_seeded
-    ungenerated = sum(len(r.proposed) == 1 for r in records) if wanted else 0
-    if budget is not None and ungenerated:
-        lines.append(
-            (f"{ungenerated} of {len(records)} formulas got" if len(records) > 1 else "there are")
-            + f" no generated structures: {budget:g} s were too short (a larger --budget makes them)"
-        )
     improbable = 0 if context.late() else sum(c.origin == KNOWN for c in unrelaxed)
     left = len(unrelaxed) - improbable
     missed = "1 proposal was" if left == 1 else f"{left} proposals were"
@@ -223,6 +218,26 @@ def _limits(records: Sequence[FormulaRecords], unrelaxed: Sequence[Candidate], c
         lines.append(
             f"{improbable} known structure{' has' if improbable == 1 else 's have'} no probability: "
             f"the judge looks at the {judged} most probable candidates, and at none that is far behind"
+        )
+    return lines
+
+
+def _ungenerated(records: Sequence[FormulaRecords], context: SearchContext) -> list[str]:
+    """The formulas of which the budget let nothing be generated, and those of which nothing could be."""
+    settings = context.settings
+    wanted = settings.n_generated + settings.n_seeded
+    # steps stop at their own shares of the budget, so the clock says nothing here: what is missing does
+    missing = [r.formula for r in records if len(r.proposed) == 1] if wanted else []
+    if settings.budget_seconds is None or not missing:
+        return []
+    lines = []
+    if not settings.given.active:  # else the cells depend on what is given
+        proposers = [Proposer(parse_formula(text, typed=False), context.loaded, settings) for text in missing]
+        lines = [note for proposer in proposers if (note := nothing_to_draw(proposer)) is not None]
+    if late := len(missing) - len(lines):
+        lines.append(
+            (f"{late} of {len(records)} formulas got" if len(records) > 1 else "there are")
+            + f" no generated structures: {settings.budget_seconds:g} s were too short (a larger --budget makes them)"
         )
     return lines
 

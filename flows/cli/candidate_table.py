@@ -12,11 +12,15 @@ if TYPE_CHECKING:
 
 COLUMNS = ("rank", "formula", "Z", "space group", "g/cm³", "probability", "above lowest", "above hull", "in library",
            "eV/atom", "relaxed by", "origin", "found", "known?")  # fmt: skip
+_TEMPLATE = "template "  # before the id of the template that a sample started from
 SPARE = ("found", "origin", "relaxed by", "eV/atom", "in library", "Z", "g/cm³")  # what a narrow terminal goes without
 
-# of a row with --json
-VALUES = ("formula", "z", "spacegroup_after", "probability", "energy_per_atom", "energy_std", "energy_identity",
-          "e_above_hull", "density", "relaxation_status", "origin", "novelty", "mineral", "n_measured")  # fmt: skip
+# of a row with --json, besides those that `_values` works out
+VALUES = ("id", "formula", "shown_formula", "z", "library_spacegroup", "density", "prototype", "probability",
+          "energy_per_atom", "energy_std", "energy_identity", "energy_kind", "undecided", "judged", "r2scan_shift",
+          "e_above_hull", "hull_identity", "p_stable", "model_formation_energy", "library", "library_id",
+          "library_e_above_hull", "relaxation_status", "origin", "n_merged", "novelty", "novelty_reference", "mineral",
+          "n_measured")  # fmt: skip
 
 
 def candidate_table(candidates: Sequence[Candidate], *, limit: int, title: str | None = None) -> None:
@@ -33,10 +37,26 @@ def candidate_table(candidates: Sequence[Candidate], *, limit: int, title: str |
 
     best = ground_states(candidates)
     decides = {formula: deciding_identity(group) for formula, group in by_formula(candidates).items()}
-    rows = [_row(i, c, relative_energy(c, best, decides[c.formula])) for i, c in enumerate(candidates[:limit], start=1)]
+    placed = [(i, c, relative_energy(c, best, decides[c.formula])) for i, c in enumerate(candidates[:limit], start=1)]
     counted = f"{min(limit, len(candidates))} of {len(candidates)} distinct structures"
-    values = [{"rank": i, **{name: getattr(c, name) for name in VALUES}} for i, c in enumerate(candidates[:limit], 1)]
-    table(counted if title is None else f"{title}: {counted}", COLUMNS, rows, values=values, spare=SPARE)
+    heading = counted if title is None else f"{title}: {counted}"
+    table(heading, COLUMNS, [_row(*p) for p in placed], values=[_values(*p) for p in placed], spare=SPARE)
+
+
+def _values(place: int, c: Candidate, above: float | None) -> dict[str, object]:
+    """A row as numbers and names, each under its name in `candidates.parquet` if it has one there."""
+    named = {name: getattr(c, name) for name in VALUES}
+    template = c.provenance.get("template_id")
+    start = str(c.provenance.get("start", ""))
+    if template is None and start.startswith(_TEMPLATE):  # a sample that began as one
+        template = start.removeprefix(_TEMPLATE)
+    return {
+        "rank": place,
+        **named,
+        "spacegroup_after": _group_number(c),
+        "above_lowest": above,
+        "template_id": template,
+    }
 
 
 def _row(place: int, c: Candidate, above: float | None) -> tuple[object, ...]:
@@ -63,14 +83,17 @@ def _group(c: Candidate) -> str | None:
     """Its space group, and of a known structure whose relaxation changed it also the one that it is known in."""
     from dao_core.screening.symmetry import spacegroup_symbol
 
-    listed = c.library_spacegroup
-    # nobody has moved it: another group than the library's would only be another tolerance
-    at_rest = listed is not None and not (c.relaxed or c.judged)
-    number = listed if at_rest else c.spacegroup_after or c.spacegroup_before
+    listed, number = c.library_spacegroup, _group_number(c)
     if not number:
         return None
     known = f", known as {spacegroup_symbol(listed)}" if listed and listed != number else ""
     return f"{spacegroup_symbol(number)} ({number}){known}"
+
+
+def _group_number(c: Candidate) -> int | None:
+    """Its space group; the library's where nobody has moved the structure: another would only be another tolerance."""
+    at_rest = c.library_spacegroup is not None and not (c.relaxed or c.judged)
+    return c.library_spacegroup if at_rest else c.spacegroup_after or c.spacegroup_before
 
 
 def _percent(c: Candidate) -> str | None:

@@ -66,7 +66,7 @@ def predict(
     """Predict the crystal structures of one formula, offline.
 
     A first table with the known structures comes within seconds; then a second energy model, the judge, relaxes and
-    ranks the most probable candidates.
+    ranks the most probable candidates. --json prints the tables as JSON, with more of each structure and every digit.
 
     Examples:  dao predict SrTiO3    dao predict NaCl --out nacl --n 80    dao predict TiO2 --spacegroup 136
     """

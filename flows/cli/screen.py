@@ -157,6 +157,8 @@ def screen(
 ) -> None:
     """Predict and rank the structures of many formulas; after an interruption the same command continues.
 
+    --json prints the tables as JSON, with more of each structure and every digit.
+
     Examples:  dao screen NaCl MgO --n 10 --phonons    dao screen --system Sr-Ti-O --crysdb TABLE
     """
     started = time.time()

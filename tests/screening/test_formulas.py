@@ -41,6 +41,7 @@ def test_counts_as_typed_are_kept_beside_the_reduced_formula() -> None:
     ("text", "named"),
     [
         ("Sr1Ti0O3", "Ti0 asks for zero"),
+        ("Ti02", "Ti02 has a number that begins with 0: is it the letter O, oxygen?"),
         ("Xx2", "Xx is not an element"),
         ("", "empty"),
         ("   ", "empty"),

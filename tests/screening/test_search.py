@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -262,6 +263,17 @@ def test_a_budget_that_ends_early_keeps_every_proposal_and_says_what_it_cut(tmp_
     assert {c.probability for c in cut} == {None}
     assert any("were not relaxed within 1e+06 s" in note and "larger --budget" in note for note in outcome.info.notes)
     assert any("2 of 2 formulas got no generated structures" in note for note in outcome.info.notes)
+    generator = SimpleNamespace(max_atoms=20, elements={29, 79}, symmetry=None, identity="G")
+    tried = SearchModels(emt(), generator, models().templates, AsePotential(EMT, "judge"))  # type: ignore[arg-type]
+    large = wanted.model_copy(update={"max_atoms": 64})
+    late = context(tmp_path / "large", tried, large, started=now - 7.5e5)
+    formulas = [parse_formula(text) for text in ("CuAu", "Cu17Au12", "AgAu")]
+    notes = Conductor(late).run(formulas, "test").info.notes
+    assert any(
+        "Cu17Au12: nothing was generated: a cell has 29 atoms, the generator was trained on 20" in n for n in notes
+    )
+    assert any("AgAu: nothing was generated: the generator never saw Ag" in n for n in notes)
+    assert any("1 of 3 formulas got no generated structures" in n for n in notes)
     spent = context(tmp_path / "x", models(), SETTINGS.model_copy(update={"budget_seconds": 1.0}), started=now - 2)
     with pytest.raises(NothingProposedError, match="larger --budget"):
         Conductor(spent).run([parse_formula("CuAu")], "test")

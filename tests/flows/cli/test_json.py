@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tasks.run_log import RunLog
 from tests.helpers.cli import dao
 
@@ -33,6 +35,11 @@ def test_candidates_as_json_are_numbers(tmp_path: Path) -> None:
     assert 0 < best["probability"] <= 1
     assert best["energy_per_atom"] < 0
     assert "asked =" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["predict", "screen"])
+def test_the_help_of_a_search_names_the_option(command: str, tmp_path: Path) -> None:
+    assert "--json" in dao(command, "--help", cwd=tmp_path).stdout
 
 
 def test_a_mistake_is_still_one_line_and_status_2(tmp_path: Path) -> None:
