@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dao_core.crystal import Crystal, InvalidCrystalError
-from dao_core.library import mineral_source
+from dao_core.library import element_source, mineral_source
 from dao_core.matching.reduction import reduced_primitive
 from dao_core.matching.same import same_reduced, without_hand
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from dao_core.matching.alignment import Cell
 
-MEASURED_SOURCES = (mineral_source.NAME,)  # those that say at which temperature and pressure
+# Minerals, whose entries say at which temperature and pressure, and the stable form of each element: with nothing for
+# it a rare stacking of graphite's layers is as likely as graphite.
+MEASURED_SOURCES = (mineral_source.NAME, element_source.NAME)
 STRUCTURE_COLUMNS = ("material_id", "formula_reduced", "spacegroup_number", "lattice", "frac_coords",
                      "atomic_numbers")  # fmt: skip
 OLD_WITHIN = 0.03  # eV/atom above the hull: a calculation this low confirms a structure of before 1940
@@ -43,10 +45,11 @@ def measurements(structures: pa.Table, everything: pa.Table) -> tuple[list[int],
 
     chosen = pc.is_in(everything["source"], value_set=_strings(MEASURED_SOURCES))
     measured: dict[tuple[Any, ...], list[tuple[str, Cell]]] = defaultdict(list)
-    rows = everything.filter(chosen).select(list(STRUCTURE_COLUMNS)).to_pylist()
+    rows = everything.filter(chosen).select(["source", *STRUCTURE_COLUMNS]).to_pylist()
     own = _own_formulas(rows)
     for row in rows:
-        cell = _reduced(row) if mineral_source.is_counted(row["material_id"]) else None
+        counts_here = row["source"] == element_source.NAME or mineral_source.is_counted(row["material_id"])
+        cell = _reduced(row) if counts_here else None
         if cell is not None:
             measured[_kind(row)].append((row["material_id"], cell))
     counts = [0] * structures.num_rows

@@ -45,6 +45,13 @@ def test_each_measurement_counts_for_every_description_of_its_crystal() -> None:
     assert counted(structures, [row("amcsd-2", large), row("amcsd-3", moved(large))]) == [3, 3, 3]
 
 
+def test_the_stable_form_of_an_element_counts_as_measured_once() -> None:
+    copper = Crystal.from_pymatgen(Structure.from_spacegroup("Fm-3m", Lattice.cubic(3.61), ["Cu"], [[0, 0, 0]]))
+    strained = Crystal(1.02 * copper.lattice, copper.frac_coords, copper.atomic_numbers)
+    structures = [row("calculated", strained, "oqmd-icsd"), row("other", rocksalt(), "oqmd-icsd")]
+    assert counted(structures, [row("delta-elements-Cu", copper, "delta-elements")]) == [1, 0]
+
+
 def test_the_commonest_name_of_the_measurements_is_the_mineral_s() -> None:
     names = ["amcsd-1-halite", "amcsd-2", "amcsd-3-halite", "amcsd-4-rock-salt"]
     structures = [row("calculated", rocksalt(), "oqmd-icsd"), row("other", rocksalt("K", "Cl"), "oqmd-icsd")]
