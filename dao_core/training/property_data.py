@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,10 @@ from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.energy.property import PropertyError
+from dao_core.matching.distances import closer_than
+from dao_core.readers.base import MIN_DISTANCE, Refusal, naming
 from dao_core.readers.cif import crystal_from_cif
+from dao_core.readers.read import named_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +39,7 @@ class PropertyRows:
 
 
 def read_property(path: Path, column: str, *, max_atoms: int = 200) -> PropertyRows:
-    """Rows of a CrysDB table (a folder), a Parquet or a CSV file.
+    """Rows of a CrysDB table (a folder), or of a file that DAO reads: Parquet, CSV, JSON, extended xyz.
 
     Structures stand in `lattice` (9), `frac_coords` (3 N), `atomic_numbers` (N), or as CIF text in `cif`.
 
@@ -50,7 +54,21 @@ def read_property(path: Path, column: str, *, max_atoms: int = 200) -> PropertyR
     Raises:
         PropertyError: The column or the structures are missing, or nothing usable is left.
     """
-    return property_rows(_frame(path), column, str(path), max_atoms=max_atoms)
+    if path.is_dir():
+        from dao_core.crysdb.table import CrysTable
+
+        return property_rows(CrysTable(path).read().to_pandas(), column, str(path), max_atoms=max_atoms)
+    if not path.exists():
+        raise PropertyError(f"{path} does not exist: give a CrysDB table, a Parquet or a CSV file")
+    rows = [row for _, row in named_rows(path)]
+    names = dict.fromkeys(name for row in rows for name in row.columns)
+    if column not in names:
+        first = rows[0].value
+        if not names and isinstance(first, Refusal):
+            raise PropertyError(naming(path, PropertyError(first.reason)))
+        raise PropertyError(f"{path} has no column {column!r}: it has {', '.join(names)}")
+    pairs = [(row.columns.get(column), row.value) for row in rows]
+    return _usable(pairs, column, str(path), max_atoms)
 
 
 def property_rows(frame: pd.DataFrame, column: str, name: str, *, max_atoms: int = 200) -> PropertyRows:
@@ -73,51 +91,44 @@ def property_rows(frame: pd.DataFrame, column: str, name: str, *, max_atoms: int
     text = next((c for c in CIF if c in frame), None)
     if text is None and not set(ARRAYS) <= set(frame.columns):
         raise PropertyError(f"{name} has no structures: give the columns {', '.join(ARRAYS)}, or cif")
-    try:
-        values = frame[column].to_numpy(dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise PropertyError(f"column {column!r} of {name} is not numeric: {error}") from error
-    crystals, kept, refused = [], [], Counter[str]()
-    for row, value in zip(frame.to_dict("records"), values, strict=True):
-        if not np.isfinite(value):
-            refused["no value"] += 1
-            continue
+    pairs = ((row[column], _crystal(row, text)) for row in frame.to_dict("records"))
+    return _usable(pairs, column, name, max_atoms)
+
+
+def _usable(pairs: Iterable[tuple[Any, Crystal | Refusal]], column: str, name: str, max_atoms: int) -> PropertyRows:
+    """What is left of values and structures, and why the others are not."""
+    crystals: list[Crystal] = []
+    kept: list[float] = []
+    refused = Counter[str]()
+    for value, crystal in pairs:
         try:
-            crystal = _crystal(row, text)
-        except (InvalidCrystalError, ValueError, TypeError):
-            refused["no crystal"] += 1
-            continue
-        if crystal.n_atoms > max_atoms:
+            label = float("nan") if value in (None, "") else float(value)
+        except (TypeError, ValueError) as error:
+            raise PropertyError(f"column {column!r} of {name} is not numeric: {error}") from error
+        if not np.isfinite(label):
+            refused["no value"] += 1
+        elif isinstance(crystal, Refusal):
+            refused[crystal.reason] += 1
+        elif crystal.n_atoms > max_atoms:
             refused[f"more than {max_atoms} atoms"] += 1
-            continue
-        crystals.append(crystal)
-        kept.append(float(value))
+        elif closer_than(crystal.lattice, crystal.frac_coords, MIN_DISTANCE):
+            refused[f"two atoms closer than {MIN_DISTANCE} angstrom"] += 1
+        else:
+            crystals.append(crystal.niggli())
+            kept.append(label)
     if not crystals:
         raise PropertyError(f"no usable row in {name}: {dict(refused)}")
     return PropertyRows(crystals, np.array(kept), [c.formula_reduced for c in crystals], dict(refused))
 
 
-def _frame(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    if path.is_dir():
-        from dao_core.crysdb.table import CrysTable
-
-        return CrysTable(path).read().to_pandas()
-    if not path.exists():
-        raise PropertyError(f"{path} does not exist: give a CrysDB table, a Parquet or a CSV file")
-    if path.suffix == ".parquet":
-        return pd.read_parquet(path)
-    if path.suffix == ".csv":
-        return pd.read_csv(path)
-    raise PropertyError(f"{path}: unknown ending {path.suffix!r}, expected .parquet, .csv or a table folder")
-
-
-def _crystal(row: dict[Any, Any], text: str | None) -> Crystal:
-    if text is not None:
-        return crystal_from_cif(str(row[text])).niggli()
-    return Crystal(
-        np.reshape(np.concatenate([np.ravel(x) for x in np.ravel(row["lattice"])]), (3, 3)),
-        np.reshape(np.asarray(row["frac_coords"], dtype=np.float64), (-1, 3)),
-        np.asarray(row["atomic_numbers"], dtype=np.int64),
-    ).niggli()
+def _crystal(row: dict[Any, Any], text: str | None) -> Crystal | Refusal:
+    try:
+        if text is not None:
+            return crystal_from_cif(str(row[text]))
+        return Crystal(
+            np.reshape(np.concatenate([np.ravel(x) for x in np.ravel(row["lattice"])]), (3, 3)),
+            np.reshape(np.asarray(row["frac_coords"], dtype=np.float64), (-1, 3)),
+            np.asarray(row["atomic_numbers"], dtype=np.int64),
+        )
+    except (InvalidCrystalError, ValueError, TypeError):
+        return Refusal("", "no crystal")

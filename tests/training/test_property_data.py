@@ -38,6 +38,27 @@ def test_parquet_and_csv_say_the_same(tmp_path: Path) -> None:
         np.testing.assert_allclose([c.volume for c in rows.crystals], [c.volume for c in crystals], rtol=1e-6)
 
 
+@pytest.mark.parametrize("separator", [",", ";"])
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "utf-16"])
+def test_csv_of_any_spreadsheet_is_read(tmp_path: Path, separator: str, encoding: str) -> None:
+    table = frame().assign(name="Müller")
+    for column in ("lattice", "frac_coords", "atomic_numbers"):
+        table[column] = [str(np.asarray(value).tolist()) for value in table[column]]
+    table.to_csv(tmp_path / "X.CSV", index=False, sep=separator, encoding=encoding)
+    rows = read_property(tmp_path / "X.CSV", "gap")
+    assert (rows.labels.tolist(), rows.refused) == ([0.0, 1.0, 2.0, 3.0], {})
+
+
+def test_atoms_that_overlap_and_slabs_are_refused_as_everywhere(tmp_path: Path) -> None:
+    table = frame(3)
+    table["frac_coords"] = [np.zeros(len(x)) if i == 0 else x for i, x in enumerate(table.frac_coords)]
+    table["pbc"] = [[True] * 3, [True, True, False], [True] * 3]
+    table.to_parquet(tmp_path / "x.parquet")
+    rows = read_property(tmp_path / "x.parquet", "gap")
+    assert rows.labels.tolist() == [2.0]
+    assert sum(rows.refused.values()) == 2
+
+
 def test_a_crysdb_table_is_read(tmp_path: Path) -> None:
     from dao_core.crysdb.schema import CrysRecord
     from dao_core.crysdb.table import CrysTable
@@ -59,7 +80,8 @@ def test_what_cannot_be_used_is_counted(tmp_path: Path) -> None:
     table.to_parquet(tmp_path / "x.parquet")
     rows = read_property(tmp_path / "x.parquet", "gap", max_atoms=4)
     assert rows.labels.tolist() == [2.0]
-    assert rows.refused == {"no value": 1, "no crystal": 1, "more than 4 atoms": 1}
+    flat = "volume per atom 0 A^3 is outside 1.0..1000.0"
+    assert rows.refused == {"no value": 1, flat: 1, "more than 4 atoms": 1}
 
 
 @pytest.mark.parametrize(
@@ -76,11 +98,13 @@ def test_files_that_are_no_table_are_refused(tmp_path: Path) -> None:
     with pytest.raises(PropertyError, match="does not exist"):
         read_property(tmp_path / "x.parquet", "gap")
     (tmp_path / "x.txt").write_text("")
-    with pytest.raises(PropertyError, match=r"unknown ending '\.txt'"):
+    with pytest.raises(PropertyError, match=r"x\.txt is empty"):
         read_property(tmp_path / "x.txt", "gap")
     frame()[["gap"]].to_parquet(tmp_path / "y.parquet")
-    with pytest.raises(PropertyError, match="has no structures"):
+    with pytest.raises(PropertyError, match="no lattice, frac_coords among the columns"):
         read_property(tmp_path / "y.parquet", "gap")
+    with pytest.raises(PropertyError, match="y has no structures"):
+        property_rows(frame()[["gap"]], "gap", "y")
     empty = frame()
     empty["gap"] = np.nan
     empty.to_parquet(tmp_path / "z.parquet")
