@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Over the sum of covalent radii (Cordero et al., Dalton Trans. 2832, 2008). The shortest true ones of the sources are
-# 0.603 for scandium at 240 GPa, 0.65 for U=O and 0.69 for N-H and O-H, where X-rays see the hydrogen too near; of other
-# pairs in compounds 0.707. 38 of 5,100 entries have two atoms below 0.6, such as Ti-O of 1.16 angstrom, 28 more have
-# others below 0.7: Mn-O of 1.33, V-O of 1.43, C and Cl exchanged in cyanogen chloride.
+# 0.603 for scandium at 240 GPa, 0.65 for U=O and 0.69 for N-H and O-H, where X-rays see the hydrogen too near; of
+# other pairs in compounds none below 0.7 looked right. 38 of 5,100 entries have two atoms below 0.6, such as Ti-O of
+# 1.16 angstrom, 28 more have others below 0.7: Mn-O of 1.33, V-O of 1.43, C and Cl exchanged in cyanogen chloride.
 CLOSEST, CLOSEST_IN_COMPOUNDS = 0.6, 0.7
 HYDROGEN, ACTINIDES = 1, range(89, 104)
 # Volume over that of the densest calculated structure of the formula. Sources that tell pressures hold none of high

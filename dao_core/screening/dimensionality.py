@@ -74,7 +74,7 @@ def made_of(crystal: Crystal) -> str | None:
     numbers = crystal.atomic_numbers
     if _metallic()[numbers].all():
         return None
-    from pymatgen.analysis.dimensionality import get_structure_components  # takes a second to import
+    from pymatgen.analysis.dimensionality import get_structure_components  # slow to import
 
     found = get_structure_components(_bonded(crystal), inc_site_ids=True)
     kinds = {(int(part["dimensionality"]), _ratio(numbers[list(part["site_ids"])])) for part in found}
