@@ -67,12 +67,12 @@ def load_potential(name: str | Path = "dao", *, dispersion: bool = False) -> Pot
     return DispersionPotential(potential)
 
 
-def load_judge(name: str | Path = DEFAULT_JUDGE, *, dispersion: bool = False) -> LoadedJudge:
+def load_judge(name: str | Path = DEFAULT_JUDGE, *, dispersion: bool | None = None) -> LoadedJudge:
     """The judge of a search; one that is not installed is named and the search goes on without.
 
     Args:
         name: As for `load_potential`, or `none`.
-        dispersion: Add PBE-D3(BJ), where `dftd3` is installed.
+        dispersion: Add PBE-D3(BJ), where `dftd3` is installed; None: if the judge says that it lacks dispersion.
 
     Returns:
         The potential, or None; `note` says what is missing.
@@ -87,7 +87,7 @@ def load_judge(name: str | Path = DEFAULT_JUDGE, *, dispersion: bool = False) ->
         potential = load_potential(name)
     except PotentialMissingError as error:
         return LoadedJudge(None, f"no judge: {error}")
-    if not dispersion:
+    if not (getattr(potential, "lacks_dispersion", False) if dispersion is None else dispersion):
         return LoadedJudge(potential)
     try:
         return LoadedJudge(load_potential(name, dispersion=True))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dao_core.crystal import Crystal
+from dao_core.energy.adapters.dispersion import METHOD
 from dao_core.hull.label import EnergyKind, EnergyLabel
 from dao_core.matching.distances import shortest_distance
 from dao_core.screening.proposed import KNOWN
@@ -165,8 +166,9 @@ class Candidate:
 
 
 def model_name(identity: str) -> str:
-    """The identity of a potential as people read it: without the hash of its weights."""
-    return re.sub(r"[-+][0-9a-f]{8,}$", "", identity)
+    """The identity of a potential as people read it: without the hash of its weights, with dispersion as +D3."""
+    name = re.sub(r"[-+][0-9a-f]{8,}$", "", identity)
+    return f"{name.removeprefix(f'{METHOD}+')}+D3" if name.startswith(f"{METHOD}+") else name
 
 
 def mass_density(crystal: Crystal) -> float:

@@ -132,7 +132,7 @@ class ModelNames(BaseModel):
     generator: str = Field("dao", description="DAO-G: dao, none, or a checkpoint folder")
     potential: str = Field("dao", description="what pre-relaxes the proposals: dao, sevennet, chgnet, a DAO-P folder")
     judge: str = Field("sevennet", description="what relaxes and ranks the survivors: sevennet, chgnet, dao, none, ...")
-    dispersion: bool = Field(False, description="add PBE-D3(BJ) to the judge's energies")
+    dispersion: bool | None = Field(None, description="add PBE-D3(BJ) to the judge's energies; unset: if it lacks it")
     templates: str = Field(
         "auto", description="auto: the library's structures and prototypes; none; a CrysDB table; a saved index"
     )

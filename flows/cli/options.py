@@ -37,8 +37,11 @@ JudgeName = Annotated[
 
 
 Dispersion = Annotated[
-    bool,
-    typer.Option("--dispersion", help="Add PBE-D3(BJ) dispersion to the judge, for layered and molecular crystals."),
+    bool | None,
+    typer.Option(
+        "--dispersion/--no-dispersion",
+        help="Add dispersion, PBE-D3(BJ), to the judge's energies. Default: to SevenNet's, which lack it.",
+    ),
 ]
 
 

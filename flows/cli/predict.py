@@ -53,7 +53,7 @@ def predict(
     library: LibraryName = "auto",
     potential: PotentialName = "dao",
     judge: JudgeName = "sevennet",
-    dispersion: Dispersion = False,
+    dispersion: Dispersion = None,
     generator: GeneratorName = "dao",
     framework: Framework = None,
     keep: Keep = None,

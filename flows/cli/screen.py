@@ -151,7 +151,7 @@ def screen(
     library: LibraryName = "auto",
     potential: PotentialName = "dao",
     judge: JudgeName = "sevennet",
-    dispersion: Dispersion = False,
+    dispersion: Dispersion = None,
     generator: GeneratorName = "dao",
     top: Annotated[int, typer.Option(min=1, help="Rows to print.")] = 20,
 ) -> None:

@@ -102,6 +102,17 @@ def test_an_element_the_calculator_lacks_fails_alone() -> None:
     assert isinstance(good, PotentialResult)
 
 
+def test_a_judge_that_lacks_dispersion_gets_it_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("dftd3")
+    plain, lacking = emt(), emt()
+    lacking.lacks_dispersion = True  # type: ignore[attr-defined]
+    monkeypatch.setattr(registry, "_load", lambda name: {"plain": plain, "lacking": lacking}[name])
+    assert load_judge("lacking").potential.identity == "PBE-D3(BJ)+EMT"  # type: ignore[union-attr]
+    assert load_judge("lacking", dispersion=False).potential is lacking
+    assert load_judge("plain").potential is plain
+    assert load_judge("plain", dispersion=True).potential.identity == "PBE-D3(BJ)+EMT"  # type: ignore[union-attr]
+
+
 def test_dispersion_on_formation_energies_is_refused() -> None:
     for load in (load_potential, load_judge):
         with pytest.raises(DispersionError, match=r"dao-predictor-\w+ gives formation energies: .* such as sevennet"):

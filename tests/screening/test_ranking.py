@@ -10,6 +10,7 @@ from scipy.stats import laplace
 from dao_core.crystal import Crystal
 from dao_core.library.prior import NO_ENERGY, SCALE, energy_found_later
 from dao_core.screening.calibration import Calibration, Context, ContextCalibration, context_of, shipped_calibration
+from dao_core.screening.judged_energies import R2SCAN_WEIGHT
 from dao_core.screening.ranking import (
     RankingRule,
     ground_states,
@@ -232,7 +233,7 @@ def test_what_r2scan_adds_to_pbe_counts_where_all_judged_structures_have_it() ->
     low = judged("l", rocksalt(), -3.50, None, log_prior=0.0, r2scan_shift=-13.0)
     high = judged("h", cesium_chloride(), -3.49, None, log_prior=0.0, r2scan_shift=-13.04)
     logs = log_posteriors([low, high], RULE)
-    assert logs["h"] - logs["l"] == pytest.approx((0.75 * 0.04 - 0.01) / JUDGE_T)
+    assert logs["h"] - logs["l"] == pytest.approx((R2SCAN_WEIGHT * 0.04 - 0.01) / JUDGE_T)
     assert [c.id for c in rank([low, high], RULE)] == ["h", "l"]
     assert {c.energy_per_atom for c in rank([low, high], RULE)} == {-3.50, -3.49}  # what is shown stays PBE's
     without = log_posteriors([low, high.replace(r2scan_shift=None)], RULE)

@@ -45,6 +45,8 @@ class DispersionPotential:
         self.elements = getattr(base, "elements", None)  # it was trained on; None: not said
         self.outside = getattr(base, "outside", None)  # why a crystal lies outside its training; None: not said
         self._damping = RationalDampingParam(method="pbe")
+        if hasattr(base, "r2scan_shifts"):
+            self.r2scan_shifts = base.r2scan_shifts  # what another functional adds, where the base knows one
 
     @property
     def identity(self) -> str:

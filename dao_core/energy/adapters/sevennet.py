@@ -72,6 +72,11 @@ class SevenNetPotential:
         name = "-".join(filter(None, (self._name.removeprefix("7net-"), self._functional)))
         return f"SevenNet-{name}+{weights_hash(self._network)[:12]}"
 
+    @property
+    def lacks_dispersion(self) -> bool:
+        """Whether it computes in plain PBE, without van der Waals attraction."""
+        return self._functional in (None, "PBE")
+
     def in_functional(self, functional: str) -> SevenNetPotential:
         """The same network with the energies of another functional that it learned."""
         other = copy(self)

@@ -7,6 +7,7 @@ from ase.build import graphene
 from dao_core.crystal import Crystal
 from dao_core.energy.adapters.dispersion import DispersionPotential
 from dao_core.energy.potential import PotentialFailure, PotentialResult
+from dao_core.screening.candidate import model_name
 from tests.helpers.potentials import Scripted, constant, copper, emt
 
 pytest.importorskip("dftd3")
@@ -59,3 +60,14 @@ def test_what_lies_outside_the_base_s_training_still_does() -> None:
 
 def test_its_energies_carry_another_name() -> None:
     assert DispersionPotential(emt()).identity == "PBE-D3(BJ)+EMT"
+    assert model_name("PBE-D3(BJ)+SevenNet-l3i5+11008a3e793b") == "SevenNet-l3i5+D3"
+    assert model_name("SevenNet-l3i5+11008a3e793b") == "SevenNet-l3i5"
+
+
+def test_what_another_functional_adds_is_the_base_s_answer() -> None:
+    class Two(Scripted):
+        def r2scan_shifts(self, crystals: list[Crystal]) -> list[float]:
+            return [0.25 for _ in crystals]
+
+    assert DispersionPotential(Two(constant(0.0))).r2scan_shifts([copper()]) == [0.25]
+    assert not hasattr(DispersionPotential(emt()), "r2scan_shifts")
