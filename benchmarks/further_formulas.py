@@ -164,7 +164,7 @@ def main() -> None:
     line = {
         "issue": "first-answer", "row": "further formulas",
         "what": f"further formulas with a measured form among the first 1 / 3, by space group, library {side}, %",
-        "bar": "none: a check on formulas that nothing was chosen on but the weight of r2SCAN",
+        "bar": "none: a check on formulas that nothing was chosen on but the weights of r2SCAN and of the prior",
         "met": None, "seed": SEED, **summary(found),
         "unmeasured": None if args.without else summary(plain), "quarters": calibration(said, found),
         "command": f"python benchmarks/further_formulas.py --work DIR{option} --sample {args.sample} --record",
