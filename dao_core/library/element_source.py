@@ -23,12 +23,13 @@ from dao_core.crystal import Crystal
 from dao_core.matching.symmetry_dataset import symmetry_dataset
 
 NAME = "delta-elements"
-REVISION = 2  # of what is taken; a library with an older one is brought up to date
+REVISION = 3  # of what is taken; a library with an older one is brought up to date
 FUNCTIONAL = "PBE"
 LICENSE = "LGPL-2.1-or-later"
 SYMPREC = 1e-3  # angstrom
 SIMPLIFIED = ("Mn", "S")  # the test replaces their large cells by simple ones that do not exist
 UNBOUND = ("He", "Ne", "Ar", "Kr", "Xe", "Rn")  # PBE hardly binds them: half as large again as measured
+NOBLE_GASES = ("Ne", "Ar", "Kr", "Xe")  # ASE has their measured cells, at 4 to 80 K
 OTHER_FORM = ("Hg",)  # the test has the form of high pressure
 
 # Measured cells (angstrom, degrees) at room temperature. Lanthanides: Beaudry and Gschneidner, Handbook on the Physics
@@ -82,7 +83,7 @@ class ElementSource:
 
 def _measured() -> dict[str, Atoms]:
     """By symbol; stackings ABAC (double hexagonal) and ABABCBCAC (samarium) of close-packed layers."""
-    found = {s: bulk(s, "fcc", a=a) for s, a in FACE_CENTRED.items()}
+    found = {s: bulk(s) for s in NOBLE_GASES} | {s: bulk(s, "fcc", a=a) for s, a in FACE_CENTRED.items()}
     found |= {s: bulk(s, "bcc", a=a) for s, a in BODY_CENTRED.items()}
     found |= {s: bulk(s, "hcp", a=a, c=c) for s, (a, c) in HEXAGONAL.items()}
     found |= {s: _in_cell(s, 194, [(0, 0, 0), (1 / 3, 2 / 3, 1 / 4)], a, c) for s, (a, c) in DOUBLE_HEXAGONAL.items()}
