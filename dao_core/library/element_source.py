@@ -29,7 +29,7 @@ LICENSE = "LGPL-2.1-or-later"
 SYMPREC = 1e-3  # angstrom
 SIMPLIFIED = ("Mn", "S")  # the test replaces their large cells by simple ones that do not exist
 UNBOUND = ("He", "Ne", "Ar", "Kr", "Xe", "Rn")  # PBE hardly binds them: half as large again as measured
-NOBLE_GASES = ("Ne", "Ar", "Kr", "Xe")  # ASE has their measured cells, at 4 to 80 K
+NOBLE_GASES = ("Ne", "Ar", "Kr", "Xe")  # ASE has their measured cells
 OTHER_FORM = ("Hg",)  # the test has the form of high pressure
 
 # Measured cells (angstrom, degrees) at room temperature. Lanthanides: Beaudry and Gschneidner, Handbook on the Physics
