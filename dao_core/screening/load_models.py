@@ -134,7 +134,7 @@ def models_by_name(names: ModelNames) -> SearchModels:
     Raises:
         PotentialNameError: There is no potential of that name.
     """
-    nobody = names.judge == "none" or (names.judge == names.potential and not names.dispersion)
+    nobody = names.judge == "none" or (names.judge == names.potential and names.dispersion is False)
     return SearchModels(
         OnDemand(names.potential, lambda: load_potential(names.potential)),
         OnDemand(names.generator, lambda: load_generator(names.generator)),
@@ -157,7 +157,10 @@ def load_search_models(**names: str | bool) -> SearchModels:
 
 
 def _judge(names: ModelNames) -> LoadedJudge:
-    return load_judge(names.judge, dispersion=names.dispersion)
+    """The judge, unless it is what relaxes first already."""
+    loaded = load_judge(names.judge, dispersion=names.dispersion)
+    twice = names.judge == names.potential and loaded.potential is load_potential(names.potential)
+    return LoadedJudge(None, loaded.note) if twice else loaded
 
 
 def load_generator(name: str = "dao") -> Generator | None:
