@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 Z95 = 1.959963984540054  # quantile of the normal distribution
 N_DRAWS = 2000  # resamplings of a bootstrap
+DRAWN_AT_ONCE = 2_000_000  # values: bounds the memory, whose size all resamplings of 100,000 values take in gigabytes
 
 
 def wilson(*, n_hit: int, n: int) -> tuple[float, float]:
@@ -41,6 +42,11 @@ def bootstrap_mean(*, values: NDArray[np.float64]) -> tuple[float, float]:
     """
     if len(values) == 0:
         raise ValueError("no values: the mean of nothing has no interval")
-    draws = np.random.default_rng(0).integers(0, len(values), size=(N_DRAWS, len(values)))
-    low, high = np.percentile(np.asarray(values)[draws].mean(axis=1), [2.5, 97.5])
+    measured, n, rng = np.asarray(values), len(values), np.random.default_rng(0)
+    rows = max(1, DRAWN_AT_ONCE // n)
+    means = [
+        measured[rng.integers(0, n, size=(min(rows, N_DRAWS - begin), n))].mean(axis=1)
+        for begin in range(0, N_DRAWS, rows)
+    ]
+    low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
     return float(low), float(high)

@@ -138,7 +138,7 @@ def models_by_name(names: ModelNames) -> SearchModels:
     return SearchModels(
         OnDemand(names.potential, lambda: load_potential(names.potential)),
         OnDemand(names.generator, lambda: load_generator(names.generator)),
-        OnDemand(names.templates, lambda: load_templates(names.templates)),
+        OnDemand(names.templates, lambda: load_templates(names.templates, names.library)),
         None if nobody else OnDemand(names.judge, lambda: _judge(names)),
         OnDemand(names.library, lambda: load_library(names.library)),
     )
@@ -172,18 +172,29 @@ def load_generator(name: str = "dao") -> Generator | None:
     return Generator.load("generator" if name == "dao" else name)
 
 
-def load_templates(name: str = "auto") -> TemplateIndex | None:
+def load_templates(name: str = "auto", library: str = "auto") -> TemplateIndex | None:
     """`auto` (the library's index, without one AFLOW prototypes), `none`, a CrysDB table, or the folder of an index.
 
-    The index over a table is built once a version and kept in the ledger beside the table. Raises TemplateIndexError.
+    The index over a table is built once a version and kept in the ledger beside the table.
+
+    Args:
+        name: Of the templates.
+        library: Of the search: `auto` takes the templates of a folder that it names, else of what is installed.
+
+    Returns:
+        The index, None for `none`.
+
+    Raises:
+        TemplateIndexError: There is no index of that name.
+        LibraryError: The folder that was named holds no whole library.
     """
     if name == "none":
         return None
     from dao_core.generate.templates.aflow import aflow_index
 
     if name == "auto":
-        library, _ = installed_library()
-        return aflow_index() if library is None else library.templates()
+        found = installed_library()[0] if library in ("auto", "none") else named_library(library)
+        return aflow_index() if found is None else found.templates()
     from dao_core.crysdb.table import CrysTable
     from dao_core.generate.templates.index import TemplateIndexError
     from dao_core.generate.templates.store import load_index
@@ -207,6 +218,17 @@ def installed_library() -> tuple[Library | None, str | None]:
     return usable_library()
 
 
+@lru_cache(maxsize=2)
+def named_library(folder: str) -> Library:
+    """Another library than the user's, checked once a process. Raises LibraryError where there is no whole one."""
+    from dao_core.library.folder import LibraryError, open_library
+
+    library = open_library(folder)
+    if library is None:
+        raise LibraryError(f"{folder} holds no library: correct the path, or install one with `dao library install`")
+    return library
+
+
 def load_library(name: str = "auto") -> LoadedLibrary:
     """Known structures of a search: `auto` (what is installed), `none`, or the folder of another library.
 
@@ -215,13 +237,9 @@ def load_library(name: str = "auto") -> LoadedLibrary:
     """
     if name == "none":
         return LoadedLibrary(None)
-    from dao_core.library.folder import LibraryError, open_library
     from dao_core.library.known import LibraryStructures
 
     if name == "auto":
         library, note = installed_library()
         return LoadedLibrary(None if library is None else LibraryStructures(library), note)
-    library = open_library(name)
-    if library is None:
-        raise LibraryError(f"{name} holds no library: correct the path, or install one with `dao library install`")
-    return LoadedLibrary(LibraryStructures(library))
+    return LoadedLibrary(LibraryStructures(named_library(name)))

@@ -72,9 +72,9 @@ class NoveltyIndex:
         label = candidate.prototype or _label(candidate.crystal)
         if label is None:
             return NEW, None
-        number = int(label.split("_")[2])
+        label, group = _without_hand(label), without_hand(int(label.split("_")[2]))
         for record in self._by_stoichiometry[stoichiometry(candidate.crystal.atomic_numbers)]:
-            if record.spacegroup_number in (None, number) and self._label_of(record) == label:
+            if without_hand(record.spacegroup_number) in (None, group) and self._label_of(record) == label:
                 return SAME_PROTOTYPE, record.material_id
         return NEW, None
 
@@ -90,7 +90,8 @@ class NoveltyIndex:
 
     def _label_of(self, record: StructureRecord) -> str | None:
         if id(record) not in self._labels:
-            self._labels[id(record)] = _label(record.crystal)
+            label = _label(record.crystal)
+            self._labels[id(record)] = None if label is None else _without_hand(label)
         return self._labels[id(record)]
 
 
@@ -106,6 +107,12 @@ def _label(crystal: Crystal) -> str | None:
         return prototype_label(crystal, SNAP_SYMPREC)
     except SymmetryError:
         return None
+
+
+def _without_hand(label: str) -> str:
+    """A prototype's label, of two mirror images that of the first: matching does not tell them apart either."""
+    formula, pearson, number, *letters = label.split("_")
+    return "_".join([formula, pearson, str(without_hand(int(number))), *letters])
 
 
 def with_novelty(candidates: Iterable[Candidate], index: NoveltyIndex) -> list[Candidate]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -86,6 +87,18 @@ def screen_inputs(context: SearchContext, references: References) -> ScreenInput
     return ScreenInputs(references.hull, references.known, potentials, ranking_rule(context), models.library)
 
 
+def comparable(references: References, candidates: Sequence[Candidate]) -> References:
+    """The references of a search whose judge gave no energy (no time, or no answer to any structure) without the hull.
+
+    The hull stands on the judge's energies, so nothing that is there can be placed on it.
+    """
+    labels = {c.energy_label for c in candidates if c.usable}
+    if references.hull is None or not labels or references.hull.label in labels:
+        return references
+    note = f"Distances to the hull are unknown: no candidate has energies of {references.hull.label.made_by}."
+    return replace(references, hull=None, notes=(*references.notes, note))
+
+
 def preview(records: Sequence[FormulaRecords], context: SearchContext) -> list[Candidate]:
     """The candidates as far as they have come, ranked, without a hull; no model is loaded for it.
 
@@ -123,9 +136,10 @@ def rank_stage(records: Sequence[FormulaRecords], context: SearchContext) -> Sta
     def work(directory: Path) -> dict[str, Any]:
         begin = time.monotonic()
         candidates = [c for r in records for c in gather(r)]
-        found = screen(candidates, screen_inputs(context, references))
+        compared = comparable(references, candidates)
+        found = screen(candidates, screen_inputs(context, compared))
         info = search_info(records, candidates, found, context)
-        info["notes"] = [*references.notes, *info["notes"]]
+        info["notes"] = [*compared.notes, *info["notes"]]
         info["stages"] |= {"hull": references.seconds} if references.seconds else {}
         info["stages"]["rank"] = time.monotonic() - begin
         (directory / INFO).write_text(json.dumps(info))
@@ -305,15 +319,27 @@ def _diagnosed(
     info: dict[str, Any] = json.loads(ranked.file(INFO).read_text())
     candidates, new = merge_diagnoses(load_candidates(ranked.file(CANDIDATES)), request.diagnosed)
     if new:
-        candidates = screen([*candidates, *new], screen_inputs(context, references)).candidates
-        info |= {"n_asked": info["n_asked"] + len(new), "n_ok": info["n_ok"] + len(new)}
-        info["n_merged"] = info["n_ok"] - sum(not c.rejected for c in candidates)
+        before = {c.id: c.spacegroup_before for c in candidates}  # those structures are symmetrised already
+        everything = [*candidates, *new]
+        found = screen(everything, screen_inputs(context, comparable(references, everything))).candidates
+        candidates = [c.replace(spacegroup_before=before.get(c.id, c.spacegroup_before)) for c in found]
+        _count_new(info, new, candidates)
     for record in request.diagnosed:
         kind = str(record.facts["kind"])
         info["stages"][kind] = info["stages"].get(kind, 0.0) + float(record.facts["seconds"])
     own = [*request.notes, *_skipped(request.skipped), *_dispersion(candidates, info["notes"])]
     info["notes"] = [*own, *diagnosis_notes(request.diagnosed), *info["notes"]]
     return candidates, info
+
+
+def _count_new(info: dict[str, Any], new: Sequence[Candidate], ranked: Sequence[Candidate]) -> None:
+    """Add what diagnostics found to the counts of the page."""
+    reasons = Counter(c.relaxation_status for c in new if c.rejected)
+    info["n_asked"] += len(new)
+    info["n_failed"] += reasons.total()
+    info["n_ok"] += len(new) - reasons.total()
+    info["n_merged"] = info["n_ok"] - sum(not c.rejected for c in ranked)
+    info["reasons"] = dict(Counter(info["reasons"]) + reasons)
 
 
 def _dispersion(candidates: Sequence[Candidate], notes: Sequence[str]) -> list[str]:

@@ -311,8 +311,8 @@ def rank(candidates: Iterable[Candidate], rule: RankingRule = DEFAULT_RULE) -> l
     The energy alone is a poor judge among polymorphs that lie closer than its error, the prior alone knows only what is
     listed (benchmarks/ranking.py). With several formulas, what a candidate's posterior lacks against its formula's best
     one, in energy, is added to that best one's distance to the hull; where the distance is unknown for any formula's
-    best, each formula counts from its own, so that energies of different compositions are never compared. Rejected
-    candidates come last.
+    best, each formula counts from its own, so that energies of different compositions are never compared. A formula's
+    best is the first with an energy; formulas without any come after the others. Rejected candidates come last.
 
     Args:
         candidates: Of any formulas.
@@ -326,10 +326,11 @@ def rank(candidates: Iterable[Candidate], rule: RankingRule = DEFAULT_RULE) -> l
     place: dict[str, tuple[bool, float, str, float, str]] = {}
     groups = by_formula(items)
     ordered = {f: sorted(g, key=lambda c: _order_key(c, g, logs, rule)) for f, g in groups.items()}
-    firsts = [g[0].e_above_hull for g in ordered.values() if g[0].usable]
-    on_hull = len(firsts) > 1 and all(h is not None for h in firsts)
+    firsts = {f: c.e_above_hull for f, g in ordered.items() if (c := next((o for o in g if o.usable), None))}
+    on_hull = bool(firsts) and all(h is not None for h in firsts.values())
     for formula, group in ordered.items():
-        start = (group[0].e_above_hull or 0.0) if on_hull else 0.0
+        start = firsts.get(formula, math.inf) if on_hull else 0.0
+        assert start is not None
         context = context_of(group)
         behind = 0.0
         for position, c in enumerate(group):

@@ -147,9 +147,11 @@ def _energies(
     """Relaxed energy per atom of each phase, or why it has none; and the seconds that it took."""
     from dao_core.energy.relaxation.relax import relax
 
+    crystals = [r.crystal for r in records]
+
     def compute() -> tuple[list[float | str], float]:
         begin = time.monotonic()
-        results = relax([r.crystal for r in records], potential, settings)
+        results = relax(crystals, potential, settings)
         found: list[float | str] = [
             r.reason or str(r.status)
             if r.energy_per_atom is None or str(r.status) not in USABLE_STATUSES
@@ -168,7 +170,10 @@ def _energies(
         counts = {"n_asked": len(found), "n_ok": len(found) - n_failed, "n_failed": n_failed}
         return {"counts": counts, "facts": {"seconds": seconds}}
 
-    structures = [[r.material_id, r.crystal.lattice.tolist(), r.crystal.frac_coords.tolist()] for r in records]
+    structures = [
+        [r.material_id, c.atomic_numbers.tolist(), c.lattice.tolist(), c.frac_coords.tolist()]
+        for r, c in zip(records, crystals, strict=True)
+    ]
     key = content_key(
         code=code_version(relax), structures=structures, potential=potential.identity, relax=settings.model_dump()
     )

@@ -22,7 +22,7 @@ from dao_core.screening.analysis.stages import (
     pressure_stage,
     pressure_targets,
 )
-from dao_core.screening.candidate import Candidate
+from dao_core.screening.candidate import START_SUFFIX, Candidate
 from dao_core.screening.candidate_table import load_candidates
 from dao_core.screening.context import InProcess, Progress, SearchContext, StageRunner
 from dao_core.screening.formulas import Formula, parse_formula
@@ -176,7 +176,8 @@ class Conductor:
         judge = self.context.loaded.judge is not None
         most = self.context.settings.max_relaxed
         size = self.context.settings.relax.batch_size
-        n_left = min(n for n in (limit, most, 10**9) if n is not None) - len(done)
+        n_done = sum(not name.endswith(START_SUFFIX) for name in done)  # a start stands beside its own end
+        n_left = min(n for n in (limit, most, 10**9) if n is not None) - n_done
         pieces: list[Piece] = []
         for record in records.proposed:
             rows = [

@@ -33,7 +33,7 @@ class SystemRequest:
 
     Attributes:
         chemsys: Elements joined by "-", such as Li-Fe-O.
-        unit_atoms: Most atoms of a formula unit that charge balance proposes.
+        unit_atoms: Most atoms of a formula unit that charge balance proposes, as far as `max_atoms` allows.
         unbalanced: Also what no charge balance allows.
         known: Reduced formulas that the library knows; those of this system are always part of it.
         max_atoms: Of a cell: larger units can't be searched.
@@ -111,19 +111,23 @@ def formulas_in_system(request: SystemRequest) -> Selection:
         FormulaError: The text is no chemical system.
     """
     elements = parse_chemical_system(request.chemsys)
-    chosen = {f.reduced: f for f in _enumerated(elements, request.unit_atoms) if _allowed(f, request)}
+    most = min(request.unit_atoms, request.max_atoms)
+    chosen = {f.reduced: f for f in _enumerated(elements, most) if _allowed(f, request)}
     known = [_in_order(parse_formula(text, typed=False), elements) for text in request.known]
     known = [f for f in known if set(f.unit) == set(elements)]
     chosen |= {f.reduced: f for f in known if f.atoms_per_unit <= request.max_atoms and f.reduced not in chosen}
     left_out = []
     if large := sorted(f.shown for f in known if f.atoms_per_unit > request.max_atoms):
         left_out.append(f"{_listed(large)}: known, but larger than --max-atoms {request.max_atoms}")
-    twice = _enumerated(elements, 2 * request.unit_atoms, above=request.unit_atoms)
-    beyond = [f.shown for f in twice if f.reduced not in chosen and _allowed(f, request)]
+    option, further = "--unit-atoms", min(2 * request.unit_atoms, request.max_atoms)
+    if request.max_atoms < request.unit_atoms:  # the limit on cells holds for units as well
+        option, further = "--max-atoms", request.unit_atoms
+    larger = _enumerated(elements, further, above=most)
+    beyond = [f.shown for f in larger if f.reduced not in chosen and _allowed(f, request)]
     if beyond:
         left_out.append(
-            f"formulas of more than {request.unit_atoms} atoms a unit, such as {_listed(beyond[:3])}: "
-            f"--unit-atoms {2 * request.unit_atoms} takes {len(beyond)} more"
+            f"formulas of more than {most} atoms a unit, such as {_listed(beyond[:3])}: "
+            f"{option} {further} takes {len(beyond)} more"
         )
     return Selection(sorted(chosen.values(), key=lambda f: (f.atoms_per_unit, f.shown)), left_out)
 

@@ -136,7 +136,7 @@ class ModelNames(BaseModel):
     templates: str = Field(
         "auto", description="auto: the library's structures and prototypes; none; a CrysDB table; a saved index"
     )
-    library: str = Field("auto", description="known structures: auto (what is installed), none, or a CrysDB table")
+    library: str = Field("auto", description="known structures: auto (what is installed), none, or a library's folder")
 
     @field_validator("generator", "potential", "judge", "templates", "library", mode="before")
     @classmethod

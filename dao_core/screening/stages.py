@@ -233,9 +233,8 @@ def judge_stage(piece: Piece, context: SearchContext, share: float = 1.0) -> Sta
     settings, candidates = context.settings, piece.candidates
 
     def parts() -> dict[str, Any]:
-        structures = [[c.id, c.crystal.lattice.tolist(), c.crystal.frac_coords.tolist()] for c in candidates]
         return {
-            "structures": structures,
+            "candidates": [_judged_from(c) for c in candidates],
             "judge": judge.identity,
             "relax": settings.judge.relax.model_dump(),
             "r2scan": settings.judge.r2scan,
@@ -250,6 +249,13 @@ def judge_stage(piece: Piece, context: SearchContext, share: float = 1.0) -> Sta
         return {"counts": _counts(judged), "facts": dict(piece.record.facts)}
 
     return Stage("judge", (Relaxer,), parts).run(context, work)
+
+
+def _judged_from(c: Candidate) -> list[Any]:
+    """All of a candidate on which the judge's own depends: an id alone may mean another structure in another run."""
+    crystal = c.crystal
+    structure = [crystal.atomic_numbers.tolist(), crystal.lattice.tolist(), crystal.frac_coords.tolist()]
+    return [c.id, *structure, c.library_id, c.energy_per_atom, c.energy_identity, c.energy_kind]
 
 
 def _counts(candidates: Sequence[Candidate]) -> dict[str, int]:
@@ -267,7 +273,7 @@ def gather(records: FormulaRecords) -> list[Candidate]:
         for c in load_candidates(record.file(CANDIDATES)):
             before = found.get(c.id) or found[c.id.removesuffix(START_SUFFIX)]
             if c.id in found or before.library_id is not None:  # else the library's own is among them by itself
-                judged[c.id] = on_its_own(c, before)
+                judged[c.id] = on_its_own(c, before).replace(display_formula=before.display_formula)
     return list((found | judged).values())
 
 

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from dao_core.library.exclude import exclude_compositions
 from dao_core.library.folder import Library
 from dao_core.library.known import LibraryStructures, known_structures
 
@@ -44,6 +47,24 @@ def test_a_search_asks_by_reduced_formula(library: Library) -> None:
     assert {"NaCl", "TiO2", "SrTiO3", "ZnS"} <= structures.formulas()
     assert [k.material_id for k in structures.of_formula("ZnS")] == ["oqmd-icsd-103"]
     assert library.content in structures.source
+
+
+def test_a_search_in_another_library_takes_its_templates_too(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what was taken out of it would be answered by the templates of the user's own."""
+    from dao_core.screening.load_models import installed_library, load_search_models, load_templates
+
+    without = exclude_compositions(library, ["TiO2"], tmp_path / "without")
+    monkeypatch.setenv("DAO_LIBRARY", str(library.folder))
+    installed_library.cache_clear()
+    own = load_templates("auto")
+    other = load_search_models(library=str(without.library.folder), generator="none", judge="none").templates
+    installed_library.cache_clear()
+    assert own is not None
+    assert other is not None
+    assert not set(without.material_ids).isdisjoint(own.ids)
+    assert set(without.material_ids).isdisjoint(other.ids)
 
 
 def test_a_search_takes_the_templates_of_the_library(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ def test_a_potential_that_judges_too_does_so_only_if_dispersion_is_added(
     pytest.importorskip("dftd3")
     both = emt()
     both.lacks_dispersion = lacks  # type: ignore[attr-defined]
-    monkeypatch.setattr(registry, "_load", lambda _: both)
+    monkeypatch.setattr(registry, "_load", lambda *_: both)
     models = models_by_name.__wrapped__(ModelNames(potential="sevennet", judge="sevennet"))
     assert models.potential is both
     assert (models.judge is not None) == lacks

@@ -3,10 +3,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from pymatgen.core import Lattice, Structure
 
 from dao_core.crystal import Crystal
 from dao_core.library.known import KnownStructure
 from dao_core.screening.novelty import NoveltyIndex, stoichiometry, with_library_novelty, with_novelty
+from dao_core.screening.symmetry import spacegroup_number
 from tests.helpers.candidates import candidate, cesium_chloride, perovskite, rattled, rocksalt
 from tests.helpers.structure_list import StructureList
 
@@ -47,6 +49,23 @@ def test_match_same_prototype_and_new() -> None:
         ("same prototype", "cscl"),
         ("new", None),
     ]
+
+
+def test_a_mirror_image_has_the_same_prototype() -> None:
+    right = Crystal.from_pymatgen(
+        Structure.from_spacegroup(
+            152, Lattice.hexagonal(4.91, 5.40), ["Si", "O"], [[0.47, 0, 1 / 3], [0.41, 0.27, 0.12 + 1 / 3]]
+        )
+    )
+    left = right.replace(
+        lattice=1.05 * right.lattice,
+        frac_coords=-right.frac_coords,
+        atomic_numbers=np.where(right.atomic_numbers == 14, 32, 8),
+    )
+    assert (spacegroup_number(right), spacegroup_number(left)) == (152, 154)
+    for number in (152, None):
+        found = with_novelty([candidate("a", left)], NoveltyIndex([Known("quartz", right, number)]))
+        assert [(c.novelty, c.novelty_reference) for c in found] == [("same prototype", "quartz")]
 
 
 def test_a_record_without_space_group_is_still_compared() -> None:

@@ -107,6 +107,17 @@ def test_energies_of_different_formulas_are_never_compared() -> None:
     assert [c.id for c in rank(with_hull, RULE)] == ["n1", "n2", "s1", "s2"]
 
 
+def test_a_formula_without_any_energy_comes_after_those_on_a_hull() -> None:
+    """A budget that ended early left it so; nothing says that it lies on the hull."""
+    items = [
+        candidate("waits", perovskite(), None, relaxation_status="not_relaxed", energy_identity=None, log_prior=-0.1),
+        candidate("far", rocksalt(), -3.0, e_above_hull=0.05, log_prior=-0.1),
+        candidate("near", rocksalt("Mg", "O", 4.2), -6.0, e_above_hull=0.01, log_prior=-0.1),
+    ]
+    assert [c.id for c in rank(items, RULE)] == ["near", "far", "waits"]
+    assert [c.id for c in rank(items[:2], RULE)] == ["far", "waits"]
+
+
 def test_energy_above_the_lowest_of_the_formula_in_the_energies_that_decide() -> None:
     items = [candidate("a", rocksalt(), -3.0), candidate("b", rocksalt(), -3.1), candidate("p", perovskite(), -8.0)]
     assert relative_energy(items[0], ground_states(items)) == pytest.approx(0.1)

@@ -106,3 +106,12 @@ def test_pieces_in_the_ledger_are_not_relaxed_again(tmp_path: Path, monkeypatch:
     again = relaxed_hull(PHASES, ["Na", "Cl"], Unwilling(), ledger=ledger)
     assert again.left_out == first.left_out
     assert list(again.hull.phases()) == list(first.hull.phases())
+
+
+def test_a_phase_of_the_same_name_and_place_but_other_elements_is_relaxed_anew(tmp_path: Path) -> None:
+    """A database that was built anew may number its rows anew."""
+    ledger = Ledger(tmp_path)
+    for number, symbol in ((11, "Na"), (17, "Cl")):
+        bad = frozenset({"Na"})
+        found = relaxed_hull([Phase("p-1", single(number), 0.0, -1.0)], [symbol], ByElement(bad), ledger=ledger)
+        assert list(found.left_out) == (["p-1"] if symbol == "Na" else [])

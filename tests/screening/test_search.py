@@ -15,13 +15,17 @@ from dao_core.crystal import Crystal
 from dao_core.energy.adapters.ase import AsePotential
 from dao_core.energy.potential import PotentialFailure
 from dao_core.energy.relaxation.settings import RelaxSettings
+from dao_core.hull.hull import Hull, HullEntry
+from dao_core.hull.label import EnergyLabel
 from dao_core.library.known import KnownStructure
+from dao_core.screening import rank_stages
 from dao_core.screening.analysis.phonons import PhononError
 from dao_core.screening.analysis.settings import DiagnosticsSettings
 from dao_core.screening.candidate import Candidate
 from dao_core.screening.context import InProcess, SearchContext
 from dao_core.screening.formulas import FormulaError, parse_formula
 from dao_core.screening.load_models import OnDemand, SearchModels, load_search_models
+from dao_core.screening.load_references import References
 from dao_core.screening.proposals import cells_of
 from dao_core.screening.search import Conductor, NothingProposedError, search
 from dao_core.screening.settings import JudgeSettings, SearchSettings
@@ -319,3 +323,15 @@ def test_a_potential_without_an_answer_is_a_status() -> None:
     assert outcome.info.n_ok == 0
     assert set(outcome.info.reasons) == {"potential_failed"}
     assert outcome.info.n_failed == outcome.info.n_asked > 0
+
+
+def test_a_judge_without_an_answer_leaves_distances_to_the_hull_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hull stands on the judge's energies, and no candidate has one: an answer all the same, not an error."""
+    broken = Scripted(lambda _, __: PotentialFailure("element outside the training data"))
+    elements = [HullEntry({29: 1}, 0.0), HullEntry({79: 1}, 0.0)]
+    references = References(Hull.from_entries(elements, EnergyLabel(broken.identity)), key="k")
+    monkeypatch.setattr(rank_stages, "references_of", lambda *_: references)
+    outcome = search(["CuAu"], SearchModels(emt(), None, models().templates, broken), SETTINGS)
+    assert outcome.candidates[0].energy_identity == "EMT"
+    assert {c.e_above_hull for c in outcome.candidates} == {None}
+    assert any("no candidate has energies of scripted" in note for note in outcome.info.notes)

@@ -63,6 +63,16 @@ def test_a_typed_formula_is_searched_whatever_its_charges_and_comes_once(tmp_pat
     assert select_formulas(["Nd2Fe14B", "MgCNi3"]).notes == []  # of an alloy nobody expects it
 
 
+def test_a_system_offers_no_unit_that_is_larger_than_the_largest_cell() -> None:
+    """One such formula would end the search of all."""
+    small = formulas_in_system(SystemRequest("Sr-Ti-O", max_atoms=4))
+    assert [f.shown for f in small.formulas] == ["SrTiO2"]
+    assert any("more than 4 atoms" in line and "--max-atoms 10 takes" in line for line in small.left_out)
+    within = formulas_in_system(SystemRequest("Sr-Ti-O", max_atoms=12))
+    assert max(f.atoms_per_unit for f in within.formulas) == 10
+    assert any("--unit-atoms 12 takes" in line for line in within.left_out)
+
+
 def test_file_of_formulas_keeps_good_rows_and_names_the_others(tmp_path: Path) -> None:
     path = tmp_path / "wanted.txt"
     path.write_text("# my list\nSrTiO3  # perovskite\n\nXx2\nSr2Ti2O6\nMgO\n")

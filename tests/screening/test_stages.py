@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from ase.calculators.emt import EMT
@@ -8,14 +9,25 @@ from ase.calculators.emt import EMT
 from dao_core.artifacts import StageRecord
 from dao_core.energy.adapters.ase import AsePotential
 from dao_core.energy.relaxation.settings import RelaxSettings
+from dao_core.screening.candidate import Candidate
 from dao_core.screening.candidate_table import StoredCandidatesError, load_candidates, save_candidates
 from dao_core.screening.context import SearchContext
 from dao_core.screening.formulas import parse_formula
 from dao_core.screening.load_models import SearchModels
+from dao_core.screening.proposed import KNOWN
 from dao_core.screening.rank_stages import ReportRequest, rank_stage, report_stage
 from dao_core.screening.search import Conductor
 from dao_core.screening.settings import SearchSettings
-from dao_core.screening.stages import CANDIDATES, FormulaRecords, Piece, gather, propose_stage, relax_stage
+from dao_core.screening.stages import (
+    CANDIDATES,
+    FormulaRecords,
+    Piece,
+    gather,
+    judge_stage,
+    propose_stage,
+    relax_stage,
+)
+from tests.helpers.candidates import candidate, rocksalt
 from tests.helpers.potentials import emt
 from tests.helpers.search_models import context, models
 
@@ -103,3 +115,66 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "half.parquet").write_bytes(data[: len(data) // 2])
     with pytest.raises(StoredCandidatesError, match="run the stage again"):
         load_candidates(tmp_path / "half.parquet")
+
+
+def test_the_judge_looks_anew_where_an_id_means_something_else(tmp_path: Path) -> None:
+    """Two runs may share a ledger: the same id and coordinates, other elements on them, or another first energy."""
+    search = context(tmp_path, SearchModels(emt(), judge=AsePotential(EMT, "judge")), SETTINGS)
+    crystal = rocksalt("Cu", "Au", 4.6)
+    swapped = crystal.replace(atomic_numbers=crystal.atomic_numbers[::-1])
+    first = candidate("CuAu-t0000", crystal, -1.0, energy_identity="EMT", energy_kind="total")
+    known = {"origin": KNOWN, "library": "test", "library_id": "t-1"}
+    others = [
+        first.replace(crystal=swapped),
+        first.replace(energy_per_atom=-2.0, energy_identity="EMT-2"),
+        first.replace(**known),
+    ]
+    keys = {_judged(c, search).key for c in (first, *others)}
+    assert len(keys) == 4
+    assert _judged(first.replace(log_prior=-3.0, probability=0.2), search).key in keys
+    assert load_candidates(_judged(others[0], search).file(CANDIDATES))[0].crystal.symbols == swapped.symbols
+
+
+def _judged(c: Candidate, search: SearchContext) -> StageRecord:
+    record = _stored([c], search)
+    judged = judge_stage(Piece(record, (0,)), search)
+    assert judged is not None
+    return judged
+
+
+def _stored(candidates: list[Candidate], search: SearchContext) -> StageRecord:
+    """A stage of some candidates."""
+
+    def work(directory: Path) -> dict[str, object]:
+        save_candidates(candidates, directory / CANDIDATES)
+        return {}
+
+    return search.ledger.run("stored", uuid4().hex, work)
+
+
+def test_a_formula_typed_in_another_order_is_shown_so_though_the_judge_saw_it_before(tmp_path: Path) -> None:
+    judged = SearchModels(emt(), None, models().templates, AsePotential(EMT, "judge"))
+    shown = []
+    for text in ("CuAu", "AuCu"):
+        found = Conductor(context(tmp_path, judged, SETTINGS)).run([parse_formula(text)], text).candidates
+        assert any(c.judged for c in found)
+        shown.append({c.shown_formula for c in found})
+    assert shown == [{"CuAu"}, {"AuCu"}]
+
+
+def test_a_start_that_stands_beside_its_end_takes_no_place_of_those_to_relax(tmp_path: Path) -> None:
+    """Six proposals of which two were relaxed, one away from its start: of four to relax two are left."""
+    wanted = SETTINGS.model_copy(update={"max_relaxed": 4})
+    search = context(tmp_path, models(), wanted)
+    waiting = [
+        candidate(f"CuAu-t{i}", rocksalt("Cu", "Au", 4.5 + 0.1 * i), None, relaxation_status="not_relaxed")
+        for i in range(6)
+    ]
+    done = [
+        candidate("CuAu-t0", rocksalt("Cu", "Au", 4.5)),
+        candidate("CuAu-t0-start", rocksalt("Cu", "Au", 4.4), relaxation_status="start"),
+        candidate("CuAu-t1", rocksalt("Cu", "Au", 4.6)),
+    ]
+    records = FormulaRecords("CuAu", (_stored(waiting, search),), (_stored(done, search),))
+    pieces = Conductor(search)._relaxation_pieces(records, None)
+    assert [c.id for p in pieces for c in p.candidates] == ["CuAu-t2", "CuAu-t3"]

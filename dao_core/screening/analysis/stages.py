@@ -19,6 +19,7 @@ from dao_core.screening.context import SearchContext, Stage
 from dao_core.screening.load_models import SearchModels
 from dao_core.screening.proposed import KNOWN
 from dao_core.screening.ranking import by_formula, deciding_identity
+from dao_core.screening.relaxing import prior_of_end
 from dao_core.screening.symmetry import spacegroup_symbol
 
 JUDGED, FOUND = "judged.parquet", "found.parquet"
@@ -160,7 +161,7 @@ def gate(
     if forces.identity != potential.identity:
         found = _moved_to(found, potential, settings.relax)
     extras = gated[0].extras if "phonons" in gated[0].extras else _not_computed(gated[0], forces)
-    return candidate.replace(extras=extras), [c.replace(judged=candidate.judged) for c in found]
+    return candidate.replace(extras=extras), found
 
 
 def _moved_to(candidates: Sequence[Candidate], potential: Potential, settings: RelaxSettings) -> list[Candidate]:
@@ -251,6 +252,7 @@ def merge_diagnoses(
     Returns:
         (the candidates with what was found of them, new candidates that were found on the way).
     """
+    parents = {c.id: c for c in candidates}
     extras: dict[str, Mapping[str, Any]] = {}
     cost: dict[str, Mapping[str, float]] = {}
     found: list[Candidate] = []
@@ -258,12 +260,19 @@ def merge_diagnoses(
         for c in load_candidates(record.file(JUDGED)):
             extras[c.id] = {**extras.get(c.id, {}), **c.extras}
             cost[c.id] = {**cost.get(c.id, {}), **c.cost}
-        found += load_candidates(record.file(FOUND))
+        found += [_of(parents.get(c.provenance.get("parent", "")), c) for c in load_candidates(record.file(FOUND))]
     judged = [
         c.replace(extras={**c.extras, **extras[c.id]}, cost={**c.cost, **cost[c.id]}) if c.id in extras else c
         for c in candidates
     ]
     return judged, found
+
+
+def _of(parent: Candidate | None, c: Candidate) -> Candidate:
+    """A new candidate with what this run knows of its parent: the stage may be of a run with other priors."""
+    if parent is None:
+        return c
+    return c.replace(log_prior=prior_of_end(parent), judged=parent.judged, display_formula=parent.display_formula)
 
 
 def diagnosis_notes(records: Sequence[StageRecord]) -> list[str]:

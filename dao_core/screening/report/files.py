@@ -74,13 +74,12 @@ def symmetrized_cif(candidate: Candidate) -> str:
     from pymatgen.symmetry.analyzer import SymmetryUndeterminedError
 
     symprec = candidate.symprec or SNAP_SYMPREC
-    structure = candidate.crystal.to_pymatgen()
     try:
-        writer = CifWriter(structure, symprec=symprec, significant_figures=10)
+        writer = CifWriter(candidate.crystal.to_pymatgen(), symprec=symprec, significant_figures=10)
     except (
         SymmetryUndeterminedError
     ):  # atoms closer than the tolerance: spglib gives up, the structure is still written
-        return f"# no symmetry could be found at {symprec} angstrom\n{CifWriter(structure, significant_figures=10)}"
+        return f"# no symmetry could be found at {symprec} angstrom\n{candidate.crystal.to_cif()}"
     return f"# symmetry found at a tolerance of {symprec} angstrom\n{writer}"
 
 

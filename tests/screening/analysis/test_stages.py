@@ -17,6 +17,8 @@ from dao_core.energy.relaxation.relax import RelaxSettings
 from dao_core.screening.analysis.phonons import PhononError
 from dao_core.screening.analysis.settings import DiagnosticsSettings, PhononSettings
 from dao_core.screening.analysis.stages import (
+    FOUND,
+    JUDGED,
     chosen,
     diagnosis_notes,
     gate,
@@ -33,6 +35,7 @@ from dao_core.screening.candidate_table import load_candidates, save_candidates
 from dao_core.screening.context import SearchContext
 from dao_core.screening.load_models import SearchModels
 from dao_core.screening.rank_stages import ReportRequest, report_stage
+from dao_core.screening.relaxing import LEFT_PRIOR
 from dao_core.screening.stages import CANDIDATES, INFO
 from tests.helpers.candidates import candidate
 from tests.helpers.lennard_jones import LennardJonesPotential
@@ -72,7 +75,7 @@ def ranked(tmp_path: Path) -> StageRecord:
     """A ranking as `rank_stage` leaves it."""
     folder = tmp_path / "ranked"
     folder.mkdir()
-    save_candidates(argon(), folder / CANDIDATES)
+    save_candidates([c.replace(spacegroup_before=123) for c in argon()], folder / CANDIDATES)
     info = {"n_asked": 3, "n_ok": 2, "n_failed": 1, "n_merged": 0, "reasons": {}, "stages": {"relax": 1.0}, "notes": []}
     (folder / INFO).write_text(json.dumps(info))
     return StageRecord("rank", "k", str(folder))
@@ -105,6 +108,18 @@ def test_a_soft_mode_ends_in_a_new_candidate_that_is_ranked(tmp_path: Path, rank
     names = [next(n for n in ("sc-soft", c.id) if n in (c.id, *c.merged_ids)) for c in final]
     assert names.index("sc-soft") < names.index("sc")
     assert answer.counts["n_merged"] == 3 - sum(c.usable for c in final)
+
+
+def test_a_mode_that_was_followed_before_gets_the_prior_of_this_run(tmp_path: Path, ranked: StageRecord) -> None:
+    """Another library changes priors and names, but no structure: the phonons are found again."""
+    search = context(tmp_path, LennardJonesPotential())
+    first = phonon_stage("sc", str(ranked.file(CANDIDATES)), search)
+    now = [c.replace(log_prior=-1.0, display_formula="Ar2", judged=True) for c in argon()]
+    save_candidates(now, tmp_path / "now.parquet")
+    again = phonon_stage("sc", str(tmp_path / "now.parquet"), search)
+    assert again == first
+    (found,) = merge_diagnoses(now, [again])[1]
+    assert (found.log_prior, found.judged, found.display_formula) == (-1.0 + LEFT_PRIOR, True, "Ar2")
 
 
 def test_forces_of_another_potential_judge_but_do_not_rank() -> None:
@@ -192,3 +207,24 @@ def test_forces_that_were_not_tested_make_no_phonons(tmp_path: Path, ranked: Sta
     with pytest.raises(PhononError, match="dao-predictor"):
         phonon_forces(SearchModels(LennardJonesPotential()), named)
     assert DaoPotential.load().phonon_refusal is None  # what ships was tested
+
+
+def test_what_a_mode_led_to_is_counted_as_it_ended_and_others_keep_their_first_space_group(
+    tmp_path: Path, ranked: StageRecord
+) -> None:
+    """A new structure of which the potential of the ranking has no energy is a failure, not a duplicate."""
+    record = _found(tmp_path / "lost", [candidate("sc-soft", SIMPLE_CUBIC, None, relaxation_status="potential_failed")])
+    answer = page_of(ranked, record, context(tmp_path, LennardJonesPotential()))
+    assert answer.counts == {"n_asked": 4, "n_ok": 2, "n_failed": 2, "n_merged": 0, "n_distinct": 4}
+    info = json.loads(answer.file(INFO).read_text())
+    assert info["reasons"] == {"potential_failed": 1}
+    found = {c.id: c for c in load_candidates(answer.file(CANDIDATES))}
+    assert found["bcc"].spacegroup_before == 123  # as the ranking says it
+
+
+def _found(folder: Path, new: list[Candidate]) -> StageRecord:
+    """A stage of diagnostics that led to new candidates."""
+    folder.mkdir()
+    save_candidates([], folder / JUDGED)
+    save_candidates(new, folder / FOUND)
+    return StageRecord("phonons", "f", str(folder), facts={"kind": "phonons", "seconds": 1.0})

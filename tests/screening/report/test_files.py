@@ -83,3 +83,5 @@ def test_a_structure_whose_symmetry_cannot_be_found_is_still_written() -> None:
     assert text.startswith("# no symmetry could be found")
     written = CifParser.from_str(text.split("\n", 1)[1], site_tolerance=1e-6)
     assert len(written.parse_structures(primitive=False)[0]) == 3
+    left = close.replace(lattice=-close.lattice)  # a CIF has no left-handed cells: as it stands it would be mirrored
+    assert symmetrized_cif(candidate("x", left, symprec=0.1)).endswith(left.to_cif())
