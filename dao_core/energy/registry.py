@@ -13,6 +13,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
+from dao_core.artifacts import file_sha256
 from dao_core.energy.potential import Potential, PotentialMissingError, label_of
 
 ENTRY_POINT_GROUP = "dao_csp.potentials"
@@ -38,7 +39,7 @@ class LoadedJudge:
 
 
 def load_potential(name: str | Path = "dao", *, dispersion: bool = False) -> Potential:
-    """A potential by name, loaded once a process.
+    """A potential by name, loaded once a process; a folder again once it holds another checkpoint.
 
     Args:
         name: `dao` (the DAO-P that ships, whatever lies in the working directory), `sevennet`, `chgnet`, the name of
@@ -54,7 +55,7 @@ def load_potential(name: str | Path = "dao", *, dispersion: bool = False) -> Pot
         DispersionError: Its energies are formation energies: the elements' dispersion is not in them.
         CheckpointError: The folder holds no readable DAO-P checkpoint.
     """
-    potential = _load(str(name))
+    potential = _load(str(name), _checkpoint_there(str(name)))
     if not dispersion:
         return potential
     if label_of(potential).kind == "formation":
@@ -123,8 +124,14 @@ def as_potential(model: Any, identity: str) -> Potential:
     )
 
 
+def _checkpoint_there(name: str) -> str | None:
+    """What tells apart the checkpoints that a folder's name can stand for, from here and now; None for other names."""
+    config = Path(name).absolute() / "config.json"
+    return f"{config} {file_sha256(config)}" if name not in _BUILT_IN and config.is_file() else None
+
+
 @lru_cache(maxsize=8)
-def _load(name: str) -> Potential:
+def _load(name: str, _checkpoint: str | None) -> Potential:
     if name in _BUILT_IN:
         try:
             return _BUILT_IN[name]()

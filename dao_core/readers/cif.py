@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.elements import SYMBOLS
-from dao_core.matching.distances import shortest_distance
+from dao_core.matching.distances import closer_than, distance_matrix
 from dao_core.matching.same import same_crystal
 from dao_core.readers.base import MIN_DISTANCE, UnreadableError
 from dao_core.readers.cif_cut import check_end
@@ -206,14 +206,12 @@ def _expanded(block: Block, lattice: NDArray[np.float64], sites: list[Site], gro
     if difference is not None and not agreement.proportions:
         raise UnreadableError(f"{difference}: the position, the space group or that statement is wrong")
     notes += [] if difference is None else [difference]
-    if shortest_distance(crystal) < MIN_DISTANCE:
+    if closer_than(crystal.lattice, crystal.frac_coords, MIN_DISTANCE):
         raise UnreadableError(_closest(crystal, sites, owner))
     return crystal, notes
 
 
 def _closest(crystal: Crystal, sites: list[Site], owner: list[int]) -> str:
-    from dao_core.matching.distances import distance_matrix
-
     distances = distance_matrix(crystal.lattice, crystal.frac_coords)
     i, j = np.unravel_index(int(distances.argmin()), distances.shape)
     first, second = sites[owner[i]], sites[owner[j]]

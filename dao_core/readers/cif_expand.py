@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 EXACT = 1e-4  # angstrom; images this close are one without a word
 WIDEST = 0.25  # angstrom; whatever the rounding, atoms farther apart are different ones
-MAX_ATOMS = 20_000
+MAX_ATOMS = 5_000
 
 
 def expand(
@@ -39,10 +39,6 @@ def expand(
     Raises:
         UnreadableError: More atoms than any crystal here may have.
     """
-    if len(sites) * len(group.rotations) > 50 * MAX_ATOMS:
-        raise UnreadableError(
-            f"{len(sites)} sites with {len(group.rotations)} operations: too many atoms for a crystal"
-        )
     frac: list[NDArray[np.float64]] = []
     owner: list[int] = []
     notes = []
@@ -54,6 +50,8 @@ def expand(
         images = images[_distinct(lattice, images)]
         frac += list(images)
         owner += [i] * len(images)
+        if len(owner) > MAX_ATOMS:
+            raise UnreadableError(f"more than {MAX_ATOMS} atoms in the cell: no crystal of that size is read")
     return wrap(np.array(frac)), owner, notes
 
 

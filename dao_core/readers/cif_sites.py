@@ -89,6 +89,14 @@ def site_words(block: Block, name: str, n: int) -> list[str]:
     return values if len(values) == n else []
 
 
+def _said_of_sites(block: Block, name: str, sites: list[Site], default: str) -> list[str]:
+    """A column that decides whether the sites can be read; `default` for each where there is none."""
+    values = _column(block, name) or [default] * len(sites)
+    if len(values) != len(sites):
+        raise UnreadableError(f"{SITE}{name} has {len(values)} values for {len(sites)} sites: the file may be damaged")
+    return values
+
+
 def _column(block: Block, name: str) -> list[str]:
     from gemmi import cif
 
@@ -155,7 +163,7 @@ def _rounding(text: str) -> float:
 
 
 def _check_occupancy(block: Block, sites: list[Site]) -> None:
-    for site, text in zip(sites, _column(block, "occupancy") or ["1"] * len(sites), strict=True):
+    for site, text in zip(sites, _said_of_sites(block, "occupancy", sites, "1"), strict=True):
         value = 1.0 if text == "." else parse_number(text)
         if abs(value - 1.0) <= FULL:
             continue
@@ -170,10 +178,10 @@ def _check_occupancy(block: Block, sites: list[Site]) -> None:
 
 def _check_whole(block: Block, sites: list[Site]) -> None:
     """Sites that stand for something else than one atom of their own."""
-    for site, text in zip(sites, _column(block, "attached_hydrogens") or ["0"] * len(sites), strict=True):
+    for site, text in zip(sites, _said_of_sites(block, "attached_hydrogens", sites, "0"), strict=True):
         if text != "." and parse_number(text) != 0:
             raise UnreadableError(f"site {site.label} carries {text} hydrogens without positions: give their positions")
-    for site, text in zip(sites, _column(block, "calc_flag") or ["."] * len(sites), strict=True):
+    for site, text in zip(sites, _said_of_sites(block, "calc_flag", sites, "."), strict=True):
         if text.lower() == "dum":
             raise UnreadableError(f"site {site.label} is a dummy, not an atom: remove it")
 

@@ -166,10 +166,10 @@ def recognise(text: str) -> Format:
         return "json"
     if re.search(r"^\s*data_\S*", text, re.I | re.M) and re.search(r"^\s*(?:_\w|loop_)", text, re.I | re.M):
         return "csv" if _is_table(start) and not start.lower().startswith("data_") else "cif"
+    if _is_poscar(text.split("\n", 9)):  # its title may be a number, or blank above a scaling factor of 1
+        return "poscar"
     if re.fullmatch(r"\d+", start):
         return "extxyz"
-    if _is_poscar(text.split("\n", 9)):
-        return "poscar"
     if _is_table(start):
         return "csv"
     if re.match(r"\s*data_", text, re.I):

@@ -22,13 +22,16 @@ def read_csv(text: str) -> Iterator[dict[str, Any] | str]:
         text: A CSV text; commas, semicolons or tabs separate its columns.
 
     Raises:
-        UnreadableError: The header names a column twice.
+        UnreadableError: The header is unreadable, or names a column twice.
     """
     text = re.sub(r"\A(?: *\n)+", "", text)
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     separator = max(",;\t", key=text.partition("\n")[0].count)
     rows = csv.reader(StringIO(text, newline=""), delimiter=separator, strict=True)
-    header = next(rows, [])
+    try:
+        header = next(rows, [])
+    except csv.Error as error:
+        raise UnreadableError(f"the header is unreadable ({error}): correct its quotes") from error
     names = [name.strip() for name in header]
     repeated = sorted({n for n in names if names.count(n) > 1})
     if repeated:

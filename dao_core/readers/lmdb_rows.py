@@ -76,7 +76,12 @@ def _decode(value: bytes) -> Mapping[str, Any] | str:
         return f"the value is not JSON ({error})"
     if not isinstance(row, dict):
         return f"the value is JSON but no row ({type(row).__name__})"
-    return _from_ase(row) if "positions" in row and "numbers" in row else row
+    if not ("positions" in row and "numbers" in row):
+        return row
+    try:
+        return _from_ase(row)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        return f"no row of an ASE database ({type(error).__name__}: {error})"
 
 
 def _from_ase(row: Mapping[str, Any]) -> Mapping[str, Any] | str:
@@ -88,12 +93,13 @@ def _from_ase(row: Mapping[str, Any]) -> Mapping[str, Any] | str:
     periodic = _array(row.get("pbc"))
     if periodic is not None and not periodic.all():
         return f"pbc {periodic.astype(bool).tolist()}: not periodic in three directions, so no crystal"
+    numbers = row["numbers"]
     named = {**(row.get("data") or {}), **(row.get("key_value_pairs") or {})}
     return {
         **{k: v for k, v in named.items() if isinstance(v, str | int | float)},
         "lattice": cell.reshape(3, 3),
         "frac_coords": np.linalg.solve(cell.reshape(3, 3).T, positions.reshape(-1, 3).T).T,
-        "atomic_numbers": _array(row["numbers"]).astype(int).tolist(),
+        "atomic_numbers": numbers if isinstance(numbers, list) else _array(numbers).tolist(),
         "energy": row.get("energy"),
         "forces": values["forces"],
         "stress": values["stress"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-LONGEST = 120  # characters; file systems allow 255 bytes, and endings come on top
+LONGEST = 120  # bytes; file systems allow 255, and endings come on top
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{name}{i}" for name in ("com", "lpt") for i in range(1, 10))}
 
 
@@ -22,7 +22,7 @@ def distinct_names(names: Iterable[str]) -> list[str]:
     taken: set[str] = set()
     out = []
     for name in names:
-        plain = re.sub(r"[^\w.+=@-]+", "_", name).strip("._")[:LONGEST] or "structure"
+        plain = re.sub(r"[^\w.+=@-]+", "_", name).strip("._").encode()[:LONGEST].decode(errors="ignore") or "structure"
         plain = f"{plain}_" if plain.lower() in _RESERVED else plain
         own, number = plain, 1
         while own.casefold() in taken:

@@ -10,7 +10,7 @@ from itertools import count, islice
 from pathlib import Path
 
 from dao_core.crystal import Crystal, InvalidCrystalError
-from dao_core.matching.distances import shortest_distance
+from dao_core.matching.distances import closer_than, shortest_distance
 from dao_core.readers.base import MIN_DISTANCE, NamedStructure, ReadingNote, Refusal, Row, UnreadableError, naming
 from dao_core.readers.content import Content, read_content
 from dao_core.readers.plain_rows import IDS, StructureColumns, arrays_and_notes, first_value
@@ -56,8 +56,8 @@ def read_one(path: Path | str) -> Crystal:
     value = rows[0].value
     if isinstance(value, Refusal):
         raise UnreadableError(naming(Path(path), UnreadableError(value.reason)))
-    if (shortest := shortest_distance(value)) < MIN_DISTANCE:
-        raise UnreadableError(f"{path}: atoms {shortest:.2f} A apart: correct the positions")
+    if closer_than(value.lattice, value.frac_coords, MIN_DISTANCE):
+        raise UnreadableError(f"{path}: atoms {shortest_distance(value):.2f} A apart: correct the positions")
     if rows[0].notes:
         warnings.warn(f"{rows[0].where}: {'; '.join(rows[0].notes)}", ReadingNote, stacklevel=2)
     return value

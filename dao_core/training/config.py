@@ -45,7 +45,7 @@ class TrainingConfig(BaseModel):
     compile: Literal["auto", "never"] = Field(
         "auto", description="auto: torch.compile on CUDA, but not of a predictor that learns forces; never elsewhere"
     )
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     start_from: str | None = Field(
         None, description="continue a checkpoint's weights: a folder, or `generator` or `predictor` for those that ship"
     )

@@ -35,16 +35,18 @@ class DaoModule(pl.LightningModule):
     The random numbers of a step depend on (seed, step, rank) alone, so a resumed run repeats an undisturbed one.
     """
 
-    def __init__(self, job: TrainingJob, config: TrainingConfig, batches: SizedBatches) -> None:
+    def __init__(self, job: TrainingJob, config: TrainingConfig, batches: SizedBatches, origin: str) -> None:
         """Take what is trained, and how.
 
         Args:
             job: Network, objective and data.
             config: Rates, sizes and the end of the run.
             batches: The job's data in batches, from the step at which the run starts.
+            origin: What tells this run from others, kept in its resume state.
         """
         super().__init__()
         self.network, self.job, self.config, self.batches = job.network, job, config, batches
+        self.origin = origin
         self.average = averaged_model(job.network, config.ema_decay)
         self.last_losses: dict[str, Tensor] = {}
         self.validations: list[float] = []  # of the averaged weights, each time they were validated
@@ -183,6 +185,7 @@ class DaoModule(pl.LightningModule):
             "bad_steps": self.bad_steps,
             "spent_s": self.elapsed_s,
             "last_losses": losses,
+            "origin": self.origin,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -136,12 +138,23 @@ class PackedCrystals:
             join("cell_labels"),
         )
 
-    def save(self, path: Path) -> None:
-        """Write as one uncompressed npz file (memory-mappable arrays, no pickle)."""
+    def _arrays(self) -> dict[str, Any]:
+        """All arrays by the names under which they are saved."""
         arrays = {name: getattr(self, name) for name in ("lattice", "frac_coords", "atomic_numbers", "pointer")}
         for kind in ("labels", "atom_labels", "cell_labels"):
             arrays |= {f"{kind}.{name}": values for name, values in getattr(self, kind).items()}
-        np.savez(path, **arrays)
+        return arrays
+
+    def content_hash(self) -> str:
+        """The same for sets of the same rows and labels in the same order."""
+        digest = hashlib.sha256()
+        for name, values in sorted(self._arrays().items()):
+            digest.update(f"{name} {values.dtype} {values.shape} ".encode() + np.ascontiguousarray(values).tobytes())
+        return digest.hexdigest()[:20]
+
+    def save(self, path: Path) -> None:
+        """Write as one uncompressed npz file (memory-mappable arrays, no pickle)."""
+        np.savez(path, **self._arrays())
 
     @classmethod
     def load(cls, path: Path) -> PackedCrystals:

@@ -32,4 +32,4 @@ class PropertySettings(BaseModel):
     max_epochs: int = Field(60, gt=0)
     patience: int = Field(8, gt=0, description="epochs without a better validation error before a fold stops")
     max_seconds: float | None = Field(None, gt=0, description="CPU seconds of one fold's training")
-    seed: int = 0
+    seed: int = Field(0, ge=0)

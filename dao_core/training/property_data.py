@@ -14,15 +14,14 @@ from numpy.typing import NDArray
 from dao_core.crystal import Crystal, InvalidCrystalError
 from dao_core.energy.property import PropertyError
 from dao_core.matching.distances import closer_than
-from dao_core.readers.base import MIN_DISTANCE, Refusal, naming
-from dao_core.readers.cif import crystal_from_cif
+from dao_core.readers.base import MIN_DISTANCE, Refusal, UnreadableError, naming
+from dao_core.readers.plain_rows import StructureColumns, row_crystal
 from dao_core.readers.read import named_rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ARRAYS = ("lattice", "frac_coords", "atomic_numbers")
-CIF = ("cif", "structure_cif")
+STRUCTURE = StructureColumns()
 
 
 @dataclass(frozen=True)
@@ -88,10 +87,11 @@ def property_rows(frame: pd.DataFrame, column: str, name: str, *, max_atoms: int
     """
     if column not in frame:
         raise PropertyError(f"{name} has no column {column!r}: it has {', '.join(map(str, frame.columns))}")
-    text = next((c for c in CIF if c in frame), None)
-    if text is None and not set(ARRAYS) <= set(frame.columns):
-        raise PropertyError(f"{name} has no structures: give the columns {', '.join(ARRAYS)}, or cif")
-    pairs = ((row[column], _crystal(row, text)) for row in frame.to_dict("records"))
+    there = {str(c) for c in frame.columns}
+    arrays = {STRUCTURE.lattice, STRUCTURE.frac_coords} <= there and there & set(STRUCTURE.species)
+    if not arrays and not there & set(STRUCTURE.cif):
+        raise PropertyError(f"{name} has no structures: give the columns lattice, frac_coords, atomic_numbers, or cif")
+    pairs = ((row[column], _crystal(row)) for row in frame.to_dict("records"))
     return _usable(pairs, column, name, max_atoms)
 
 
@@ -121,14 +121,10 @@ def _usable(pairs: Iterable[tuple[Any, Crystal | Refusal]], column: str, name: s
     return PropertyRows(crystals, np.array(kept), [c.formula_reduced for c in crystals], dict(refused))
 
 
-def _crystal(row: dict[Any, Any], text: str | None) -> Crystal | Refusal:
+def _crystal(row: dict[Any, Any]) -> Crystal | Refusal:
+    """The structure of a row of pandas, where a missing value is NaN, by the rules for files."""
+    said = {str(name): value for name, value in row.items() if not (isinstance(value, float) and np.isnan(value))}
     try:
-        if text is not None:
-            return crystal_from_cif(str(row[text]))
-        return Crystal(
-            np.reshape(np.concatenate([np.ravel(x) for x in np.ravel(row["lattice"])]), (3, 3)),
-            np.reshape(np.asarray(row["frac_coords"], dtype=np.float64), (-1, 3)),
-            np.asarray(row["atomic_numbers"], dtype=np.int64),
-        )
-    except (InvalidCrystalError, ValueError, TypeError):
-        return Refusal("", "no crystal")
+        return row_crystal(said, STRUCTURE)
+    except (InvalidCrystalError, UnreadableError) as error:
+        return Refusal("", str(error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -27,7 +28,7 @@ class TrainingLog(pl.Callback):
         """
         self.directory, self.every_s, self.checkpoint_every_s = directory, every_s, checkpoint_every_s
         self.sums: dict[str, float] = {}
-        self.count = 0
+        self.counts: Counter[str] = Counter()  # of each loss: not every batch has all of them
         self.live = False  # somebody shows the progress: no lines
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -40,12 +41,12 @@ class TrainingLog(pl.Callback):
         assert isinstance(pl_module, DaoModule)
         for name, value in pl_module.last_losses.items():
             self.sums[name] = self.sums.get(name, 0.0) + float(value)
-        self.count += 1
+            self.counts[name] += 1
         now = _now(trainer, pl_module)
         if now - self.reported >= 1.0:
             self.reported = now
             rate = (pl_module.structures - self.mark) / max(now - self.logged, 1e-9)
-            loss = self.sums.get("loss", 0.0) / self.count
+            loss = self.sums["loss"] / self.counts["loss"]
             self.live = report_progress(TrainingProgress(pl_module.progress, trainer.global_step, rate, loss))
         if now - self.logged >= self.every_s or trainer.should_stop:
             self._log(trainer, pl_module, now)
@@ -56,13 +57,13 @@ class TrainingLog(pl.Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log what is left and save the state that the run ends with."""
         assert isinstance(pl_module, DaoModule)
-        if self.count:
+        if self.sums:
             self._log(trainer, pl_module, _now(trainer, pl_module))
         trainer.save_checkpoint(self.directory / LAST)
 
     def _log(self, trainer: pl.Trainer, module: DaoModule, now: float) -> None:
         rate = (module.structures - self.mark) / max(now - self.logged, 1e-9)
-        losses = {name: total / self.count for name, total in self.sums.items()}
+        losses = {name: total / self.counts[name] for name, total in self.sums.items()}
         left = module.elapsed_s * (1 / max(module.progress, 1e-9) - 1)
         row = {
             "step": trainer.global_step,
@@ -72,7 +73,7 @@ class TrainingLog(pl.Callback):
             "learning_rate": module.learning_rate(),
             **{name: round(value, 5) for name, value in losses.items()},
         }
-        self.sums, self.count, self.logged, self.mark = {}, 0, now, module.structures
+        self.sums, self.counts, self.logged, self.mark = {}, Counter(), now, module.structures
         if not trainer.is_global_zero:
             return
         with (self.directory / "history.jsonl").open("a") as handle:

@@ -39,7 +39,7 @@ class SymmetryTrainingConfig(BaseModel):
     substitution: float = Field(0.1, ge=0, lt=1, description="chance that an element is replaced by a similar one")
     equivalent: float = Field(0.5, ge=0, le=1, description="chance of an equivalent description, marked as such")
     reordered: float = Field(0.5, ge=0, le=1, description="chance of another order of the elements")
-    seed: int = 0
+    seed: int = Field(0, ge=0)
 
 
 class Examples(Protocol):
@@ -82,6 +82,8 @@ def train(network: nn.Module, examples: Examples, config: SymmetryTrainingConfig
         run.epoch += 1
         if run.epoch % 4 == 0 or run.finished:
             run.report(examples)
+    if not run.figures:  # stopped between the end and what was to be written of it
+        run.report(examples)
     run.save()
     network.load_state_dict(run.average.module.state_dict())
     network.eval()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors import SafetensorError
 
+from dao_core.artifacts import content_key
 from dao_core.models.checkpoint_io import weights_hash
 from dao_core.training.checkpoint_plugin import SafetensorsIO, resume_path
 from dao_core.training.config import TrainingConfig
@@ -26,7 +27,7 @@ BEST = "best"  # folder of the state with the smallest validation error
 
 
 class ResumeError(RuntimeError):
-    """A resume state that this version cannot read; the message says which version wrote it."""
+    """A resume state that this version cannot read, or that is of another run; the message says what to do."""
 
 
 def run_training(job: TrainingJob, config: TrainingConfig) -> dict[str, Any]:
@@ -42,7 +43,7 @@ def run_training(job: TrainingJob, config: TrainingConfig) -> dict[str, Any]:
         with the averaged weights, where there is a validation with those that it found best.
 
     Raises:
-        ResumeError: The resume state cannot be read.
+        ResumeError: The resume state cannot be read, or is of other data, another seed or other first weights.
         RanksError: A rank ended with an error.
         DivergedError: The gradients are no longer finite.
     """
@@ -53,21 +54,46 @@ def run_training(job: TrainingJob, config: TrainingConfig) -> dict[str, Any]:
         torch.set_num_threads(config.threads)
     for name in ("pytorch_lightning.utilities.rank_zero", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)  # device lists and advertisements
-    resume = resume_path(job.directory)
-    start = 0 if resume is None else int(read_state(resume)["global_step"])
+    origin, resume = _origin(job, config), resume_path(job.directory)
+    state = None if resume is None else _state_of(resume, origin)
+    start = 0 if state is None else int(state["global_step"])
     batches = SizedBatches(
         job.data, batch_size=config.batch_size, seed=config.seed, max_pairs=config.max_pairs, start=start
     )
-    module = DaoModule(job, config, batches)
+    module = DaoModule(job, config, batches, origin)
     if config.compile == "auto" and torch.cuda.is_available():
         job.network.compile(dynamic=True)  # in place: the names of the weights stay
-    try:
-        _trainer(job, config).fit(
-            module, ckpt_path=None if resume is None else str(job.directory / "last"), weights_only=True
-        )
-    except torch.multiprocessing.ProcessRaisedException as error:
-        raise RanksError(f"{config.ranks} ranks ended: {last_error(str(error))}") from error
+    if state is None or not _is_over(state, config):
+        try:
+            _trainer(job, config).fit(
+                module, ckpt_path=None if resume is None else str(job.directory / "last"), weights_only=True
+            )
+        except torch.multiprocessing.ProcessRaisedException as error:
+            raise RanksError(f"{config.ranks} ranks ended: {last_error(str(error))}") from error
     return _finish(job, module, config.ranks * config.nodes) if is_main_rank() else {}
+
+
+def _origin(job: TrainingJob, config: TrainingConfig) -> str:
+    """What two attempts of one run share; rates, sizes and the end may change between them."""
+    continued = config.start_from is not None and config.grow is None  # others begin with random numbers of the seed
+    first = weights_hash(job.network) if continued else None
+    return content_key(data=job.data.content_hash(), seed=config.seed, weights=first)
+
+
+def _state_of(directory: Path, origin: str) -> dict[str, Any]:
+    """The resume state of a run; older states don't say of which one they are."""
+    state = read_state(directory)
+    if state["dao"].get("origin", origin) != origin:
+        raise ResumeError(
+            f"the resume state {directory} is of other data, another seed or other first weights: "
+            "name another folder, or remove that one to start anew"
+        )
+    return state
+
+
+def _is_over(state: dict[str, Any], config: TrainingConfig) -> bool:
+    """Whether the run that left a state had come to its end: one by seconds would take a step more each time."""
+    return config.max_seconds is not None and state["dao"]["spent_s"] >= config.max_seconds
 
 
 def _trainer(job: TrainingJob, config: TrainingConfig) -> pl.Trainer:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -19,7 +21,7 @@ from dao_core.energy.registry import (
     load_judge,
     load_potential,
 )
-from dao_core.models.checkpoint_io import CheckpointError
+from dao_core.models.checkpoint_io import SHIPPED, CheckpointError
 from tests.energy.adapters.test_ase import DoubleEMT
 from tests.helpers.potentials import copper, emt
 
@@ -106,7 +108,7 @@ def test_a_judge_that_lacks_dispersion_gets_it_unless_told_otherwise(monkeypatch
     pytest.importorskip("dftd3")
     plain, lacking = emt(), emt()
     lacking.lacks_dispersion = True  # type: ignore[attr-defined]
-    monkeypatch.setattr(registry, "_load", lambda name: {"plain": plain, "lacking": lacking}[name])
+    monkeypatch.setattr(registry, "_load", lambda name, _: {"plain": plain, "lacking": lacking}[name])
     assert load_judge("lacking").potential.identity == "PBE-D3(BJ)+EMT"  # type: ignore[union-attr]
     assert load_judge("lacking", dispersion=False).potential is lacking
     assert load_judge("plain").potential is plain
@@ -143,3 +145,20 @@ def test_dao_is_the_one_that_ships_and_a_folder_is_a_folder(tmp_path: Path, monk
     for named in ("predictor", "./predictor"):
         with pytest.raises(CheckpointError, match="is not a checkpoint"):
             load_potential(named)
+
+
+def test_a_folder_is_read_again_where_its_name_means_another_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place, floor in (("here", 0.1), ("there", 0.2)):
+        config = shutil.copytree(SHIPPED / "predictor", tmp_path / place / "mine") / "config.json"
+        known = json.loads(config.read_text())
+        known["energy_scale"]["spread_floor"] = floor
+        config.write_text(json.dumps(known))
+    monkeypatch.chdir(tmp_path / "here")
+    first = load_potential("mine")
+    assert load_potential("mine") is first
+    monkeypatch.chdir(tmp_path / "there")
+    assert load_potential("mine").scale.spread_floor == 0.2  # type: ignore[attr-defined]
+    shutil.copy(tmp_path / "here/mine/config.json", tmp_path / "there/mine")  # as a training writes it anew
+    assert load_potential("mine").scale.spread_floor == 0.1  # type: ignore[attr-defined]

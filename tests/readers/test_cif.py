@@ -220,6 +220,17 @@ def test_deuterium_is_hydrogen_with_a_note() -> None:
         assert (block.value.symbols, block.notes) == (["Li", "H"], ("D is read as H",))
 
 
+@pytest.mark.parametrize("name", ["occupancy", "calc_flag", "attached_hydrogens"])
+def test_a_column_beside_the_sites_that_is_too_short_is_refused(name: str) -> None:
+    text = cif("4.1 4.1 4.1", ["K1 0 0 0", "Br1 .5 .5 .5"]) + f"_atom_site_{name} 1\n"
+    refused(text, f"_atom_site_{name} has 1 values for 2 sites")
+
+
+def test_a_cell_of_too_many_atoms_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dao_core.readers.cif_expand.MAX_ATOMS", 1)
+    refused(cif("4.1 4.1 4.1", ["K1 0 0 0", "Br1 .5 .5 .5"]), "more than 1 atoms in the cell")
+
+
 @pytest.mark.parametrize("occupancy", [".", "?", "1", "1.0", "1.000(2)"])
 def test_full_occupancy_in_all_its_spellings(occupancy: str) -> None:
     text = cif("4.1 4.1 4.1", [f"K1 0 0 0 {occupancy}", "Br1 .5 .5 .5 1"], columns=OCCUPIED)

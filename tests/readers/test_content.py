@@ -48,6 +48,12 @@ def test_tables_of_crysdb_are_read_too(tmp_path: Path) -> None:
     assert all(isinstance(v, Crystal) for _, v in found)
 
 
+@pytest.mark.parametrize(("title", "scale"), [("1234", "1.0"), ("", "1"), ("   ", "1.0")])
+def test_a_poscar_may_have_a_number_or_nothing_as_its_title(title: str, scale: str) -> None:
+    below = TEXTS["poscar"].split("\n", 2)[2]
+    assert recognise(f"{title}\n{scale}\n{below}") == "poscar"
+
+
 @pytest.mark.parametrize("text", ["", "hello\n", "1,2,3\n", "<html></html>", "#!/bin/sh\nls\n", "a b c\n1 2 3\n"])
 def test_other_texts_are_told_the_formats(text: str) -> None:
     with pytest.raises(UnreadableError, match=r"CIF, extended xyz, POSCAR, CSV, JSON, Parquet or LMDB"):

@@ -82,6 +82,13 @@ def test_an_open_quote_ends_the_table_with_a_reason() -> None:
     assert "the file may be cut" in str(rows[1])
 
 
+def test_a_header_with_a_stray_quote_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text('id,"lattice"x,frac_coords,lattice\na,b,c,d\n')
+    ((_, value),) = read_structures(tmp_path / "t.csv")
+    assert isinstance(value, Refusal)
+    assert "the header is unreadable" in value.reason
+
+
 def test_a_header_that_names_a_column_twice_is_refused() -> None:
     with pytest.raises(UnreadableError, match="'lattice' twice"):
         list(read_csv("id,lattice,lattice\na,b,c\n"))

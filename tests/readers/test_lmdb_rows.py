@@ -100,6 +100,19 @@ def test_bad_values_are_refused_and_a_pickle_is_never_opened(tmp_path: Path) -> 
     assert len(out) == 8
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"cell": "none"}, {"positions": [1, 2, 3, 4, 5]}, {"positions": None}, {"numbers": None}, {"data": [1]},
+     {"pbc": "TTT"}, {"cell": {"__ndarray__": [[3, 3], "float64", [1, 2]]}}, {"numbers": [11.5, 17]}],
+)  # fmt: skip
+def test_a_damaged_row_of_an_ase_database_is_refused_alone(tmp_path: Path, changes: dict[str, Any]) -> None:
+    values = {b"0": ase_row("first"), b"1": ase_row("damaged", **changes), b"2": ase_row("last")}
+    first, damaged, last = read(write(tmp_path / "rows.aselmdb", values))
+    assert isinstance(first, CrysRecord)
+    assert isinstance(damaged, Refusal)
+    assert isinstance(last, CrysRecord)
+
+
 class _Trap:
     def __reduce__(self) -> tuple[Any, ...]:
         return pytest.fail, ("a pickle was opened",)

@@ -85,12 +85,12 @@ def test_rows_of_one_id_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_file_names_are_safe_and_distinct() -> None:
-    names = ["a", "a", "A", "x/y", "../up", "con", "", "a b", "Ca(OH)2", "é", "n" * 300, "a_2"]
+    names = ["a", "a", "A", "x/y", "../up", "con", "", "a b", "Ca(OH)2", "é", "n" * 300, "晶" * 200, "a_2"]
     found = distinct_names(names)
     assert len({n.lower() for n in found}) == len(names)
     assert found[:3] == ["a", "a_2", "A_3"]
     assert found[3:10] == ["x_y", "up", "con_", "structure", "a_b", "Ca_OH_2", "é"]
-    assert all("/" not in n and n not in (".", "..") and len(n) <= 125 for n in found)
+    assert all("/" not in n and n not in (".", "..") and len(n.encode()) <= 125 for n in found)
 
 
 def test_an_empty_table_is_a_refusal(tmp_path: Path) -> None:

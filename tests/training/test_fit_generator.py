@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,6 +115,45 @@ def test_a_resume_state_that_cannot_be_read_says_who_wrote_it(tmp_path: Path) ->
         train(tmp_path, max_steps=5)
 
 
+@pytest.mark.parametrize("other", ["data", "seed", "weights"])
+def test_a_run_never_goes_on_from_the_state_of_another(tmp_path: Path, other: str) -> None:
+    for number in (1, 2):
+        train(tmp_path / f"start-{number}", max_steps=1, seed=number)
+    rows = PackedCrystals.from_crystals([c.niggli() for c in random_crystals(5, (2, 3) * 4)])
+    first: dict[str, Any] = {**TINY, "max_steps": 2, "seed": 1, "start_from": str(tmp_path / "start-1/checkpoint")}
+    changes: dict[str, Any] = {"seed": 2} if other == "seed" else {"start_from": str(tmp_path / "start-2/checkpoint")}
+    second = first if other == "data" else {**first, **changes}
+    fit_generator(GeneratorData(rows), TrainingConfig(**first), tmp_path / "run", Provenance({}, ""))
+    again = {**first, "max_steps": 3, "learning_rate": 1e-4}  # the end and the rate may change
+    assert fit_generator(GeneratorData(rows), TrainingConfig(**again), tmp_path / "run", Provenance({}, ""))
+    with pytest.raises(ResumeError, match="of other data, another seed or other first weights: name another folder"):
+        fit_generator(
+            GeneratorData(data() if other == "data" else rows), TrainingConfig(**{**second, "max_steps": 4}),
+            tmp_path / "run", Provenance({}, ""),
+        )  # fmt: skip
+
+
+def test_a_run_that_is_over_takes_no_further_step(tmp_path: Path) -> None:
+    seconds: dict[str, Any] = {k: v for k, v in TINY.items() if k != "max_steps"} | {"max_seconds": 0.2}
+    facts = [
+        fit_generator(GeneratorData(data()), TrainingConfig(**seconds), tmp_path, Provenance({}, "")) for _ in range(2)
+    ]
+    assert facts[0] == facts[1]
+
+
+def test_a_loss_is_averaged_over_the_batches_that_have_it(tmp_path: Path) -> None:
+    calls = itertools.count(1)
+
+    def objective(network: nn.Module, _batch: Batch, _rng: torch.Generator) -> dict[str, torch.Tensor]:
+        loss = {"loss": 0.0 * torch.stack([p.sum() for p in network.parameters()]).sum()}
+        return loss if next(calls) % 4 else {**loss, "forces": torch.tensor(3.0)}
+
+    config = TrainingConfig(**{**TINY, "max_steps": 8})
+    run_training(TrainingJob(build_network(config.model), objective, data(), tmp_path), config)
+    (row,) = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    assert row["forces"] == 3.0
+
+
 def test_diffusion_and_cspnet_train_too(tmp_path: Path) -> None:
     model = {"kind": "cspnet", "width": 16, "n_blocks": 1, "n_frequencies": 2, "time_dim": 8}
     facts = train(tmp_path, model=model, process="diffusion", max_steps=3)
@@ -180,6 +220,11 @@ def test_a_bad_batch_is_dropped_and_counted_and_many_end_the_training(
     monkeypatch.setattr("dao_core.training.module.MAX_BAD_STEPS", 4)
     with pytest.raises(DivergedError, match="4 steps in a row without a finite gradient, the last is step 3"):
         run_training(TrainingJob(build_network(config.model), poisoned(1), data(), tmp_path / "all"), config)
+
+
+def test_a_negative_seed_is_refused() -> None:
+    with pytest.raises(ValueError, match="greater than or equal to 0"):
+        TrainingConfig(max_steps=1, seed=-1)
 
 
 def test_a_run_without_an_end_is_refused() -> None:

@@ -119,5 +119,14 @@ def test_a_table_in_memory_is_read_as_its_file_is(tmp_path: Path) -> None:
     here, there = property_rows(table, "gap", "table"), read_property(tmp_path / "x.parquet", "gap")
     assert here.labels.tolist() == there.labels.tolist() == [0.0, 2.0, 3.0]
     assert here.refused == there.refused == {"no value": 1}
+    table["atomic_numbers"] = [[11.5, 17], *table.atomic_numbers[1:]]
+    table["pbc"] = [np.nan, np.nan, "T T F", np.nan]
+    table = table.astype({"atomic_numbers": object})
+    strict = property_rows(table, "gap", "table")
+    assert strict.labels.tolist() == [3.0]
+    assert sorted(strict.refused) == [
+        "11.5 is no atomic number: give whole numbers or symbols", "no value",
+        "pbc='T T F': not periodic in three directions, so no crystal; set it to T T T where it is one",
+    ]  # fmt: skip
     with pytest.raises(PropertyError, match="table has no column 'hardness'"):
         property_rows(table, "hardness", "table")

@@ -137,6 +137,11 @@ class SymmetryGenerator:
         return [ScoredLabel(label, float(np.log(k / total))) for label, k in counts.most_common(self.search.n)]
 
     def _refusal(self, composition: Mapping[str, int], groups: Collection[int] | None) -> dict[str, int]:
+        if not composition or min(composition.values()) < 1:
+            return {"a cell holds at least one atom of each element": 1}
+        wrong = [g for g in groups or () if not 1 <= g < N_GROUPS]
+        if wrong:
+            return {f"space group {wrong[0]}: numbers go from 1 to {N_GROUPS - 1}": 1}
         unseen = [s for s in composition if atomic_number(s) not in self.elements]
         if unseen:
             return {f"the symmetry model never saw {', '.join(unseen)}": 1}

@@ -52,6 +52,10 @@ def test_the_same_seed_draws_the_same_labels() -> None:
         ({"Sr": 1, "Fm": 1}, None, "never saw Fm"),
         (PEROVSKITE, 62, "sites of space group 62 don't add up to Sr1Ti1O3"),
         ({"O": 80}, None, "up to 64 atoms"),
+        (PEROVSKITE, 231, "space group 231: numbers go from 1 to 230"),
+        (PEROVSKITE, 0, "space group 0: numbers go from 1 to 230"),
+        ({}, None, "at least one atom of each element"),
+        ({"Na": 1, "Cl": -1}, None, "at least one atom of each element"),
     ],
 )
 def test_what_cannot_be_proposed_says_why(composition: dict[str, int], spacegroup: int | None, reason: str) -> None:
