@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dao_core.artifacts import Ledger, content_key
+from dao_core.artifacts import ArtifactError, Ledger, content_key
 from dao_core.code_version import code_version
 from dao_core.crysdb.build.build import BuildStoppedError, build
 from dao_core.crysdb.config import BuildConfig, GuardSettings
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MAX_E_ABOVE_HULL = 0.5  # eV/atom; beyond it a structure is an artefact of its calculation rather than an example
+LOCK = "build.lock"
 # Repeats of one relaxation are nearly equal; looser tolerances spend minutes on polytypes, which are no repeats.
 SAME = MatchSettings(ltol=0.05, stol=0.1, angle_tol=2.0)
 COLUMNS = (
@@ -60,6 +63,8 @@ def build_library(
 ) -> Library:
     """Build the library of what was collected in a folder; until the end the last one stays in use.
 
+    While another process builds it, this one waits: each counts with what the other has added.
+
     Args:
         root: The library's folder.
         added: One more source, or another reading of one; it counts as collected when the build has succeeded.
@@ -72,8 +77,32 @@ def build_library(
 
     Raises:
         LibraryError: Nothing was collected.
-        TableError, ArtifactError: No room, no permission, or another process builds.
+        TableError, ArtifactError: No room, no permission, or another process writes the table.
     """
+    with _alone(root, log):
+        return _built(root, added, removed, workers, log)
+
+
+@contextmanager
+def _alone(root: Path, log: Callable[[str], None]) -> Iterator[None]:
+    """One process at a time reads what was collected, builds and names the new library; the lock dies with it."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        handle = (root / LOCK).open("a")
+    except OSError as error:
+        raise ArtifactError(f"cannot write below {root}: {error}") from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log(f"waiting: another process builds the library in {root}")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _built(
+    root: Path, added: Collected | None, removed: str | None, workers: int, log: Callable[[str], None]
+) -> Library:
     present = {s.name: s for s in collected(root) if s.name != removed}
     rows = {name: source_file(root, name) for name in present}
     if added is not None:

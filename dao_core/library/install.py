@@ -90,7 +90,7 @@ def install_library(
         The library and what could not be had: a source that cannot be fetched leaves the others alone.
 
     Raises:
-        TableError, ArtifactError: No room, no permission, or another process builds.
+        TableError, ArtifactError: No room, no permission, or another process writes the table.
     """
     root = library_folder(folder)
     present = {s.name: s.revision for s in collected(root)}

@@ -3,10 +3,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event, Thread
+from typing import Any
 
 import pytest
 
 from dao_core.crysdb.sources.settings import MaterialsProjectConfig, OptimadeConfig, OqmdConfig
+from dao_core.library import build as library_build
 from dao_core.library.add import add_source, remove_source, source_config
 from dao_core.library.folder import Library, LibraryError, open_library
 from dao_core.library.known import known_structures
@@ -82,6 +85,35 @@ def test_only_the_ending_of_a_file_s_name_is_none_of_its_name(tmp_path: Path) ->
         (tmp_path / f"lab.v{i}.cif").write_text(rocksalt("Na", "Cl", a).to_cif())
         made = add_source(str(tmp_path / f"lab.v{i}.cif"), tmp_path / "library")
     assert [s.name for s in made.sources] == ["file-lab.v1", "file-lab.v2"]
+
+
+def test_two_adds_at_once_both_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second begins while the first builds, which has then read what is collected already."""
+    root = tmp_path / "library"
+    salt, fluoride = poscar(tmp_path / "salt", "Na", "Cl", 5.64), poscar(tmp_path / "fluoride", "Li", "F", 4.03)
+    waits = Event()
+
+    def log(line: str) -> None:
+        if line.startswith("waiting: "):
+            waits.set()
+
+    second = Thread(target=lambda: add_source(fluoride, root, log=log))
+    build = library_build.build
+
+    def build_beside_another(*args: Any, **kwargs: Any) -> Any:
+        if not second.ident:
+            second.start()
+            assert waits.wait(60)
+        return build(*args, **kwargs)
+
+    monkeypatch.setattr(library_build, "build", build_beside_another)
+    add_source(salt, root)
+    second.join()
+    made = open_library(root)
+    assert made is not None
+    assert [s.name for s in made.sources] == ["file-fluoride", "file-salt"]
+    assert known_structures(made, "NaCl")
+    assert known_structures(made, "LiF")
 
 
 KILLED_WHILE_IT_BUILDS = """

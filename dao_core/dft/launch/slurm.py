@@ -20,7 +20,12 @@ from dao_core.dft.launch.outcome import RunOutcome
 from dao_core.dft.settings import DftSettings
 
 JOB_FILE, SCRIPT, EXIT_FILE = "job.json", "job.sh", "exit_code"
-RUNNING = {"PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "REQUEUED", "RESIZING", "STAGE_OUT"}
+# states of squeue(1) in which a job still has its folder, those that requeue or hold it among them
+RUNNING = {
+    "PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "RESIZING", "STAGE_OUT",
+    "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD", "POWER_UP_NODE", "EXPEDITING",
+    "UPDATE_DB",
+}  # fmt: skip
 SCHEDULER_FAULTS = {"NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "CANCELLED", "REVOKED", "DEADLINE"}
 
 

@@ -108,6 +108,20 @@ def test_job_outlives_its_worker_and_is_not_submitted_twice(
     assert [p.name for p in slurm_dir.iterdir() if p.is_dir()] == [job]
 
 
+@pytest.mark.parametrize("state", ["REQUEUE_HOLD", "SIGNALING", "STOPPED", "SPECIAL_EXIT"])
+def test_a_job_that_slurm_still_keeps_is_not_submitted_beside_itself(
+    launcher: SlurmLauncher, library: PseudoLibrary, plan: Callable[..., Path], slurm_dir: Path, tmp_path: Path,
+    state: str,
+) -> None:  # fmt: skip
+    plan()
+    (slurm_dir / "plan").write_text("hold")
+    pw_input, folder = an_input(library, "scf"), tmp_path / "round_1"
+    write_input(pw_input, folder)
+    launcher.start(folder, pw_job(pw_input))
+    (slurm_dir / "1" / "state").write_text(state)
+    assert launcher.started(folder)
+
+
 def test_cancelled_job_counts_as_the_schedulers(
     launcher: SlurmLauncher, library: PseudoLibrary, plan: Callable[..., Path], slurm_dir: Path, tmp_path: Path
 ) -> None:
