@@ -217,6 +217,8 @@ class CrysTable:
     def vacuum(self, *, retention_hours: int, dry_run: bool = False) -> list[str]:
         """Delete the files that only old versions need; those versions are gone then.
 
+        Delta Lake only names the files: its own deletion makes two versions more, which say nothing of what they hold.
+
         Args:
             retention_hours: Versions younger than this keep their files; 0 keeps the newest version alone.
             dry_run: Only name the files.
@@ -225,9 +227,10 @@ class CrysTable:
             Names of the files.
         """
         with self.writer():
-            return list(
-                self._open().vacuum(retention_hours=retention_hours, enforce_retention_duration=False, dry_run=dry_run)
-            )
+            names = self._open().vacuum(retention_hours=retention_hours, enforce_retention_duration=False, dry_run=True)
+            for name in () if dry_run else names:
+                (self.path / unquote(name)).unlink(missing_ok=True)
+            return list(names)
 
     def seal(self) -> None:
         """Record the SHA-256 of the newest version's files beside the table; the caller holds `writer()`.
@@ -296,14 +299,17 @@ class CrysTable:
             return DeltaTable(str(self.path), version=version)
         except (DeltaError, OSError, ValueError) as error:
             what = f"cannot open {self.path}" + ("" if version is None else f" at version {version}")
-            raise TableError(f"{what} ({' '.join(str(error).split())}): {RESTORE}") from error
+            remedy = RESTORE if version is None else "use one that `dao crysdb history` lists"
+            raise TableError(f"{what} ({' '.join(str(error).split())}): {remedy}") from error
 
     def _commit(self, facts: Mapping[str, Any] | None) -> dict[str, Any]:
-        from deltalake import CommitProperties, WriterProperties
+        from deltalake import CommitProperties, PostCommitHookProperties, WriterProperties
 
         text = json.dumps(dict(facts or {}), sort_keys=True, default=str)
         return {
             "commit_properties": CommitProperties(custom_metadata={"dao": text}, max_commit_retries=0),
+            # by default Delta Lake forgets versions of more than 30 days ago at every 100th one
+            "post_commithook_properties": PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False),
             "writer_properties": WriterProperties(compression="ZSTD", max_row_group_size=ROWS_PER_GROUP),
         }
 

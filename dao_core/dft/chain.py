@@ -11,12 +11,12 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dao_core.artifacts import write_atomic
+from dao_core.artifacts import file_sha256, write_atomic
 from dao_core.dft.calculation import SCRATCH, STAGE
 from dao_core.dft.launch.base import Job, LaunchError
 from dao_core.dft.launch.local import OUT
@@ -99,7 +99,9 @@ class Chain:
             raise ProgramError("pw.x", failure, f"{output.routine} {output.message} {outcome.note}".strip())
         return self._finish(step, digest)
 
-    def run(self, name: str, program: str, text: str, *, hours: float | None = None) -> Path:
+    def run(
+        self, name: str, program: str, text: str, *, hours: float | None = None, reads: Sequence[Path] = ()
+    ) -> Path:
         """Run a program on the ground state.
 
         Args:
@@ -107,6 +109,7 @@ class Chain:
             program: Such as "projwfc.x"; it lies beside pw.x.
             text: Its input file.
             hours: Longest time; by default that of a pw.x run.
+            reads: Files of earlier steps that it works on: with another content it is run again.
 
         Returns:
             The folder of the step, which holds `output` and the program's own files.
@@ -115,7 +118,7 @@ class Chain:
             ProgramError: It is not installed, was killed, stopped with an error or wrote no "JOB DONE.".
         """
         step = self.folder / name
-        digest = _digest(program, text)
+        digest = _digest(program, text, reads)
         if self._done(step, digest):
             return step
         settings = self.session.settings
@@ -214,8 +217,11 @@ class Chain:
         return step
 
 
-def _digest(program: str, text: str) -> str:
-    return hashlib.sha256(f"{program}\n{text}".encode()).hexdigest()
+def _digest(program: str, text: str, reads: Sequence[Path] = ()) -> str:
+    digest = hashlib.sha256(f"{program}\n{text}".encode())
+    for path in reads:
+        digest.update(file_sha256(path).encode())
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from dao_core.dft.hull import entry_files, entry_labels
 from dao_core.dft.pseudo.library import PseudopotentialError, find_library
 from dao_core.dft.pw.result import PwResult, read_result
 from dao_core.dft.session import functional_label
-from dao_core.dft.settings import DftSettings
+from dao_core.dft.settings import DftSettings, ProtocolFileError
 from dao_core.dft.validate import ValidationResult
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def collect_rows(
 
     try:
         label = functional_label(find_library(settings.pseudo_dir), settings)
-    except PseudopotentialError as error:
+    except (PseudopotentialError, ProtocolFileError) as error:
         return CrysdbRows(0, problem=str(error))
     done = [
         _collect(ledger, name, f"{source}{'' if name == label else '-' + content_key(name=name)[:6]}", target)
@@ -196,7 +196,7 @@ def _collect(ledger: Ledger, label: str, source: str, target: tuple[Path, BuildC
 def feed_back(rows_file: Path, root: Path, config: BuildConfig) -> UpdateReport:
     """Put a file of rows into a CrysDB.
 
-    Only what is new is worked on; what the source gave before stays.
+    Only what is new is worked on; what the source gave before stays. Rebuilds and full updates read the rows again.
 
     Args:
         rows_file: From `write_rows`.
@@ -213,7 +213,7 @@ def feed_back(rows_file: Path, root: Path, config: BuildConfig) -> UpdateReport:
     """
     from dao_core.crysdb.build.changes import Reading
     from dao_core.crysdb.build.update import update
-    from dao_core.crysdb.sources.records import RecordsSource
+    from dao_core.crysdb.sources.records import RecordsSource, keep_fed_back
     from dao_core.crysdb.table import CrysTable
 
     source = RecordsSource(rows_file)
@@ -223,4 +223,6 @@ def feed_back(rows_file: Path, root: Path, config: BuildConfig) -> UpdateReport:
             f"{root} holds rows of {source.name!r} at the level {known['functional']}, these are at "
             f"{source.functional}: give the source another name, one level has one hull"
         )
-    return update(config, root, sources=[source], reading=Reading(partial=True))
+    report = update(config, root, sources=[source], reading=Reading(partial=True))
+    keep_fed_back(source, root)
+    return report

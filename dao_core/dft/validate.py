@@ -133,7 +133,11 @@ def validate_crystal(
         Energies, relaxed structure and every stage on the way.
     """
     begin = time.monotonic()
-    formula, settings = crystal.formula_reduced, run.settings
+    settings = run.settings
+    base = ValidationResult(
+        crystal.formula_reduced, "code_failed", "", crystal, material_id=material_id,
+        dao_formation_energy_per_atom=dao_formation_energy_per_atom,
+    )  # fmt: skip
     try:
         library = find_library(settings.pseudo_dir)
         library.select(set(crystal.symbols))
@@ -146,18 +150,15 @@ def validate_crystal(
         label = functional_label(library, settings, hubbard)
         first = session.build(start, "scf")  # every mistake of the input shows here, before anything runs
     except MissingElementError as error:
-        return ValidationResult(formula, "missing_pseudopotential", str(error), crystal)
+        return replace(base, status="missing_pseudopotential", message=str(error))
     except (CutoffError, PseudopotentialError, ProtocolFileError) as error:
-        return ValidationResult(formula, "invalid_settings", str(error), crystal)
+        return replace(base, status="invalid_settings", message=str(error))
     except InputError as error:
-        return ValidationResult(formula, "invalid_structure", str(error), crystal)
+        return replace(base, status="invalid_structure", message=str(error))
     except ProgramError as error:
         status = BY_NAME[error.failure].status if error.failure in BY_NAME else "code_failed"
-        return ValidationResult(formula, status, f"U from linear response: {error}", crystal)
-    base = ValidationResult(
-        formula, "code_failed", "", crystal, label, material_id=material_id,
-        dao_formation_energy_per_atom=dao_formation_energy_per_atom, hubbard=hubbard,
-    )  # fmt: skip
+        return replace(base, status=status, message=f"U from linear response: {error}")
+    base = replace(base, functional=label, hubbard=hubbard)
     try:
         result = _stages(session, first, base, run.references)
     except StageFailedError as stop:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +131,29 @@ def test_vacuum_drops_old_versions_only(tmp_path: Path) -> None:
     assert table.read().num_rows == 1
     with pytest.raises((TableError, FileNotFoundError, OSError)):
         table.read(version=0)
+
+
+def test_a_vacuum_makes_no_version_and_what_is_recorded_with_the_newest_stays(tmp_path: Path) -> None:
+    table = write_records(tmp_path / "table", salt_records())
+    with table.writer():
+        table.publish(records_to_table(salt_records()[:1]), facts={"content_hash": "abc"})
+    assert table.vacuum(retention_hours=0)
+    assert (table.version, table.facts()) == (1, {"content_hash": "abc"})
+
+
+def test_versions_of_long_ago_stay_until_a_vacuum(tmp_path: Path) -> None:
+    from deltalake import DeltaTable
+
+    table = write_records(tmp_path / "table", salt_records(), facts={"content_hash": "first"})
+    DeltaTable(table.path).alter.set_table_properties({"delta.checkpointInterval": "2"})  # by default after 100
+    long_ago = time.time() - 60 * 86400
+    for number in range(6):
+        for file in (table.path / "_delta_log").iterdir():
+            os.utime(file, (long_ago, long_ago))
+        with table.writer():
+            table.publish(records_to_table(salt_records()[:1]), facts={"content_hash": str(number)})
+    assert table.facts(0) == {"content_hash": "first"}
+    assert table.read(version=0).num_rows == 6
 
 
 def test_a_reader_keeps_its_version_while_a_new_one_is_published(tmp_path: Path) -> None:

@@ -108,7 +108,8 @@ def test_missing_program_is_named(validate: Validate, si: Crystal) -> None:
 def test_input_mistakes_are_found_before_anything_runs(validate: Validate, si: Crystal, tmp_path: Path) -> None:
     near = si.replace(frac_coords=[[0.24, 0.25, 0.25], [0.25, 0.25, 0.25]])
     assert validate(near).status == "invalid_structure"
-    assert validate(si.replace(atomic_numbers=[14, 54])).status == "missing_pseudopotential"
+    xenon = validate(si.replace(atomic_numbers=[14, 54]))
+    assert (xenon.status, xenon.material_id) == ("missing_pseudopotential", "c-1")  # its page says why there is nothing
     assert validate(si, pseudo_dir=tmp_path / "none").status == "invalid_settings"
     assert validate(si, protocols_file=tmp_path / "none.yaml").status == "invalid_settings"
     coarse = validate(si, ecutrho=80.0)

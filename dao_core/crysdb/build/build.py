@@ -18,6 +18,7 @@ from dao_core.crysdb.build.stages import DROPPED, ENTRIES, dedup_stage, hull_sta
 from dao_core.crysdb.build.state import write_state
 from dao_core.crysdb.config import BuildConfig, GuardSettings, sources_of
 from dao_core.crysdb.sources.base import Source
+from dao_core.crysdb.sources.records import with_fed_back
 from dao_core.crysdb.steps.quarantine import QUARANTINE
 from dao_core.crysdb.table import CrysTable
 from dao_core.hull.table import HULLS
@@ -82,7 +83,7 @@ def build(
     Args:
         config: Sources and settings.
         root: The database's folder: `table/`, `ledger/`, `hulls.parquet`, `report.json`.
-        sources: In place of the settings' own.
+        sources: In place of the settings' own; what was fed back into the database comes behind them.
         log: Takes one line for each step.
 
     Returns:
@@ -102,7 +103,7 @@ def build(
             table.check()
         clock = _Clock(log)
         ledger = Ledger(root / "ledger")
-        opened = sources_of(config, sources)
+        opened = with_fed_back(sources_of(config, sources), root)
         raw = clock("ingest", lambda: ingest_all(opened, ledger, config))
         flat = [shard for shards in raw for shard in shards]
         prepared = clock("clean and standardise", lambda: _prepare(flat, ledger, config))
@@ -238,7 +239,8 @@ def check_sources(before: Mapping[str, Any], after: Mapping[str, Any], guards: G
             raise BuildStoppedError(
                 f"source {name} changed its functional from {old['functional']} to {new['functional']}: {remedy}"
             )
-        counts = {"rows": (old["n_in"], new["n_in"])}
+        # a source that partial updates alone have given (validated structures) has published rows and no reading of it
+        counts = {"rows": (old["n_in"], new["n_in"])} if "n_in" in old else {}
         if "n_refused" in new and "n_refused" in old:
             counts["sound rows"] = (old["n_in"] - old["n_refused"], new["n_in"] - new["n_refused"])
         for what, (then, now) in counts.items():

@@ -26,6 +26,7 @@ from dao_core.crysdb.build.touched import LastHulls, TouchedValues, pa_strings, 
 from dao_core.crysdb.config import BuildConfig, sources_of
 from dao_core.crysdb.schema import conform
 from dao_core.crysdb.sources.base import Source
+from dao_core.crysdb.sources.records import with_fed_back
 from dao_core.crysdb.steps.dedup import DEDUP_COLUMNS, STRUCTURE_COLUMNS, buckets_of, duplicates, members_of
 from dao_core.crysdb.steps.energies import known_distance
 from dao_core.crysdb.steps.leakage import audit
@@ -67,7 +68,7 @@ def update(
     Args:
         config: The settings that the table was built with.
         root: The database's folder.
-        sources: In place of the settings' own.
+        sources: In place of the settings' own; a full update also reads what was fed back into the database.
         reading: How much is read; of sources that are read whole, ids that they no longer give are removed, guarded as
             in `build`.
         log: Takes one line for each step.
@@ -87,6 +88,7 @@ def update(
         state = _checked_state(root, table, config)
         ledger = Ledger(root / "ledger")
         opened = sources_of(config, sources)
+        opened = with_fed_back(opened, root) if reading.complete else opened
         changes = find_changes(opened, state, ledger, config, reading)
         log(f"{changes.n_in} rows read, {changes.changed.num_rows} new or changed, {len(changes.gone)} gone")
         before = table.facts().get("sources", {})

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from dao_core.artifacts import write_atomic
 from dao_core.crysdb.schema import table_to_records
-from dao_core.crysdb.sources.base import SourceError, SourceItem
+from dao_core.crysdb.sources.base import Source, SourceError, SourceItem
 from dao_core.crysdb.sources.guards import check_file
+
+FED_BACK = "fed_back"  # in a database's folder: rows that an update put there beside the sources of its settings
 
 
 class RecordsSource:
@@ -44,3 +47,16 @@ class RecordsSource:
             for record in table_to_records(pa.Table.from_batches([batch.slice(skip)])):
                 index += 1
                 yield SourceItem(record, str(index))
+
+
+def keep_fed_back(source: RecordsSource, root: Path) -> None:
+    """Keep the rows of a source beside a database, in place of what it gave before, for `with_fed_back`."""
+    (root / FED_BACK).mkdir(parents=True, exist_ok=True)
+    write_atomic(root / FED_BACK / f"{source.name}.parquet", source.path.read_bytes())
+
+
+def with_fed_back(sources: Sequence[Source], root: Path) -> list[Source]:
+    """The sources of a build, and behind them what was fed back into its database, unless one has that name."""
+    names = {source.name for source in sources}
+    kept = (RecordsSource(path) for path in sorted((root / FED_BACK).glob("*.parquet")))
+    return [*sources, *(source for source in kept if source.name not in names)]

@@ -14,7 +14,7 @@ import numpy as np
 from dao_core.artifacts import ArtifactError, content_key, plain, write_atomic
 from dao_core.code_version import code_version
 from dao_core.crystal import Crystal
-from dao_core.dft.chain import OUTPUT, Chain, ProgramError, ground_state
+from dao_core.dft.chain import DONE, OUTPUT, Chain, ProgramError, ground_state
 from dao_core.dft.electronic.bader import bader_charges, bader_installed
 from dao_core.dft.electronic.eigenvalues import (
     EigenvalueError,
@@ -102,11 +102,11 @@ def _states(chain: Chain) -> dict[str, Any]:
     branch = chain.branch("states")
     scf = read_eigenvalues(chain.save)
     mesh = _denser(chain, scf)
-    branch.pw("nscf", mesh)
+    dense = branch.pw("nscf", mesh)
     eigenvalues = read_eigenvalues(branch.save)
     crystal = chain.crystal_input.crystal
     emin, emax = _window(eigenvalues)
-    step = branch.run("projwfc", "projwfc.x", _projwfc_input(emin, emax))
+    step = branch.run("projwfc", "projwfc.x", _projwfc_input(emin, emax), reads=[dense / DONE])
     states = read_density_of_states(step, PREFIX)
     library = chain.session.library.select(set(crystal.symbols))
     valence = {element: p.z_valence for element, p in library.items()}

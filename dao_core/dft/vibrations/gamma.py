@@ -149,7 +149,7 @@ def dynmat(chain: Chain, name: str, dyn: Path, direction: tuple[int, int, int]) 
     """
     q = ", ".join(f"q({i + 1})={x}" for i, x in enumerate(direction))
     text = f"&input\n fildyn='../{dyn.parent.name}/dyn', asr='crystal', {q}, filout='modes'\n/\n"
-    step = chain.run(name, "dynmat.x", text)
+    step = chain.run(name, "dynmat.x", text, reads=[dyn])
     return read_frequencies((step / "modes").read_text())
 
 

@@ -62,9 +62,13 @@ def _dispersion(chain: Chain, grid: tuple[int, int, int]) -> dict[str, Any]:
     for number in range(1, n_q + 1):
         step = first if number == 1 else _one_q(chain, grid, number)
         shutil.copyfile(step / f"{DYN}{number}", folder / f"{DYN}{number}")
-    chain.run("q2r", "q2r.x", f"&input\n fildyn='../{DYN}/{DYN}', zasr='crystal', flfrc='fc'\n/\n")
+    # their inputs say nothing of the grid, nor of how well its q-points were converged
+    matrices = [folder / f"{DYN}{number}" for number in range(n_q + 1)]
+    constants = chain.run(
+        "q2r", "q2r.x", f"&input\n fildyn='../{DYN}/{DYN}', zasr='crystal', flfrc='fc'\n/\n", reads=matrices
+    )
     path = band_path(chain.crystal_input.crystal, chain.session.settings.resolved_protocol().path_density)
-    step = chain.run("matdyn", "matdyn.x", matdyn_input(path["kpoints"]))
+    step = chain.run("matdyn", "matdyn.x", matdyn_input(path["kpoints"]), reads=[constants / "fc"])
     path.pop("kpoints")
     return {**path, "frequencies": read_dispersion((step / "freq").read_text()), "n_qpoints": n_q, "grid": grid}
 

@@ -63,7 +63,7 @@ def test_without_network_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
     monkeypatch.setenv("PIP_RETRIES", "0")
     monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
-    with pytest.raises(PseudopotentialError, match="--folder DIR"):
+    with pytest.raises(PseudopotentialError, match="validate setup --from DIR"):
         install_pseudodojo(tmp_path / "target")
 
 

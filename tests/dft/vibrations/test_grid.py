@@ -26,6 +26,17 @@ def test_every_q_once_then_a_path(session: Session, post: Callable[..., Path], s
     assert count.read_text() == "4"
 
 
+def test_another_grid_on_a_kept_ground_state_is_not_answered_with_the_first_ones_force_constants(
+    session: Session, post: Callable[..., Path], si: Crystal
+) -> None:
+    count = post()
+    phonon_dispersion(session, session.build(si, "scf"), (2, 2, 2))
+    phonon_dispersion(session, session.build(si, "scf"), (3, 3, 3))
+    assert count.read_text() == "8"  # q2r.x and matdyn.x again too, though their inputs are the same
+    (constants,) = (session.ledger.root / "dft_scratch").glob("*-chain/q2r/fc")
+    assert "1.500000 [THz]" in constants.read_text()
+
+
 def test_a_killed_q_is_repeated_and_the_finished_one_is_not(
     session: Session, post: Callable[..., Path], si: Crystal
 ) -> None:
