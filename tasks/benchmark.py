@@ -212,8 +212,9 @@ def report_stage(done: Sequence[StageRecord], index: StageRecord, run: Benchmark
         return {"counts": counts, "facts": {"targets": len(targets), "shards": len(done), "of": len(parts)}}
 
     key = content_key(
-        done=[r.key for r in done], settings=settings, name=name, models=models, code=code_version(benchmark_figures)
-    )
+        done=[r.key for r in done], settings=settings, name=name, models=models, code=code_version(benchmark_figures),
+        **({"seen": _identity(data, "mp-20")} if name == "mpts-52" else {}),
+    )  # fmt: skip
     return ledger_of(run.root).run("benchmark-report", key, work)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -14,7 +15,7 @@ from dao_core.dft.launch.slurm import SlurmSettings
 from dao_core.dft.settings import DftSettings
 from dao_core.energy.relaxation.relax import RelaxSettings
 from dao_core.screening.analysis.settings import DiagnosticsSettings
-from dao_core.screening.formulas import parse_formula
+from dao_core.screening.formulas import parse_chemical_system, parse_formula
 from dao_core.screening.load_references import HullChoice
 from dao_core.screening.select_formulas import UNIT_ATOMS
 from dao_core.screening.settings import ModelNames, SearchSettings
@@ -102,6 +103,9 @@ class Workers(Settings):
 
 
 def _has_seed(annotation: Any) -> bool:
+    """Whether a part of the settings has a seed; one of several kinds, if each has."""
+    if isinstance(annotation, UnionType):
+        return all(map(_has_seed, annotation.__args__))
     return isinstance(annotation, type) and issubclass(annotation, BaseModel) and "seed" in annotation.model_fields
 
 
@@ -168,14 +172,20 @@ def _formulas(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _system(value: str) -> str:
+    parse_chemical_system(value)
+    return value
+
+
 Formulas = Annotated[tuple[str, ...], AfterValidator(_formulas)]
+System = Annotated[str, AfterValidator(_system)]
 
 
 class SearchPlan(RunSettings):
     """What is searched, how, what is asked of the best, and whether they go through pw.x."""
 
     formulas: Formulas = ()
-    system: str | None = Field(None, description="all charge-balanced formulas of a system such as Li-Fe-O")
+    system: System | None = Field(None, description="all charge-balanced formulas of a system such as Li-Fe-O")
     file: Path | None = Field(None, description="formulas, one a line, or a CSV with a column 'formula'")
     unbalanced: bool = Field(False, description="of the system also formulas that no charge balance allows")
     unit_atoms: int = Field(UNIT_ATOMS, ge=1, description="of the system: most atoms of a formula unit")

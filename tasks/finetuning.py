@@ -12,7 +12,7 @@ import numpy as np
 from dao_core.artifacts import StageRecord, content_key, file_sha256, write_atomic
 from dao_core.code_version import code_version
 from dao_core.training.property_config import PropertySettings
-from tasks.crysdb import ledger_of
+from tasks.crysdb import ledger_of, open_table
 from tasks.prefect_api import task
 
 PACKED, GROUPS, RESULT, REPORT, MODEL = "rows.npz", "groups.json", "result.json", "report.json", "model"
@@ -84,13 +84,12 @@ def rows_stage(data: Path, settings: PropertySettings, root: str) -> StageRecord
 
 
 def _identity(path: Path) -> str:
-    """What the content is named by: a file's hash, a table's version. Raises PropertyError where there is nothing."""
-    from dao_core.crysdb.table import CrysTable
+    """Hash of the content of a file, or of a table's newest version. Raises PropertyError where there is nothing."""
     from dao_core.energy.property import PropertyError
 
     if not path.exists():
         raise PropertyError(f"{path} does not exist: give a CrysDB table, a Parquet or a CSV file")
-    return file_sha256(path) if path.is_file() else str(CrysTable(path).version)
+    return file_sha256(path) if path.is_file() else open_table(path).key
 
 
 def fold_stage(fold: int, rows: StageRecord, settings: PropertySettings, root: str) -> StageRecord:

@@ -13,6 +13,8 @@ from dao_core.artifacts import ForeignFileError
 from dao_core.crysdb.config import BuildConfig, FilesConfig
 from dao_core.crysdb.sources.base import SourceError
 from dao_core.crysdb.sources.settings import MaterialsProjectConfig
+from dao_core.energy.registry import DEFAULT_JUDGE, PotentialNameError, load_judge
+from dao_core.models.checkpoint_io import CheckpointError
 from dao_core.screening.report.publish import check_place
 from dao_core.training.config import TrainingConfig
 from tasks.config import (
@@ -50,7 +52,7 @@ def preflight(config: RunSettings) -> None:
         for name in ("stage1", "predictor", "stage2"):
             problems += _gpu(name, getattr(config, name))
     if isinstance(config, SearchPlan):
-        problems += _report(config.root)
+        problems += [*_report(config.root), *_searched(config)]
     if isinstance(config, ScreenConfig | RelaxDatasetConfig):
         problems += _table("crysdb", config.crysdb)
     if isinstance(config, ValidateConfig) and not config.candidates.is_file():
@@ -105,6 +107,17 @@ def _report(root: Path) -> Iterator[str]:
         yield f"root: {error} with --root"
 
 
+def _searched(config: SearchPlan) -> Iterator[str]:
+    """What a campaign would ask for only after its trainings."""
+    if config.file is not None and not config.file.is_file():
+        yield f"file: {config.file} is not there: correct the path"
+    if isinstance(config, CampaignConfig) and config.judge != DEFAULT_JUDGE:
+        try:
+            load_judge(config.judge)
+        except (PotentialNameError, CheckpointError) as error:
+            yield f"judge: {error}"
+
+
 def _sources(config: BuildConfig) -> Iterator[str]:
     for i, source in enumerate(config.sources):
         for path in source.paths if isinstance(source, FilesConfig) else ():
@@ -129,6 +142,9 @@ def _gpu(name: str, config: TrainingConfig) -> Iterator[str]:
 
 
 def _pw(handoff: HandOff) -> Iterator[str]:
+    for path in handoff.references if handoff.when != "never" else ():
+        if not path.is_file():
+            yield f"handoff.references: {path} is not there: correct the path"
     command = handoff.settings.command.split()[0]
     if handoff.slurm is not None:
         if handoff.when != "never" and shutil.which(handoff.slurm.sbatch.split()[0]) is None:

@@ -89,11 +89,12 @@ def ph() -> str:
 
 
 def grid() -> None:
-    """Two q-points of a grid: the list of them, and the dynamical matrix of the one that is asked for."""
+    """Two q-points of a grid: the list of them, and the dynamical matrix of the one that is asked for (the grid's)."""
     text = Path(sys.argv[sys.argv.index("-in") + 1]).read_text()
     Path("dyn0").write_text("   2   2   2\n   2\n   0.0 0.0 0.0\n   0.5 0.0 0.0\n")
     number = re.search(r"start_q=(\d+)", text)
-    Path(f"dyn{number.group(1) if number else 1}").write_text(modes([1.0] * 6))
+    size = re.search(r"nq1=(\d+)", text)
+    Path(f"dyn{number.group(1) if number else 1}").write_text(modes([int(size.group(1)) / 2 if size else 1.0] * 6))
 
 
 def q2r() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +17,10 @@ from dao_core.dft.pseudo.library import PseudoLibrary
 from dao_core.dft.pw.build import build_input
 from dao_core.dft.pw.input import Calculation
 from dao_core.dft.pw.result import PwResult
+from dao_core.dft.repair.failures import FAILURES, classify
 from dao_core.dft.settings import DftSettings
 from tests.dft.conftest import library, plan, settings  # noqa: F401 - fixtures
-from tests.helpers.fake_pw import silicon
+from tests.helpers.fake_pw import INFRA, fake_output, silicon
 
 Replay = Callable[..., PwResult]
 
@@ -173,3 +175,23 @@ def test_ended_with_its_own_name(
     assert result.rounds <= 5
     assert result.message
     assert sorted(Path(result.directory).glob("round_*/espresso.pwi"))
+
+
+def test_the_benchmark_has_a_row_for_every_failure_that_has_a_repair(
+    settings: DftSettings,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = INFRA.parent / "benchmarks"
+    monkeypatch.syspath_prepend(str(folder))
+    spec = importlib.util.spec_from_file_location("qe_faults", folder / "qe_faults.py")
+    assert spec is not None
+    assert spec.loader is not None
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    named = {"scheduler", "smearing_counts"}  # Slurm's own words, and the second run after a stall
+    for kind, names in benchmark.ROWS.values():
+        pw_input = benchmark.prepared(kind, settings)
+        for name in names if kind != "scf-slurm" else ():
+            named.add(classify(pw_input, *fake_output(pw_input, name, tmp_path / kind / name)))
+    assert {failure.name for failure in FAILURES} - named == set(benchmark.WITHOUT_REPAIR)

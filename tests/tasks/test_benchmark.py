@@ -54,6 +54,10 @@ def test_mpts_52_has_a_row_for_what_mp_20_did_not_teach(tmp_path: Path) -> None:
     rows = json.loads(table.file(REPORT).read_text())["columns"]["templates"]["rows"]
     assert rows["all"]["n"] == 2
     assert rows["outside mp-20 training"]["n"] == 1
+    done = [shard_stage(s, index, shared) for s in all_shards(shared)]
+    write(tmp_path / "mp_20/train.parquet", salts)  # another training split: the same shards, another row
+    again = json.loads(report_stage(done, index, shared).file(REPORT).read_text())["columns"]["templates"]["rows"]
+    assert "outside mp-20 training" not in again
     more = {**salts, "d": rocksalt(3, 9, 4.0), "e": rocksalt(55, 17, 6.9)}
     write(tmp_path / "mp_structures.parquet", more)
     assert index_stage(shared).counts["n_ok"] == 2

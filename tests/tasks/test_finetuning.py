@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ import pandas as pd
 import pytest
 
 from dao_core.artifacts import MANIFEST
+from dao_core.crysdb.table import write_records
 from dao_core.crystal import Crystal
 from dao_core.energy.property import PropertyModel
 from dao_core.training.property_config import PropertySettings
 from tasks.finetuning import MODEL, REPORT, fold_stage, model_stage, rows_stage
+from tests.helpers.records import record, rocksalt
 
 SETTINGS = PropertySettings.model_validate(
     {"column": "edge", "start": None, "folds": 2, "max_epochs": 2, "batch_size": 8, "model": {
@@ -56,6 +59,18 @@ def test_the_stages_end_with_a_model_that_predicts(data: Path, tmp_path: Path) -
     written = {p: p.stat().st_mtime_ns for p in Path(root).rglob(MANIFEST)}
     assert model_stage(rows, [fold_stage(k, rows, SETTINGS, root) for k in range(2)], SETTINGS, root) == done
     assert written == {p: p.stat().st_mtime_ns for p in Path(root).rglob(MANIFEST)}
+
+
+def test_a_table_that_was_built_anew_is_read_anew(tmp_path: Path) -> None:
+    root, path = str(tmp_path / "run"), tmp_path / "table"
+    settings = SETTINGS.model_copy(update={"column": "energy_per_atom"})
+    keys = []
+    for edge in (4.0, 5.0):  # both are version 0 of a table at the same place
+        shutil.rmtree(path, ignore_errors=True)
+        records = [record(f"r{a}", rocksalt(a, "Cl", edge), -3.0) for a in ("Li", "Na", "K")]
+        write_records(path, records, facts={"content_hash": f"edge {edge}"})
+        keys.append(rows_stage(path, settings, root).key)
+    assert keys[0] != keys[1]
 
 
 def test_other_settings_make_other_folds(data: Path, tmp_path: Path) -> None:

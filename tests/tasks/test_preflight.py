@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from tasks.config import (
     CampaignConfig,
@@ -101,10 +102,29 @@ def test_every_flow_s_settings_are_checked(tmp_path: Path) -> None:
         (ValidateConfig(**base, candidates=none), "candidates: .*none is not there: name a screening's"),
         (settings(tmp_path, table=none), "table: no table at .*none: build one"),
         (RebuildConfig(**base, workers={"engine": "slurm"}), r"workers\.engine: slurm"),
+        (settings(tmp_path, file=none), "file: .*none is not there: correct the path"),
+        (settings(tmp_path, judge="sevenet"), "judge: no potential 'sevenet': use dao, sevennet"),
+        (
+            settings(tmp_path, handoff={"when": "auto", "references": [none]}),
+            r"handoff\.references: .*none is not there",
+        ),
     ]
     for config, message in bad:
         with pytest.raises(PreflightError, match=message):
             preflight(config)
+
+
+def test_a_chemical_system_that_is_none_is_told_before_the_trainings(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="Oo is not an element"):
+        settings(tmp_path, system="Li-Fe-Oo")
+
+
+def test_the_seed_of_a_run_is_its_study_s_unless_that_has_its_own(tmp_path: Path) -> None:
+    def seed(**study: Any) -> int:
+        run = {"name": "x", "root": tmp_path, "seed": 7, "study": {"kind": "loop", **study}}
+        return StudyConfig.model_validate(run).study.seed
+
+    assert (seed(), seed(seed=3)) == (7, 3)
 
 
 def test_a_missing_key_of_the_materials_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

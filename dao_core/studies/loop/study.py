@@ -257,14 +257,19 @@ def plot(tables: Mapping[str, pd.DataFrame], report: Mapping[str, Any], folder: 
 
 def inputs(settings: LoopSettings) -> dict[str, Any]:
     """What the results depend on beside the settings."""
+    from dao_core.energy.registry import load_potential
     from dao_core.models.checkpoint_io import load_checkpoint
 
+    by_judge = settings.validator == "judge"
     names = {*settings.trained_on, *settings.left_out_of_training, STRUCTURES}
     return {
         "files": identity_of([settings.data / name for name in sorted(names)]),
         "library": library_content(settings.library),
         "generator": load_checkpoint(settings.generator, kind="generator").identity,
         "predictor": load_checkpoint(settings.predictor, kind="predictor").identity,
+        "validator": load_potential(settings.judge).identity
+        if by_judge
+        else str(load_validator(settings, Path(CALCULATIONS)).label),  # only its label is asked for
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core import Composition
 
 from dao_core.studies.loop.settings import LoopSettings
-from dao_core.studies.loop.study import deepened, parts, plot, summarise, with_final_hull
+from dao_core.studies.loop.study import deepened, inputs, parts, plot, summarise, with_final_hull
 
 KNOWN = [
     {"formula": f, "formation_energy_per_atom": e}
@@ -48,6 +49,18 @@ def test_distances_are_to_the_hull_of_everything_as_pymatgen_has_it() -> None:
     expected = [diagram.get_e_above_hull(entry) for entry in entries[: len(done)]]
     np.testing.assert_allclose(done["above_final_hull"], expected, atol=1e-9)
     assert rows["above_final_hull"].isna().sum() == 2
+
+
+def test_another_version_of_the_judge_makes_another_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dao_core.studies.loop.study.identity_of", lambda _: [])
+    monkeypatch.setattr("dao_core.studies.loop.study.library_content", lambda _: "")
+    monkeypatch.setattr("dao_core.models.checkpoint_io.load_checkpoint", lambda *_, **__: SimpleNamespace(identity="g"))
+    found = []
+    for version in (1, 2):
+        judge = SimpleNamespace(identity=f"sevennet-{version}")
+        monkeypatch.setattr("dao_core.energy.registry.load_potential", lambda _, judge=judge: judge)
+        found.append(inputs(LoopSettings()))
+    assert found[0] != found[1]
 
 
 def test_hits_are_counted_against_one_hull_and_paired_over_seeds(tmp_path: Path) -> None:
