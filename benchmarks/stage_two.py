@@ -10,7 +10,8 @@ at most 20 atoms; beside that split none has a composition of the public MP-20 a
 Unstable means more than 0.08 eV/atom above a hull of its own source. Scored are de novo samples for compositions of the
 public MP-20 test half and the loss on MP-20's validation split, with equal noise for all arms. What was trained,
 relaxed and sampled is kept in `--out`: the same command goes on. The scores of finished arms are kept in `--scores`, so
-seeds and arms may come from several machines and none is trained twice.
+seeds and arms may come from several machines and none is trained twice. `results/stage-two` holds the phases of a seed
+that is not finished: copied into `--out`, they are not trained again.
 """
 
 from __future__ import annotations
