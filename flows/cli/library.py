@@ -29,6 +29,8 @@ def show(context: typer.Context, folder: Folder = None) -> None:
     """
     if context.invoked_subcommand is None:
         show_library(folder)
+    elif folder is not None:  # the command behind it would work on the default library
+        fail(f"--folder stands behind the command: `dao library {context.invoked_subcommand} ... --folder {folder}`")
 
 
 @app.command("list")

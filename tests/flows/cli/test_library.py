@@ -34,6 +34,11 @@ def test_without_a_library_the_place_and_the_command_are_said(tmp_path: Path) ->
     assert "dao library install" in shown
 
 
+def test_a_folder_before_the_command_is_refused_instead_of_ignored(tmp_path: Path) -> None:
+    refused = dao("library", "--folder", tmp_path / "mine", "remove", "file-mine", code=2)
+    assert "--folder stands behind the command" in refused
+
+
 def test_install_show_add_and_exclude(small_wheels: dict[str, Path], tmp_path: Path) -> None:
     place = tmp_path / "library"
     options = ["--oqmd-icsd", small_wheels["oqmd-icsd"], "--encyclopedia", small_wheels["aflow-encyclopedia"]]
