@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from dao_core.crystal import Crystal
 
+# Of the sum of covalent radii: pw.x stops on closer pairs with an empty output. Of 1,423 templates that were right for
+# MP-20 validation compositions none had a closer one, of 10,812 wrong ones 137.
+CLOSEST_CONTACT = 0.5
 _PAIRS_AT_ONCE = 200_000  # bounds the memory of the 27 images of every pair to about 130 MB
 
 
@@ -58,6 +61,12 @@ def contact_ratios(
 
     radii = covalent_radii[atomic_numbers]
     return np.asarray(distance_matrix(lattice, frac_coords) / (radii[:, None] + radii[None, :]), dtype=np.float64)
+
+
+def atoms_overlap(crystal: Crystal) -> bool:
+    """Whether two atoms, images included, are closer than `CLOSEST_CONTACT` of the sum of their covalent radii."""
+    ratios = contact_ratios(crystal.lattice, crystal.frac_coords, crystal.atomic_numbers)
+    return bool(ratios.min() < CLOSEST_CONTACT)
 
 
 def shortest_distance(crystal: Crystal) -> float:

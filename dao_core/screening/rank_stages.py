@@ -28,7 +28,7 @@ from dao_core.screening.proposed import KNOWN
 from dao_core.screening.relaxing import relaxation_steps
 from dao_core.screening.report.page import write_report
 from dao_core.screening.report.page_data import ReportInfo
-from dao_core.screening.select_formulas import balance_note
+from dao_core.screening.select_formulas import formula_note
 from dao_core.screening.stages import (
     CANDIDATES,
     INFO,
@@ -213,7 +213,7 @@ def _without_proposals(
 
 def _limits(records: Sequence[FormulaRecords], unrelaxed: Sequence[Candidate], context: SearchContext) -> list[str]:
     """What cut the search short, each with what lifts it, and what is unusual about its formulas."""
-    lines = [note for r in records if (note := balance_note(parse_formula(r.formula, typed=False))) is not None]
+    lines = [note for r in records if (note := formula_note(parse_formula(r.formula, typed=False))) is not None]
     lines += context.loaded.notes
     lines += _ungenerated(records, context)
     budget, most = context.settings.budget_seconds, context.settings.max_relaxed

@@ -13,6 +13,7 @@ from dao_core.crystal import Crystal
 from dao_core.energy.potential import Potential, PotentialResult, label_of
 from dao_core.energy.relaxation.relax import RelaxationResult, relax
 from dao_core.energy.relaxation.settings import RelaxSettings
+from dao_core.matching.distances import atoms_overlap
 from dao_core.matching.same import same_crystal
 from dao_core.screening.candidate import START, START_SUFFIX, Candidate, new_candidate
 from dao_core.screening.held_atoms import relax_held, restored
@@ -94,7 +95,8 @@ class Relaxer:
         """Relax candidates with the search's own potential, together.
 
         Where the relaxation of a known or substituted structure ends in another structure, the start follows as a
-        candidate of its own: energy models relax right structures away.
+        candidate of its own: energy models relax right structures away. Where the relaxation is rejected, the start
+        alone stays, unless its own atoms overlap.
         """
         begin = time.monotonic()
         results = self._run(candidates, self.settings.relax)
@@ -102,7 +104,8 @@ class Relaxer:
         out = []
         for c, result in zip(candidates, results, strict=True):
             relaxed = self._relaxed(c, result).replace(cost={**c.cost, **cost})
-            if c.origin != DE_NOVO and relaxed.rejected and result.n_steps and relaxed.energy_per_atom is not None:
+            keeps_start = c.origin != DE_NOVO and not atoms_overlap(c.crystal)
+            if keeps_start and relaxed.rejected and result.n_steps and relaxed.energy_per_atom is not None:
                 out.append(relaxed.replace(relaxation_status=START))  # the way was wrong, not where it began
             elif c.origin != DE_NOVO and relaxed.relaxed and not same_crystal(c.crystal, relaxed.crystal):
                 start = self._start(c, result)

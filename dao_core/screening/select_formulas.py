@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from itertools import product
@@ -22,6 +22,7 @@ from dao_core.screening.formulas import (
 
 UNIT_ATOMS = 10  # of a formula unit in a chemical system, unless asked for more
 MAX_COUNT = 6  # of one element in such a unit
+COMPLEX_ALLOY = 4  # transition metals in an alloy that is mostly disordered
 NAMED = 8  # formulas that a note lists by name
 # of what alloys hold besides (Nd2Fe14B, MgCNi3, Fe4N), nobody counts charges
 ALWAYS_ANIONS = frozenset({"F", "Cl", "Br", "I", "O"})
@@ -80,7 +81,7 @@ def select_formulas(
         listed = read_formulas(file)
         chosen += listed.formulas
         left_out += [f"line {row.line}: {row.reason}" for row in listed.refused]
-    notes += [note for formula in chosen if (note := balance_note(formula)) is not None]
+    notes += [note for formula in chosen if (note := formula_note(formula)) is not None]
     if system is not None:
         enumerated = formulas_in_system(system)
         chosen += enumerated.formulas
@@ -91,11 +92,21 @@ def select_formulas(
     return Selection(list(first.values()), left_out, notes)
 
 
-def balance_note(formula: Formula) -> str | None:
-    """A sentence where no oxidation states balance a formula, None where some do or nobody would count them."""
+def formula_note(formula: Formula) -> str | None:
+    """What is unusual about a formula, in a sentence: no oxidation states balance it, or its atoms rarely order."""
+    if _is_complex_alloy(formula.unit):
+        return f"{formula.shown}: most alloys of so many metals are disordered; only ordered structures are searched"
     if len(formula.unit) == 1 or not ALWAYS_ANIONS & set(formula.unit) or charge_balanced(formula):
         return None
     return f"{formula.shown}: no common oxidation states balance it (searched all the same)"
+
+
+def _is_complex_alloy(unit: Mapping[str, int]) -> bool:
+    """Whether it is one of transition metals alone or with aluminium, as high-entropy alloys are."""
+    from pymatgen.core import Element
+
+    metals = [s for s in unit if Element(s).block == "d"]
+    return len(metals) >= COMPLEX_ALLOY and set(unit) - set(metals) <= {"Al"}
 
 
 def formulas_in_system(request: SystemRequest) -> Selection:

@@ -8,7 +8,7 @@ import warnings
 import pytest
 
 from dao_core.screening.formulas import charge_balanced, parse_formula
-from dao_core.screening.select_formulas import SystemRequest, balance_note, formulas_in_system
+from dao_core.screening.select_formulas import SystemRequest, formula_note, formulas_in_system
 
 BALANCED = {
     "one state an element": "NaCl MgO Al2O3 SiO2 SrTiO3 CaCO3 LiFePO4 KMnO4 K2Cr2O7 CaSO4 Na2S2O3 KClO4 NH4NO3 NH4Cl "
@@ -30,13 +30,21 @@ UNBALANCED = {
 @pytest.mark.parametrize("kind", BALANCED)
 def test_textbook_compounds_get_no_note(kind: str) -> None:
     formulas = [parse_formula(text, typed=False) for text in BALANCED[kind].split()]
-    assert [f.text for f in formulas if balance_note(f) is not None] == []
+    assert [f.text for f in formulas if formula_note(f) is not None] == []
 
 
 @pytest.mark.parametrize("kind", UNBALANCED)
 def test_a_wrong_count_gets_the_note(kind: str) -> None:
     formulas = [parse_formula(text, typed=False) for text in UNBALANCED[kind].split()]
-    assert [f.text for f in formulas if balance_note(f) is None] == []
+    assert [f.text for f in formulas if formula_note(f) is None] == []
+
+
+def test_alloys_of_many_transition_metals_are_said_to_be_disordered() -> None:
+    def noted(text: str) -> bool:
+        return "disordered" in (formula_note(parse_formula(text, typed=False)) or "")
+
+    assert all(noted(text) for text in ("TiZrHfNbTa", "CoCrFeNi", "CoCrFeMnNi", "MoNbTaW", "AlCoCrFeNi", "Al2CoCrFeNi"))
+    assert not any(noted(text) for text in ("TiNi", "Cu2MnAl", "LiMgPdSn", "CoFeTiAl", "SrTiO3", "Co", "Ni4FeCoO8"))
 
 
 def test_a_chemical_system_holds_its_mixed_valence_compounds_and_no_others_for_them() -> None:

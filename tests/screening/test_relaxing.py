@@ -11,6 +11,7 @@ from dao_core.hull.label import EnergyLabel
 from dao_core.library.known import KnownStructure
 from dao_core.screening.candidate import Candidate
 from dao_core.screening.proposed import KNOWN, Proposed
+from dao_core.screening.ranking import rank
 from dao_core.screening.relaxing import Relaxer, on_its_own, proposal_candidate, with_energies
 from dao_core.screening.settings import JudgeSettings, SearchSettings
 from dao_core.screening.symmetry import spacegroup_number
@@ -93,6 +94,18 @@ def test_a_start_that_its_relaxation_leaves_stays_a_candidate() -> None:
     assert start.energy_label == end.energy_label == EnergyLabel("elsewhere", "formation")
     sample = Relaxer(Elsewhere(), settings).first([item.replace(origin="de novo")])
     assert [c.id for c in sample] == ["x"]  # a sample from noise has nothing that its start would be right for
+
+
+def test_a_start_whose_atoms_overlap_is_rejected_with_its_relaxation() -> None:
+    def bursts(_: Crystal, __: int) -> PotentialResult:
+        return PotentialResult(12.0, np.zeros((2, 3)), -40.0 * np.eye(3))
+
+    usual = candidate("x", rocksalt("Nb", "Ta", 6.6), None, relaxation_status="not_relaxed", log_prior=-0.5)
+    close = usual.replace(crystal=rocksalt("Nb", "Ta", 3.0))  # 1.5 angstrom where a bond has 3.3
+    start, rejected = Relaxer(Scripted(bursts), SETTINGS).first([usual, close])
+    assert (start.relaxation_status, rejected.relaxation_status) == ("start", "rejected_volume")
+    assert rejected.rejected
+    assert [c.id for c in rank([rejected.replace(id="y"), start])] == ["x", "y"]
 
 
 def test_the_judge_s_energy_comes_beside_the_first_one() -> None:

@@ -14,11 +14,10 @@ from dao_core.dft.magnetism.moments import magnetic_elements, site_fractions
 from dao_core.dft.pseudo.library import PseudoLibrary
 from dao_core.dft.pw.input import Calculation, CutoffError, InputError, PwInput
 from dao_core.dft.settings import LEAST_DUAL, DftSettings
-from dao_core.matching.distances import contact_ratios, distance_matrix
+from dao_core.matching.distances import CLOSEST_CONTACT, contact_ratios, distance_matrix
 from dao_core.units import KBAR_PER_GPA
 
 OUTDIR, PREFIX = "../out", "dao"
-MIN_DISTANCE_FRACTION = 0.5  # of the sum of covalent radii; closer pairs make pw.x stop with an empty output
 OLDEST_VERSION = "6.7"  # whose input form is written where nobody knows the version
 EMPTY_BANDS = 4  # with fixed occupations: without one pw.x doesn't see that bands overlap; more help it to converge
 UNKNOWN_MAGNETISATION = 0.1  # fraction of the valence, where spin is asked for and no element is a magnet
@@ -43,7 +42,7 @@ def check_distances(crystal: Crystal) -> None:
     """Raises InputError naming the closest pair when atoms overlap."""
     ratios = contact_ratios(crystal.lattice, crystal.frac_coords, crystal.atomic_numbers)  # (N, N)
     i, j = np.unravel_index(int(ratios.argmin()), ratios.shape)
-    if ratios[i, j] < MIN_DISTANCE_FRACTION:
+    if ratios[i, j] < CLOSEST_CONTACT:
         distance = distance_matrix(crystal.lattice, crystal.frac_coords)[i, j]
         pair = f"{crystal.symbols[i]}{i + 1}-{crystal.symbols[j]}{j + 1}"
         raise InputError(f"atoms overlap: {pair} at {distance:.2f} A; relax the structure first")

@@ -23,6 +23,7 @@ from dao_core.generate.templates.search import (
     select_distinct,
 )
 from dao_core.matching.atomic_volumes import fit_atomic_volumes
+from dao_core.matching.distances import atoms_overlap
 from dao_core.matching.fingerprint import fingerprint, prototype_key, slots_of, symmetry_of
 from dao_core.matching.seen import SeenCrystals
 
@@ -206,10 +207,11 @@ class _Substituted:
         self.seen = SeenCrystals()
 
     def of(self, i: int) -> Crystal | None:
-        """The structure of one; None if it is not a crystal."""
+        """The structure of one; None if it is no crystal, or large atoms overlap in place of small ones."""
         if i not in self.made:
             c = self.candidates
-            self.made[i] = self.index.substitute(int(c.bucket.members[c.rows[i]]), c.old[i], c.new[i])
+            made = self.index.substitute(int(c.bucket.members[c.rows[i]]), c.old[i], c.new[i])
+            self.made[i] = None if made is None or atoms_overlap(made) else made
         return self.made[i]
 
     def repeats(self, i: int, kept: list[int]) -> bool:

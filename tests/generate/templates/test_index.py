@@ -54,6 +54,19 @@ def test_every_assignment_of_elements_to_sites_is_there(index: TemplateIndex) ->
         assert any(_matches(h.crystal, wanted) for h in hits)
 
 
+def test_large_atoms_do_not_overlap_in_place_of_small_ones() -> None:
+    from pymatgen.core import Structure
+
+    ammonia = Crystal.from_pymatgen(Structure.from_spacegroup(
+        "P2_13", 5.13 * np.eye(3), ["N", "H"], [[0.21, 0.21, 0.21], [0.373, 0.261, 0.111]]
+    ))  # fmt: skip
+    assert ammonia.composition == {"N": 4, "H": 12}
+    layered = rocksalt("Na", "Cl", 5.6)  # so that the volumes of large atoms are known
+    index = TemplateIndex.build([("ammonia", ammonia), ("salt", layered)], source="made for tests")
+    assert [h.template_id for h in index.query({"P": 4, "H": 12}, 5)] == ["ammonia"]
+    assert index.query({"Na": 4, "Cl": 12}, 5) == []
+
+
 def test_excluded_entries_are_not_used(index: TemplateIndex) -> None:
     alone = index.query({"Ti": 2, "O": 4}, 5)
     assert alone[0].template_id == "rutile-TiO2"
