@@ -96,6 +96,10 @@ def hubbard_label(values: Mapping[str, float]) -> str:
     return "U(" + ", ".join(f"{e}-{SHELLS[e]} {u:g}" for e, u in sorted(values.items())) + ")" if values else ""
 
 
+class UnknownVersionError(ValueError):
+    """U is asked for, and nobody knows which version of pw.x will read the input; the message says what to do."""
+
+
 def hubbard_form(version: str) -> HubbardForm:
     """How a version of pw.x reads U: the card `HUBBARD` since 7.1, `lda_plus_u` before.
 

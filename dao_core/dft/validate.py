@@ -16,7 +16,13 @@ import numpy as np
 from dao_core.artifacts import ArtifactError, Ledger
 from dao_core.crystal import Crystal
 from dao_core.dft.chain import ProgramError
-from dao_core.dft.hubbard import hubbard_label, hubbard_values, response_elements, without_value
+from dao_core.dft.hubbard import (
+    UnknownVersionError,
+    hubbard_label,
+    hubbard_values,
+    response_elements,
+    without_value,
+)
 from dao_core.dft.hull import DftEntry, add_entry, element_energies, missing_references, on_hull
 from dao_core.dft.launch.base import Launcher
 from dao_core.dft.launch.local import LocalLauncher
@@ -141,8 +147,9 @@ def validate_crystal(
     try:
         library = find_library(settings.pseudo_dir)
         library.select(set(crystal.symbols))
-        settings = _with_version(settings)
-        session = Session(settings, library, Ledger(run.root), run.launcher or LocalLauncher(settings))
+        launcher = run.launcher or LocalLauncher(settings)
+        settings = _with_version(settings, crystal, launcher)
+        session = Session(settings, library, Ledger(run.root), launcher)
         start = symmetrised(crystal, LOOSE, primitive=True) or crystal
         if settings.hubbard == "hp":
             session.settings = settings = with_response(session, start)
@@ -151,7 +158,7 @@ def validate_crystal(
         first = session.build(start, "scf")  # every mistake of the input shows here, before anything runs
     except MissingElementError as error:
         return replace(base, status="missing_pseudopotential", message=str(error))
-    except (CutoffError, PseudopotentialError, ProtocolFileError) as error:
+    except (CutoffError, PseudopotentialError, ProtocolFileError, UnknownVersionError) as error:
         return replace(base, status="invalid_settings", message=str(error))
     except InputError as error:
         return replace(base, status="invalid_structure", message=str(error))
@@ -170,11 +177,21 @@ def validate_crystal(
     return replace(result, stages=tuple(session.stages), wall_seconds=round(time.monotonic() - begin, 2))
 
 
-def _with_version(settings: DftSettings) -> DftSettings:
-    """Settings that know the version of pw.x where its input depends on it."""
-    if settings.qe_version or (settings.hubbard == "none" and not settings.hubbard_u):
+def _with_version(settings: DftSettings, crystal: Crystal, launcher: Launcher) -> DftSettings:
+    """Settings that know the version of pw.x where its input depends on it.
+
+    Raises UnknownVersionError where pw.x runs elsewhere and can't be asked here; run here, its absence shows anyway.
+    """
+    responding = settings.hubbard == "hp" and response_elements(crystal)
+    if settings.qe_version or not (responding or hubbard_values(crystal, settings.hubbard, settings.hubbard_u)):
         return settings
-    return settings.model_copy(update={"qe_version": installed_version(settings.command)})
+    version = installed_version(settings.command)
+    if version is None and not isinstance(launcher, LocalLauncher):
+        raise UnknownVersionError(
+            f"{settings.command} can't be asked here for its version, and before 7.1 it reads U in another form: "
+            "give the version that the jobs will run (--qe-version 7.3, or qe_version in the settings)"
+        )
+    return settings.model_copy(update={"qe_version": version})
 
 
 def with_response(session: Session, crystal: Crystal) -> DftSettings:

@@ -44,10 +44,7 @@ def run(
     ranks: Annotated[int, typer.Option(min=1, help="MPI ranks for each calculation.")] = 1,
     hours: Annotated[float, typer.Option(min=0.01, help="Time limit of one pw.x run, in hours.")] = 12.0,
     electrons: Annotated[
-        bool,
-        typer.Option(
-            "--electrons", help="Also bands, densities of states, charges and the electron localisation function."
-        ),
+        bool, typer.Option("--electrons", help="Also bands, densities of states, charges and electron localisation.")
     ] = False,
     phonons: Annotated[bool, typer.Option("--phonons", help="Also the vibrations at Gamma (ph.x).")] = False,
     dispersion: Annotated[
@@ -62,6 +59,9 @@ def run(
             help="Hubbard U on d shells of oxides and fluorides: none, mp (Materials Project's values) or hp (hp.x)."
         ),
     ] = "none",
+    qe_version: Annotated[
+        str | None, typer.Option(help="Version of pw.x, such as 7.3, on which the form of U depends; default: ask it.")
+    ] = None,
     orderings: Annotated[
         int, typer.Option(min=1, help="Magnetic orderings to compute for a magnetic crystal; the lowest is kept.")
     ] = 4,
@@ -93,7 +93,7 @@ def run(
     from flows.cli.validation_output import pages_of
 
     settings = {"protocol": protocol, "pseudo_dir": pseudo_dir, "ranks": ranks, "elements": elements,
-                "command": command, "wall_seconds": 3600 * hours, "hubbard": hubbard,
+                "command": command, "wall_seconds": 3600 * hours, "hubbard": hubbard, "qe_version": qe_version,
                 "max_orderings": orderings}  # fmt: skip
     properties = tuple(name for name, asked in (("electrons", electrons), ("phonons", phonons)) if asked)
     properties += (f"dispersion {dispersion}",) if dispersion else ()

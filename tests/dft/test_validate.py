@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from dao_core.artifacts import Ledger
 from dao_core.crystal import Crystal, crystal_from_symbols
 from dao_core.dft.hull import DftEntry, add_entry, on_hull, read_entries
+from dao_core.dft.launch.base import Launcher
 from dao_core.dft.launch.local import LocalLauncher
 from dao_core.dft.pseudo.library import PseudoLibrary
 from dao_core.dft.session import functional_label
@@ -215,6 +217,29 @@ def test_with_u_there_is_no_formation_energy_and_a_hull_of_its_own(validate: Val
     assert result.functional.endswith("|U(Ni-3d 6.2)")
     assert (result.formation_energy_per_atom, result.missing_references) == (None, ())
     assert "computed without U" in result.message
+
+
+def test_u_for_a_pw_x_that_cannot_be_asked_needs_its_version(
+    settings: DftSettings, plan: Callable[..., Path], tmp_path: Path, si: Crystal, nio: Crystal
+) -> None:
+    class Queue:
+        """Runs programs elsewhere, where only the queue's machines have them."""
+
+        def __init__(self) -> None:
+            self.local = LocalLauncher(settings, poll_seconds=0.02)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.local, name)
+
+    plan()
+    missing = {"command": "no-such-pw.x", "hubbard": "mp", "orderings": "ferromagnetic"}
+    run = ValidationRun(settings.model_copy(update=missing), tmp_path / "ledger", cast(Launcher, Queue()))
+    refused = validate_crystal(nio, run)
+    assert refused.status == "invalid_settings"
+    assert "--qe-version" in refused.message
+    told = replace(run, settings=run.settings.model_copy(update={"qe_version": "7.3"}))
+    assert "--qe-version" not in validate_crystal(nio, told).message
+    assert "--qe-version" not in validate_crystal(si, run).message  # no U on silicon
 
 
 def test_a_u_that_is_given_alone_has_a_hull_of_its_own(validate: Validate, nio: Crystal) -> None:
