@@ -56,6 +56,11 @@ class Prediction:
         for candidate in self.candidates:
             if candidate.usable:
                 return candidate
+        if any(not candidate.rejected for candidate in self.candidates):
+            raise LookupError(
+                f"no structure of {self.formula} was relaxed: the candidates stand as they were proposed, likeliest "
+                "first; info.notes say why, and a larger budget_seconds relaxes them"
+            )
         reasons = ", ".join(f"{n} {reason}" for reason, n in self.info.reasons.items()) or "none was proposed"
         raise LookupError(f"no usable structure of {self.formula} ({reasons}): try more proposals or larger cells")
 

@@ -16,7 +16,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -309,6 +309,22 @@ def refuse_foreign(target: Path, names: Iterable[str], own: Iterable[str]) -> No
         raise ForeignFileError(f"{foreign[0]} is not of this program: move it away, or name another folder")
 
 
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """One process or thread at a time works on the files of a folder; the lock dies with its holder.
+
+    Args:
+        folder: It exists; a file will do.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # NFS locks no folder: there two at the same moment can meet
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def publish_into(source: Path, target: Path, own: Iterable[str] = ()) -> Path:
     """Bring the files of a folder into another that may hold more than them; what an earlier one left there goes.
 
@@ -326,10 +342,16 @@ def publish_into(source: Path, target: Path, own: Iterable[str] = ()) -> Path:
     Raises:
         ForeignFileError: One would take the place of a file that was not brought; nothing is changed then.
     """
+    if not target.exists():
+        target.mkdir(parents=True, exist_ok=True)
+    with locked(target):  # of two at once the second waits, and replaces all of the first
+        return _publish_into(source, target, own)
+
+
+def _publish_into(source: Path, target: Path, own: Iterable[str]) -> Path:
     names = sorted(str(p.relative_to(source)) for p in source.rglob("*") if p.is_file())
     earlier = {*published(target), *own}
     refuse_foreign(target, names, earlier)
-    target.mkdir(parents=True, exist_ok=True)
     # first, so that after a kill amid the files those that are there already are known
     write_atomic(target / PUBLISHED, json.dumps(sorted({*earlier, *names}), indent=0))
     for name in names:

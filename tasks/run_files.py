@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import json
 from pathlib import Path
 
 STATE, METRICS, HEARTBEAT = "run.json", "metrics.prom", "heartbeat"
@@ -23,13 +20,22 @@ def beside_of(state: Path) -> str:
     return state.stem.removeprefix("run").removeprefix("-")
 
 
-@contextmanager
-def beginning(root: Path) -> Iterator[None]:
-    """One run at a time looks which files are free in its folder, and takes them."""
-    handle = os.open(root, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # NFS locks no folder: there only runs that begin within a moment can meet
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+def state_files(root: str | Path | None = None) -> list[Path]:
+    """Files with the name of a run's state, one or two folders below `root`; None: below `runs/` and this folder."""
+    tops = (Path(), Path("runs")) if root is None else (Path(root),)
+    names = [f"{below}/{name}" for below in ("*", "*/*") for name in (STATE, STATES_BESIDE)]
+    return sorted({path for top in tops for name in names for path in top.glob(name)})
+
+
+def broken_states(root: str | Path | None = None) -> list[tuple[Path, str]]:
+    """Those of `state_files` that can't be read or are no JSON, each with the reason.
+
+    What is JSON and no state of a run is somebody else's.
+    """
+    broken = []
+    for path in state_files(root):
+        try:
+            json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            broken.append((path, " ".join(str(error).split())))
+    return broken

@@ -17,16 +17,16 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dao_core.artifacts import refuse_foreign, write_atomic
+from dao_core.artifacts import locked, refuse_foreign, write_atomic
 from tasks.error_line import in_one_line
 from tasks.events import now, write_event
 from tasks.metrics import costs, prometheus_text
 from tasks.processes import process_start
-from tasks.run_files import HEARTBEAT, METRICS, STATE, STATES_BESIDE, beginning, beside_of, run_file
+from tasks.run_files import HEARTBEAT, METRICS, STATE, STATES_BESIDE, beside_of, run_file, state_files
 
 if TYPE_CHECKING:
     from tasks.config import Workers
@@ -70,7 +70,7 @@ class RunLog:
         refuse_foreign(self.root, [STATE], [] if read_state(self.root) is None else [STATE])
         self.workers = workers
         self._pool: Any = None
-        with beginning(self.root):
+        with locked(self.root):  # one run at a time looks which files are free, and takes them
             before = read_state(self.root) or {}
             alone = before.get("status") != "running" or _is_own(before)
             begun = _begun(name, command, before if alone else {})
@@ -219,6 +219,8 @@ class LightRunLog(RunLog):
             super().__init__(root, name=name, command=command)
 
     def _begin(self) -> None:
+        with suppress(OSError):  # its folder was removed: then nobody can go there
+            self.state["typed_in"] = str(Path.cwd())
         self._save()
 
     def fail(self, error: BaseException) -> None:
@@ -339,6 +341,12 @@ def _is_own(state: Mapping[str, Any]) -> bool:
     return (state.get("host"), state.get("pid")) == (platform.node(), os.getpid())
 
 
+def at_work(root: Path) -> dict[str, Any] | None:
+    """The state of a run of another process that works in a folder now; None where none does."""
+    states = [read_state(root, beside_of(path)) for path in (root / STATE, *sorted(root.glob(STATES_BESIDE)))]
+    return next((s for s in states if s is not None and s["status"] == "running" and not _is_own(s)), None)
+
+
 def _forget_ended(root: Path, command: str) -> None:
     """Remove what ended runs of a command that began beside others left: this attempt goes on where they were."""
     for path in root.glob(STATES_BESIDE):
@@ -350,10 +358,7 @@ def _forget_ended(root: Path, command: str) -> None:
 
 def find_runs(root: str | Path | None = None) -> list[tuple[Path, dict[str, Any]]]:
     """All runs one or two folders below `root`, newest first; without one those below `runs/` and this folder."""
-    tops = (Path(), Path("runs")) if root is None else (Path(root),)
-    names = [f"{below}/{name}" for below in ("*", "*/*") for name in (STATE, STATES_BESIDE)]
-    files = {path for top in tops for name in names for path in top.glob(name)}
-    found = [(path.parent, read_state(path.parent, beside_of(path))) for path in sorted(files)]
+    found = [(path.parent, read_state(path.parent, beside_of(path))) for path in state_files(root)]
     runs = [(folder, state) for folder, state in found if state is not None]
     return sorted(runs, key=lambda run: str(run[1].get("started")), reverse=True)
 

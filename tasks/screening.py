@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 SCREENING, FINISHED = "dao.screening", "dao.screening.finished"  # resource and event that may start a validation
-NAMES = {"propose_stage": "propose structures", "generate_stage": "generate structures",
+NAMES = {"look_stage": "look up", "propose_stage": "propose structures", "generate_stage": "generate structures",
          "relax_stage": "relax candidates", "shortlist_stage": "choose what is judged",
          "judge_stage": "judge candidates", "rank_stage": "rank", "report_stage": "report",
          "phonon_stage": "phonons", "pressure_stage": "pressure"}  # fmt: skip

@@ -72,6 +72,9 @@ def test_a_prediction_without_a_usable_structure_says_why(salt: dao.Prediction) 
     empty = dao.Prediction("NaCl", [], salt.info)
     with pytest.raises(LookupError, match="no usable structure of NaCl"):
         empty.best  # noqa: B018
+    as_proposed = salt.candidates[0].replace(energy_per_atom=None, relaxation_status="not_relaxed")
+    with pytest.raises(LookupError, match="a larger budget_seconds relaxes them"):
+        dao.Prediction("NaCl", [as_proposed], salt.info).best  # noqa: B018
 
 
 def test_the_three_kinds_of_structures_relax_alike() -> None:

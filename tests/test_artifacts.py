@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -170,6 +172,26 @@ def test_a_report_that_was_half_brought_is_brought_again(tmp_path: Path, monkeyp
     monkeypatch.undo()
     publish_into(source, tmp_path / "target")
     assert content(tmp_path / "target") == content(source)
+
+
+def test_of_two_reports_at_once_the_second_waits_for_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = filled(tmp_path / "source", "a.cif"), tmp_path / "target"
+    whole = artifacts.write_atomic
+    refused: list[str] = []
+
+    def another_comes(path: Path, data: str | bytes) -> None:
+        whole(path, data)
+        handle = os.open(target, os.O_RDONLY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(handle)
+        refused.append(path.name)
+
+    monkeypatch.setattr(artifacts, "write_atomic", another_comes)
+    publish_into(source, target)
+    assert refused == [PUBLISHED, "a.cif", PUBLISHED]
+    with artifacts.locked(target):  # free again
+        pass
 
 
 def test_numbers_of_a_database_stay_numbers() -> None:

@@ -12,9 +12,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 RINGS = ("flows", "tasks", "dao_core")
 ROOMS = (
-    "elements", "units", "settings_error", "settings_file", "crystal", "artifacts", "code_version", "package_data",
-    "hull", "matching", "readers", "models", "crysdb", "generate", "library", "energy", "training", "evaluate", "dft",
-    "screening", "studies", "api", "command",
+    "elements", "units", "settings_error", "settings_file", "crystal", "artifacts", "scratch", "code_version",
+    "package_data", "hull", "matching", "readers", "models", "crysdb", "generate", "library", "energy", "training",
+    "evaluate", "dft", "screening", "studies", "api", "command",
 )  # fmt: skip
 HEAVY = {"torch", "pymatgen", "prefect", "chgnet", "pytorch_lightning", "mp_api", "optimade", "dask", "distributed"}
 SOURCES = sorted(p for ring in RINGS for p in (ROOT / ring).rglob("*.py"))

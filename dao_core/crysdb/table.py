@@ -225,7 +225,11 @@ class CrysTable:
 
         Returns:
             Names of the files.
+
+        Raises:
+            TableError: There is no table.
         """
+        self._check_exists()  # `writer` makes the folder that it locks
         with self.writer():
             names = self._open().vacuum(retention_hours=retention_hours, enforce_retention_duration=False, dry_run=True)
             for name in () if dry_run else names:
@@ -280,12 +284,15 @@ class CrysTable:
         """The Parquet files of a version."""
         return [_path_of(uri) for uri in self._open(version).file_uris()]
 
+    def _check_exists(self) -> None:
+        if not self.exists:
+            raise TableError(f"no CrysDB table at {self.path}: run `dao crysdb build` first, or correct the path")
+
     def _open(self, version: int | None = None) -> Any:
         from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError
 
-        if not self.exists:
-            raise TableError(f"no CrysDB table at {self.path}: run `dao crysdb build` first, or correct the path")
+        self._check_exists()
         if version is not None and not isinstance(version, Integral):
             raise TableError(
                 f"version {version!r} is no number: give one of 0 to {self.version}, or None for the newest"

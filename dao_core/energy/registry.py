@@ -68,6 +68,25 @@ def load_potential(name: str | Path = "dao", *, dispersion: bool = False) -> Pot
     return DispersionPotential(potential)
 
 
+def check_potential_name(name: str | Path) -> None:
+    """Refuse what `load_potential` has no model for, without loading one.
+
+    Args:
+        name: As for `load_potential`.
+
+    Raises:
+        PotentialNameError: There is no such potential.
+        CheckpointError: The folder holds no DAO-P checkpoint.
+    """
+    if str(name) in _BUILT_IN or str(name) in _offered():
+        return
+    if not Path(name).is_dir():
+        raise _no_potential(str(name))
+    from dao_core.models.checkpoint_io import read_config
+
+    read_config(Path(name).absolute(), kind="predictor")
+
+
 def load_judge(name: str | Path = DEFAULT_JUDGE, *, dispersion: bool | None = None) -> LoadedJudge:
     """The judge of a search; one that is not installed is named and the search goes on without.
 
@@ -142,8 +161,12 @@ def _load(name: str, _checkpoint: str | None) -> Potential:
         return _load_offered(offered[name])
     if Path(name).is_dir():
         return _load_dao(Path(name).absolute())  # the folder, even where a checkpoint that ships has its name
-    names = ", ".join([*_BUILT_IN, *sorted(offered)])
-    raise PotentialNameError(f"no potential {name!r}: use {names}, or the folder of a DAO-P checkpoint")
+    raise _no_potential(name)
+
+
+def _no_potential(name: str) -> PotentialNameError:
+    names = ", ".join([*_BUILT_IN, *sorted(_offered())])
+    return PotentialNameError(f"no potential {name!r}: use {names}, or the folder of a DAO-P checkpoint")
 
 
 def _load_offered(point: EntryPoint) -> Potential:

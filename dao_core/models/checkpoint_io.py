@@ -113,16 +113,28 @@ def read_checkpoint(
     Raises:
         CheckpointError: It is absent, damaged or of another kind.
     """
+    directory, config = read_config(directory, kind=kind)
+    weights = directory / "model.safetensors"
+    return directory, config, verified_weights(weights, _content(weights), config.get("sha256"))
+
+
+def read_config(directory: Path | str, *, kind: str | None = None) -> tuple[Path, dict[str, Any]]:
+    """Read what a checkpoint says of itself, without its weights.
+
+    Args:
+        directory: As for `read_checkpoint`.
+        kind: What it must hold; None takes any.
+
+    Returns:
+        (folder, configuration).
+
+    Raises:
+        CheckpointError: It is absent, or its configuration is damaged or of another kind or format.
+    """
     directory = resolve(directory)
     try:
-        config = json.loads((directory / "config.json").read_text())
-        data = (directory / "model.safetensors").read_bytes()
-    except FileNotFoundError as error:
-        missing = Path(error.filename).name
-        raise CheckpointError(
-            f"{directory} is not a checkpoint: it has no {missing}; name its folder, or a model that ships"
-        ) from error
-    except (OSError, ValueError) as error:
+        config = json.loads(_content(directory / "config.json"))
+    except ValueError as error:
         raise CheckpointError(f"{directory} is not a checkpoint: {error}") from error
     if not isinstance(config, dict):
         raise CheckpointError(f"{directory}/config.json is no checkpoint configuration: fetch or train it again")
@@ -130,7 +142,19 @@ def read_checkpoint(
         raise CheckpointError(f"{directory} holds a {config.get('kind')!r} model, a {kind!r} is needed")
     if config.get("format") != FORMAT:
         raise CheckpointError(f"{directory} has checkpoint format {config.get('format')}, this version reads {FORMAT}")
-    return directory, config, verified_weights(directory / "model.safetensors", data, config.get("sha256"))
+    return directory, config
+
+
+def _content(path: Path) -> bytes:
+    """Bytes of a file of a checkpoint. Raises CheckpointError where it can't be read."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{path.parent} is not a checkpoint: it has no {path.name}; name its folder, or a model that ships"
+        ) from error
+    except OSError as error:
+        raise CheckpointError(f"{path.parent} is not a checkpoint: {error}") from error
 
 
 def write_weights(path: Path, weights: dict[str, Tensor]) -> str:

@@ -65,6 +65,9 @@ def arrays_and_notes(row: Mapping[str, Any], columns: StructureColumns) -> tuple
     species = first_value(row, columns.species)
     missing = [n for n in (columns.lattice, columns.frac_coords) if row.get(n) is None]
     if species is None or missing:
+        structure = (*columns.cif, columns.lattice, columns.frac_coords, *columns.species)
+        if empty := [name for name in structure if name in row and first_value(row, name) is None]:
+            raise UnreadableError(f"{' and '.join(empty)} empty in this row: fill it in, or remove the row")
         there = ", ".join(str(name) for name in row if "." not in str(name))[:120] or "none"
         raise UnreadableError(
             f"no {', '.join(missing) or ' or '.join(columns.species)} among the columns ({there}): name them so, or "

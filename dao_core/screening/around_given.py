@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from dao_core.screening.formulas import LARGEST_CELL
 from dao_core.screening.given import GivenStructureError, fitting_cells, room_for, without_sites
 from dao_core.screening.onto_given import onto_given, parts_of
-from dao_core.screening.settings import LARGEST_CELL, SearchSettings
+from dao_core.screening.settings import SearchSettings
 from dao_core.screening.suggestions import Suggested, Suggesters, suggest
 from dao_core.screening.symmetry import SymmetryError, groups_within, snap, spacegroup_number
 

@@ -19,6 +19,29 @@ T = TypeVar("T")
 Progress = Callable[[str, int, int], None]  # (step, done, of)
 
 
+class TimeLimit:
+    """Says whether a piece of work has had its time, and remembers that it said so."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start to count the seconds of a clock."""
+        self._clock, self._end = clock, clock() + seconds
+        self.passed = False
+
+    def __call__(self) -> bool:
+        """Whether the time is up."""
+        self.passed = self.passed or self._clock() > self._end
+        return self.passed
+
+
+class UnfinishedError(Exception):
+    """A stage's work was broken off; `write` fills a folder with what there is of it."""
+
+    def __init__(self, write: Callable[[Path], dict[str, Any]]) -> None:
+        """Take what writes the unfinished stage."""
+        super().__init__("broken off")
+        self.write = write
+
+
 @dataclass(frozen=True)
 class SearchContext:
     """Everything that the steps of one search share; small enough to travel to workers where models are names.
@@ -30,7 +53,7 @@ class SearchContext:
         references: What candidates are compared with.
         diagnostics: What is asked of the best ones.
         kept: Whether the ledger outlives the search, so that finished work is found again.
-        started: `time.time()` when the search began; its budget counts from there.
+        started: `time.time()` when the search began; its budget counts from there, without the time for loading models.
     """
 
     root: Path
@@ -52,9 +75,19 @@ class SearchContext:
         return models_by_name(self.models) if isinstance(self.models, ModelNames) else self.models
 
     def late(self, share: float = 1.0) -> bool:
-        """Whether this share of the time budget is spent."""
+        """Whether this share of the time budget is spent.
+
+        Loading the models doesn't count: on a busy machine it alone takes longer than a small budget.
+        """
         budget = self.settings.budget_seconds
-        return budget is not None and time.time() > self.started + share * budget
+        if budget is None:
+            return False
+        return time.time() - self.loaded.seconds_loading(self.started) > self.started + share * budget
+
+    def limit(self, times: float = 1.0) -> TimeLimit | None:
+        """When a relaxation that begins now is broken off: after some times the whole budget; None without one."""
+        budget = self.settings.budget_seconds
+        return None if budget is None else TimeLimit(times * budget)
 
 
 class StageRunner(Protocol):
@@ -126,16 +159,29 @@ class Stage:
             work: Called with an empty directory to fill.
 
         Returns:
-            The record; the seconds that it took are among its facts.
+            The record; the seconds that it took are among its facts, and `unfinished` where its work was broken off.
         """
+        begins: list[float] = []
 
-        def timed(directory: Path) -> dict[str, Any]:
-            begin = time.monotonic()
-            done = work(directory)
-            return {**done, "facts": {**done.get("facts", {}), "seconds": time.monotonic() - begin}}
+        def timed(directory: Path, fill: Callable[[Path], dict[str, Any]] = work) -> dict[str, Any]:
+            begins.append(time.monotonic())
+            done = fill(directory)
+            return {**done, "facts": {**done.get("facts", {}), "seconds": time.monotonic() - begins[0]}}
 
+        try:
+            return context.ledger.run(self.name, self._key(context), timed)
+        except UnfinishedError as error:
+            write = error.write
+        # for this search alone: under the stage's own key a later one, with more time, would take it for finished
+        return context.ledger.run(self.name, _any_key(), lambda directory: timed(directory, write))
+
+    def _key(self, context: SearchContext) -> str:
         if not context.kept:  # nobody will look for it again: no key has to be made
-            return context.ledger.run(self.name, uuid.uuid4().hex[:20], timed)
+            return _any_key()
         from dao_core.code_version import code_version
 
-        return context.ledger.run(self.name, content_key(code=code_version(*self.makers), **self.parts()), timed)
+        return content_key(code=code_version(*self.makers), **self.parts())
+
+
+def _any_key() -> str:
+    return uuid.uuid4().hex[:20]

@@ -23,6 +23,7 @@ from dao_core.screening.formula_mistakes import (
 )
 
 MAX_ATOMS = 64  # of a cell: LiFePO4 has 28, beryl 58
+LARGEST_CELL = 200  # atoms: larger ones are not searched, whatever is asked
 MAX_COUNT = 999
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 MAX_LENGTH = 200  # characters of a formula
@@ -249,6 +250,11 @@ def enumerate_cells(formula: str | Formula, max_atoms: int = MAX_ATOMS, *, min_a
     """
     parsed = parse_formula(formula) if isinstance(formula, str) else formula
     size = parsed.atoms_per_unit
+    if size > max(max_atoms, LARGEST_CELL):  # to raise the limit would only be refused again
+        raise FormulaError(
+            f"{parsed.text}: one formula unit has {size} atoms, and cells of more than {LARGEST_CELL} are not "
+            "searched: give a smaller formula"
+        )
     if size > max_atoms:
         raise FormulaError(
             f"{parsed.text}: one formula unit has {size} atoms, more than max_atoms = {max_atoms}; "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,7 +46,11 @@ class HeldPotential:
 
 
 def relax_held(
-    crystals: Sequence[Crystal], potential: Potential, settings: RelaxSettings, n_held: int
+    crystals: Sequence[Crystal],
+    potential: Potential,
+    settings: RelaxSettings,
+    n_held: int,
+    stop: Callable[[], bool] | None = None,
 ) -> list[RelaxationResult]:
     """Relax crystals whose first atoms stay where they are.
 
@@ -58,6 +62,7 @@ def relax_held(
         potential: Energies, forces and stresses.
         settings: Of the relaxation.
         n_held: How many atoms stay, in every crystal.
+        stop: As `relax` takes it.
 
     Returns:
         One result each, in order.
@@ -68,7 +73,7 @@ def relax_held(
     results: dict[int, RelaxationResult] = {}
     for mixed, how in ((False, settings), (True, free)):
         rows = [i for i, a in enumerate(apart) if a is mixed]
-        results |= dict(zip(rows, relax([crystals[i] for i in rows], held, how), strict=True))
+        results |= dict(zip(rows, relax([crystals[i] for i in rows], held, how, stop=stop), strict=True))
     return [results[i] for i in range(len(crystals))]
 
 

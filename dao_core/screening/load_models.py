@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from dao_core.energy.registry import LoadedJudge, load_judge, load_potential
+from dao_core.energy.registry import NO_JUDGE, LoadedJudge, check_potential_name, load_judge, load_potential
 from dao_core.screening.settings import ModelNames
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from dao_core.screening.known import KnownStructures
 
 Model = TypeVar("Model")
+SHIPPED_GENERATOR, NO_GENERATOR = "dao", "none"
 UNNAMED = "other"  # a potential that was handed over as an object
 
 
@@ -37,11 +39,15 @@ class OnDemand(Generic[Model]):
         """Take the name by which the model was chosen, and what loads it."""
         self.name = name
         self._load = load
+        self.loading: tuple[float, float] | None = None  # `time.time()` when it began, and its seconds
 
     @cached_property
     def model(self) -> Model:
         """The model itself."""
-        return self._load()
+        begin = time.time()
+        model = self._load()
+        self.loading = (begin, time.time() - begin)
+        return model
 
 
 class SearchModels:
@@ -105,8 +111,18 @@ class SearchModels:
     def notes(self) -> list[str]:
         """Why the judge or the library that was asked for is missing."""
         judge = self._judge.model.note if isinstance(self._judge, OnDemand) else None
-        library = self._library.model.note if isinstance(self._library, OnDemand) else None
-        return [note for note in (judge, library) if note is not None]
+        return [note for note in (judge, self.library_note) if note is not None]
+
+    @property
+    def library_note(self) -> str | None:
+        """Why the library that was asked for is missing; no other model is loaded for it."""
+        return self._library.model.note if isinstance(self._library, OnDemand) else None
+
+    def seconds_loading(self, since: float) -> float:
+        """Seconds that this process has spent with loading models from a time on (`time.time()`)."""
+        models = (self._potential, self._generator, self._templates, self._judge, self._library)
+        loads = [model.loading for model in models if isinstance(model, OnDemand) and model.loading is not None]
+        return sum(seconds for begin, seconds in loads if begin >= since)
 
     @property
     def decides(self) -> Potential:
@@ -133,7 +149,9 @@ def models_by_name(names: ModelNames) -> SearchModels:
 
     Raises:
         PotentialNameError: There is no potential of that name.
+        CheckpointError: A folder that is named holds no checkpoint of its kind.
     """
+    check_model_names(names)  # here, not when each is first asked for: that may be minutes later
     nobody = names.judge == "none" or (names.judge == names.potential and names.dispersion is False)
     return SearchModels(
         OnDemand(names.potential, lambda: load_potential(names.potential)),
@@ -142,6 +160,22 @@ def models_by_name(names: ModelNames) -> SearchModels:
         None if nobody else OnDemand(names.judge, lambda: _judge(names)),
         OnDemand(names.library, lambda: load_library(names.library)),
     )
+
+
+def check_model_names(names: ModelNames) -> None:
+    """Refuse names of a generator, a potential or a judge that there is none of, without loading one.
+
+    Raises:
+        PotentialNameError: There is no potential of that name.
+        CheckpointError: A folder that is named holds no checkpoint of its kind.
+    """
+    check_potential_name(names.potential)
+    if names.judge != NO_JUDGE:
+        check_potential_name(names.judge)
+    if names.generator not in (SHIPPED_GENERATOR, NO_GENERATOR):
+        from dao_core.models.checkpoint_io import read_config
+
+        read_config(names.generator, kind="generator")
 
 
 def load_search_models(**names: str | bool) -> SearchModels:
@@ -165,11 +199,11 @@ def _judge(names: ModelNames) -> LoadedJudge:
 
 def load_generator(name: str = "dao") -> Generator | None:
     """`dao` (shipped), `none`, or a DAO-G checkpoint folder. Raises CheckpointError."""
-    if name == "none":
+    if name == NO_GENERATOR:
         return None
     from dao_core.generate.sampler import Generator
 
-    return Generator.load("generator" if name == "dao" else name)
+    return Generator.load("generator" if name == SHIPPED_GENERATOR else name)
 
 
 def load_templates(name: str = "auto", library: str = "auto") -> TemplateIndex | None:

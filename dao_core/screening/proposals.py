@@ -12,11 +12,11 @@ from dao_core.generate.templates.index import SHARED_BY
 from dao_core.library.known import LARGEST_KNOWN
 from dao_core.library.prior import known_log_priors
 from dao_core.screening.around_given import GivenCells, cells_around, known_around, suggested_around
-from dao_core.screening.formulas import MAX_ATOMS, Formula, FormulaError, enumerate_cells
+from dao_core.screening.formulas import LARGEST_CELL, MAX_ATOMS, Formula, FormulaError, enumerate_cells
 from dao_core.screening.given import GivenStructureError
 from dao_core.screening.priors import left_to_unknown
 from dao_core.screening.proposed import KNOWN, SYMMETRY, TEMPLATE, Proposals, Proposed
-from dao_core.screening.settings import LARGEST_CELL, SearchSettings
+from dao_core.screening.settings import SearchSettings
 from dao_core.screening.suggestions import (
     SMALLEST_SHARE,
     CellTemplates,

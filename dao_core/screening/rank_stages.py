@@ -25,7 +25,6 @@ from dao_core.screening.load_references import References, load_references
 from dao_core.screening.pipeline import Screened, ScreenInputs, counts_of, screen
 from dao_core.screening.proposals import Proposer
 from dao_core.screening.proposed import KNOWN
-from dao_core.screening.relaxing import relaxation_steps
 from dao_core.screening.report.page import write_report
 from dao_core.screening.report.page_data import ReportInfo
 from dao_core.screening.select_formulas import formula_note
@@ -39,6 +38,7 @@ from dao_core.screening.stages import (
     read_notes,
     seconds_of,
 )
+from dao_core.screening.work_done import ended_before_relaxing, unfinished_notes, unrelaxed_answer, work_done
 
 NOTES_SHOWN = 20
 
@@ -178,12 +178,7 @@ def search_info(
         "judge": seconds_of([p for r in records for p in r.judged]),
     }
     unrelaxed = [c for c in found.candidates if c.relaxation_status == "not_relaxed"]
-    work = {
-        "proposals": sum(not c.start_kept for c in candidates),
-        "relaxed": sum(c.relaxed for c in candidates),
-        "judged": sum(c.judged for c in candidates),
-        "relaxation steps": relaxation_steps(candidates),
-    }
+    nothing = ended_before_relaxing(records, found.candidates, context)
     return {
         "n_asked": found.n_asked + n_refused,
         "n_ok": found.n_ok,
@@ -191,10 +186,10 @@ def search_info(
         "n_merged": found.n_merged,
         "reasons": {**found.reasons, **({"not made": n_refused} if n_refused else {})},
         "stages": {name: seconds for name, seconds in stages.items() if seconds},
-        "work": {name: n for name, n in work.items() if n},
+        "work": work_done(candidates),
         "notes": [
-            *_limits(records, unrelaxed, context), *_without_proposals(records, candidates, context),
-            *notes["not_tried"], *_refusals(notes["refused"]),
+            *_limits(records, unrelaxed, context, nothing), *unfinished_notes(records),
+            *_without_proposals(records, candidates, context), *notes["not_tried"], *_refusals(notes["refused"]),
         ],
     }  # fmt: skip
 
@@ -207,16 +202,20 @@ def _without_proposals(
     empty = [r.formula for r in records if parse_formula(r.formula, typed=False).reduced not in named]
     if not empty:
         return []
-    remedy = ": --generator dao draws some" if context.loaded.generator is None else ""
+    remedy = ": --generator dao draws some" if context.loaded.generator is None and not context.late() else ""
     return [f"{formula}: nothing known and no template fits{remedy}" for formula in empty]
 
 
-def _limits(records: Sequence[FormulaRecords], unrelaxed: Sequence[Candidate], context: SearchContext) -> list[str]:
+def _limits(
+    records: Sequence[FormulaRecords], unrelaxed: Sequence[Candidate], context: SearchContext, nothing_relaxed: bool
+) -> list[str]:
     """What cut the search short, each with what lifts it, and what is unusual about its formulas."""
     lines = [note for r in records if (note := formula_note(parse_formula(r.formula, typed=False))) is not None]
     lines += context.loaded.notes
     lines += _ungenerated(records, context)
     budget, most = context.settings.budget_seconds, context.settings.max_relaxed
+    if budget is not None and nothing_relaxed:
+        return [unrelaxed_answer(budget), *lines]
     improbable = 0 if context.late() else sum(c.origin == KNOWN for c in unrelaxed)
     left = len(unrelaxed) - improbable
     missed = "1 proposal was" if left == 1 else f"{left} proposals were"
@@ -231,7 +230,8 @@ def _limits(records: Sequence[FormulaRecords], unrelaxed: Sequence[Candidate], c
         judged = context.settings.judge.n_judged
         lines.append(
             f"{improbable} known structure{' has' if improbable == 1 else 's have'} no probability: "
-            f"the judge looks at the {judged} most probable candidates, and at none that is far behind"
+            f"the judge looks at the {judged} most probable candidates (`dao screen --n-judged` sets how many), "
+            "and at none that is far behind"
         )
     return lines
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from dao_core.crystal import Crystal
 from dao_core.energy.potential import Potential, PotentialResult, label_of
 from dao_core.energy.relaxation.relax import RelaxationResult, relax
-from dao_core.energy.relaxation.settings import RelaxSettings
+from dao_core.energy.relaxation.settings import RelaxationStatus, RelaxSettings
 from dao_core.matching.distances import atoms_overlap
 from dao_core.matching.same import same_crystal
 from dao_core.screening.candidate import START, START_SUFFIX, Candidate, new_candidate
@@ -20,6 +20,7 @@ from dao_core.screening.held_atoms import relax_held, restored
 from dao_core.screening.proposed import DE_NOVO, Proposed
 from dao_core.screening.settings import SearchSettings
 
+UNFINISHED = "unfinished"  # in the provenance: whose relaxation was broken off, and when
 LEFT_PRIOR = -1.6  # log of what a structure keeps of its start's prior where the relaxation left the start
 
 
@@ -86,10 +87,15 @@ def single_points(crystals: Sequence[Crystal], potential: Potential) -> list[flo
 
 @dataclass(frozen=True)
 class Relaxer:
-    """Relaxes candidates with one potential as the search wants it: within their symmetry, keeping what is given."""
+    """Relaxes candidates with one potential as the search wants it: within their symmetry, keeping what is given.
+
+    Where `stop` says True, what is not finished is left as it was before, since an energy from the middle of a
+    relaxation would be compared with those from the end of others.
+    """
 
     potential: Potential
     settings: SearchSettings
+    stop: Callable[[], bool] | None = None
 
     def first(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Relax candidates with the search's own potential, together.
@@ -103,6 +109,9 @@ class Relaxer:
         cost = {"relax_s": (time.monotonic() - begin) / max(len(candidates), 1)}
         out = []
         for c, result in zip(candidates, results, strict=True):
+            if result.status is RelaxationStatus.TIME_UP:
+                out.append(self._unfinished(c, result).replace(cost={**c.cost, **cost}))
+                continue
             relaxed = self._relaxed(c, result).replace(cost={**c.cost, **cost})
             keeps_start = c.origin != DE_NOVO and not atoms_overlap(c.crystal)
             if keeps_start and relaxed.rejected and result.n_steps and relaxed.energy_per_atom is not None:
@@ -124,6 +133,9 @@ class Relaxer:
         result = self._run([candidate], self.settings.judge.relax)[0]
         seconds = time.monotonic() - begin
         cost = {**candidate.cost, "judge_s": seconds}
+        if result.status is RelaxationStatus.TIME_UP:
+            left = self._unfinished(candidate, result)
+            return [left.replace(provenance={**left.provenance, "judge": left.provenance[UNFINISHED]}, cost=cost)]
         judged = self._relaxed(candidate, result)
         if not judged.relaxed:
             facts = {**candidate.provenance, "judge": f"{self.potential.identity}: {result.reason or result.status}"}
@@ -155,15 +167,15 @@ class Relaxer:
         given, crystals = self.settings.given, [c.crystal for c in candidates]
         constraint = given.constraint() if given.hold else None
         if constraint is None:
-            return relax(crystals, self.potential, how)
-        results = relax_held(crystals, self.potential, given.relaxation(how), constraint.n_kept)
+            return relax(crystals, self.potential, how, stop=self.stop)
+        results = relax_held(crystals, self.potential, given.relaxation(how), constraint.n_kept, self.stop)
         return [replace(r, crystal=restored(r.crystal, constraint)) for r in results]
 
     def _relaxed(self, c: Candidate, result: RelaxationResult) -> Candidate:
         """A candidate from its relaxation; steps, the force left, and a rejection's reason go into the provenance."""
         label = label_of(self.potential)
         facts = {
-            **c.provenance,
+            **{name: value for name, value in c.provenance.items() if name != UNFINISHED},
             "n_steps": int(c.provenance.get("n_steps") or 0) + result.n_steps,
             "fmax": result.fmax,
             "stress_gpa": result.stress_gpa,
@@ -178,6 +190,10 @@ class Relaxer:
             relaxation_status=str(result.status),
             provenance=facts,
         )
+
+    def _unfinished(self, c: Candidate, result: RelaxationResult) -> Candidate:
+        """The candidate as it was, with the reason in its provenance."""
+        return c.replace(provenance={**c.provenance, UNFINISHED: f"{self.potential.identity}: {result.reason}"})
 
     def _start(self, c: Candidate, result: RelaxationResult) -> Candidate:
         label = label_of(self.potential)

@@ -16,6 +16,7 @@ from typing import Literal
 from dao_core.artifacts import StageRecord
 from dao_core.library.prior import energy_found_later
 from dao_core.screening.analysis.stages import (
+    check_given,
     phonon_forces,
     phonon_stage,
     phonon_targets,
@@ -37,17 +38,20 @@ from dao_core.screening.settings import SearchSettings
 from dao_core.screening.stages import (
     CANDIDATES,
     INFO,
+    OVERTIME,
     FormulaRecords,
     Piece,
     first_look,
     generate_stage,
     judge_stage,
+    look_stage,
     propose_stage,
     ranking_rule,
     relax_stage,
     shortlist_stage,
 )
 from dao_core.screening.trained_elements import with_trained_elements
+from dao_core.screening.work_done import ended_before_relaxing
 
 FIRST_RELAXED = 6  # proposals of each formula that are relaxed before anything is generated
 FIRST_JUDGED = 3  # candidates of each formula that are judged before that
@@ -70,6 +74,7 @@ class SearchOutcome:
         report: The report's stage: page, files and ranked candidates.
         ranked: The ranking's stage, without what diagnostics added.
         skipped: Formulas for which the budget had no time at all.
+        unrelaxed: Whether the budget ended before anything was relaxed: known and likely structures as they stand.
     """
 
     candidates: list[Candidate]
@@ -77,6 +82,7 @@ class SearchOutcome:
     report: StageRecord
     ranked: StageRecord
     skipped: tuple[str, ...] = ()
+    unrelaxed: bool = False
 
 
 @dataclass
@@ -89,7 +95,8 @@ class Conductor:
     Attributes:
         context: Models, settings and ledger.
         runner: Runs the steps.
-        on_ranking: Hears of each ranking on the way: "proposed" or "judged", and the candidates so far.
+        on_ranking: Hears of each ranking on the way: "proposed", "relaxed" (where a judge follows) or "judged", and the
+            candidates so far.
     """
 
     context: SearchContext
@@ -107,21 +114,25 @@ class Conductor:
             FormulaError: A formula has no cell small enough, or none has elements that an energy knows; nothing was
                 done.
             GivenStructureError: What is given cannot be used; nothing was done.
-            NothingProposedError: The budget ended at once.
+            NothingProposedError: The budget ended at once, and nothing is known of any formula.
         """
         formulas, left_out = self._checked(formulas)
         shown = self._looked_up(formulas)
+        request = ReportRequest(title, notes=() if left_out is None else (left_out,))
         records = self._proposed(formulas)
+        if not records:
+            return replace(self, context=_unasked(self.context))._reported(formulas, self._looked(formulas), request)
         if not shown:
             self._show("proposed", records)
         records = self._relaxed("relax", records, FIRST_RELAXED)
+        if self.context.loaded.judge is not None:
+            self._show("relaxed", records)
         records = self._judged("judge", records, min(FIRST_JUDGED, self._most_judged), FIRST_JUDGE_SHARE)
-        if any(r.judged for r in records):
-            self._show("judged", records)
-        records = self._generated(records)
+        self._show("judged", records)
+        records = self._not_empty(self._generated(records))
         records = self._relaxed("relax the rest", records, None)
         records = self._judged("judge the rest", records, self._most_judged, 1.0)
-        return self._reported(formulas, records, ReportRequest(title, notes=() if left_out is None else (left_out,)))
+        return self._reported(formulas, records, request)
 
     @property
     def _most_judged(self) -> int:
@@ -130,6 +141,7 @@ class Conductor:
     def _checked(self, formulas: Sequence[Formula]) -> tuple[list[Formula], str | None]:
         """The formulas that can be searched, and what was left out and why."""
         self.context.settings.given.constraint()
+        check_given(self.context.settings.given, self.context.diagnostics)
         for formula in formulas:
             cells_of(formula, self.context.settings)
         kept = with_trained_elements(formulas, self.context.loaded)
@@ -138,8 +150,13 @@ class Conductor:
         return kept
 
     def _show(self, kind: str, records: Sequence[FormulaRecords]) -> None:
-        if self.on_ranking is not None:
-            self.on_ranking(kind, preview(records, self.context))
+        done = {"proposed": True, "relaxed": any(r.relaxed for r in records), "judged": any(r.judged for r in records)}
+        if self.on_ranking is None or not done[kind]:
+            return
+        found = preview(records, self.context)
+        # where all of it was broken off nothing has changed since the last one
+        if kind == "proposed" or any(c.judged if kind == "judged" else c.relaxed or c.start_kept for c in found):
+            self.on_ranking(kind, found)
 
     def _looked_up(self, formulas: Sequence[Formula]) -> bool:
         """Show what is known of a single formula, for which somebody waits, before any model is loaded."""
@@ -152,11 +169,31 @@ class Conductor:
 
     def _proposed(self, formulas: Sequence[Formula]) -> list[FormulaRecords]:
         made = self.runner.step_each("propose", propose_stage, [f.text for f in formulas], self.context)
+        return [FormulaRecords(f.text, (r,)) for f, r in zip(formulas, made, strict=True) if r is not None]
+
+    def _looked(self, formulas: Sequence[Formula]) -> list[FormulaRecords]:
+        """What can be said at once, where the budget ended before anything was proposed: of one formula in any case."""
+        first, *others = (f.text for f in formulas)
+        made = [self.runner.step("look up", look_stage, first, self.context)]
+        made += self.runner.step_each("look up the others", look_stage, others, self.context, OVERTIME)
         records = [FormulaRecords(f.text, (r,)) for f, r in zip(formulas, made, strict=True) if r is not None]
-        if not records:
+        if not any(_n_proposed(r) for r in records):
             budget = self.context.settings.budget_seconds
             raise NothingProposedError(f"{budget:g} s are too few to propose anything: give a larger --budget")
         return records
+
+    def _not_empty(self, records: Sequence[FormulaRecords]) -> list[FormulaRecords]:
+        """With what can be said at once of formulas whose places were all for samples that the budget didn't reach."""
+        if self.context.settings.budget_seconds is None:
+            return list(records)
+        empty = [i for i, r in enumerate(records) if len(r.proposed) == 1 and not _n_proposed(r)]
+        texts = [records[i].formula for i in empty]
+        made = self.runner.step_each("look up", look_stage, texts, self.context, OVERTIME) if texts else []
+        out = list(records)
+        for i, look in zip(empty, made, strict=True):
+            if look is not None and look.counts["n_ok"]:
+                out[i] = replace(out[i], proposed=(look,))
+        return out
 
     def _generated(self, records: Sequence[FormulaRecords]) -> list[FormulaRecords]:
         wanted = [r.formula for r in records]
@@ -232,7 +269,25 @@ class Conductor:
         request = replace(request, diagnosed=tuple(self._diagnosed(ranked)), skipped=skipped)
         report = self.runner.step("report", report_stage, ranked, records, request, self.context)
         info = ReportInfo(**json.loads(report.file(INFO).read_text()))
-        return SearchOutcome(load_candidates(report.file(CANDIDATES)), info, report, ranked, skipped)
+        candidates = load_candidates(report.file(CANDIDATES))
+        unrelaxed = ended_before_relaxing(records, candidates, self.context)
+        return SearchOutcome(candidates, info, report, ranked, skipped, unrelaxed)
+
+
+def _unasked(context: SearchContext) -> SearchContext:
+    """The search without the models that nobody asked: an answer without energies doesn't wait for them."""
+    nobody = {"generator": "none", "judge": "none", "dispersion": None}
+    known = context.models
+    models = (
+        known.replaced(generator=None, judge=None)
+        if isinstance(known, SearchModels)
+        else known.model_copy(update=nobody)
+    )
+    return replace(context, models=models, references=ReferenceSettings())
+
+
+def _n_proposed(records: FormulaRecords) -> int:
+    return sum(r.counts["n_ok"] for r in records.proposed)
 
 
 def _worth(c: Candidate, logs: Mapping[str, float]) -> float:

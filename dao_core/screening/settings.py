@@ -10,11 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from dao_core.energy.relaxation.settings import RelaxSettings
 from dao_core.generate.guidance_settings import GuidanceSettings
-from dao_core.screening.formulas import MAX_ATOMS
+from dao_core.screening.formulas import LARGEST_CELL, MAX_ATOMS
 from dao_core.screening.given import GivenStructure
 
 Order = Literal["probability", "listed", "energy"]
-LARGEST_CELL = 200  # atoms: larger ones are not searched, whatever is asked
 JUDGE_RELAXATION = RelaxSettings(fmax=0.05, max_steps=40, batch_size=1)
 
 
@@ -67,7 +66,9 @@ class SearchSettings(BaseModel):
     )
     max_relaxed: int | None = Field(None, ge=1, description="relax only so many, the most probable ones")
     budget_seconds: float | None = Field(
-        None, gt=0, description="no new piece of work starts after it; proposing, relaxing and judging share it"
+        None,
+        gt=0,
+        description="no new piece of work starts after it, no relaxation takes longer; loading doesn't count",
     )
     seed: int = 0
     keep_symmetry: bool = Field(True, description="relax each start within the space group that it has exactly")

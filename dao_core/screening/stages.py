@@ -12,7 +12,7 @@ from typing import Any, Literal
 from dao_core.artifacts import StageRecord
 from dao_core.screening.candidate import START_SUFFIX, Candidate
 from dao_core.screening.candidate_table import load_candidates, save_candidates
-from dao_core.screening.context import SearchContext, Stage
+from dao_core.screening.context import SearchContext, Stage, TimeLimit, UnfinishedError
 from dao_core.screening.formulas import Formula, parse_formula
 from dao_core.screening.generation import generate
 from dao_core.screening.load_models import SearchModels
@@ -20,16 +20,29 @@ from dao_core.screening.pipeline import ScreenInputs, counts_of, screen
 from dao_core.screening.proposals import Proposer, propose_at_once, propose_known
 from dao_core.screening.proposed import Proposals
 from dao_core.screening.ranking import RankingRule, log_posteriors
-from dao_core.screening.relaxing import Relaxer, on_its_own, proposal_candidate, with_energies, with_spread
+from dao_core.screening.relaxing import (
+    UNFINISHED,
+    Relaxer,
+    on_its_own,
+    proposal_candidate,
+    with_energies,
+    with_spread,
+)
 from dao_core.screening.settings import SearchSettings
 
 CANDIDATES, NOTES, INFO = "candidates.parquet", "notes.json", "info.json"
+PATIENCE = 4.0  # budgets that a certain piece of the judge may take: without its energy a large cell has no answer
+OVERTIME = 2.0  # of the budget, after which nothing begins but the first energies of one formula
 PROPOSAL_SETTINGS = {"max_atoms", "generated_atoms", "z", "n_generated", "n_seeded", "n_templates", "seed", "guidance"}
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Some rows of a stage's candidates; `certain` pieces are worked on even when the time is spent."""
+    """Some rows of a stage's candidates; `certain` pieces are worked on even when the time is spent.
+
+    The first energies are finished then, however long they take; the judge has `PATIENCE` budgets for each piece and
+    begins none after twice the budget.
+    """
 
     record: StageRecord
     rows: tuple[int, ...]
@@ -58,6 +71,11 @@ class FormulaRecords:
         return replace(self, judged=(*self.judged, record))
 
     @property
+    def relaxed_at_all(self) -> bool:
+        """Whether any relaxation of the formula was made and not broken off."""
+        return any(UNFINISHED not in r.facts for r in (*self.relaxed, *self.judged))
+
+    @property
     def keys(self) -> list[list[str]]:
         """For content keys."""
         return [[r.key for r in records] for records in (self.proposed, self.relaxed, self.judged)]
@@ -81,15 +99,8 @@ def propose_stage(text: str, context: SearchContext) -> StageRecord | None:
     formula = parse_formula(text, typed=False)
 
     def parts() -> dict[str, Any]:
-        models = context.loaded
-        return {
-            "formula": text,
-            "generator": None if models.generator is None else models.generator.identity,
-            "templates": None if models.templates is None else models.templates.source,
-            "library": None if models.library is None else models.library.source,
-            "settings": context.settings.model_dump(include=PROPOSAL_SETTINGS - {"guidance", "seed"}),
-            "given": context.settings.given.fingerprint(),
-        }
+        generator = context.loaded.generator
+        return {**_known_by(text, context), "generator": None if generator is None else generator.identity}
 
     def work(directory: Path) -> dict[str, Any]:
         made = propose_known(_proposer(text, context.loaded, context.settings))
@@ -110,6 +121,40 @@ def first_look(text: str, context: SearchContext) -> list[Candidate]:
     made = propose_at_once(_proposer(text, context.loaded, context.settings))
     candidates = _likeliest_first(made, parse_formula(text, typed=False))
     return screen(candidates, ScreenInputs(library=context.loaded.library)).candidates
+
+
+def look_stage(text: str, context: SearchContext, share: float | None = None) -> StageRecord | None:
+    """What `first_look` shows, as the proposals of a search whose budget left no time for others; no model is loaded.
+
+    Args:
+        text: The formula as typed.
+        context: Of the search.
+        share: Multiple of the budget after which it isn't made; None makes it in any case.
+
+    Returns:
+        The record of the stage; None where that time is spent.
+    """
+    if share is not None and context.late(share):
+        return None
+    formula = parse_formula(text, typed=False)
+
+    def work(directory: Path) -> dict[str, Any]:
+        made = propose_at_once(_proposer(text, context.loaded, context.settings))
+        return _write_proposals(directory, _likeliest_first(made, formula), made, formula)
+
+    return Stage("look", (propose_at_once,), lambda: _known_by(text, context)).run(context, work)
+
+
+def _known_by(text: str, context: SearchContext) -> dict[str, Any]:
+    """What the known and likely structures of a formula depend on."""
+    models = context.loaded
+    return {
+        "formula": text,
+        "templates": None if models.templates is None else models.templates.source,
+        "library": None if models.library is None else models.library.source,
+        "settings": context.settings.model_dump(include=PROPOSAL_SETTINGS - {"guidance", "seed"}),
+        "given": context.settings.given.fingerprint(),
+    }
 
 
 def _likeliest_first(made: Proposals, formula: Formula) -> list[Candidate]:
@@ -194,9 +239,9 @@ def relax_stage(piece: Piece, context: SearchContext, share: float = 1.0) -> Sta
 
     def work(directory: Path) -> dict[str, Any]:
         potential = context.loaded.potential
-        relaxed = with_spread(Relaxer(potential, settings).first(piece.candidates), potential)
-        save_candidates(relaxed, directory / CANDIDATES)
-        return {"counts": _counts(relaxed), "facts": dict(piece.record.facts)}
+        limit = None if piece.certain else context.limit()
+        relaxed = with_spread(Relaxer(potential, settings, limit).first(piece.candidates), potential)
+        return _write_relaxed(directory, relaxed, piece, limit)
 
     return Stage("relax", (Relaxer, with_spread), parts).run(context, work)
 
@@ -222,13 +267,13 @@ def judge_stage(piece: Piece, context: SearchContext, share: float = 1.0) -> Sta
     Args:
         piece: Which candidates.
         context: Of the search.
-        share: Part of the budget after which no piece is begun that isn't certain.
+        share: Part of the budget after which no piece is begun that isn't certain; that one has twice the budget.
 
     Returns:
         The record of the stage; None where that share is spent.
     """
     judge = context.loaded.judge
-    if judge is None or (context.late(share) and not piece.certain):
+    if judge is None or context.late(OVERTIME if piece.certain else share):
         return None
     settings, candidates = context.settings, piece.candidates
 
@@ -243,10 +288,10 @@ def judge_stage(piece: Piece, context: SearchContext, share: float = 1.0) -> Sta
         }
 
     def work(directory: Path) -> dict[str, Any]:
-        relaxer = Relaxer(judge, settings)
+        limit = context.limit(PATIENCE if piece.certain else 1.0)
+        relaxer = Relaxer(judge, settings, limit)
         judged = [made for c in candidates for made in relaxer.judge(c)]
-        save_candidates(judged, directory / CANDIDATES)
-        return {"counts": _counts(judged), "facts": dict(piece.record.facts)}
+        return _write_relaxed(directory, judged, piece, limit)
 
     return Stage("judge", (Relaxer,), parts).run(context, work)
 
@@ -256,6 +301,22 @@ def _judged_from(c: Candidate) -> list[Any]:
     crystal = c.crystal
     structure = [crystal.atomic_numbers.tolist(), crystal.lattice.tolist(), crystal.frac_coords.tolist()]
     return [c.id, *structure, c.library_id, c.energy_per_atom, c.energy_identity, c.energy_kind]
+
+
+def _write_relaxed(
+    directory: Path, candidates: list[Candidate], piece: Piece, limit: TimeLimit | None
+) -> dict[str, Any]:
+    """Write what became of a piece. Raises UnfinishedError, which can write it too, where it was broken off."""
+
+    def write(folder: Path) -> dict[str, Any]:
+        save_candidates(candidates, folder / CANDIDATES)
+        unfinished = sum(UNFINISHED in c.provenance for c in candidates)
+        facts = {**piece.record.facts, **({UNFINISHED: unfinished} if unfinished else {})}
+        return {"counts": _counts(candidates), "facts": facts}
+
+    if limit is not None and limit.passed:
+        raise UnfinishedError(write)
+    return write(directory)
 
 
 def _counts(candidates: Sequence[Candidate]) -> dict[str, int]:

@@ -58,6 +58,7 @@ def interruptible(hint: str) -> Iterator[None]:
         if os.getpid() == owner:
             _last_words(f"\nstopped; {hint}\n")
             _end_children()
+            _remove_scratch()
         os._exit(status)  # exit handlers of libraries would wait for a server that is gone
 
     def stop(number: int, _: object) -> None:
@@ -103,3 +104,13 @@ def _end_children() -> None:
         from tasks.processes import end_descendants
 
         end_descendants(keep=())
+
+
+def _remove_scratch() -> None:
+    """Remove the temporary folders that no `with` block of this process will remove any more."""
+    from contextlib import suppress
+
+    with suppress(Exception):  # as above
+        from dao_core.scratch import remove_scratch
+
+        remove_scratch()

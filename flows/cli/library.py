@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -51,7 +51,7 @@ def list_known(
     asked = parse_formula(formula)
     library = open_library(folder)
     if library is None:
-        fail("no library is installed: run `dao library install` first")
+        fail_without_library(folder)
     known = LibraryStructures(library).of_formula(asked.reduced)
     if not known:
         fail(f"the library knows no structure of {asked.shown}; `dao predict {formula}` tries those of other compounds")
@@ -168,11 +168,21 @@ def exclude(
     quiet_libraries()
     library = open_library(folder)
     if library is None:
-        fail("no library is installed: run `dao library install` first")
+        fail_without_library(folder)
     items = FileSource(structures, MappingOptions(name="split", functional="split")).iter_records()
     formulas = {item.record.formula_reduced for item in items if item.record is not None}
     print(exclude_compositions(library, formulas, target))
     print(f"use it: DAO_LIBRARY={target}")
+
+
+def fail_without_library(folder: Path | None) -> NoReturn:
+    """End with one line that says where no library was found, and how to get one there."""
+    import shlex
+
+    from dao_core.library.folder import library_folder
+
+    there = "" if folder is None else f" --folder {shlex.quote(str(folder))}"
+    fail(f"no library is installed in {library_folder(folder)}: run `dao library install{there}` first")
 
 
 def show_library(folder: Path | None) -> None:

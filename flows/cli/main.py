@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from flows.cli import (
     train,
     validate,
 )
-from flows.cli.console import json_output
+from flows.cli.console import json_output, quiet_libraries
 from flows.cli.errors import fail, interruptible
 from tasks.error_line import explain
 
@@ -110,6 +111,9 @@ def main() -> None:
     # Before torch is imported: two threads of one process spin against anything else that runs (8x slower, measured).
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("SPGLIB_WARNING", "OFF")  # spglib prints to stderr for every structure it gives up on
+    quiet_libraries()  # before the first formula: pymatgen warns of the elements in it
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be UTF-8, and stderr does the same
     try:
         with interruptible("the same command starts again, with what was finished"), json_output(sys.argv):
             needed(sys.argv[1:])()

@@ -45,7 +45,9 @@ def predict(
     budget: Annotated[
         float,
         typer.Option(
-            min=1, help="Time budget in seconds: nothing new begins after it, but for the answer's first energies."
+            min=1,
+            help="Time budget in seconds, without loading models: nothing new begins after it, but for the answer's "
+            "first energies.",
         ),
     ] = 30.0,
     order: Order = "probability",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,14 +16,17 @@ Root = Annotated[
     Path | None, typer.Option(help="Folder that holds the runs.", show_default="runs/ and the current folder")
 ]
 
+FROM_THE_BEGINNING = ("predict", "relax")  # commands that keep nothing of a run that was stopped
+
 
 def status(root: Root = None) -> None:
-    """List all runs: their state, the stages done, what failed and why, and the command that continues them.
+    """List all runs: their state, the stages done, what failed and why, and the command that goes on or starts again.
 
     Examples:  dao status    dao status --root /shared/runs --json
     """
-    from flows.cli.console import table
+    from flows.cli.console import printable, table
     from tasks.progress import read_progress
+    from tasks.run_files import broken_states
     from tasks.run_log import find_runs
 
     if root is not None and not root.is_dir():
@@ -31,15 +35,32 @@ def status(root: Root = None) -> None:
     where = "runs/ and this folder" if root is None else f"{root}/"
     columns = ("id", "state", "stage", "done", "progress", "started", "why")
     rows = [_line(state, read_progress(folder)) for folder, state in runs]
-    if not runs:
+    broken = broken_states(root)
+    rows += [(str(path.parent), "unreadable", None, None, None, None, _why_broken(path, why)) for path, why in broken]
+    if not rows:
         print(f"no runs below {where} (start one: dao campaign configs/campaign-demo.yaml)")
         return
     folders = [{"folder": str(folder), "command": state["command"]} for folder, state in runs]
+    folders += [{"folder": str(path.parent), "command": None} for path, _ in broken]
     values = [dict(zip(columns, row, strict=True)) | more for row, more in zip(rows, folders, strict=True)]
     table(f"runs below {where}", columns, rows, values=values)
     for _, state in runs:
         if state["status"] in ("interrupted", "failed"):
-            print(f"continue {state['id']}: {state['command']}")
+            how, command = _way_on(state)
+            print(printable(f"{state['id']}, to {how}: {command}"))
+
+
+def _way_on(state: dict[str, Any]) -> tuple[str, str]:
+    """What can be done with a run that didn't end well, "continue" or "start again", and what to type for it here."""
+    command = str(state["command"])
+    how = "start again" if command.split()[1:2] and command.split()[1] in FROM_THE_BEGINNING else "continue"
+    typed_in = state.get("typed_in")
+    elsewhere = typed_in is not None and typed_in != str(Path.cwd())  # paths in it may be relative
+    return how, f"cd {shlex.quote(typed_in)} && {command}" if typed_in is not None and elsewhere else command
+
+
+def _why_broken(path: Path, why: str) -> str:
+    return f"{path.name} can't be read ({why}): move it away, and the command that made it goes on or starts again"
 
 
 def _line(state: dict[str, Any], under_way: list[dict[str, Any]]) -> tuple[object, ...]:
@@ -72,7 +93,7 @@ def show(
 
     Example:  dao runs show demo
     """
-    from flows.cli.console import table
+    from flows.cli.console import printable, table
     from tasks.metrics import cost
     from tasks.run_log import find_run
 
@@ -88,7 +109,8 @@ def show(
     if state.get("error"):
         print(f"failed: {state['error']}")
     if state["status"] in ("interrupted", "failed"):
-        print(f"continue: {state['command']}")
+        how, command = _way_on(state)
+        print(printable(f"to {how}: {command}"))
 
 
 @app.command()

@@ -47,7 +47,7 @@ FormulaFile = Annotated[
 ]
 Minutes = Annotated[
     float | None,
-    typer.Option(min=0.01, help="Time budget in minutes; what has begun is finished, nothing new begins."),
+    typer.Option(min=0.01, help="Time budget in minutes: nothing new begins after it, and no relaxation takes longer."),
 ]
 MostRelaxed = Annotated[
     int | None,

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from flows.cli.candidate_table import candidate_table, energies_line
 from flows.cli.console import ProgressBar, progress_bar, quiet_libraries
+from flows.cli.errors import fail
 from flows.cli.outputs import prepare_folder
-from tasks.run_log import RunLog, record_command
+from tasks.run_log import RunLog, at_work, record_command
 
 if TYPE_CHECKING:
     from dao_core.screening.candidate import Candidate
@@ -24,7 +25,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PREVIEW_ROWS = 5
-TITLES = {"proposed": "known and likely, before any relaxation", "judged": "so far"}
+TITLES = {
+    "proposed": "known and likely, before any relaxation",
+    "relaxed": "by the first energies, before the judge",
+    "judged": "so far",
+}
+
+SINGULAR = {  # of what is counted
+    "proposals": "proposal",
+    "starts kept beside their ends": "start kept beside its end",
+    "relaxation steps": "relaxation step",
+}
 
 
 @dataclass(frozen=True)
@@ -82,36 +93,43 @@ def run_search(formulas: Sequence[Formula], command: SearchCommand, started: flo
     Args:
         formulas: At least one.
         command: What is asked.
-        started: `time.time()` when the user began to wait.
+        started: `time.time()` when the user began to wait; the budget counts from when the search begins.
 
     Returns:
-        The exit status: 0, or 1 where no candidate was usable.
+        The exit status: 0, or 1 where no candidate was usable and not for want of time.
     """
-    import tempfile
+    from dao_core.scratch import scratch_folder
+    from dao_core.screening.load_models import check_model_names
+    from dao_core.screening.settings import ModelNames
 
+    check_model_names(ModelNames(**command.models))  # refused before the folder is made
     if command.out is not None:
         from dao_core.screening.report.publish import check_place
 
         prepare_folder(command.out)
+        if (
+            not command.keep and (other := at_work(command.out)) is not None
+        ):  # whoever ends last would replace the files
+            fail(f"{other['command']} works in {command.out} now: wait until it has ended, or name another --out")
         check_place(_report_folder(command.out, command), [formula.shown for formula in formulas])
     quiet_libraries()
     with (
         progress_bar(formulas[0].shown if len(formulas) == 1 else "screen") as bar,
-        tempfile.TemporaryDirectory(prefix="dao-") as scratch,
+        scratch_folder() as scratch,
         record_command(command.out, command.name) as run,
     ):
         bar("start", 0, 1)
-        root = command.out / "ledger" if command.keep and command.out is not None else Path(scratch)
-        outcome = _conduct(formulas, command, _context(command, root, started), CommandRunner(run, bar))
+        root = command.out / "ledger" if command.keep and command.out is not None else scratch
+        outcome = _conduct(formulas, command, root, CommandRunner(run, bar))
         page = None if command.out is None else _publish(outcome, _report_folder(command.out, command))
         run.finish(
             "completed", summary={"counts": outcome.report.counts, "report": None if page is None else str(page)}
         )
     _print_answer(outcome, command, page, time.time() - started)
-    return 0 if any(c.usable for c in outcome.candidates) else 1
+    return 0 if outcome.unrelaxed or any(c.usable for c in outcome.candidates) else 1
 
 
-def _context(command: SearchCommand, root: Path, started: float) -> SearchContext:
+def _context(command: SearchCommand, root: Path) -> SearchContext:
     from dao_core.screening.analysis.settings import DiagnosticsSettings
     from dao_core.screening.context import SearchContext
     from dao_core.screening.load_references import ReferenceSettings
@@ -124,13 +142,10 @@ def _context(command: SearchCommand, root: Path, started: float) -> SearchContex
         ReferenceSettings(**command.references),
         DiagnosticsSettings(**command.diagnostics),
         kept=command.keep,
-        started=started,
     )
 
 
-def _conduct(
-    formulas: Sequence[Formula], command: SearchCommand, context: SearchContext, runner: CommandRunner
-) -> SearchOutcome:
+def _conduct(formulas: Sequence[Formula], command: SearchCommand, root: Path, runner: CommandRunner) -> SearchOutcome:
     from dao_core.screening.search import Conductor, title_of
 
     def show(kind: str, candidates: list[Candidate]) -> None:
@@ -138,6 +153,7 @@ def _conduct(
             with runner.bar.hidden():
                 candidate_table(candidates, limit=PREVIEW_ROWS, title=TITLES[kind])
 
+    context = _context(command, root)  # after the imports: its clock runs from here
     return Conductor(context, runner, show).run(formulas, title_of(formulas))
 
 
@@ -158,7 +174,7 @@ def _print_answer(outcome: SearchOutcome, command: SearchCommand, page: Path | N
     candidate_table(outcome.candidates, limit=command.top)
     print(energies_line(outcome.candidates))
     reasons = "".join(f", {n} {reason}" for reason, n in info.reasons.items())
-    work = ", ".join(f"{n} {kind}" for kind, n in info.work.items())
+    work = ", ".join(f"{n} {SINGULAR.get(kind, kind) if n == 1 else kind}" for kind, n in info.work.items())
     parts = (f"{info.n_asked} asked = {info.n_ok} ok + {info.n_failed} failed{reasons}", work, f"{seconds:.0f} s")
     print("; ".join(part for part in parts if part))
     for note in info.notes[:8]:

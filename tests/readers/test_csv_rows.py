@@ -46,6 +46,18 @@ def test_a_cif_column(tmp_path: Path) -> None:
     assert [(n, v.formula_reduced) for n, v in found if isinstance(v, Crystal)] == [("0", "NaCl"), ("1", "SrTiO3")]
 
 
+def test_an_empty_cell_is_named_by_row_and_column(tmp_path: Path) -> None:
+    cell = f'"{rocksalt().to_cif().replace(chr(34), chr(34) * 2)}"'
+    (tmp_path / "t.csv").write_text(f"id,cif\na,{cell}\nb, \n")
+    whole, empty = (value for _, value in read_structures(tmp_path / "t.csv"))
+    assert isinstance(whole, Crystal)
+    assert empty == Refusal("t.csv row 1", "cif empty in this row: fill it in, or remove the row")
+    (tmp_path / "u.csv").write_text("id,cif,lattice,frac_coords,species\na,,,,\n")
+    ((_, none),) = read_structures(tmp_path / "u.csv")
+    assert isinstance(none, Refusal)
+    assert none.reason.startswith("cif and lattice and frac_coords and species empty in this row")
+
+
 def test_every_cut_leaves_whole_rows() -> None:
     text = table()
     whole = rocksalt()

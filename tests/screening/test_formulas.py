@@ -77,6 +77,14 @@ def test_a_formula_unit_too_large_says_how_to_go_on() -> None:
         enumerate_cells("Ca3[Al(OH)6]2O5", 20)
 
 
+def test_a_formula_unit_larger_than_any_cell_is_not_told_to_raise_the_limit() -> None:
+    assert sum(enumerate_cells("C99H101", 200)[0].values()) == 200
+    for limit in (64, 200):
+        with pytest.raises(FormulaError, match="cells of more than 200 are not searched: give a smaller formula") as no:
+            enumerate_cells("C100H101", limit)
+        assert "raise max_atoms" not in str(no.value)
+
+
 @pytest.mark.parametrize(("text", "balanced"), [("NaCl", True), ("NaCl2", False), ("Fe3O4", True), ("LiFePO4", True)])
 def test_charge_balance(text: str, balanced: bool) -> None:
     assert charge_balanced(text) is balanced

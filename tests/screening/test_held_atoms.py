@@ -56,3 +56,8 @@ def test_symmetry_is_kept_where_it_leaves_the_held_atoms_among_themselves() -> N
     np.testing.assert_allclose(second.crystal.frac_coords[:2], whole.frac_coords[:2], atol=1e-12)
     assert spacegroup_number(first.crystal) < 136
     np.testing.assert_allclose(first.crystal.frac_coords[:2], part.frac_coords[:2], atol=1e-12)
+
+
+def test_a_relaxation_around_held_atoms_can_be_broken_off() -> None:
+    (result,) = relax_held([alloy()], emt(), RELAX, 2, lambda: True)
+    assert result.status == "time_up"

@@ -12,7 +12,7 @@ from dao_core.library.known import KnownStructure
 from dao_core.screening.candidate import Candidate
 from dao_core.screening.proposed import KNOWN, Proposed
 from dao_core.screening.ranking import rank
-from dao_core.screening.relaxing import Relaxer, on_its_own, proposal_candidate, with_energies
+from dao_core.screening.relaxing import UNFINISHED, Relaxer, on_its_own, proposal_candidate, with_energies
 from dao_core.screening.settings import JudgeSettings, SearchSettings
 from dao_core.screening.symmetry import spacegroup_number
 from tests.helpers.candidates import candidate, cesium_chloride, rocksalt
@@ -164,6 +164,23 @@ def test_a_judge_that_fails_leaves_the_candidate_as_it_was() -> None:
     (after,) = Relaxer(broken, SETTINGS).judge(before)
     assert (after.judged, after.energy_per_atom, after.energy_identity) == (False, -3.0, before.energy_identity)
     assert "no such chemistry" in after.provenance["judge"]
+
+
+def test_what_is_broken_off_stays_as_it_was_whoever_relaxes_it() -> None:
+    times = iter([False, False, True] * 2)
+    hurried = Relaxer(emt(), SETTINGS, lambda: next(times))
+    proposal = proposals()[0]
+    (first,) = hurried.first([proposal])
+    assert (first.relaxation_status, first.energy_per_atom) == ("not_relaxed", None)
+    before = proposal.replace(energy_per_atom=-0.25, energy_identity="elsewhere", relaxation_status="converged")
+    (judged,) = hurried.judge(before)
+    assert (judged.judged, judged.energy_per_atom, judged.energy_identity) == (False, -0.25, "elsewhere")
+    for c in (first, judged):
+        assert np.array_equal(c.crystal.lattice, proposal.crystal.lattice)
+        assert c.provenance[UNFINISHED] == "EMT: the time was up after 2 steps"
+    (finished,) = Relaxer(emt(), SETTINGS).judge(first)
+    assert finished.judged
+    assert UNFINISHED not in finished.provenance
 
 
 def test_a_known_structure_remembers_its_library() -> None:

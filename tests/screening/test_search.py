@@ -27,7 +27,7 @@ from dao_core.screening.formulas import FormulaError, parse_formula
 from dao_core.screening.load_models import OnDemand, SearchModels, load_search_models
 from dao_core.screening.load_references import References
 from dao_core.screening.proposals import cells_of
-from dao_core.screening.search import Conductor, NothingProposedError, search
+from dao_core.screening.search import Conductor, search
 from dao_core.screening.settings import JudgeSettings, SearchSettings
 from dao_core.screening.symmetry import spacegroup_number
 from tests.helpers.candidates import rocksalt
@@ -161,7 +161,8 @@ def test_of_equally_likely_known_structures_the_smaller_cell_is_judged_first() -
     only_one = {"max_atoms": 8, "n_templates": 0, "judge": judge, "budget_seconds": 1e6}
     outcome = search(["CuAu"], judged_models(known), SETTINGS.model_copy(update=only_one))
     assert [c.library_id for c in outcome.candidates if c.judged] == ["short"]
-    assert any("1 known structure has no probability: the judge looks at the 1 most" in n for n in outcome.info.notes)
+    told = "1 known structure has no probability: the judge looks at the 1 most probable candidates (`dao screen --n-j"
+    assert any(told in note for note in outcome.info.notes)
     assert not any("larger --budget" in note for note in outcome.info.notes)  # time was not what cut it short
 
 
@@ -199,8 +200,8 @@ def test_rankings_on_the_way_are_heard(tmp_path: Path) -> None:
     steps: list[str] = []
     runner = InProcess(lambda step, done, of: steps.append(step) if done == of else None)
     Conductor(context(tmp_path, judged_models(), SETTINGS), runner, hear).run([parse_formula("CuAu")], "test")
-    assert [kind for kind, _ in seen] == ["proposed", "judged"]
-    assert seen[0][1] == 0 < seen[1][1]
+    assert [kind for kind, _ in seen] == ["proposed", "relaxed", "judged"]
+    assert seen[0][1] == seen[1][1] == 0 < seen[2][1]
     assert steps.index("propose") < steps.index("relax") < steps.index("judge")
 
 
@@ -278,9 +279,6 @@ def test_a_budget_that_ends_early_keeps_every_proposal_and_says_what_it_cut(tmp_
     )
     assert any("AgAu: nothing was generated: the generator never saw Ag" in n for n in notes)
     assert any("1 of 3 formulas got no generated structures" in n for n in notes)
-    spent = context(tmp_path / "x", models(), SETTINGS.model_copy(update={"budget_seconds": 1.0}), started=now - 2)
-    with pytest.raises(NothingProposedError, match="larger --budget"):
-        Conductor(spent).run([parse_formula("CuAu")], "test")
 
 
 def test_one_formula_is_answered_with_energies_however_slow_the_machine_is(
@@ -288,11 +286,11 @@ def test_one_formula_is_answered_with_energies_however_slow_the_machine_is(
 ) -> None:
     n_formulas = 1
 
-    def late(self: SearchContext, share: float = 1.0) -> bool:  # noqa: ARG001
-        return len(list(self.root.glob("propose/*/manifest.json"))) == n_formulas
+    def late(self: SearchContext, share: float = 1.0) -> bool:
+        return share <= 1.0 and len(list(self.root.glob("propose/*/manifest.json"))) == n_formulas
 
     monkeypatch.setattr(SearchContext, "late", late)
-    settings = SETTINGS.model_copy(update={"budget_seconds": 1.0, "judge": JudgeSettings(n_judged=3, relax=RELAX)})
+    settings = SETTINGS.model_copy(update={"budget_seconds": 1e6, "judge": JudgeSettings(n_judged=3, relax=RELAX)})
     one = Conductor(context(tmp_path / "one", judged_models(), settings)).run([parse_formula("CuAu")], "test")
     assert sum(c.judged for c in one.candidates) == 2
     assert one.candidates[0].probability is not None

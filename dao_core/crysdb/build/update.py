@@ -77,14 +77,15 @@ def update(
         What was new, changed and gone, and the version that was published.
 
     Raises:
-        UpdateError: There is no state to start from, or the settings differ from the last build's.
+        UpdateError: There is no table or no state to start from, or the settings differ from the last build's.
         BuildStoppedError: A source shrank or changed its functional.
     """
     root = Path(root)
     table = CrysTable(root / "table")
+    if not table.exists:  # `writer` makes the folder that it locks
+        raise UpdateError(f"no database at {root}: run `dao crysdb build` first, or correct the path")
     with table.writer():
-        if table.exists:
-            table.check()
+        table.check()
         state = _checked_state(root, table, config)
         ledger = Ledger(root / "ledger")
         opened = sources_of(config, sources)

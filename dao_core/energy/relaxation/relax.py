@@ -51,6 +51,7 @@ def relax(
     settings: RelaxSettings | None = None,
     *,
     observer: Observer | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> list[RelaxationResult]:
     """Relax crystals together. A bad crystal raises nothing: see the statuses.
 
@@ -61,6 +62,7 @@ def relax(
         potential: Energies, forces and stresses; it is asked on its own device, the steps are taken on the CPU.
         settings: When a relaxation is done and what counts as a blow-up; the defaults if None.
         observer: Called as observer(index, step, crystal, result) at each evaluation.
+        stop: Asked before each evaluation of a batch; once it says True, what is not finished ends as `time_up`.
 
     Returns:
         One result each, in order.
@@ -81,6 +83,10 @@ def relax(
                 results[i] = _within_domain(refusal, potential)
         if not flying:
             continue
+        if stop is not None and stop():
+            flying |= {i: _Path(crystals[i], settings) for i in waiting}
+            results |= {i: _within_domain(path.broken_off(), potential) for i, path in flying.items()}
+            break
         outcomes = potential.compute([path.crystal for path in flying.values()])
         for (i, path), outcome in zip(list(flying.items()), outcomes, strict=True):
             outcome = checked(outcome, path.crystal)
@@ -99,7 +105,8 @@ def _within_domain(result: RelaxationResult, potential: Potential) -> Relaxation
     reason = None if outside is None else outside(result.crystal)
     if outside is None or reason is None:
         return result
-    if result.crystal is result.initial or outside(result.initial) is not None:
+    unfinished = result.status is RelaxationStatus.TIME_UP  # a rejection would hide that it can be finished
+    if unfinished or result.crystal is result.initial or outside(result.initial) is not None:
         return replace(result, outside=reason)
     return replace(
         result,
@@ -108,6 +115,17 @@ def _within_domain(result: RelaxationResult, potential: Potential) -> Relaxation
         status=RelaxationStatus.REJECTED_DOMAIN,
         reason=f"left what the potential was trained on: {reason}",
     )
+
+
+@dataclass(frozen=True)
+class _Lowest:
+    """The lowest structure that a path has come through."""
+
+    enthalpy: float
+    energy: float
+    crystal: Crystal
+    fmax: float
+    stress: float
 
 
 @dataclass
@@ -126,6 +144,7 @@ class _Path:
     x: Vector = field(init=False)
     state: LbfgsState | FireState = field(init=False)
     operations: SymmetryOperations | None = None
+    lowest: _Lowest | None = None
 
     def __post_init__(self) -> None:
         s = self.settings
@@ -162,6 +181,8 @@ class _Path:
         converged = self._is_converged(result, pressure)
         if converged or self.n_steps >= self.settings.max_steps:
             return self._finish(result, change, converged=converged)
+        if self.lowest is None or enthalpy < self.lowest.enthalpy:
+            self.lowest = _Lowest(enthalpy, result.energy, self.crystal, self.fmax, self.stress)
         gradient = walker_gradient(self.walker, self.x, result, pressure)
         if isinstance(self.state, LbfgsState):
             self.x = lbfgs_step(self.state, self.x, enthalpy, gradient)
@@ -169,6 +190,14 @@ class _Path:
             self.x = fire_step(self.state, self.x, gradient)
         self.n_steps += 1
         return self._move()
+
+    def broken_off(self) -> RelaxationResult:
+        """The end of a path that may not go on: its lowest structure, the start where nothing was evaluated."""
+        reason = f"the time was up after {self.n_steps} step{'' if self.n_steps == 1 else 's'}"
+        if self.lowest is None:
+            return self._end(RelaxationStatus.TIME_UP, reason)
+        self.crystal, self.fmax, self.stress = self.lowest.crystal, self.lowest.fmax, self.lowest.stress
+        return self._end(RelaxationStatus.TIME_UP, reason, energy=self.lowest.energy)
 
     def _is_converged(self, result: PotentialResult, pressure: float) -> bool:
         self.fmax = float(np.sqrt((result.forces**2).sum(axis=1).max()))

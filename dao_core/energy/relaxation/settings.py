@@ -13,7 +13,10 @@ from dao_core.units import checked_pressure
 
 
 class RelaxationStatus(StrEnum):
-    """How a relaxation ended. The rejected ones and `potential_failed` keep the original crystal."""
+    """How a relaxation ended. The rejected ones and `potential_failed` keep the original crystal.
+
+    `time_up` was broken off and has the lowest structure on the way: its energy says little beside finished ones.
+    """
 
     CONVERGED = "converged"
     MAX_STEPS = "max_steps"
@@ -22,6 +25,7 @@ class RelaxationStatus(StrEnum):
     REJECTED_ENERGY = "rejected_energy"
     REJECTED_DOMAIN = "rejected_domain"
     POTENTIAL_FAILED = "potential_failed"
+    TIME_UP = "time_up"
 
 
 class RelaxSettings(BaseModel):

@@ -16,6 +16,7 @@ from dao_core.screening.analysis.settings import DiagnosticsSettings
 from dao_core.screening.candidate import Candidate
 from dao_core.screening.candidate_table import load_candidates, save_candidates
 from dao_core.screening.context import SearchContext, Stage
+from dao_core.screening.given import GivenStructure, GivenStructureError
 from dao_core.screening.load_models import SearchModels
 from dao_core.screening.proposed import KNOWN
 from dao_core.screening.ranking import by_formula, deciding_identity
@@ -80,6 +81,16 @@ def under_pressure(candidates: Sequence[Candidate], settings: DiagnosticsSetting
     return out
 
 
+def check_given(given: GivenStructure, settings: DiagnosticsSettings) -> None:
+    """Raises GivenStructureError where pressure would change a cell, or soft modes move atoms, that are to stay."""
+    if not given.hold or given.kind not in ("framework", "lattice"):
+        return
+    if settings.pressures_gpa:
+        raise GivenStructureError(f"pressure changes the cell, which the given {given.kind} keeps: let it go (--free)")
+    if settings.phonons and given.kind == "framework" and settings.phonon.follow:
+        raise GivenStructureError("a soft mode moves the atoms that the given framework keeps: let them go (--free)")
+
+
 def phonon_forces(models: SearchModels, settings: DiagnosticsSettings) -> Potential:
     """Whose forces make the phonons: what the settings name, else what ranks the candidates.
 
@@ -116,7 +127,8 @@ def phonon_stage(name: str, ranked: str, context: SearchContext) -> StageRecord:
         The record of the stage.
     """
     candidate = next(c for c in load_candidates(ranked) if c.id == name)
-    settings, models = context.diagnostics, context.loaded
+    models, given = context.loaded, context.settings.given
+    settings = context.diagnostics.model_copy(update={"relax": given.relaxation(context.diagnostics.relax)})
     potential, forces = models.decides, phonon_forces(models, settings)
 
     def work(directory: Path) -> dict[str, Any]:

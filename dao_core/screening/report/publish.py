@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from dao_core.artifacts import publish_into, published, refuse_foreign
+from dao_core.scratch import scratch_folder
 from dao_core.screening.report.files import NAMES, SYMMETRIZED, formula_in_names
 from dao_core.screening.report.page import PageError, read_data
 
@@ -48,8 +48,8 @@ def publish_report(source: Path, folder: Path) -> Path:
         ForeignFileError: Somebody else's file is in the place of one of the report's; nothing is changed then.
     """
     page = folder / PAGE
-    with tempfile.TemporaryDirectory(prefix="dao-") as scratch:
-        fresh = Path(shutil.copytree(source, Path(scratch) / "report"))
+    with scratch_folder() as scratch:
+        fresh = Path(shutil.copytree(source, scratch / "report"))
         if kept := _validated_before(page, fresh / PAGE):
             from dao_core.screening.report.first_principles import add_first_principles
 

@@ -226,3 +226,55 @@ def test_a_path_out_of_the_trained_domain_ends_where_it_began() -> None:
     assert left.reason == "left what the potential was trained on: too sparse"
     began_outside = relax([crystal], Bounded(0.5 * volume), settings)[0]
     assert (began_outside.status, began_outside.outside) == ("max_steps", "too sparse")
+
+
+def test_what_the_time_does_not_suffice_for_ends_with_its_lowest_structure() -> None:
+    settings = RelaxSettings(batch_size=2, max_steps=40)
+    crystals = [copper(0), copper(1), copper(2)]
+    energies: dict[int, list[float]] = {}
+
+    def hear(i: int, _: int, crystal: Crystal, result: PotentialResult) -> None:
+        energies.setdefault(i, []).append(result.energy / crystal.n_atoms)
+
+    times = iter([False, False, False, True])
+    done = relax(crystals, emt(), settings, observer=hear, stop=lambda: next(times))
+    begun, waited = done[:2], done[2]
+    for i, result in enumerate(begun):
+        assert (result.status, result.n_steps, len(energies[i])) == (RelaxationStatus.TIME_UP, 3, 3)
+        assert result.energy_per_atom == min(energies[i]) < energies[i][0]
+        assert result.reason == "the time was up after 3 steps"
+        again = emt().compute([result.crystal])[0]
+        assert isinstance(again, PotentialResult)
+        assert again.energy / result.crystal.n_atoms == pytest.approx(result.energy_per_atom)
+    assert (waited.status, waited.n_steps, waited.energy_per_atom) == (RelaxationStatus.TIME_UP, 0, None)
+    assert waited.crystal is crystals[2]
+
+
+def test_a_path_that_went_uphill_ends_at_its_start_when_the_time_is_up() -> None:
+    def uphill(crystal: Crystal, asked: int) -> Outcome:
+        return constant(energy=-1.0 + 0.1 * asked, force=1.0)(crystal, asked)
+
+    times = iter([False, False, True])
+    (result,) = relax([copper()], Scripted(uphill), RelaxSettings(), stop=lambda: next(times))
+    np.testing.assert_array_equal(result.crystal.frac_coords, copper().frac_coords)
+    assert (result.status, result.energy_per_atom) == (RelaxationStatus.TIME_UP, -1.0)
+
+
+def test_time_that_suffices_changes_nothing_and_what_leaves_the_domain_can_still_be_finished() -> None:
+    (free,), (timed,) = (relax([copper()], emt(), RelaxSettings(), **more) for more in ({}, {"stop": lambda: False}))  # type: ignore[arg-type]
+    same_bits(free, timed)
+
+    class Small:
+        """Trained on the start alone."""
+
+        identity = "small"
+
+        def compute(self, crystals: list[Crystal]) -> list[Outcome]:
+            return list(emt().compute(crystals))
+
+        def outside(self, crystal: Crystal) -> str | None:
+            return None if np.array_equal(crystal.lattice, copper().lattice) else "never seen"
+
+    times = iter([False] * 4 + [True])
+    (result,) = relax([copper()], Small(), RelaxSettings(), stop=lambda: next(times))  # type: ignore[arg-type]
+    assert (result.status, result.outside) == (RelaxationStatus.TIME_UP, "never seen")

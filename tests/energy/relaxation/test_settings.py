@@ -26,6 +26,7 @@ def test_statuses_are_their_names_in_files() -> None:
         "rejected_energy",
         "rejected_domain",
         "potential_failed",
+        "time_up",
     ]
 
 

@@ -189,6 +189,19 @@ def test_nothing_is_deleted_unless_asked(folder: Path, tmp_path: Path) -> None:
     assert "failed" not in dao("crysdb", "doctor", "--root", root)
 
 
+@pytest.mark.parametrize("arguments", [("vacuum",), ("vacuum", "--yes"), ("update", "db.yaml")])
+def test_a_mistyped_database_is_refused_and_not_begun(
+    folder: Path, tmp_path: Path, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    result = in_a_process("crysdb", *arguments, "--root", str(tmp_path / "typo"))
+    assert result.returncode == 2
+    assert f"{tmp_path / 'typo'}" in result.stderr
+    assert "run `dao crysdb build` first, or correct the path" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_settings_that_ship_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from flows.cli.crysdb import config_path
 

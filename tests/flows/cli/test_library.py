@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dao_core.crystal import Crystal
+from dao_core.library.folder import usable_library
 from flows.cli.main import app
 from tests.helpers.carriers import small_wheels
 from tests.helpers.structures import rutile
@@ -32,6 +33,20 @@ def test_without_a_library_the_place_and_the_command_are_said(tmp_path: Path) ->
     shown = dao("library", "--folder", tmp_path / "none")
     assert "no library is installed" in shown
     assert "dao library install" in shown
+
+
+def test_a_library_that_was_named_and_is_not_there_is_named_in_the_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = tmp_path / "mine"
+    refused = dao("library", "list", "Si", "--folder", there, code=2)
+    assert f"no library is installed in {there}: run `dao library install --folder {there}` first" in refused
+    monkeypatch.setenv("DAO_LIBRARY", str(there))
+    refused = dao("library", "list", "Si", code=2)
+    assert f"no library is installed in {there}: run `dao library install` first" in refused
+    assert usable_library()[1] == (
+        f"no library is installed in {there}: only the prototypes that pymatgen carries are searched (dao library)"
+    )
 
 
 def test_a_folder_before_the_command_is_refused_instead_of_ignored(tmp_path: Path) -> None:

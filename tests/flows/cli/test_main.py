@@ -47,6 +47,12 @@ def test_a_warning_is_for_the_user_and_shows_no_source(tmp_path: Path) -> None:
     assert ".py" not in result.stderr
 
 
+def test_no_library_speaks_of_an_element_before_the_answer() -> None:
+    result = dao("library", "list", "He", "--folder", "none")
+    assert result.stderr.startswith("dao: no library is installed in none")
+    assert len(result.stderr.splitlines()) == 1
+
+
 def test_help_lists_the_commands_and_imports_nothing_heavy() -> None:
     code = (
         "import sys; sys.argv = ['dao', '--help']\n"

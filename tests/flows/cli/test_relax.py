@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,6 +90,114 @@ def test_results_of_earlier_runs_in_the_folder_stay_its_own(tmp_path: Path) -> N
         assert result.returncode == 0, result.stderr
     listed = list(csv.DictReader((tmp_path / "done" / "relaxed.csv").read_text().splitlines()))
     assert sorted(row["result"] for row in listed) == ["x.cif", "y.cif"]
+
+
+def test_every_row_says_whose_energy_it_has_and_at_which_pressure(tmp_path: Path) -> None:
+    for name in ("x", "y"):
+        (tmp_path / f"{name}.cif").write_text(rocksalt().to_cif())
+    old = tmp_path / "done" / "old.cif"
+    old.parent.mkdir()
+    old.write_text(rocksalt().to_cif())
+    header = "file,status,energy_per_atom,steps,fmax,reason,result"  # of the version before
+    (tmp_path / "done" / "relaxed.csv").write_text(f"{header}\n{old.name},converged,-3.5,7,0.01,,{old.name}\n")
+    first = dao("relax", "x.cif", *FAST, "--out", "done", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "a row without them is of an earlier version" in first.stdout
+    (tmp_path / "done" / "old.cif").unlink()
+    alike = dao("relax", "y.cif", *FAST, "--out", "done", cwd=tmp_path)
+    assert alike.returncode == 0, alike.stderr
+    assert "note: " not in alike.stdout
+    pressed = dao("relax", "y.cif", *FAST, "--pressure", "10", "--out", "done", "--json", cwd=tmp_path)
+    assert "compare only rows with the same energy_identity, energy_kind and pressure_gpa" in pressed.stderr
+    (shown,) = json.loads(pressed.stdout)["tables"][0]["rows"]
+    identity = load_potential("dao").identity
+    assert (shown["energy_identity"], shown["energy_kind"], shown["pressure_gpa"]) == (identity, "formation", 10.0)
+    named = [(r["file"], r["energy_identity"], r["energy_kind"], r["pressure_gpa"]) for r in table(tmp_path / "done")]
+    assert named == [("x.cif", identity, "formation", "0.0"), ("y.cif", identity, "formation", "10.0")]
+
+
+def test_a_table_of_somebody_else_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "x.cif").write_text(rocksalt().to_cif())
+    (tmp_path / "done").mkdir()
+    for content in (b"name,energy\nx,1\n", "file,status,energy_per_atom\n\u00e9,,\n".encode("latin-1"), b""):
+        (tmp_path / "done" / "relaxed.csv").write_bytes(content)
+        result = dao("relax", "x.cif", *FAST, "--out", "done", cwd=tmp_path)
+        assert result.returncode == 2
+        assert "done/relaxed.csv is no table of `dao relax`, or was changed: move it away" in result.stderr
+        assert len(result.stderr.strip().splitlines()) == 1
+        assert [(p.name, p.read_bytes()) for p in (tmp_path / "done").iterdir()] == [("relaxed.csv", content)]
+
+
+def test_a_name_of_an_old_encoding_is_spelled_out(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.cif")
+    (tmp_path / name).write_text(rocksalt().to_cif())
+    for _ in range(2):
+        result = dao("relax", name, *FAST, "--out", "done", "--json", cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        (shown,) = json.loads(result.stdout)["tables"][0]["rows"]
+        (kept,) = table(tmp_path / "done")
+        assert shown["file"] == kept["file"] == "caf\\xe9.cif"
+        assert (tmp_path / "done" / kept["result"]).is_file()
+    listed = dao("status", cwd=tmp_path)
+    assert listed.returncode == 0, listed.stderr
+
+
+def test_links_that_lead_in_a_circle_are_one_row_and_keep_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "x.cif").write_text(rocksalt().to_cif())
+    (tmp_path / "a.cif").symlink_to("b.cif")
+    (tmp_path / "b.cif").symlink_to("a.cif")
+    result = dao("relax", "a.cif", "x.cif", *FAST, "--out", "done", cwd=tmp_path)
+    assert result.returncode == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    assert [(r["file"], r["result"]) for r in table(tmp_path / "done")] == [("a.cif", ""), ("x.cif", "x.cif")]
+
+
+def test_a_kill_amid_the_results_leaves_none_that_the_next_run_takes_for_somebody_elses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dao_core import artifacts
+    from flows.cli.relax import relax_files
+
+    for name in ("x", "y"):
+        (tmp_path / f"{name}.cif").write_text(rocksalt().to_cif())
+    monkeypatch.chdir(tmp_path)
+    write = artifacts.write_atomic
+
+    def killed_at_y(path: Path, data: str | bytes) -> None:
+        if path.name == "y.cif":
+            raise KeyboardInterrupt
+        write(path, data)
+
+    def work() -> int:
+        return relax_files([Path("x.cif"), Path("y.cif")], Path("done"), "dao", {"max_steps": 0})
+
+    monkeypatch.setattr(artifacts, "write_atomic", killed_at_y)
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    monkeypatch.setattr(artifacts, "write_atomic", write)
+    assert [(r["status"], r["energy_per_atom"]) for r in table(tmp_path / "done")] == [("interrupted", "")] * 2
+    assert work() == 0
+    assert "interrupted" not in {r["status"] for r in table(tmp_path / "done")}
+
+
+STOPPED = """
+import os, signal
+from flows.cli import relax
+from flows.cli.main import main
+
+relax.relax_files = lambda *_: os.kill(os.getpid(), signal.SIGINT)
+main()
+"""
+
+
+def test_what_is_stopped_says_that_it_starts_again_as_the_questions_page_does() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED, "relax", "x.cif"], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 130
+    assert done.stderr == "\nstopped; the same command starts again from the beginning\n"
+    page = Path(__file__).resolve().parents[3] / "docs" / "faq.md"
+    assert "`dao predict` and `dao relax` start again from the beginning" in page.read_text()
 
 
 def test_nothing_readable_is_one_line(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from flows.cli.console import live_progress
 from flows.cli.runs import show, status
 from tasks.progress import Progress, listeners
-from tasks.run_log import HEARTBEAT, SILENT_SECONDS, STATE, RunLog, read_state
+from tasks.run_log import HEARTBEAT, SILENT_SECONDS, STATE, RunLog, read_state, record_command
 
 
 def test_status_tells_what_runs_and_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -29,12 +29,44 @@ def test_status_tells_what_runs_and_how_to_go_on(tmp_path: Path, capsys: pytest.
     out = capsys.readouterr().out
     assert "8/8 shards, 0 s left" in out
     assert "ValueError: no data" in out
-    assert f"continue {failed.run_id}: dao campaign b.yaml" in out
-    assert f"continue {running.run_id}" not in out
+    assert f"{failed.run_id}, to continue: dao campaign b.yaml" in out
+    assert f"{running.run_id}, to" not in out
     show(failed.run_id, tmp_path)
     shown = capsys.readouterr().out
     assert "failed: ValueError: no data" in shown
-    assert "continue: dao campaign b.yaml" in shown
+    assert "to continue: dao campaign b.yaml" in shown
+
+
+def test_what_keeps_nothing_is_to_be_started_again_where_it_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (there := tmp_path / "my work").mkdir()
+    monkeypatch.chdir(there)
+    for command in ("predict", "screen"):
+        monkeypatch.setattr("sys.argv", ["dao", command, "NaCl", "--out", command])
+        with pytest.raises(ValueError, match="no model"), record_command(Path(command), f"{command}-NaCl"):
+            raise ValueError("no model")
+    status()
+    out = capsys.readouterr().out
+    assert ", to start again: dao predict NaCl --out predict\n" in out
+    assert ", to continue: dao screen NaCl --out screen\n" in out
+    monkeypatch.chdir(tmp_path)
+    show("predict-NaCl", there)
+    assert f"to start again: cd '{there}' && dao predict NaCl --out predict\n" in capsys.readouterr().out
+
+
+def test_a_broken_state_is_listed_and_somebody_elses_is_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, text in (("cut", '{"id": "demo'), ("empty", ""), ("foreign", '{"simulation": 7}')):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / STATE).write_text(text)
+    (tmp_path / "bytes").mkdir()
+    (tmp_path / "bytes" / STATE).write_bytes(b'{"id": "\xe9"}')
+    status(tmp_path)
+    out = " ".join(capsys.readouterr().out.split())
+    assert out.count(" unreadable ") == 3
+    assert out.count("run.json can't be read (") == 3
+    for name, listed in (("cut", True), ("empty", True), ("bytes", True), ("foreign", False)):
+        assert (str(tmp_path / name) in out) is listed
 
 
 def test_no_runs_say_how_to_start_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -79,6 +81,53 @@ def test_a_mistake_is_one_line_before_any_work(
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.rglob("*.parquet"))
+
+
+AT_WORK = """
+import sys
+from tasks.run_log import record_command
+
+sys.argv = ["dao", "predict", "KCl", "--out", "out"]
+with record_command(sys.stdin.readline().strip(), "predict-KCl"):
+    print("begun", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_prediction_waits_for_the_end_of_another_in_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("predict", "NaCl", *QUICK, "--out", str(tmp_path))
+    with subprocess.Popen(
+        [sys.executable, "-c", AT_WORK], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        print(tmp_path, file=other.stdin, flush=True)
+        assert other.stdout.readline() == "begun\n"
+        assert status(monkeypatch, *asked) == 2
+        said = capsys.readouterr().err.strip()
+        assert (
+            said
+            == f"dao: dao predict KCl --out out works in {tmp_path} now: wait until it has ended, or name another --out"
+        )
+        assert [p.name for p in tmp_path.iterdir()] == ["run.json"]
+        other.communicate("\n", timeout=60)
+    assert status(monkeypatch, *asked) == 0
+
+
+@pytest.mark.parametrize("command", ["predict", "screen"])
+@pytest.mark.parametrize("option", ["--generator", "--potential", "--judge"])
+def test_a_model_that_is_none_is_refused_before_the_first_table(
+    tmp_path: Path, command: str, option: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = {"--generator": "none", "--judge": "none", option: str(tmp_path / "oracle")}
+    given = [text for pair in models.items() for text in pair]
+    assert status(monkeypatch, command, "NaCl", "-n", "2", *given, "--out", str(tmp_path / "run")) == 2
+    said = capsys.readouterr()
+    assert str(tmp_path / "oracle") in said.err
+    assert said.out == ""
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

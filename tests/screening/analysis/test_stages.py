@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from pydantic import ValidationError
 
 from dao_core.artifacts import StageRecord
 from dao_core.crystal import Crystal
-from dao_core.energy.potential import Potential, PotentialFailure
+from dao_core.energy.potential import Potential, PotentialFailure, PotentialResult
 from dao_core.energy.predictor import DaoPotential
 from dao_core.energy.relaxation.relax import RelaxSettings
 from dao_core.screening.analysis.phonons import PhononError
@@ -19,6 +22,7 @@ from dao_core.screening.analysis.settings import DiagnosticsSettings, PhononSett
 from dao_core.screening.analysis.stages import (
     FOUND,
     JUDGED,
+    check_given,
     chosen,
     diagnosis_notes,
     gate,
@@ -33,13 +37,14 @@ from dao_core.screening.analysis.stages import (
 from dao_core.screening.candidate import Candidate
 from dao_core.screening.candidate_table import load_candidates, save_candidates
 from dao_core.screening.context import SearchContext
+from dao_core.screening.given import GivenStructure, GivenStructureError
 from dao_core.screening.load_models import SearchModels
 from dao_core.screening.rank_stages import ReportRequest, report_stage
 from dao_core.screening.relaxing import LEFT_PRIOR
 from dao_core.screening.stages import CANDIDATES, INFO
 from tests.helpers.candidates import candidate
 from tests.helpers.lennard_jones import LennardJonesPotential
-from tests.helpers.potentials import untested_predictor
+from tests.helpers.potentials import emt, untested_predictor
 
 SETTINGS = DiagnosticsSettings(
     phonons=True,
@@ -68,6 +73,41 @@ def context(root: Path, potential: Potential, settings: DiagnosticsSettings = SE
 
 def page_of(ranked: StageRecord, record: StageRecord, search: SearchContext) -> StageRecord:
     return report_stage(ranked, [], ReportRequest("argon", (record,)), search)
+
+
+@pytest.mark.parametrize(
+    ("given", "asked", "refused"),
+    [
+        ({"lattice": Path("a.cif")}, {"pressures_gpa": (5.0,)}, True),
+        ({"framework": Path("a.cif")}, {"pressures_gpa": (5.0,)}, True),
+        ({"framework": Path("a.cif")}, {"phonons": True}, True),
+        ({"framework": Path("a.cif")}, {"phonons": True, "phonon": PhononSettings(follow=False)}, False),
+        ({"lattice": Path("a.cif")}, {"phonons": True}, False),  # followed within the lattice
+        ({"lattice": Path("a.cif"), "hold": False}, {"pressures_gpa": (5.0,)}, False),
+        ({"spacegroup": 225}, {"phonons": True, "pressures_gpa": (5.0,)}, False),
+    ],
+)
+def test_what_is_to_stay_is_not_changed_by_pressure_or_soft_modes(
+    given: dict[str, Any], asked: dict[str, Any], refused: bool
+) -> None:
+    with pytest.raises(GivenStructureError, match="--free") if refused else nullcontext():
+        check_given(GivenStructure(**given), DiagnosticsSettings(**asked))
+
+
+def test_a_soft_mode_is_followed_within_a_given_lattice(tmp_path: Path) -> None:
+    simple = Crystal(2.5 * np.eye(3), np.zeros((1, 3)), np.array([29]))  # which copper is unstable in
+    file, ranked = tmp_path / "simple.cif", tmp_path / CANDIDATES
+    simple.to_pymatgen().to(str(file))
+    energy = emt().compute([simple])[0]
+    assert isinstance(energy, PotentialResult)
+    save_candidates([candidate("sc", simple, energy.energy, energy_identity=emt().identity)], ranked)
+    free = context(tmp_path / "search", emt())
+    held = replace(free, settings=free.settings.model_copy(update={"given": GivenStructure(lattice=file)}))
+    found = [load_candidates(phonon_stage("sc", str(ranked), where).file(FOUND)) for where in (free, held)]
+    volumes = [[c.crystal.volume / c.crystal.n_atoms for c in items] for items in found]
+    assert all(volumes)
+    assert not np.allclose(volumes[0], 2.5**3, rtol=1e-3)
+    assert np.allclose(volumes[1], 2.5**3, rtol=1e-9)
 
 
 @pytest.fixture

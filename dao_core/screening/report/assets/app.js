@@ -5,7 +5,7 @@ function drawHeader() {
   $("title").innerHTML = formula ? formulaHtml(info.title) : escapeHtml(info.title);
   $("answer").innerHTML = answerText();
   const reasons = Object.entries(info.reasons || {}).map(([k, v]) => `${v} ${k.replace(/_/g, " ")}`).join(", ");
-  const counts = [["asked", info.n_asked, "proposals"], ["relaxed", CANDIDATES.length ? (info.work || {}).relaxed ?? 0 : 0, "ended a relaxation with an energy"], ...((info.work || {}).judged ? [["judged", info.work.judged, `relaxed by ${brief(info.judge)} too`]] : []), ["failed", info.n_failed, reasons || "rejected or no energy"], ["merged", info.n_merged, "duplicates"], ["distinct", CANDIDATES.filter((c) => !c.rejected).length, "structures"]];
+  const counts = [["asked", info.n_asked, "proposals, and starts kept beside what they became"], ["relaxed", CANDIDATES.length ? (info.work || {}).relaxed ?? 0 : 0, "ended a relaxation with an energy"], ...((info.work || {}).judged ? [["judged", info.work.judged, `relaxed by ${brief(info.judge)} too`]] : []), ["failed", info.n_failed, reasons || "rejected or no energy"], ["merged", info.n_merged, "duplicates"], ["distinct", CANDIDATES.filter((c) => !c.rejected).length, "structures"]];
   $("counts").innerHTML = counts.map(([label, value, note]) => `<div class="${label}" title="${escapeHtml(note)}"><dd>${count(value)}</dd><dt>${label}</dt></div>`).join("");
   const stages = Object.entries(info.stages || {});
   const total = stages.reduce((sum, [, s]) => sum + s, 0);
