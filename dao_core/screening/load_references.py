@@ -44,6 +44,14 @@ class ReferenceSettings(BaseModel):
     version: int | None = Field(None, ge=0, description="of the table; default: the newest")
     hull: HullChoice = Field("auto", description="the energies of the hull: auto, database, relaxed, none")
 
+    def pinned(self) -> ReferenceSettings:
+        """With the number of the newest version in place of none. Raises TableError where there is no table."""
+        if self.crysdb is None or self.version is not None:
+            return self
+        from dao_core.crysdb.table import CrysTable
+
+        return self.model_copy(update={"version": CrysTable(self.crysdb).version})
+
 
 def load_references(
     formulas: Iterable[Formula | str],
@@ -81,9 +89,16 @@ def load_references(
     if not records:
         nothing = ("CrysDB has nothing in these systems.",)
         return References(key=content_key(table=where, version=at), notes=nothing, version=str(at))
-    key = content_key(rows=sorted(r.material_id for r in records), path=where, version=at, hull=settings.hull)
+    key = content_key(rows=sorted(map(_content, records)), path=where, version=at, hull=settings.hull)
     made, notes, seconds = _hull(records, potential, settings.hull, ledger)
     return References(made, NoveltyIndex(records), key, notes, str(at), seconds)
+
+
+def _content(record: CrysRecord) -> tuple[str, ...]:
+    """What of a record the answer depends on: a table that was built anew may have the version and ids of the old."""
+    arrays = (record.atomic_numbers, record.lattice, record.frac_coords)
+    numbers = ",".join(str(x) for array in arrays for x in array.ravel().tolist())
+    return record.material_id, record.functional, str(record.energy_per_atom), numbers
 
 
 def _hull(

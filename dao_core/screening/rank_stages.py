@@ -77,7 +77,8 @@ def references_of(records: Sequence[FormulaRecords], context: SearchContext) -> 
     """
     if context.references.crysdb is None:
         return References()
-    return _references(tuple(r.formula for r in records), _ReferenceKey(context))
+    now = replace(context, references=context.references.pinned())  # a process may outlive an update of the table
+    return _references(tuple(r.formula for r in records), _ReferenceKey(now))
 
 
 def screen_inputs(context: SearchContext, references: References) -> ScreenInputs:
@@ -131,7 +132,7 @@ def rank_stage(records: Sequence[FormulaRecords], context: SearchContext) -> Sta
     Returns:
         The record of the stage.
     """
-    references = references_of(records, context)
+    references, settings = references_of(records, context), context.settings
 
     def work(directory: Path) -> dict[str, Any]:
         begin = time.monotonic()
@@ -151,6 +152,7 @@ def rank_stage(records: Sequence[FormulaRecords], context: SearchContext) -> Sta
             "records": [r.keys for r in records],
             "names": context.loaded.names,
             "order": context.settings.order,
+            "limits": [settings.budget_seconds, settings.max_relaxed, settings.judge.n_judged],  # which notes name
             "references": references.key,
             "hull": None if references.hull is None else references.hull.label.made_by,
             "library": None if context.loaded.library is None else context.loaded.library.source,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +11,14 @@ import pytest
 
 from dao_core.artifacts import Ledger
 from dao_core.crysdb.schema import CrysRecord
-from dao_core.crysdb.table import TableError, write_records
+from dao_core.crysdb.table import CrysTable, TableError, write_records
 from dao_core.energy.potential import PotentialResult
 from dao_core.hull.label import EnergyLabel, ForeignEnergyError
+from dao_core.screening.context import SearchContext
+from dao_core.screening.load_models import SearchModels
 from dao_core.screening.load_references import ReferenceSettings, hull_of_records, load_references
+from dao_core.screening.rank_stages import references_of
+from dao_core.screening.stages import FormulaRecords
 from tests.helpers.potentials import emt
 from tests.helpers.small_runs import PROTOTYPES, crystals
 
@@ -76,6 +82,29 @@ def test_relaxed_relaxes_even_where_it_need_not_and_none_makes_no_hull(tmp_path:
 def test_a_missing_element_is_told(tmp_path: Path) -> None:
     found = load_references(["CuAu"], ReferenceSettings(crysdb=table(tmp_path, "PBE", elements=False)), emt())
     assert any("no usable phase of Au, Cu" in note for note in found.notes)
+
+
+def test_a_table_built_anew_with_the_same_ids_and_version_has_another_key(tmp_path: Path) -> None:
+    settings = ReferenceSettings(crysdb=table(tmp_path, "EMT"), hull="none")
+    before = load_references(["CuAu"], settings, emt())
+    assert load_references(["CuAu"], settings, emt()).key == before.key
+    records = list(CrysTable(tmp_path / "table").records("all"))
+    shutil.rmtree(tmp_path / "table")
+    write_records(tmp_path / "table", [replace(r, lattice=1.01 * r.lattice) for r in records])
+    after = load_references(["CuAu"], settings, emt())
+    assert after.version == before.version
+    assert after.key != before.key
+
+
+def test_a_process_that_outlives_an_update_reads_the_newest_version(tmp_path: Path) -> None:
+    context = SearchContext(tmp_path, SearchModels(emt()), references=ReferenceSettings(crysdb=table(tmp_path, "EMT")))
+    records = [FormulaRecords("CuAu", ())]
+    assert references_of(records, context).version == "0"
+    assert references_of(records, context) is references_of(records, context)
+    rows = list(CrysTable(tmp_path / "table").records("all"))
+    write_records(tmp_path / "table", [replace(r, material_id=f"again-{r.material_id}") for r in rows])
+    newest = references_of(records, context)
+    assert newest.version == str(CrysTable(tmp_path / "table").version) != "0"
 
 
 def test_without_a_database_or_with_an_empty_system(tmp_path: Path) -> None:
