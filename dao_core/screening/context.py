@@ -77,7 +77,8 @@ class SearchContext:
     def late(self, share: float = 1.0) -> bool:
         """Whether this share of the time budget is spent.
 
-        Loading the models doesn't count: on a busy machine it alone takes longer than a small budget.
+        What this process spent with loading models doesn't count: on a busy machine that alone takes longer than a
+        small budget.
         """
         budget = self.settings.budget_seconds
         if budget is None:
@@ -174,6 +175,12 @@ class Stage:
             write = error.write
         # for this search alone: under the stage's own key a later one, with more time, would take it for finished
         return context.ledger.run(self.name, _any_key(), lambda directory: timed(directory, write))
+
+    def found(self, context: SearchContext) -> StageRecord | None:
+        """What an earlier search in the same folder finished of it, which costs no time; None where nothing is kept."""
+        if not (context.kept and (context.ledger.root / self.name).is_dir()):  # else no model is loaded for a key
+            return None
+        return context.ledger.find(self.name, self._key(context))
 
     def _key(self, context: SearchContext) -> str:
         if not context.kept:  # nobody will look for it again: no key has to be made

@@ -283,4 +283,4 @@ def propose_at_once(proposer: Proposer) -> Proposals:
     likely = suggest(proposer.cells, proposer.without_models, proposer.templates).ranked[
         : proposer.settings.n_templates
     ]
-    return Proposals(proposer.from_library() + proposer.from_suggestions(likely))
+    return Proposals(proposer.from_library() + proposer.from_suggestions(likely), not_tried=proposer.left_out())

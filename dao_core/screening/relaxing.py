@@ -138,7 +138,7 @@ class Relaxer:
             return [left.replace(provenance={**left.provenance, "judge": left.provenance[UNFINISHED]}, cost=cost)]
         judged = self._relaxed(candidate, result)
         if not judged.relaxed:
-            facts = {**candidate.provenance, "judge": f"{self.potential.identity}: {result.reason or result.status}"}
+            facts = {**_finished(candidate), "judge": f"{self.potential.identity}: {result.reason or result.status}"}
             return [candidate.replace(provenance=facts, cost=cost)]
         by_judge: dict[str, Any] = {
             "judged": True,
@@ -175,7 +175,7 @@ class Relaxer:
         """A candidate from its relaxation; steps, the force left, and a rejection's reason go into the provenance."""
         label = label_of(self.potential)
         facts = {
-            **{name: value for name, value in c.provenance.items() if name != UNFINISHED},
+            **_finished(c),
             "n_steps": int(c.provenance.get("n_steps") or 0) + result.n_steps,
             "fmax": result.fmax,
             "stress_gpa": result.stress_gpa,
@@ -200,11 +200,17 @@ class Relaxer:
         energy = result.initial_energy_per_atom
         return c.replace(
             id=c.id + START_SUFFIX,
+            provenance=_finished(c),
             energy_per_atom=energy,
             energy_identity=label.made_by,
             energy_kind=label.kind,
             relaxation_status=START if energy is not None else "potential_failed",
         )
+
+
+def _finished(c: Candidate) -> dict[str, Any]:
+    """Provenance without that an earlier relaxation was broken off: this one ended by itself."""
+    return {name: value for name, value in c.provenance.items() if name != UNFINISHED}
 
 
 _MERGED = (  # what a candidate takes from those that are merged into it

@@ -117,6 +117,12 @@ class Conductor:
             NothingProposedError: The budget ended at once, and nothing is known of any formula.
         """
         formulas, left_out = self._checked(formulas)
+        pinned = replace(
+            self.context, references=self.context.references.pinned()
+        )  # the table may be updated meanwhile
+        return replace(self, context=pinned)._run(formulas, title, left_out)
+
+    def _run(self, formulas: Sequence[Formula], title: str, left_out: str | None) -> SearchOutcome:
         shown = self._looked_up(formulas)
         request = ReportRequest(title, notes=() if left_out is None else (left_out,))
         records = self._proposed(formulas)
@@ -283,7 +289,7 @@ def _unasked(context: SearchContext) -> SearchContext:
         if isinstance(known, SearchModels)
         else known.model_copy(update=nobody)
     )
-    return replace(context, models=models, references=ReferenceSettings())
+    return replace(context, models=models, references=context.references.model_copy(update={"hull": "none"}))
 
 
 def _n_proposed(records: FormulaRecords) -> int:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from dao_core.artifacts import StageRecord
 from dao_core.screening.candidate import START_SUFFIX, Candidate
 from dao_core.screening.candidate_table import load_candidates, save_candidates
-from dao_core.screening.context import SearchContext, Stage, TimeLimit, UnfinishedError
+from dao_core.screening.context import SearchContext, Stage, UnfinishedError
 from dao_core.screening.formulas import Formula, parse_formula
 from dao_core.screening.generation import generate
 from dao_core.screening.load_models import SearchModels
@@ -40,8 +40,8 @@ PROPOSAL_SETTINGS = {"max_atoms", "generated_atoms", "z", "n_generated", "n_seed
 class Piece:
     """Some rows of a stage's candidates; `certain` pieces are worked on even when the time is spent.
 
-    The first energies are finished then, however long they take; the judge has `PATIENCE` budgets for each piece and
-    begins none after twice the budget.
+    The first energies are finished once they are begun, however long they take; the judge has as long as the budget
+    for a piece, `PATIENCE` budgets for a certain one, and begins none after twice the budget.
     """
 
     record: StageRecord
@@ -89,13 +89,11 @@ def propose_stage(text: str, context: SearchContext) -> StageRecord | None:
         context: Of the search.
 
     Returns:
-        The record of the stage; None where the budget is spent.
+        The record of the stage; None where the budget is spent and no earlier search finished it.
 
     Raises:
         FormulaError: The text is no formula, or no cell of it is small enough.
     """
-    if context.late():
-        return None
     formula = parse_formula(text, typed=False)
 
     def parts() -> dict[str, Any]:
@@ -106,7 +104,8 @@ def propose_stage(text: str, context: SearchContext) -> StageRecord | None:
         made = propose_known(_proposer(text, context.loaded, context.settings))
         return _write_proposals(directory, _likeliest_first(made, formula), made, formula)
 
-    return Stage("propose", (propose_known,), parts).run(context, work)
+    stage = Stage("propose", (propose_known,), parts)
+    return stage.found(context) if context.late() else stage.run(context, work)
 
 
 def first_look(text: str, context: SearchContext) -> list[Candidate]:
@@ -170,10 +169,8 @@ def generate_stage(text: str, context: SearchContext) -> StageRecord | None:
         context: Of the search.
 
     Returns:
-        The record of the stage; None where the budget is spent.
+        The record of the stage; None where the budget is spent and no earlier search finished it.
     """
-    if context.late(0.6):
-        return None
     formula = parse_formula(text, typed=False)
 
     def parts() -> dict[str, Any]:
@@ -195,7 +192,8 @@ def generate_stage(text: str, context: SearchContext) -> StageRecord | None:
         rows.sort(key=lambda c: (-logs[c.id], c.id))
         return _write_proposals(directory, rows, made, formula)
 
-    return Stage("generate", (generate, log_posteriors), parts).run(context, work)
+    stage = Stage("generate", (generate, log_posteriors), parts)
+    return stage.found(context) if context.late(0.6) else stage.run(context, work)
 
 
 @lru_cache(maxsize=64)
@@ -221,10 +219,8 @@ def relax_stage(piece: Piece, context: SearchContext, share: float = 1.0) -> Sta
         share: Part of the budget after which no piece is begun that isn't certain.
 
     Returns:
-        The record of the stage; None where that share is spent.
+        The record of the stage; None where that share is spent and no earlier search finished it.
     """
-    if context.late(share) and not piece.certain:
-        return None
     settings = context.settings
 
     def parts() -> dict[str, Any]:
@@ -239,11 +235,11 @@ def relax_stage(piece: Piece, context: SearchContext, share: float = 1.0) -> Sta
 
     def work(directory: Path) -> dict[str, Any]:
         potential = context.loaded.potential
-        limit = None if piece.certain else context.limit()
-        relaxed = with_spread(Relaxer(potential, settings, limit).first(piece.candidates), potential)
-        return _write_relaxed(directory, relaxed, piece, limit)
+        relaxed = with_spread(Relaxer(potential, settings).first(piece.candidates), potential)
+        return _write_relaxed(directory, relaxed, piece)
 
-    return Stage("relax", (Relaxer, with_spread), parts).run(context, work)
+    stage = Stage("relax", (Relaxer, with_spread), parts)
+    return stage.found(context) if context.late(share) and not piece.certain else stage.run(context, work)
 
 
 def shortlist_stage(records: FormulaRecords, context: SearchContext) -> StageRecord:
@@ -270,10 +266,10 @@ def judge_stage(piece: Piece, context: SearchContext, share: float = 1.0) -> Sta
         share: Part of the budget after which no piece is begun that isn't certain; that one has twice the budget.
 
     Returns:
-        The record of the stage; None where that share is spent.
+        The record of the stage; None where that share is spent and no earlier search finished it.
     """
     judge = context.loaded.judge
-    if judge is None or context.late(OVERTIME if piece.certain else share):
+    if judge is None:
         return None
     settings, candidates = context.settings, piece.candidates
 
@@ -291,9 +287,13 @@ def judge_stage(piece: Piece, context: SearchContext, share: float = 1.0) -> Sta
         limit = context.limit(PATIENCE if piece.certain else 1.0)
         relaxer = Relaxer(judge, settings, limit)
         judged = [made for c in candidates for made in relaxer.judge(c)]
-        return _write_relaxed(directory, judged, piece, limit)
+        if limit is None or not limit.passed:
+            return _write_relaxed(directory, judged, piece)
+        raise UnfinishedError(lambda folder: _write_relaxed(folder, judged, piece))
 
-    return Stage("judge", (Relaxer,), parts).run(context, work)
+    stage = Stage("judge", (Relaxer,), parts)
+    late = context.late(OVERTIME if piece.certain else share)
+    return stage.found(context) if late else stage.run(context, work)
 
 
 def _judged_from(c: Candidate) -> list[Any]:
@@ -303,20 +303,12 @@ def _judged_from(c: Candidate) -> list[Any]:
     return [c.id, *structure, c.library_id, c.energy_per_atom, c.energy_identity, c.energy_kind]
 
 
-def _write_relaxed(
-    directory: Path, candidates: list[Candidate], piece: Piece, limit: TimeLimit | None
-) -> dict[str, Any]:
-    """Write what became of a piece. Raises UnfinishedError, which can write it too, where it was broken off."""
-
-    def write(folder: Path) -> dict[str, Any]:
-        save_candidates(candidates, folder / CANDIDATES)
-        unfinished = sum(UNFINISHED in c.provenance for c in candidates)
-        facts = {**piece.record.facts, **({UNFINISHED: unfinished} if unfinished else {})}
-        return {"counts": _counts(candidates), "facts": facts}
-
-    if limit is not None and limit.passed:
-        raise UnfinishedError(write)
-    return write(directory)
+def _write_relaxed(directory: Path, candidates: list[Candidate], piece: Piece) -> dict[str, Any]:
+    """Write what became of a piece, and how much of it was broken off."""
+    save_candidates(candidates, directory / CANDIDATES)
+    unfinished = sum(UNFINISHED in c.provenance for c in candidates)
+    facts = {**piece.record.facts, **({UNFINISHED: unfinished} if unfinished else {})}
+    return {"counts": _counts(candidates), "facts": facts}
 
 
 def _counts(candidates: Sequence[Candidate]) -> dict[str, int]:

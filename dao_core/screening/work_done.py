@@ -14,7 +14,7 @@ def work_done(candidates: Sequence[Candidate]) -> dict[str, int]:
     """How much was done, by kind, without what was not.
 
     Proposals are those that are relaxed, left as proposed or not relaxed, and the ones that failed. A start that is
-    kept beside what its relaxation made of it is a candidate more than was proposed.
+    kept beside what its relaxation made of it is a candidate more than was proposed, whatever became of it.
 
     Args:
         candidates: All of a search, before merging.
@@ -24,7 +24,7 @@ def work_done(candidates: Sequence[Candidate]) -> dict[str, int]:
     work = {
         "proposals": len(proposed),
         "starts kept beside their ends": len(beside),
-        "relaxed": sum(c.relaxed for c in candidates),
+        "relaxed": sum(c.relaxed for c in proposed),
         "left as proposed after a failed relaxation": sum(c.start_kept for c in proposed),
         "not relaxed": sum(c.relaxation_status == NOT_RELAXED for c in proposed),
         "judged": sum(c.judged for c in candidates),
@@ -59,8 +59,8 @@ def unrelaxed_answer(budget: float) -> str:
         budget: Seconds.
     """
     return (
-        f"the budget of {budget:g} s ended before anything was relaxed: these are known and likely structures as they "
-        "stand, the likeliest first (a larger --budget relaxes them; `dao screen` goes on where it stopped)"
+        f"the budget of {budget:g} s ended before anything was relaxed: these are the proposals as they stand, "
+        "the likeliest first (a larger --budget relaxes them; `dao screen` goes on where it stopped)"
     )
 
 

@@ -47,7 +47,7 @@ FormulaFile = Annotated[
 ]
 Minutes = Annotated[
     float | None,
-    typer.Option(min=0.01, help="Time budget in minutes: nothing new begins after it, and no relaxation takes longer."),
+    typer.Option(min=0.01, help="Time budget in minutes, after which nothing new begins."),
 ]
 MostRelaxed = Annotated[
     int | None,

@@ -16,7 +16,6 @@ from dao_core.artifacts import StageRecord
 from dao_core.energy.adapters.ase import AsePotential
 from dao_core.energy.relaxation.settings import RelaxSettings
 from dao_core.screening import load_models
-from dao_core.screening.candidate import NOT_RELAXED
 from dao_core.screening.candidate_table import load_candidates
 from dao_core.screening.context import SearchContext, TimeLimit
 from dao_core.screening.formulas import parse_formula
@@ -102,17 +101,38 @@ def proposed(search: SearchContext) -> Piece:
 def test_what_was_broken_off_is_made_anew_by_a_search_with_more_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    search = context(tmp_path, models(), SETTINGS)
-    piece = proposed(search)
+    search = context(tmp_path, JUDGED, SETTINGS)
+    piece = replace(proposed(search), rows=(0,))
     with monkeypatch.context() as patch:
         short(patch)
-        cut = cast(StageRecord, relax_stage(piece, search))
-    assert cut.facts[UNFINISHED] == len(load_candidates(cut.file(CANDIDATES))) == 2
-    assert {c.relaxation_status for c in load_candidates(cut.file(CANDIDATES))} == {NOT_RELAXED}
-    whole = cast(StageRecord, relax_stage(piece, search))
-    assert all(c.relaxed or c.start_kept for c in load_candidates(whole.file(CANDIDATES)))
+        cut = cast(StageRecord, judge_stage(piece, search))
+    assert cut.facts[UNFINISHED] == len(load_candidates(cut.file(CANDIDATES))) == 1
+    assert not any(c.judged for c in load_candidates(cut.file(CANDIDATES)))
+    whole = cast(StageRecord, judge_stage(piece, search))
+    assert all(c.judged for c in load_candidates(whole.file(CANDIDATES)))
     assert UNFINISHED not in whole.facts
-    assert relax_stage(piece, search) == whole
+    assert judge_stage(piece, search) == whole
+
+
+def test_first_energies_that_were_begun_are_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    search = context(tmp_path, models(), SETTINGS)
+    short(monkeypatch)
+    relaxed = cast(StageRecord, relax_stage(proposed(search), search))
+    assert all(c.relaxed or c.start_kept for c in load_candidates(relaxed.file(CANDIDATES)))
+
+
+def test_what_an_earlier_search_finished_costs_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    formula = [parse_formula("CuAu")]
+    whole = Conductor(context(tmp_path, JUDGED, SETTINGS)).run(formula, "test")
+    assert sum(c.judged for c in whole.candidates) > 0
+    monkeypatch.setattr(SearchContext, "late", lambda *_: True)
+    late = Conductor(context(tmp_path, JUDGED, SETTINGS)).run(formula, "test")
+    assert not late.unrelaxed
+    assert [(c.id, c.energy_per_atom, c.judged) for c in late.candidates] == [
+        (c.id, c.energy_per_atom, c.judged) for c in whole.candidates
+    ]
+    other = Conductor(context(tmp_path, JUDGED, SETTINGS)).run([parse_formula("Cu3Au")], "test")
+    assert other.unrelaxed
 
 
 def test_the_first_energies_of_one_formula_are_finished_and_its_judge_has_twice_the_budget(
@@ -123,6 +143,7 @@ def test_the_first_energies_of_one_formula_are_finished_and_its_judge_has_twice_
     short(monkeypatch)
     times = 1.5
     monkeypatch.setattr(SearchContext, "late", lambda _, share=1.0: share < times)
+    assert relax_stage(replace(certain, certain=False), search) is None
     relaxed = cast(StageRecord, relax_stage(certain, search))
     assert all(c.relaxed or c.start_kept for c in load_candidates(relaxed.file(CANDIDATES)))
     likeliest = replace(certain, rows=(0,))

@@ -124,13 +124,15 @@ def test_the_kinds_of_work_add_up_to_what_was_asked() -> None:
         candidate("d", crystal, judged=True),
         candidate("d-start", crystal, judged=True, relaxation_status="start"),
         candidate("e", crystal, None, relaxation_status="rejected_volume"),
+        candidate("f", crystal, judged=True),
+        candidate("f-start", crystal, judged=True),  # which the judge took from the shortlist and relaxed as well
     ]
     work = work_done(done)
     n_failed = sum(c.rejected for c in done)
     assert work["proposals"] + work["starts kept beside their ends"] == len(done)
     ways = ("relaxed", "left as proposed after a failed relaxation", "not relaxed")
-    assert sum(work[way] for way in ways) + n_failed == work["proposals"] == 5
-    assert work["judged"] == 2
+    assert sum(work[way] for way in ways) + n_failed == work["proposals"] == 6
+    assert work["judged"] == 4
 
 
 def test_the_judge_s_table_follows_that_of_the_first_energies(tmp_path: Path) -> None:
