@@ -68,7 +68,7 @@ class SearchSettings(BaseModel):
     budget_seconds: float | None = Field(
         None,
         gt=0,
-        description="no new piece of work starts after it, and the judge's end; loading models doesn't count",
+        description="seconds after which no new piece of work starts; loading models doesn't count",
     )
     seed: int = 0
     keep_symmetry: bool = Field(True, description="relax each start within the space group that it has exactly")
