@@ -42,7 +42,7 @@ def value(tmp_path: Path, data: object) -> Crystal | Refusal:
         ({"lattice": [[True, 0, 0], [0, 4.1, 0], [0, 0, 4.1]]}, "True"),
         ({"lattice": [["4.1", 0, 0], [0, 4.1, 0], [0, 0, 4.1]]}, "'4.1' is no number"),
         ({"lattice": [[4.1, 0], [0, 4.1]]}, "expected 3 x 3"),
-        ({"lattice": None}, "no lattice"),
+        ({"lattice": None}, "lattice empty"),
         ({"atomic_numbers": [10**30, 35]}, "is no atomic number"),
         ({"atomic_numbers": [float("inf"), 35]}, "is no atomic number"),
         ({"lattice": [[10**400, 0, 0], [0, 4.1, 0], [0, 0, 4.1]]}, "401 digits"),

@@ -13,7 +13,7 @@ from flows.cli.main import main
 from flows.cli.search_command import SearchCommand, run_search
 
 QUICK = ("-n", "2", "--judge", "none", "--library", "none", "--generator", "none", "--max-atoms", "4")
-ENDED = "ended before anything was relaxed: these are known and likely structures as they stand"
+ENDED = "ended before anything was relaxed: these are the proposals as they stand"
 
 
 def status(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
